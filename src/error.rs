@@ -90,9 +90,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Error::Misaligned => {
-                f.write_str("the model's bytes must start at a multiple of 64 (map the file, or align the array)")
-            }
+            Error::Misaligned => f.write_str(
+                "the model's bytes must start at a multiple of 64 (map the file, or align the array)",
+            ),
             Error::Truncated { what, needed, found } => {
                 write!(f, "the file is cut short: {what} needs {needed} bytes, there are {found}")
             }
