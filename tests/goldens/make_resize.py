@@ -16,7 +16,7 @@ FILTERS = dict(nearest=Image.NEAREST, box=Image.BOX, bilinear=Image.BILINEAR, ha
                bicubic=Image.BICUBIC, lanczos=Image.LANCZOS)
 # (source W, H) -> targets (W, H); 64x64 -> 32x32 is the one size that OpenCV averages instead of interpolating.
 SIZES = {
-    (131, 97): [(64, 64), (131, 40), (60, 97), (131, 97)],
+    (131, 97): [(64, 64), (131, 40), (60, 97)],
     (37, 53): [(96, 96), (38, 52)],
     (17, 201): [(33, 40)],
     (64, 64): [(64, 64), (32, 32), (21, 16)],
