@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 from transformers import BeitConfig, BeitForSemanticSegmentation
+from transformers.models.beit.image_processing_pil_beit import BeitImageProcessorPil
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -427,6 +428,8 @@ def make(name):
     save_weights(folder, convert(stored, n, buffers=store != "safetensors"), store)
     if recipe == "hf":
         save_config(folder, config, case, size, mean, std)
+        theirs = BeitImageProcessorPil.from_pretrained(folder)(Image.fromarray(img), return_tensors="pt").pixel_values
+        assert (theirs - x).abs().max() < 1e-6, "transformers' preprocessing"
         if case.get("spelling") != "semantic_out_indices":      # which the installed transformers does not know
             again = BeitForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
             with torch.no_grad():
