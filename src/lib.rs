@@ -4,6 +4,11 @@
 pub mod crc;
 pub mod error;
 pub mod format;
+mod kernels;
+pub mod parallel;
 mod shapes;
+pub mod weights;
 
 pub use error::Error;
+pub use kernels::Isa;
+pub use weights::{Facts, Model};

@@ -1,0 +1,201 @@
+//! AVX2 with FMA and F16C: sixteen lanes are two ymm registers. Also the 256-bit `vpdpbusd` of AVX-VNNI.
+
+use super::lanes::{LANES, Lanes};
+use super::micro::{TileI8, pick_tile};
+use core::arch::x86_64::*;
+
+/// Proof of AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has avx2, fma and f16c.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        Avx2(())
+    }
+}
+
+// SAFETY of every block below: an `Avx2` exists only where the processor has the instructions (`Avx2::new`); reads and
+// writes through pointers are the caller's promise, and are unaligned.
+impl Lanes for Avx2 {
+    type F = [__m256; 2];
+    type I = [__m256i; 2];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        unsafe { [_mm256_set1_ps(x); 2] }
+    }
+    #[inline(always)]
+    unsafe fn load_at(self, p: *const f32) -> Self::F {
+        unsafe { [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))] }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, v: Self::F, p: *mut f32) {
+        unsafe {
+            _mm256_storeu_ps(p, v[0]);
+            _mm256_storeu_ps(p.add(8), v[1]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
+        let p = p.cast::<__m128i>();
+        unsafe { [_mm256_cvtph_ps(_mm_loadu_si128(p)), _mm256_cvtph_ps(_mm_loadu_si128(p.add(1)))] }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+        core::array::from_fn(|i| unsafe {
+            _mm256_blendv_ps(y[i], x[i], _mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i]))
+        })
+    }
+    #[inline(always)]
+    unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
+        let p = p.cast::<__m256i>();
+        unsafe { [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))] }
+    }
+    #[inline(always)]
+    fn to_f32(self, v: Self::I) -> Self::F {
+        unsafe { [_mm256_cvtepi32_ps(v[0]), _mm256_cvtepi32_ps(v[1])] }
+    }
+    #[inline(always)]
+    fn bits(self, v: Self::F) -> Self::I {
+        unsafe { [_mm256_castps_si256(v[0]), _mm256_castps_si256(v[1])] }
+    }
+    #[inline(always)]
+    fn from_bits(self, v: Self::I) -> Self::F {
+        unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        unsafe { [_mm256_set1_epi32(x); 2] }
+    }
+    #[inline(always)]
+    fn shl23(self, v: Self::I) -> Self::I {
+        unsafe { [_mm256_slli_epi32::<23>(v[0]), _mm256_slli_epi32::<23>(v[1])] }
+    }
+    #[inline(always)]
+    unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
+        unsafe {
+            let pick = _mm256_set1_epi32(0xFF);
+            let (a, b) = (_mm256_and_si256(v[0], pick), _mm256_and_si256(v[1], pick));
+            // 16-bit lanes a0..3 b0..3 | a4..7 b4..7, put in order, then to bytes.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(p.cast(), bytes);
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
+        unsafe { self.store_low_bytes_at([_mm256_srli_epi32::<8>(v[0]), _mm256_srli_epi32::<8>(v[1])], p) }
+    }
+}
+
+/// Exact without VNNI: both sides widened to i16, `vpmaddwd` into pairs of K, one horizontal add at the end.
+///
+/// # Safety
+/// See [`TileI8`]; the processor has avx2.
+#[target_feature(enable = "avx2")]
+unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
+    const { assert!(PANELS == 1) }
+    let mut acc = [[_mm256_setzero_si256(); 4]; ROWS];
+    for g in 0..t.groups {
+        // SAFETY: the tile's promise: 4 bytes of each row, 64 of the panel.
+        unsafe {
+            let a: [__m256i; ROWS] = core::array::from_fn(|r| {
+                let four = t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned();
+                _mm256_cvtepu8_epi16(_mm_set1_epi32(four))
+            });
+            for j in 0..4 {
+                let w = _mm256_cvtepi8_epi16(_mm_loadu_si128(t.w.add(g * 64 + j * 16).cast()));
+                for r in 0..ROWS {
+                    acc[r][j] = _mm256_add_epi32(acc[r][j], _mm256_madd_epi16(a[r], w));
+                }
+            }
+        }
+    }
+    for (r, acc) in acc.iter().enumerate() {
+        for half in 0..2 {
+            let pairs = _mm256_hadd_epi32(acc[2 * half], acc[2 * half + 1]);
+            let v = _mm256_permute4x64_epi64::<0b11_01_10_00>(pairs);
+            // SAFETY: the tile's promise: 16 sums, 16 outputs a row.
+            unsafe {
+                let offset = _mm256_slli_epi32::<7>(_mm256_loadu_si256(t.sum.add(half * 8).cast()));
+                _mm256_storeu_si256(t.out.add(r * LANES + half * 8).cast(), _mm256_sub_epi32(v, offset));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avx2; at most 3 rows and 1 panel.
+pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    // SAFETY: passed on.
+    unsafe { pick_tile!(rows, panels, 1 2 3, [1], widen[](t)) }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avxvnni.
+#[target_feature(enable = "avx2,avxvnni")]
+unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
+    const { assert!(PANELS == 1) }
+    // SAFETY: the tile's promise covers the sums, every group and every output.
+    unsafe {
+        let start: [__m256i; 2] = core::array::from_fn(|h| {
+            let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
+            _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
+        });
+        let mut acc = [start; ROWS];
+        for g in 0..t.groups {
+            let w: [__m256i; 2] = core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let a = _mm256_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
+                acc[0] = _mm256_dpbusd_avx_epi32(acc[0], a, w[0]);
+                acc[1] = _mm256_dpbusd_avx_epi32(acc[1], a, w[1]);
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            _mm256_storeu_si256(t.out.add(r * LANES).cast(), acc[0]);
+            _mm256_storeu_si256(t.out.add(r * LANES + 8).cast(), acc[1]);
+        }
+    }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avxvnni; at most 6 rows and 1 panel.
+pub(crate) unsafe fn tile_i8_vnni(rows: usize, panels: usize, t: &TileI8) {
+    // SAFETY: passed on.
+    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6, [1], vnni[](t)) }
+}

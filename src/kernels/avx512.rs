@@ -1,0 +1,147 @@
+//! AVX-512 with VNNI: sixteen lanes are one zmm register, and `vpdpbusd` multiplies 16 outputs by 4 inputs.
+
+use super::lanes::{LANES, Lanes};
+use super::micro::{TileI8, pick_tile};
+use core::arch::x86_64::*;
+
+/// Proof of AVX-512 F, BW, DQ, VL and VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// The processor has avx512f, avx512bw, avx512dq, avx512vl and avx512vnni.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        Avx512(())
+    }
+}
+
+// SAFETY of every block below: an `Avx512` exists only where the processor has the instructions (`Avx512::new`); reads
+// and writes through pointers are the caller's promise, and are unaligned.
+impl Lanes for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_at(self, p: *const f32) -> Self::F {
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, v: Self::F, p: *mut f32) {
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
+    }
+    #[inline(always)]
+    unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
+        unsafe { _mm512_loadu_epi32(p) }
+    }
+    #[inline(always)]
+    fn to_f32(self, v: Self::I) -> Self::F {
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    fn bits(self, v: Self::F) -> Self::I {
+        unsafe { _mm512_castps_si512(v) }
+    }
+    #[inline(always)]
+    fn from_bits(self, v: Self::I) -> Self::F {
+        unsafe { _mm512_castsi512_ps(v) }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        unsafe { _mm512_set1_epi32(x) }
+    }
+    #[inline(always)]
+    fn shl23(self, v: Self::I) -> Self::I {
+        unsafe { _mm512_slli_epi32::<23>(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
+        unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
+    }
+    #[inline(always)]
+    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
+        unsafe { self.store_low_bytes_at(_mm512_srli_epi32::<8>(v), p) }
+    }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avx512f and avx512vnni.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
+    // SAFETY: the tile's promise covers the sums, every group and every output.
+    unsafe {
+        // u8 · i8 sums to Σ (q − 128) · w + 128 · Σ w: start from what must go.
+        let start: [__m512i; PANELS] = core::array::from_fn(|p| {
+            let sum = _mm512_loadu_epi32(t.sum.add(p * LANES));
+            _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<7>(sum))
+        });
+        let mut acc = [start; ROWS];
+        for g in 0..t.groups {
+            let w: [__m512i; PANELS] =
+                core::array::from_fn(|p| _mm512_loadu_si512(t.w.add(p * t.panel + g * 64).cast()));
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let a = _mm512_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
+                for (acc, &w) in acc.iter_mut().zip(&w) {
+                    *acc = _mm512_dpbusd_epi32(*acc, a, w);
+                }
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (p, &v) in acc.iter().enumerate() {
+                _mm512_storeu_epi32(t.out.add((r * PANELS + p) * LANES), v);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels.
+pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    // SAFETY: passed on.
+    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)) }
+}

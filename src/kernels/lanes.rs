@@ -1,0 +1,123 @@
+//! The 16-lane vector that all f32 code is written over, once.
+//!
+//! A value that implements [`Lanes`] proves that the processor has the instructions (it can only be made by an `unsafe`
+//! constructor that asks for them), so its methods are safe. What each operation computes is fixed to the last bit, on
+//! every instruction set:
+//!
+//! - `add`, `sub`, `mul`, `div` and `fma` are IEEE 754 single precision, rounded to nearest even, `fma` rounded once;
+//! - `max(a, b)` is `a > b ? a : b` and `min(a, b)` is `a < b ? a : b`, which settles zeros of either sign and NaN;
+//! - reductions over the lanes combine i with i + 8, then i + 4, i + 2, i + 1.
+
+/// Lanes in a vector.
+pub(crate) use crate::format::LANES;
+
+/// Adding this to |x| < 2²² leaves round-to-nearest-even(x) in the low bits of the sum.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
+/// Sixteen f32 (`F`) or sixteen i32 (`I`) and what can be done with them.
+pub(crate) trait Lanes: Copy {
+    /// Sixteen f32.
+    type F: Copy;
+    /// Sixteen i32.
+    type I: Copy;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F;
+    /// # Safety
+    /// 16 f32 can be read at `p`.
+    unsafe fn load_at(self, p: *const f32) -> Self::F;
+    /// # Safety
+    /// 16 f32 can be written at `p`.
+    unsafe fn store_at(self, v: Self::F, p: *mut f32);
+    /// Sixteen half-precision numbers, widened.
+    /// # Safety
+    /// 16 f16 can be read at `p`.
+    unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F;
+    /// a + b
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a − b
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a / b
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b + c, rounded once
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// a > b ? a : b
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a < b ? a : b
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a > b ? x : y
+    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F;
+
+    /// # Safety
+    /// 16 i32 can be read at `p`.
+    unsafe fn load_i32_at(self, p: *const i32) -> Self::I;
+    /// i32 to f32, rounded to nearest even.
+    fn to_f32(self, v: Self::I) -> Self::F;
+    /// The bits of the floats.
+    fn bits(self, v: Self::F) -> Self::I;
+    /// The floats of the bits.
+    fn from_bits(self, v: Self::I) -> Self::F;
+    /// a + b, wrapping
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// All lanes `x`.
+    fn splat_i32(self, x: i32) -> Self::I;
+    /// Shifts left by 23: an integer into an exponent.
+    fn shl23(self, v: Self::I) -> Self::I;
+    /// Bits 0 to 7 of each lane.
+    /// # Safety
+    /// 16 bytes can be written at `p`.
+    unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
+    /// Bits 8 to 15 of each lane.
+    /// # Safety
+    /// 16 bytes can be written at `p`.
+    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8);
+
+    /// Sixteen f32 of a slice.
+    #[inline(always)]
+    fn load(self, p: &[f32; LANES]) -> Self::F {
+        // SAFETY: the array is 16 f32.
+        unsafe { self.load_at(p.as_ptr()) }
+    }
+    /// Into sixteen f32 of a slice.
+    #[inline(always)]
+    fn store(self, v: Self::F, p: &mut [f32; LANES]) {
+        // SAFETY: the array is 16 f32.
+        unsafe { self.store_at(v, p.as_mut_ptr()) }
+    }
+    /// The first lanes from a short slice, `fill` in the others.
+    #[inline(always)]
+    fn load_part(self, p: &[f32], fill: f32) -> Self::F {
+        let mut a = [fill; LANES];
+        a[..p.len()].copy_from_slice(p);
+        self.load(&a)
+    }
+    /// The fixed reduction tree.
+    #[inline(always)]
+    fn reduce(self, v: Self::F, op: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut a = [0.0; LANES];
+        self.store(v, &mut a);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                a[i] = op(a[i], a[i + half]);
+            }
+        }
+        a[0]
+    }
+    /// Sum of the lanes.
+    #[inline(always)]
+    fn sum(self, v: Self::F) -> f32 {
+        self.reduce(v, |a, b| a + b)
+    }
+    /// Largest lane.
+    #[inline(always)]
+    fn largest(self, v: Self::F) -> f32 {
+        self.reduce(v, |a, b| if a > b { a } else { b })
+    }
+    /// Smallest lane.
+    #[inline(always)]
+    fn smallest(self, v: Self::F) -> f32 {
+        self.reduce(v, |a, b| if a < b { a } else { b })
+    }
+}

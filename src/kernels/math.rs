@@ -1,0 +1,115 @@
+//! exp, erf and GELU over the lanes, with their error bounds.
+
+use super::lanes::{Lanes, ROUND};
+
+/// Cody and Waite's split of ln 2: the first part has enough trailing zeros that n · LN2_HIGH is exact.
+const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// e^x for x in −86 ..= 88; smaller x gives e^−86 (4.5e-38). Relative error at most 1.3e-7 (test below, all floats).
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2, e^r by the polynomial of Cephes' `expf`, 2^n added to the exponent.
+#[inline(always)]
+pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
+    let x = l.max(x, l.splat(-86.0));
+    let t = l.fma(x, l.splat(core::f32::consts::LOG2_E), l.splat(ROUND));
+    let n = l.sub(t, l.splat(ROUND));
+    let r = l.fma(n, l.splat(-LN2_LOW), l.fma(n, l.splat(-LN2_HIGH), x));
+    let mut p = l.splat(1.987_569_1e-4);
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = l.fma(p, r, l.splat(c));
+    }
+    let y = l.add(l.fma(p, l.mul(r, r), r), l.splat(1.0));
+    // The low bits of t hold n; shifted, everything above them falls off.
+    l.from_bits(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
+}
+
+/// erf(x), absolute error at most 2.5e-7 (test below): x·P(x²)/Q(x²) on −4 ..= 4 as in Eigen's and XLA's `erf`, f32.
+#[inline(always)]
+pub(crate) fn erf<L: Lanes>(l: L, x: L::F) -> L::F {
+    let x = l.min(l.max(x, l.splat(-4.0)), l.splat(4.0));
+    let x2 = l.mul(x, x);
+    let mut p = l.splat(-2.726_142_3e-10);
+    for c in
+        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_5e-5, -7.349_906_3e-4, -2.954_600e-3, -1.609_603_3e-2]
+    {
+        p = l.fma(p, x2, l.splat(c));
+    }
+    let mut q = l.splat(-1.456_607_2e-5);
+    for c in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2] {
+        q = l.fma(q, x2, l.splat(c));
+    }
+    l.div(l.mul(x, p), q)
+}
+
+/// GELU with erf, x · (1 + erf(x/√2)) / 2 (Hendrycks and Gimpel 2016).
+#[inline(always)]
+pub(crate) fn gelu<L: Lanes>(l: L, x: L::F) -> L::F {
+    let half = l.mul(x, l.splat(0.5));
+    l.fma(half, erf(l, l.mul(x, l.splat(core::f32::consts::FRAC_1_SQRT_2))), half)
+}
+
+/// Square root, correctly rounded everywhere.
+pub(crate) fn sqrt(x: f32) -> f32 {
+    #[cfg(feature = "std")]
+    return x.sqrt();
+    #[cfg(not(feature = "std"))]
+    return libm::sqrtf(x);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::portable::Portable;
+
+    fn over(range: core::ops::Range<f32>, step: f32, check: impl Fn(f32)) {
+        let mut x = range.start;
+        while x < range.end {
+            check(x);
+            x += step;
+        }
+    }
+
+    fn exp_error(x: f32) -> f64 {
+        let y = f64::from(exp(Portable, [x; 16])[0]);
+        let want = f64::from(x).exp();
+        ((y - want) / want).abs()
+    }
+
+    #[test]
+    fn exp_is_close() {
+        over(-86.0..88.0, 0.003_7, |x| assert!(exp_error(x) < 1.3e-7, "exp({x}): {}", exp_error(x)));
+        assert_eq!(exp(Portable, [0.0; 16])[0], 1.0);
+        assert_eq!(exp(Portable, [f32::NEG_INFINITY; 16]), exp(Portable, [-86.0; 16]));
+    }
+
+    /// Every float of the domain: minutes.
+    #[test]
+    #[ignore = "every float: minutes"]
+    fn exp_is_close_everywhere() {
+        for bits in 0..=f32::to_bits(88.0) {
+            let x = f32::from_bits(bits);
+            assert!(exp_error(x) < 1.3e-7, "exp({x})");
+            if x <= 86.0 {
+                assert!(exp_error(-x) < 1.3e-7, "exp(-{x})");
+            }
+        }
+    }
+
+    #[test]
+    fn erf_is_close() {
+        over(-6.0..6.0, 0.000_37, |x| {
+            let (y, want) = (f64::from(erf(Portable, [x; 16])[0]), libm::erf(f64::from(x)));
+            assert!((y - want).abs() < 2.5e-7, "erf({x}) = {y}, not {want}");
+        });
+    }
+
+    #[test]
+    fn gelu_is_close() {
+        over(-12.0..12.0, 0.000_71, |x| {
+            let y = f64::from(gelu(Portable, [x; 16])[0]);
+            let want = f64::from(x) * 0.5 * (1.0 + libm::erf(f64::from(x) / 2f64.sqrt()));
+            assert!((y - want).abs() < 2e-7 * f64::from(x.abs()).max(1.0), "gelu({x}) = {y}, not {want}");
+        });
+    }
+}

@@ -1,0 +1,240 @@
+//! The kernels: what runs on the processor's vectors, behind one table per instruction set.
+//!
+//! [`lanes`] is the 16-lane type, [`rows`] and [`math`] are written over it once, [`micro`] is the contract of the
+//! matrix tiles. The instruction-set files hold the lanes and the int8 tile. An [`Isa`] can only be had where the
+//! processor has the instructions; every `unsafe` call below rests on that.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod lanes;
+pub(crate) mod math;
+pub(crate) mod micro;
+mod portable;
+pub(crate) mod rows;
+
+use half::f16;
+use micro::{TileF, TileI8, pick_tile, tile_f};
+use rows::{Accumulate, Finish, Scores};
+
+/// The most rows and panels that any tile has.
+pub(crate) const MAX_ROWS: usize = 8;
+pub(crate) const MAX_PANELS: usize = 3;
+
+/// How much of a product one micro-kernel call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub rows: usize,
+    pub panels: usize,
+}
+
+/// Hands the list of row kernels to a macro: first the safe ones (slices), then those that take pointers.
+macro_rules! with_row_kernels {
+    ($then:ident $args:tt) => {
+        $then! { $args
+            safe {
+                fn layer_norm(x: &[f32], n: usize, eps: f32, out: &mut [f32]);
+                fn quantise(x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2];
+                fn quantise_signed(x: &[f32], n: usize, out: &mut [i8]) -> f32;
+                fn quantise_by(x: &[f32], factor: &[f32], out: &mut [i8]);
+                fn abs_max(x: &[f32], out: &mut [f32]);
+                fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
+                fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
+                fn add_lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
+                fn max_into(a: &[f32], out: &mut [f32]);
+                fn bias_relu(bias: &[f32], out: &mut [f32]);
+                fn softmax(x: &mut [f32], n: usize) -> f32;
+                fn softmax_bytes(x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32;
+                fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
+            }
+            raw {
+                fn accumulate(t: &Accumulate);
+                fn finish(t: &Finish);
+                fn scores(t: &Scores);
+                fn weigh(high: *const i32, low: *const i32, sum: *const i32, scale: *const f32, factor: f32, out: &mut [f32]);
+            }
+        }
+    };
+}
+
+macro_rules! table {
+    (() safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
+        /// What an instruction set offers.
+        pub(crate) struct Table {
+            name: &'static str,
+            shape_i8: Shape,
+            tile_i8: unsafe fn(usize, usize, &TileI8),
+            shape_f: Shape,
+            tile_f32: unsafe fn(usize, usize, &TileF<f32>),
+            tile_f16: unsafe fn(usize, usize, &TileF<f16>),
+            $($s: unsafe fn($($st),*) $(-> $sr)?,)*
+            $($r: unsafe fn($($rt),*),)*
+        }
+
+        /// The row kernels; see [`rows`] for what each computes.
+        impl Isa {
+            $(#[inline]
+            pub(crate) fn $s(self, $($sa: $st),*) $(-> $sr)? {
+                // SAFETY: an `Isa` exists only where the processor has the instructions.
+                unsafe { (self.0.$s)($($sa),*) }
+            })*
+            $(/// # Safety
+            /// As the function of this name in [`rows`].
+            #[inline]
+            pub(crate) unsafe fn $r(self, $($ra: $rt),*) {
+                // SAFETY: the caller's promise; an `Isa` exists only where the processor has the instructions.
+                unsafe { (self.0.$r)($($ra),*) }
+            })*
+        }
+    };
+}
+with_row_kernels!(table());
+
+/// Makes the module of one instruction set: every kernel compiled for its features over its lanes.
+macro_rules! instance {
+    (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]], f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt,
+      i8: $i_rows:literal x $i_panels:literal $tile_i8:path)
+     safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
+        mod $isa {
+            use super::*;
+            use lanes::Lanes;
+            #[allow(unused_unsafe)]
+            #[inline(always)]
+            fn proof() -> impl Lanes {
+                // SAFETY: only the functions of this table call it, and the table is reached through an `Isa`.
+                unsafe { $lanes }
+            }
+            $(#[$attr]
+            unsafe fn $s($($sa: $st),*) $(-> $sr)? {
+                rows::$s(proof(), $($sa),*)
+            })*
+            $(#[$attr]
+            unsafe fn $r($($ra: $rt),*) {
+                // SAFETY: passed on.
+                unsafe { rows::$r(proof(), $($ra),*) }
+            })*
+            #[$attr]
+            unsafe fn tile_of<W: micro::Widen, const ROWS: usize, const PANELS: usize>(t: &TileF<W>) {
+                // SAFETY: passed on.
+                unsafe { tile_f::<_, W, ROWS, PANELS>(proof(), t) }
+            }
+            unsafe fn tile_f32(rows: usize, panels: usize, t: &TileF<f32>) {
+                // SAFETY: passed on.
+                unsafe { pick_tile!(rows, panels, $($fr)+, $fp, tile_of[f32](t)) }
+            }
+            unsafe fn tile_f16(rows: usize, panels: usize, t: &TileF<f16>) {
+                // SAFETY: passed on.
+                unsafe { pick_tile!(rows, panels, $($fr)+, $fp, tile_of[f16](t)) }
+            }
+            pub(super) static TABLE: Table = Table {
+                name: $name,
+                shape_i8: Shape { rows: $i_rows, panels: $i_panels },
+                tile_i8: $tile_i8,
+                shape_f: Shape { rows: $f_rows, panels: $f_panels },
+                tile_f32,
+                tile_f16,
+                $($s,)*
+                $($r,)*
+            };
+        }
+    };
+}
+
+with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inline]],
+    f: 4 x 1 [1 2 3 4] [1], i8: 4 x 1 portable::tile_i8));
+#[cfg(target_arch = "x86_64")]
+with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 3 x 1 avx2::tile_i8));
+#[cfg(target_arch = "x86_64")]
+with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 avx2::tile_i8_vnni));
+#[cfg(target_arch = "x86_64")]
+with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
+    [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3], i8: 8 x 3 avx512::tile_i8));
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy)]
+pub struct Isa(&'static Table);
+
+impl core::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Isa({})", self.name())
+    }
+}
+
+/// Whether the processor has the features: asked of it with `std`, known from the build without.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        { $(std::arch::is_x86_feature_detected!($feature))&&+ }
+        #[cfg(not(feature = "std"))]
+        { $(cfg!(target_feature = $feature))&&+ }
+    }};
+}
+
+impl Isa {
+    /// Every instruction set this processor has that there are kernels for, the slowest first.
+    pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
+        let all = [
+            Some(Isa(&on_portable::TABLE)),
+            #[cfg(target_arch = "x86_64")]
+            has!("avx2", "fma", "f16c").then_some(Isa(&on_avx2::TABLE)),
+            #[cfg(target_arch = "x86_64")]
+            has!("avx2", "fma", "f16c", "avxvnni").then_some(Isa(&on_avxvnni::TABLE)),
+            #[cfg(target_arch = "x86_64")]
+            has!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
+                .then_some(Isa(&on_avx512::TABLE)),
+        ];
+        all.into_iter().flatten()
+    }
+
+    /// The fastest.
+    pub fn detect() -> Isa {
+        Isa::available().next_back().unwrap_or(Isa(&on_portable::TABLE))
+    }
+
+    /// The one with this name, where the processor has it: `portable`, `avx2`, `avxvnni`, `avx512`.
+    pub fn by_name(name: &str) -> Option<Isa> {
+        Isa::available().find(|isa| isa.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    pub(crate) fn shape_i8(self) -> Shape {
+        self.0.shape_i8
+    }
+
+    pub(crate) fn shape_f(self) -> Shape {
+        self.0.shape_f
+    }
+
+    /// # Safety
+    /// See [`TileI8`]; `rows` and `panels` at most [`Isa::shape_i8`].
+    #[inline]
+    pub(crate) unsafe fn tile_i8(self, rows: usize, panels: usize, t: &TileI8) {
+        // SAFETY: the caller's promise; an `Isa` exists only where the processor has the instructions.
+        unsafe { (self.0.tile_i8)(rows, panels, t) }
+    }
+
+    /// # Safety
+    /// See [`TileF`]; `rows` and `panels` at most [`Isa::shape_f`].
+    #[inline]
+    pub(crate) unsafe fn tile_f32(self, rows: usize, panels: usize, t: &TileF<f32>) {
+        // SAFETY: the caller's promise; an `Isa` exists only where the processor has the instructions.
+        unsafe { (self.0.tile_f32)(rows, panels, t) }
+    }
+
+    /// # Safety
+    /// See [`TileF`]; `rows` and `panels` at most [`Isa::shape_f`].
+    #[inline]
+    pub(crate) unsafe fn tile_f16(self, rows: usize, panels: usize, t: &TileF<f16>) {
+        // SAFETY: the caller's promise; an `Isa` exists only where the processor has the instructions.
+        unsafe { (self.0.tile_f16)(rows, panels, t) }
+    }
+}

@@ -1,0 +1,161 @@
+//! The reference: plain Rust on arrays of sixteen. It defines what every other instruction set must compute.
+
+use super::lanes::{LANES, Lanes};
+use super::micro::{TileI8, row_of};
+
+/// The portable lanes: any processor has them.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+/// a · b + c rounded once, without a fused instruction: the product is exact in f64, the sum is rounded to odd there,
+/// and 53 bits rounded to odd round to 24 as the exact value does (Boldo and Melquiond 2008, "Emulation of FMA").
+#[inline(always)]
+fn fma(a: f32, b: f32, c: f32) -> f32 {
+    #[cfg(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma")))]
+    return a.mul_add(b, c);
+    #[cfg(not(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma"))))]
+    {
+        let (p, c) = (f64::from(a) * f64::from(b), f64::from(c));
+        let s = p + c;
+        let part = s - p;
+        let error = (p - (s - part)) + (c - part);
+        let bits = s.to_bits();
+        let odd = if error == 0.0 || bits & 1 == 1 {
+            bits
+        } else if (error > 0.0) == (s > 0.0) {
+            bits.wrapping_add(1)
+        } else {
+            bits.wrapping_sub(1)
+        };
+        f64::from_bits(odd) as f32
+    }
+}
+
+#[inline(always)]
+fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    core::array::from_fn(|i| f(a[i], b[i]))
+}
+
+impl Lanes for Portable {
+    type F = [f32; LANES];
+    type I = [i32; LANES];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load_at(self, p: *const f32) -> Self::F {
+        // SAFETY: the caller's promise; no alignment beyond f32's is assumed.
+        unsafe { p.cast::<Self::F>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, v: Self::F, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::F>().write(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
+        // SAFETY: the caller's promise.
+        let h = unsafe { p.cast::<[half::f16; LANES]>().read() };
+        core::array::from_fn(|i| h[i].to_f32())
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        core::array::from_fn(|i| fma(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+        core::array::from_fn(|i| if a[i] > b[i] { x[i] } else { y[i] })
+    }
+    #[inline(always)]
+    unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::I>().read() }
+    }
+    #[inline(always)]
+    fn to_f32(self, v: Self::I) -> Self::F {
+        v.map(|x| x as f32)
+    }
+    #[inline(always)]
+    fn bits(self, v: Self::F) -> Self::I {
+        v.map(|x| x.to_bits() as i32)
+    }
+    #[inline(always)]
+    fn from_bits(self, v: Self::I) -> Self::F {
+        v.map(|x| f32::from_bits(x as u32))
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        core::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn shl23(self, v: Self::I) -> Self::I {
+        v.map(|x| x << 23)
+    }
+    #[inline(always)]
+    unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
+    }
+    #[inline(always)]
+    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| (x >> 8) as u8)) }
+    }
+}
+
+/// One row at a time, one output at a time: the definition of the int8 tile.
+///
+/// # Safety
+/// See [`TileI8`].
+pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    for r in 0..rows {
+        for p in 0..panels {
+            // SAFETY: the tile's promise covers every row and panel.
+            let (a, out) = unsafe { (row_of(t.a, t.pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
+            let mut acc = [0i32; LANES];
+            for g in 0..t.groups {
+                // SAFETY: group g of panel p is 64 bytes; the row has 4·groups bytes.
+                let (w, x) = unsafe {
+                    (t.w.add(p * t.panel + g * 64).cast::<[[i8; 4]; LANES]>().read(), a.add(g * 4).cast::<[u8; 4]>().read())
+                };
+                for (acc, w) in acc.iter_mut().zip(w) {
+                    for (&w, &x) in w.iter().zip(&x) {
+                        *acc += (i32::from(x) - 128) * i32::from(w);
+                    }
+                }
+            }
+            // SAFETY: the output tile has rows · panels · 16 elements.
+            unsafe { out.cast::<[i32; LANES]>().write(acc) };
+        }
+    }
+}

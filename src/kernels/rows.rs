@@ -1,0 +1,388 @@
+//! Everything that is done to a row of numbers, over the lanes: normalise, quantise, interpolate, pool, softmax, argmax.
+//!
+//! Rows are padded to whole vectors ([`padded`](crate::format::padded)); the padding is zero and stays zero. `n` counts
+//! the real numbers of a row.
+
+use super::lanes::{LANES, Lanes, ROUND};
+use super::math::{exp, gelu, sqrt};
+
+/// What follows a linear layer, fused into its last step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    None,
+    Gelu,
+    Relu,
+}
+
+#[inline(always)]
+fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
+    x.as_chunks().0.iter()
+}
+
+#[inline(always)]
+fn vectors_mut(x: &mut [f32]) -> impl Iterator<Item = &mut [f32; LANES]> {
+    x.as_chunks_mut().0.iter_mut()
+}
+
+/// (x − mean) / √(variance + eps); gain and bias are in the layer that follows. `x` and `out` are padded rows.
+#[inline(always)]
+pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
+    let mut sum = l.splat(0.0);
+    for v in vectors(x) {
+        sum = l.add(sum, l.load(v));
+    }
+    let mean = l.splat(l.sum(sum) / n as f32);
+    let (whole, part) = x[..n].as_chunks::<LANES>();
+    let mut squares = l.splat(0.0);
+    for v in whole {
+        let d = l.sub(l.load(v), mean);
+        squares = l.fma(d, d, squares);
+    }
+    if !part.is_empty() {
+        let mut m = [0.0; LANES];
+        l.store(mean, &mut m);
+        let d = l.sub(l.load_part(part, m[0]), mean);
+        squares = l.fma(d, d, squares);
+    }
+    let scale = l.splat(1.0 / sqrt(l.sum(squares) / n as f32 + eps));
+    for (v, o) in vectors(x).zip(vectors_mut(out)) {
+        l.store(l.mul(l.sub(l.load(v), mean), scale), o);
+    }
+    out[n..].fill(0.0);
+}
+
+/// Smallest and largest of the first `n`.
+#[inline(always)]
+fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
+    let (whole, part) = x[..n].as_chunks::<LANES>();
+    let first = l.splat(x[0]);
+    let (mut low, mut high) = (first, first);
+    for v in whole {
+        let v = l.load(v);
+        low = l.min(v, low);
+        high = l.max(v, high);
+    }
+    if !part.is_empty() {
+        let v = l.load_part(part, x[0]);
+        low = l.min(v, low);
+        high = l.max(v, high);
+    }
+    (l.smallest(low), l.largest(high))
+}
+
+/// A row to bytes: x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns (scale, offset).
+#[inline(always)]
+pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
+    let (low, high) = range(l, x, n);
+    let scale = (high - low) / 255.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let (inverse, low_v, top) = (l.splat(inverse), l.splat(low), l.splat(255.0));
+    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
+        let q = l.min(l.max(l.mul(l.sub(l.load(v), low_v), inverse), l.splat(0.0)), top);
+        // SAFETY: `o` is 16 bytes.
+        unsafe { l.store_low_bytes_at(l.bits(l.add(q, l.splat(ROUND))), o.as_mut_ptr()) };
+    }
+    [scale, low + 128.0 * scale]
+}
+
+/// A row to int8, symmetric: x ≈ scale · q with q in −127 ..= 127. Returns the scale.
+#[inline(always)]
+pub(crate) fn quantise_signed<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [i8]) -> f32 {
+    let (low, high) = range(l, x, n);
+    let scale = if -low > high { -low } else { high } / 127.0;
+    let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
+        store_signed(l, l.mul(l.load(v), inverse), o);
+    }
+    scale
+}
+
+/// A row to int8 with a factor for each number: q = round(x · factor), clamped to −127 ..= 127.
+#[inline(always)]
+pub(crate) fn quantise_by<L: Lanes>(l: L, x: &[f32], factor: &[f32], out: &mut [i8]) {
+    for ((v, f), o) in vectors(x).zip(vectors(factor)).zip(out.as_chunks_mut::<LANES>().0) {
+        store_signed(l, l.mul(l.load(v), l.load(f)), o);
+    }
+}
+
+#[inline(always)]
+fn store_signed<L: Lanes>(l: L, v: L::F, out: &mut [i8; LANES]) {
+    let q = l.min(l.max(v, l.splat(-127.0)), l.splat(127.0));
+    // SAFETY: `out` is 16 bytes. The low byte of the biased bits is q in two's complement.
+    unsafe { l.store_low_bytes_at(l.bits(l.add(q, l.splat(ROUND))), out.as_mut_ptr().cast()) };
+}
+
+/// out = max(out, |x|)
+#[inline(always)]
+pub(crate) fn abs_max<L: Lanes>(l: L, x: &[f32], out: &mut [f32]) {
+    for (v, o) in vectors(x).zip(vectors_mut(out)) {
+        let v = l.load(v);
+        l.store(l.max(l.max(v, l.sub(l.splat(0.0), v)), l.load(o)), o);
+    }
+}
+
+/// out = a + (b − a) · w
+#[inline(always)]
+pub(crate) fn lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, out: &mut [f32]) {
+    let w = l.splat(w);
+    for ((a, b), o) in vectors(a).zip(vectors(b)).zip(vectors_mut(out)) {
+        let a = l.load(a);
+        l.store(l.fma(l.sub(l.load(b), a), w, a), o);
+    }
+}
+
+/// out += a · w
+#[inline(always)]
+pub(crate) fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
+    let w = l.splat(w);
+    for (a, o) in vectors(a).zip(vectors_mut(out)) {
+        l.store(l.fma(l.load(a), w, l.load(o)), o);
+    }
+}
+
+/// out += a + (b − a) · w
+#[inline(always)]
+pub(crate) fn add_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, out: &mut [f32]) {
+    let w = l.splat(w);
+    for ((a, b), o) in vectors(a).zip(vectors(b)).zip(vectors_mut(out)) {
+        let a = l.load(a);
+        l.store(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load(o)), o);
+    }
+}
+
+/// out = max(out, a)
+#[inline(always)]
+pub(crate) fn max_into<L: Lanes>(l: L, a: &[f32], out: &mut [f32]) {
+    for (a, o) in vectors(a).zip(vectors_mut(out)) {
+        l.store(l.max(l.load(a), l.load(o)), o);
+    }
+}
+
+/// out = max(out + bias, 0)
+#[inline(always)]
+pub(crate) fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
+    for (b, o) in vectors(bias).zip(vectors_mut(out)) {
+        l.store(l.max(l.add(l.load(o), l.load(b)), l.splat(0.0)), o);
+    }
+}
+
+/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` count, the rest become 0.
+#[inline(always)]
+pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
+    x[n..].fill(f32::NEG_INFINITY);
+    let (_, high) = range(l, x, n);
+    let (high, mut sum) = (l.splat(high), l.splat(0.0));
+    for v in vectors_mut(x) {
+        l.store(exp(l, l.sub(l.load(v), high)), v);
+    }
+    x[n..].fill(0.0);
+    for v in vectors(x) {
+        sum = l.add(sum, l.load(v));
+    }
+    l.sum(sum)
+}
+
+/// Softmax to sixteen bits: p = round(65535 · e^(x − max)) split into high and low bytes. Returns the exact sum of p.
+/// The first `n` count; the others must be −∞ and become 0.
+#[inline(always)]
+pub(crate) fn softmax_bytes<L: Lanes>(l: L, x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32 {
+    let (_, top) = range(l, x, n);
+    let (top, full, bias) = (l.splat(top), l.splat(65535.0), l.splat_i32(-(ROUND.to_bits() as i32)));
+    let mut sum = l.splat_i32(0);
+    let (high, low) = (high.as_chunks_mut::<LANES>().0, low.as_chunks_mut::<LANES>().0);
+    for ((v, h), o) in vectors(x).zip(high).zip(low) {
+        let p = l.bits(l.fma(exp(l, l.sub(l.load(v), top)), full, l.splat(ROUND)));
+        sum = l.add_i32(sum, l.add_i32(p, bias));
+        // SAFETY: both are 16 bytes.
+        unsafe {
+            l.store_second_bytes_at(p, h.as_mut_ptr());
+            l.store_low_bytes_at(p, o.as_mut_ptr());
+        }
+    }
+    // Sixteen integers, stored as the floats of their bits.
+    let mut parts = [0.0; LANES];
+    l.store(l.from_bits(sum), &mut parts);
+    parts.iter().fold(0u32, |s, p| s.wrapping_add(p.to_bits()))
+}
+
+/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are.
+#[inline(always)]
+pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
+    let w = l.splat(w);
+    let lane: [f32; LANES] = core::array::from_fn(|i| i as f32);
+    let mut index = l.load(&lane);
+    let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
+    let (a_whole, a_part) = a[..n].as_chunks::<LANES>();
+    let (b_whole, b_part) = b[..n].as_chunks::<LANES>();
+    for (a, b) in a_whole.iter().zip(b_whole) {
+        let a = l.load(a);
+        let v = l.fma(l.sub(l.load(b), a), w, a);
+        at = l.if_greater(v, best, index, at);
+        best = l.max(v, best);
+        index = l.add(index, l.splat(LANES as f32));
+    }
+    if !a_part.is_empty() {
+        // Both ends finite in the absent lanes (−∞ − −∞ would be NaN), and never the largest.
+        let a = l.load_part(a_part, f32::MIN);
+        let v = l.fma(l.sub(l.load_part(b_part, f32::MIN), a), w, a);
+        at = l.if_greater(v, best, index, at);
+        best = l.max(v, best);
+    }
+    let (mut values, mut places) = ([0.0; LANES], [0.0; LANES]);
+    l.store(best, &mut values);
+    l.store(at, &mut places);
+    let (mut value, mut place) = (values[0], places[0]);
+    for (&v, &p) in values.iter().zip(&places).skip(1) {
+        if v > value || v == value && p < place {
+            (value, place) = (v, p);
+        }
+    }
+    place as u16
+}
+
+/// A tile of integer sums becomes part of a tile of f32: acc (+)= scale_j · (s_i · sum_ij + m_i · Σw_j).
+pub(crate) struct Accumulate {
+    /// `rows` x 16 · `panels`.
+    pub sums: *const i32,
+    pub rows: usize,
+    pub panels: usize,
+    /// (s, m) of each row.
+    pub params: *const [f32; 2],
+    /// Of each output.
+    pub scale: *const f32,
+    pub weight_sum: *const i32,
+    /// `rows` x 16 · `panels`.
+    pub acc: *mut f32,
+    /// Overwrite rather than add.
+    pub first: bool,
+}
+
+/// # Safety
+/// The pointers of [`Accumulate`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = l.load_at(t.scale.add(p * LANES));
+            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
+            for r in 0..t.rows {
+                let [s, m] = *t.params.add(r);
+                let at = (r * t.panels + p) * LANES;
+                let sum = l.to_f32(l.load_i32_at(t.sums.add(at)));
+                let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
+                let before = if t.first { l.splat(0.0) } else { l.load_at(t.acc.add(at)) };
+                l.store_at(l.fma(v, scale, before), t.acc.add(at));
+            }
+        }
+    }
+}
+
+/// A finished tile goes out: bias, activation, store or add.
+pub(crate) struct Finish {
+    /// `rows` x 16 · `panels`.
+    pub acc: *const f32,
+    pub rows: usize,
+    pub panels: usize,
+    /// Of each output, or null.
+    pub bias: *const f32,
+    pub activation: Activation,
+    /// Rows `pitch` apart, 16 · `panels` numbers each.
+    pub out: *mut f32,
+    pub pitch: usize,
+    /// Add to what is there (residual) rather than store.
+    pub add: bool,
+}
+
+/// # Safety
+/// The pointers of [`Finish`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
+            for r in 0..t.rows {
+                let mut v = l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias);
+                match t.activation {
+                    Activation::None => {}
+                    Activation::Gelu => v = gelu(l, v),
+                    Activation::Relu => v = l.max(v, l.splat(0.0)),
+                }
+                let out = t.out.add(r * t.pitch + p * LANES);
+                if t.add {
+                    v = l.add(v, l.load_at(out));
+                }
+                l.store_at(v, out);
+            }
+        }
+    }
+}
+
+/// One tile of attention logits from integers: out_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij.
+pub(crate) struct Scores {
+    /// `rows` x 16 · `panels`.
+    pub sums: *const i32,
+    pub rows: usize,
+    pub panels: usize,
+    /// (s, m) of the queries, `param_step` apart.
+    pub params: *const [f32; 2],
+    pub param_step: usize,
+    /// Of each key.
+    pub k_scale: *const f32,
+    pub k_sum: *const i32,
+    /// Bias rows: row r starts at `bias − r · bias_step` (queries one grid row further down see a bias one row up).
+    pub bias: *const f32,
+    pub bias_step: usize,
+    pub out: *mut f32,
+    pub pitch: usize,
+}
+
+/// # Safety
+/// The pointers of [`Scores`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn scores<L: Lanes>(l: L, t: &Scores) {
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = l.load_at(t.k_scale.add(p * LANES));
+            let k_sum = l.to_f32(l.load_i32_at(t.k_sum.add(p * LANES)));
+            for r in 0..t.rows {
+                let [s, m] = *t.params.add(r * t.param_step);
+                let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.panels + p) * LANES)));
+                let v = l.fma(sum, l.splat(s), l.mul(k_sum, l.splat(m)));
+                let bias = l.load_at(t.bias.sub(r * t.bias_step).add(p * LANES));
+                l.store_at(l.fma(v, scale, bias), t.out.add(r * t.pitch + p * LANES));
+            }
+        }
+    }
+}
+
+/// Attention's result from the two byte planes: out_j = (256 · high_j + low_j) · scale_j · factor, with the 128 that
+/// the integer tiles leave out put back.
+///
+/// # Safety
+/// `high`, `low` and `sum` have `out.len()` readable i32 each, `scale` as many f32; `out` is whole vectors.
+#[inline(always)]
+pub(crate) unsafe fn weigh<L: Lanes>(
+    l: L,
+    high: *const i32,
+    low: *const i32,
+    sum: *const i32,
+    scale: *const f32,
+    factor: f32,
+    out: &mut [f32],
+) {
+    for (p, o) in vectors_mut(out).enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = p * LANES;
+            let s = l.load_i32_at(sum.add(at));
+            let back = (0..7).fold(s, |s, _| l.add_i32(s, s));
+            let high = l.to_f32(l.add_i32(l.load_i32_at(high.add(at)), back));
+            let low = l.to_f32(l.add_i32(l.load_i32_at(low.add(at)), back));
+            let v = l.mul(l.fma(high, l.splat(256.0), low), l.splat(factor));
+            l.store(l.mul(v, l.load_at(scale.add(at))), o);
+        }
+    }
+}
