@@ -1,11 +1,22 @@
 //! beitle
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
+mod activations;
 pub mod crc;
+pub mod engine;
 pub mod error;
 pub mod format;
+pub mod image;
 mod kernels;
+mod model;
+#[cfg(feature = "std")]
+pub mod mapped;
+pub mod observe;
 pub mod parallel;
+pub mod plan;
+mod preprocess;
+pub mod segment;
+pub mod resize;
 mod shapes;
 pub mod weights;
 

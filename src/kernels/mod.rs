@@ -4,17 +4,22 @@
 //! matrix tiles. The instruction-set files hold the lanes and the int8 tile. An [`Isa`] can only be had where the
 //! processor has the instructions; every `unsafe` call below rests on that.
 
+pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod gemm;
+pub(crate) mod interpolate;
 pub(crate) mod lanes;
 pub(crate) mod math;
 pub(crate) mod micro;
 mod portable;
 pub(crate) mod rows;
+pub(crate) mod split;
 
 use half::f16;
+use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
 use rows::{Accumulate, Finish, Scores};
 

@@ -331,9 +331,9 @@ pub(crate) struct Scores {
     /// Of each key.
     pub k_scale: *const f32,
     pub k_sum: *const i32,
-    /// Bias rows: row r starts at `bias − r · bias_step` (queries one grid row further down see a bias one row up).
+    /// Bias rows: row r starts at `bias + r · bias_step`.
     pub bias: *const f32,
-    pub bias_step: usize,
+    pub bias_step: isize,
     pub out: *mut f32,
     pub pitch: usize,
 }
@@ -351,7 +351,7 @@ pub(crate) unsafe fn scores<L: Lanes>(l: L, t: &Scores) {
                 let [s, m] = *t.params.add(r * t.param_step);
                 let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.panels + p) * LANES)));
                 let v = l.fma(sum, l.splat(s), l.mul(k_sum, l.splat(m)));
-                let bias = l.load_at(t.bias.sub(r * t.bias_step).add(p * LANES));
+                let bias = l.load_at(t.bias.offset(r as isize * t.bias_step).add(p * LANES));
                 l.store_at(l.fma(v, scale, bias), t.out.add(r * t.pitch + p * LANES));
             }
         }

@@ -1,0 +1,245 @@
+//! Matrix products and 3x3 convolutions: the same loop over tiles, whatever the weights' type and the instruction set.
+//!
+//! Activations are rows; a *segment* is a run of rows that follow each other (all tokens, or one line of a map). An
+//! output row is the sum over *taps* of a row of the input, found per segment and tap, times that tap's matrix: one tap
+//! is a linear layer, nine are a 3x3 convolution (the input's lines then carry a blank pixel at both ends, and a tap
+//! whose line lies outside the map is left out). Nothing is unrolled into memory. Outputs are split among workers,
+//! never the sums.
+
+use super::micro::{TileF, TileI8};
+use super::rows::{Accumulate, Activation, Finish};
+use super::split::Shared;
+use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
+use crate::parallel::Parallel;
+use crate::weights::{Linear, Panels};
+use core::ops::Range;
+
+/// Activations as a product reads them.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// Rows `pitch` numbers apart.
+    F32 { data: &'a [f32], pitch: usize },
+    /// Rows `pitch` bytes apart, and of each the (scale, offset): x = scale · (q − 128) + offset.
+    Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
+}
+
+/// A run of output rows and where their inputs are.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment {
+    /// First input row for each tap, `None` where the tap lies outside the map.
+    pub from: [Option<u32>; 9],
+    /// First output row.
+    pub to: usize,
+}
+
+impl Segment {
+    /// A segment of a product with a single tap.
+    pub fn line(from: usize, to: usize) -> Self {
+        let mut s = Segment { from: [None; 9], to };
+        s.from[0] = Some(from as u32);
+        s
+    }
+}
+
+/// A product: out[to + i·step] (+)= activation(Σ_t W_t · x[from_t + i] + bias).
+pub(crate) struct Product<'a> {
+    pub isa: Isa,
+    pub weights: &'a Linear<'a>,
+    /// Which of the weights' matrices are summed.
+    pub taps: Range<usize>,
+    /// Padded, or none.
+    pub bias: Option<&'a [f32]>,
+    pub x: Rows<'a>,
+    pub activation: Activation,
+    /// Output rows from one row of a segment to the next.
+    pub step: usize,
+    /// Add to the output (residual) rather than overwrite it.
+    pub add: bool,
+}
+
+/// Rows of a segment that one task takes, so that they stay in a core's second-level cache.
+const ROWS_PER_TASK: usize = 256;
+/// Tasks per worker to aim at, for balance.
+const TASKS_PER_WORKER: usize = 8;
+
+/// Part `i` of `0..n` cut into `parts` nearly equal ranges.
+fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
+    n * i / parts..n * (i + 1) / parts
+}
+
+impl Product<'_> {
+    /// Runs it over segments of `len` rows each. Output rows are `pitch` numbers apart in `out`; each gets the padded
+    /// number of outputs.
+    ///
+    /// # Panics
+    /// If rows lie outside the slices or segments' outputs overlap: a mistake of the caller's, whatever the data.
+    pub fn run(&self, par: &dyn Parallel, segments: &[Segment], len: usize, out: &mut [f32], pitch: usize) {
+        if segments.is_empty() || len == 0 {
+            return;
+        }
+        self.check(segments, len, out.len(), pitch);
+        let shape = if self.weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
+        let panels = self.weights.panel_count();
+        let n_tiles = panels.div_ceil(shape.panels);
+        let m_parts = len.div_ceil(ROWS_PER_TASK);
+        let m_tasks = m_parts * segments.len();
+        let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
+        let out = Shared::new(out);
+        par.run(m_tasks * n_tasks, &|task, _| {
+            let (n, m) = (task / m_tasks, task % m_tasks);
+            let segment = &segments[m / m_parts];
+            let rows = part(len, m_parts, m % m_parts);
+            for tile in part(n_tiles, n_tasks, n) {
+                let panels = part(panels, n_tiles, tile);
+                self.column(segment, rows.clone(), panels, shape, &out, pitch);
+            }
+        });
+    }
+
+    fn check(&self, segments: &[Segment], len: usize, out: usize, pitch: usize) {
+        let w = self.weights;
+        let (rows, width, needed) = match self.x {
+            Rows::F32 { data, pitch } => (data.len() / pitch, pitch, w.k),
+            Rows::Bytes { data, pitch, params } => {
+                ((data.len() / pitch).min(params.len()), pitch, w.k.next_multiple_of(4))
+            }
+        };
+        assert!(width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(), "rows must suit the weights");
+        assert!(self.taps.end <= w.taps && self.taps.len() <= 9 && !self.taps.is_empty(), "taps must exist");
+        let padded = w.panel_count() * LANES;
+        assert!(self.bias.is_none_or(|b| b.len() == padded), "a bias has the padded number of outputs");
+        assert!(pitch >= padded, "output rows must hold the padded number of outputs");
+        let mut free = 0;
+        for s in segments {
+            for from in s.from[..self.taps.len()].iter().flatten() {
+                assert!(*from as usize + len <= rows, "input rows must exist");
+            }
+            assert!(s.to >= free, "segments' outputs must not overlap");
+            free = s.to + (len - 1) * self.step + 1;
+            assert!((free - 1) * pitch + padded <= out, "output rows must exist");
+        }
+    }
+
+    /// All rows of a task for one group of panels, whose weights stay in the first-level cache meanwhile.
+    fn column(
+        &self,
+        segment: &Segment,
+        rows: Range<usize>,
+        panels: Range<usize>,
+        shape: Shape,
+        out: &Shared<f32>,
+        pitch: usize,
+    ) {
+        const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
+        let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
+        let tiles = rows.len().div_ceil(shape.rows);
+        for tile in 0..tiles {
+            let r = part(rows.len(), tiles, tile);
+            let (first, count) = (rows.start + r.start, r.len());
+            let mut empty = true;
+            for (t, from) in self.taps.clone().zip(segment.from) {
+                let Some(from) = from else { continue };
+                self.tile(t, from as usize + first, count, panels.clone(), &mut sums, &mut acc, empty);
+                empty = false;
+            }
+            if empty {
+                acc.fill(0.0);
+            }
+            let at = (segment.to + first * self.step) * pitch + panels.start * LANES;
+            let bias = self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr());
+            // SAFETY: `check` has compared every output row with the slice; this task alone writes these rows and
+            // columns; the tile has count · panels · 16 numbers, the bias has the padded number.
+            unsafe {
+                self.isa.finish(&Finish {
+                    acc: acc.as_ptr(),
+                    rows: count,
+                    panels: panels.len(),
+                    bias,
+                    activation: self.activation,
+                    out: out.at(at),
+                    pitch: self.step * pitch,
+                    add: self.add,
+                });
+            }
+        }
+    }
+
+    /// One tap of one tile into `acc`.
+    #[allow(clippy::too_many_arguments)]
+    fn tile(
+        &self,
+        tap: usize,
+        from: usize,
+        count: usize,
+        panels: Range<usize>,
+        sums: &mut [i32],
+        acc: &mut [f32],
+        first: bool,
+    ) {
+        let w = self.weights;
+        let panel = tap * w.panel_count() + panels.start;
+        let np = panels.len();
+        match (self.x, w.panels) {
+            (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) => {
+                let groups = w.k.div_ceil(4);
+                let tile = TileI8 {
+                    a: data[from * pitch..].as_ptr(),
+                    pitch,
+                    w: weights[panel * groups * 64..].as_ptr(),
+                    panel: groups * 64,
+                    groups,
+                    sum: sum[panel * LANES..].as_ptr(),
+                    out: sums.as_mut_ptr(),
+                };
+                // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; tile and
+                // sums hold MAX_ROWS x MAX_PANELS x 16; count and np are within the kernel's shape.
+                unsafe {
+                    self.isa.tile_i8(count, np, &tile);
+                    self.isa.accumulate(&Accumulate {
+                        sums: sums.as_ptr(),
+                        rows: count,
+                        panels: np,
+                        params: params[from..].as_ptr(),
+                        scale: scale[panel * LANES..].as_ptr(),
+                        weight_sum: sum[panel * LANES..].as_ptr(),
+                        acc: acc.as_mut_ptr(),
+                        first,
+                    });
+                }
+            }
+            (Rows::F32 { data, pitch }, Panels::F32(weights)) => {
+                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
+                // SAFETY: as above.
+                unsafe { self.isa.tile_f32(count, np, &tile) }
+            }
+            (Rows::F32 { data, pitch }, Panels::F16(weights)) => {
+                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
+                // SAFETY: as above.
+                unsafe { self.isa.tile_f16(count, np, &tile) }
+            }
+            _ => unreachable!("`check` has compared rows and weights"),
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn tile_f<W>(
+    data: &[f32],
+    from: usize,
+    pitch: usize,
+    weights: &[W],
+    panel: usize,
+    k: usize,
+    first: bool,
+    acc: &mut [f32],
+) -> TileF<W> {
+    TileF {
+        a: data[from * pitch..].as_ptr(),
+        pitch,
+        w: weights[panel * k * LANES..].as_ptr(),
+        panel: k * LANES,
+        k,
+        first,
+        out: acc.as_mut_ptr(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Bilinear up-sampling of maps by lines (`align_corners = false`), alone or with the nine taps of a 3x3 convolution.
+//!
+//! A 3x3 convolution of an up-sampled map never runs at full resolution: channel mixing commutes with interpolation, so
+//! the map is multiplied by all nine taps where it is small, and the products are interpolated and added, shifted:
+//! out(y, x) += Σ_dy,dx U(P_dy,dx)(y + dy, x + dx). Zero padding acts after interpolation: a shifted read outside the
+//! large map adds nothing.
+
+use super::Isa;
+use super::split::{Shared, with_scratch};
+use crate::parallel::Parallel;
+
+/// Channels that one task takes: its scratch stays in a core's second-level cache.
+const CHANNELS: usize = 256;
+
+/// Where a pixel of the large axis reads the small one: between `low` and `high`, `weight` of the latter.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    pub low: usize,
+    pub high: usize,
+    pub weight: f32,
+}
+
+/// PyTorch's `upsample_bilinear2d` with `align_corners = false`, in f32 as there.
+pub(crate) fn position(at: usize, small: usize, large: usize) -> Position {
+    let x = (small as f32 / large as f32) * (at as f32 + 0.5) - 0.5;
+    let x = if x > 0.0 { x } else { 0.0 };
+    let low = (x as usize).min(small - 1);
+    Position { low, high: (low + 1).min(small - 1), weight: x - low as f32 }
+}
+
+/// A small map, or the products of one with nine taps, of which some lines are in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Small<'a> {
+    /// `[ring][width][taps][channels]`; line y is at y % ring.
+    pub data: &'a [f32],
+    pub ring: usize,
+    pub width: usize,
+    pub height: usize,
+    /// 1 or 9.
+    pub taps: usize,
+}
+
+/// Numbers of scratch that a worker needs for small maps up to `width` wide.
+pub(crate) fn scratch(width: usize, channels: usize) -> usize {
+    3 * width * channels.min(CHANNELS)
+}
+
+/// Adds small maps to lines `y0..` of a map of `width` x `height` in `out`, `[lines][width][channels]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Upsample<'a> {
+    pub isa: Isa,
+    pub par: &'a dyn Parallel,
+    pub width: usize,
+    pub height: usize,
+    /// Padded.
+    pub channels: usize,
+}
+
+impl Upsample<'_> {
+    /// `scratch`: [`scratch`] numbers for each worker.
+    pub fn add(&self, small: &[Small], y0: usize, out: &mut [f32], scratch: &mut [f32]) {
+        let lines = out.len() / (self.width * self.channels);
+        let blocks = self.channels.div_ceil(CHANNELS);
+        let out = Shared::new(out);
+        with_scratch(self.par, lines * blocks, scratch, |task, scratch| {
+            let (line, block) = (task / blocks, task % blocks);
+            let first = block * CHANNELS;
+            let count = CHANNELS.min(self.channels - first);
+            for map in small {
+                self.add_line(map, (y0 + line, line), first, count, &out, scratch);
+            }
+        });
+    }
+
+    /// Channels `first..first + count` of line `y`, which is line `line` of `out`.
+    fn add_line(
+        &self,
+        map: &Small,
+        (y, line): (usize, usize),
+        first: usize,
+        count: usize,
+        out: &Shared<f32>,
+        scratch: &mut [f32],
+    ) {
+        let pixel = map.taps * self.channels;
+        let shifts = if map.taps == 9 { 3 } else { 1 };
+        // Down the columns first: for each horizontal shift, the sum over the vertical ones.
+        let columns = &mut scratch[..shifts * map.width * count];
+        columns.fill(0.0);
+        for dy in 0..shifts {
+            let Some(y) = (y + dy).checked_sub(shifts / 2).filter(|&y| y < self.height) else { continue };
+            let p = position(y, map.height, self.height);
+            for dx in 0..shifts {
+                let tap = (dy * shifts + dx) * self.channels + first;
+                let sums = columns[dx * map.width * count..][..map.width * count].chunks_mut(count);
+                for (x, sum) in sums.enumerate() {
+                    let low = ((p.low % map.ring) * map.width + x) * pixel + tap;
+                    let high = ((p.high % map.ring) * map.width + x) * pixel + tap;
+                    self.isa.add_lerp(&map.data[low..][..count], &map.data[high..][..count], p.weight, sum);
+                }
+            }
+        }
+        // Then along the line.
+        for x in 0..self.width {
+            // SAFETY: this task alone writes this line's channels first..first + count.
+            let out = unsafe { out.part((line * self.width + x) * self.channels + first, count) };
+            for dx in 0..shifts {
+                let Some(x) = (x + dx).checked_sub(shifts / 2).filter(|&x| x < self.width) else { continue };
+                let p = position(x, map.width, self.width);
+                let (low, high) = ((dx * map.width + p.low) * count, (dx * map.width + p.high) * count);
+                self.isa.add_lerp(&columns[low..][..count], &columns[high..][..count], p.weight, out);
+            }
+        }
+    }
+}

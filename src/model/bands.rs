@@ -1,0 +1,281 @@
+//! The fine half of the pyramid and the head, in bands: nothing at full resolution is ever whole.
+//!
+//! Step r makes lines 4r .. 4r + 4 of the logits, from one row of patches' worth of everything below:
+//!
+//! ```text
+//! tap 1 -> lateral 1 (+ lateral 2 up) -> fpn 1 -> nine products --.
+//! tap 0 -> deconvolution -> lateral 0 (+ lateral 1 up) -> fpn 0 --+-> bottleneck -> classifier -> map
+//!                                  level 2, level 3 -> products --'
+//! ```
+//!
+//! A 3x3 convolution needs a line ahead, an interpolation one too, so each stage runs a little further than the next;
+//! rings keep the lines in between. With h lines of the logits in step r, counting from 0:
+//! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, which reads lateral 0 to 4r+5 (chunk r+1), which reads lateral 1 to 2r+4
+//! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
+
+use super::top::{nine_products, store_bordered};
+use super::{Call, Context, conv_segment};
+use crate::activations::{RowsMut, typed};
+use crate::engine::Output;
+use crate::error::Error;
+use crate::format::{Role, padded};
+use crate::kernels::gemm::Segment;
+use crate::kernels::interpolate::{Small, position};
+use crate::kernels::rows::Activation;
+use crate::kernels::split::chunks;
+use crate::observe::{Stage, TensorName};
+use crate::plan::{Buf, ring};
+use crate::segment::MapRows;
+
+/// The buffers of the bands and how far each stage has come.
+struct Bands<'a> {
+    tap0: RowsMut<'a>,
+    tap1: RowsMut<'a>,
+    top_rows: RowsMut<'a>,
+    fpn2_rows: RowsMut<'a>,
+    lateral2: &'a [f32],
+    scratch: &'a mut [f32],
+    lateral1: &'a mut [f32],
+    lateral1_rows: RowsMut<'a>,
+    fpn1_rows: RowsMut<'a>,
+    product1: &'a mut [f32],
+    product2: &'a mut [f32],
+    product3: &'a mut [f32],
+    up0_rows: RowsMut<'a>,
+    lines: &'a mut [f32],
+    lateral0_rows: RowsMut<'a>,
+    fpn0_rows: RowsMut<'a>,
+    fuse_rows: RowsMut<'a>,
+    logits: &'a mut [f32],
+    map_scratch: &'a mut [f32],
+    done: Progress,
+}
+
+/// Chunks and lines finished, from the top of each map.
+#[derive(Default)]
+struct Progress {
+    lateral1_chunks: usize,
+    lateral0_chunks: usize,
+    fpn0: usize,
+    product1: usize,
+    product2: usize,
+    product3: usize,
+}
+
+/// From the taps and the coarse maps to the picture's classes.
+pub(crate) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Result<(), Error> {
+    let f = cx.facts;
+    let mut bands = Bands::new(cx, arena)?;
+    let mut map = MapRows::new(&f, output);
+    for r in 0..f.grid_height {
+        let last = f.grid_height - 1;
+        while bands.done.lateral1_chunks <= (r + 2).min(last) {
+            bands.lateral1(cx)?;
+        }
+        while bands.done.lateral0_chunks <= (r + 1).min(last) {
+            bands.lateral0(cx)?;
+        }
+        bands.fpn0(cx, 4 * r + 4)?;
+        bands.products(cx, 4 * r + 4)?;
+        bands.fuse(cx, r)?;
+        map.logits_lines(4 * r..4 * r + 4, bands.logits, output);
+        map.rows(cx.isa, cx.par, 4 * r + 4, bands.logits, bands.map_scratch, output);
+        cx.done(Stage::Map)?;
+    }
+    Ok(())
+}
+
+impl<'a> Bands<'a> {
+    fn new(cx: &Context, arena: &'a mut [u8]) -> Result<Self, Error> {
+        let f = cx.facts;
+        let (c, n) = (cx.pitch(), f.channels);
+        let [(w0, _), (w1, _), (w2, h2), (w3, h3)] = core::array::from_fn(|i| f.level(i));
+        let bufs = [
+            Buf::Tap0, Buf::Tap1, Buf::TopRows, Buf::Fpn2Rows, Buf::Lateral2, Buf::UpsampleScratch, Buf::Lateral1,
+            Buf::Lateral1Rows, Buf::Fpn1Rows, Buf::Product1, Buf::Product2, Buf::Product3, Buf::Up0Rows, Buf::Lines,
+            Buf::Lateral0Rows, Buf::Fpn0Rows, Buf::FuseRows, Buf::Logits, Buf::MapScratch,
+        ];
+        let [
+            tap0, tap1, top_rows, fpn2_rows, lateral2, scratch, lateral1, lateral1_rows, fpn1_rows, product1,
+            product2, product3, up0_rows, lines, lateral0_rows, fpn0_rows, fuse_rows, logits, map_scratch,
+        ] = cx.buffers(arena, bufs)?;
+        let int8 = |role, layer| cx.linear(role, layer).map(|l| l.is_int8());
+        let line = w0 * padded(f.classes);
+        Ok(Bands {
+            tap0: RowsMut::new(tap0, f.patches(), n, int8(Role::Up0a, 0)?),
+            tap1: RowsMut::new(tap1, f.patches(), n, int8(Role::Up1, 0)?),
+            top_rows: RowsMut::new(top_rows, w3 * h3, n, int8(Role::Fuse, 3)?),
+            fpn2_rows: RowsMut::new(fpn2_rows, w2 * h2, n, int8(Role::Fuse, 2)?),
+            lateral2: typed(lateral2, w2 * h2 * c),
+            scratch: bytemuck::cast_slice_mut(scratch),
+            lateral1: typed(lateral1, ring::LATERAL1 * w1 * c),
+            lateral1_rows: RowsMut::new(lateral1_rows, ring::LATERAL1 * (w1 + 2), n, int8(Role::Fpn, 1)?),
+            fpn1_rows: RowsMut::new(fpn1_rows, ring::FPN1 * w1, n, int8(Role::Fuse, 1)?),
+            product1: typed(product1, ring::PRODUCT1 * w1 * 9 * c),
+            product2: typed(product2, ring::PRODUCT2 * w2 * 9 * c),
+            product3: typed(product3, ring::PRODUCT3 * w3 * 9 * c),
+            up0_rows: RowsMut::new(up0_rows, 2 * w1, n, int8(Role::Up0b, 0)?),
+            lines: typed(lines, ring::LINES * w0 * c),
+            lateral0_rows: RowsMut::new(lateral0_rows, ring::LATERAL0 * (w0 + 2), n, int8(Role::Fpn, 0)?),
+            fpn0_rows: RowsMut::new(fpn0_rows, ring::FPN0 * (w0 + 2), n, int8(Role::Fuse, 0)?),
+            fuse_rows: RowsMut::new(fuse_rows, 4 * w0, n, int8(Role::Classify, 0)?),
+            logits: typed(logits, ring::LOGITS * line),
+            map_scratch: typed(map_scratch, cx.par.workers() * line),
+            done: Progress::default(),
+        })
+    }
+
+    /// Lines 2r, 2r + 1 of lateral 1, with lateral 2 added.
+    fn lateral1(&mut self, cx: &mut Context) -> Result<(), Error> {
+        let (f, c, r) = (cx.facts, cx.pitch(), self.done.lateral1_chunks);
+        let size = f.level(1);
+        let w1 = size.0;
+        let weights = cx.linear(Role::Up1, 0)?;
+        let slot = 2 * r % ring::LATERAL1;
+        let out = &mut self.lateral1[slot * w1 * c..][..2 * w1 * c];
+        let call = |tap| Call::new(&weights, self.tap1.rows()).tap(tap).activation(Activation::Relu).every_second();
+        for tap in 0..4 {
+            let to = tap / 2 * w1 + tap % 2;
+            cx.product(call(tap), &[Segment::line(r * f.grid_width, to)], f.grid_width, out);
+        }
+        cx.done(Stage::Lateral)?;
+        let (w2, h2) = f.level(2);
+        let small = Small { data: self.lateral2, ring: h2, width: w2, height: h2, taps: 1 };
+        cx.upsample(size).add(&[small], 2 * r, out, self.scratch);
+        cx.show(TensorName::Lateral1(2 * r), out);
+        for (i, line) in out.chunks(w1 * c).enumerate() {
+            store_bordered(cx, &mut self.lateral1_rows, slot + i, w1, line);
+        }
+        self.done.lateral1_chunks += 1;
+        cx.done(Stage::Upsample)
+    }
+
+    /// Lines 4r .. 4r + 4 of lateral 0, with lateral 1 added.
+    fn lateral0(&mut self, cx: &mut Context) -> Result<(), Error> {
+        let (f, c, r) = (cx.facts, cx.pitch(), self.done.lateral0_chunks);
+        let [size, (w1, h1)] = [f.level(0), f.level(1)];
+        let w0 = size.0;
+        let weights = cx.linear(Role::Up0a, 0)?;
+        let out = &mut self.lines[..2 * w1 * c];
+        for tap in 0..4 {
+            let call = Call::new(&weights, self.tap0.rows()).tap(tap).activation(Activation::Gelu).every_second();
+            let to = tap / 2 * w1 + tap % 2;
+            cx.product(call, &[Segment::line(r * f.grid_width, to)], f.grid_width, out);
+        }
+        cx.store(&mut self.up0_rows, 0, out);
+        let weights = cx.linear(Role::Up0b, 0)?;
+        let out = &mut self.lines[..4 * w0 * c];
+        for tap in 0..4 {
+            let call = Call::new(&weights, self.up0_rows.rows()).tap(tap).activation(Activation::Relu).every_second();
+            let segments = [0, 1].map(|line| Segment::line(line * w1, (2 * line + tap / 2) * w0 + tap % 2));
+            cx.product(call, &segments, w1, out);
+        }
+        cx.done(Stage::Lateral)?;
+        let small = Small { data: self.lateral1, ring: ring::LATERAL1, width: w1, height: h1, taps: 1 };
+        cx.upsample(size).add(&[small], 4 * r, out, self.scratch);
+        cx.show(TensorName::Lateral0(4 * r), out);
+        for (i, line) in out.chunks(w0 * c).enumerate() {
+            store_bordered(cx, &mut self.lateral0_rows, (4 * r + i) % ring::LATERAL0, w0, line);
+        }
+        self.done.lateral0_chunks += 1;
+        cx.done(Stage::Upsample)
+    }
+
+    /// Level 0's 3x3 convolution, to line `last`.
+    fn fpn0(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
+        let (c, size) = (cx.pitch(), cx.facts.level(0));
+        let (w, first) = (size.0, self.done.fpn0);
+        let lines = (last.min(size.1 - 1) + 1).saturating_sub(first);
+        let weights = cx.linear(Role::Fpn, 0)?;
+        let segments: [Segment; ring::LINES] =
+            core::array::from_fn(|i| conv_segment(first + i, size, ring::LATERAL0, i * w));
+        let out = &mut self.lines[..lines * w * c];
+        let call = Call::new(&weights, self.lateral0_rows.rows()).conv().activation(Activation::Relu);
+        cx.product(call, &segments[..lines], w, out);
+        cx.show(TensorName::Fpn(0, first), out);
+        for (i, line) in out.chunks(w * c).enumerate() {
+            store_bordered(cx, &mut self.fpn0_rows, (first + i) % ring::FPN0, w, line);
+        }
+        self.done.fpn0 += lines;
+        cx.done(Stage::Fpn0)
+    }
+
+    /// The products of levels 1 to 3 with the bottleneck's nine taps, as far as full-resolution line `last` reads them.
+    fn products(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
+        let f = cx.facts;
+        let last = last.min(f.level(0).1 - 1);
+        let needed = |level| position(last, f.level(level).1, f.level(0).1).high + 1;
+        let weights = cx.linear(Role::Fuse, 1)?;
+        self.fpn1(cx, needed(1))?;
+        let (c, (w1, _)) = (cx.pitch(), f.level(1));
+        let lines = needed(1) - self.done.product1;
+        for i in 0..lines {
+            let y = self.done.product1 + i;
+            let out = &mut self.product1[y % ring::PRODUCT1 * w1 * 9 * c..][..w1 * 9 * c];
+            nine_products(cx, &weights, &self.fpn1_rows, i * w1, w1, out);
+        }
+        self.done.product1 += lines;
+        let coarse = [
+            (2, &mut self.done.product2, &self.fpn2_rows, &mut *self.product2, ring::PRODUCT2),
+            (3, &mut self.done.product3, &self.top_rows, &mut *self.product3, ring::PRODUCT3),
+        ];
+        for (level, done, rows, products, ring) in coarse {
+            let weights = cx.linear(Role::Fuse, level)?;
+            let w = f.level(level).0;
+            while *done < needed(level) {
+                let out = &mut products[*done % ring * w * 9 * c..][..w * 9 * c];
+                nine_products(cx, &weights, rows, *done * w, w, out);
+                *done += 1;
+            }
+        }
+        cx.done(Stage::Products)
+    }
+
+    /// Level 1's 3x3 convolution for the lines from the last product to `end`, as rows.
+    fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
+        let (c, size) = (cx.pitch(), cx.facts.level(1));
+        let (w, first) = (size.0, self.done.product1);
+        let weights = cx.linear(Role::Fpn, 1)?;
+        let segments: [Segment; ring::FPN1] =
+            core::array::from_fn(|i| conv_segment(first + i, size, ring::LATERAL1, i * w));
+        let lines = end - first;
+        let out = &mut self.lines[..lines * w * c];
+        let call = Call::new(&weights, self.lateral1_rows.rows()).conv().activation(Activation::Relu);
+        cx.product(call, &segments[..lines], w, out);
+        cx.show(TensorName::Fpn(1, first), out);
+        cx.store(&mut self.fpn1_rows, 0, out);
+        cx.done(Stage::Fpn1)
+    }
+
+    /// Lines 4r .. 4r + 4 of the bottleneck and the classifier.
+    fn fuse(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
+        let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
+        let w = size.0;
+        let weights = cx.linear(Role::Fuse, 0)?;
+        let segments: [Segment; 4] = core::array::from_fn(|i| conv_segment(4 * r + i, size, ring::FPN0, i * w));
+        let out = &mut self.lines[..4 * w * c];
+        cx.product(Call::new(&weights, self.fpn0_rows.rows()).conv().bare(), &segments, w, out);
+        cx.done(Stage::Fuse)?;
+        let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];
+        let maps = [
+            Small { data: self.product1, ring: ring::PRODUCT1, width: w1, height: h1, taps: 9 },
+            Small { data: self.product2, ring: ring::PRODUCT2, width: w2, height: h2, taps: 9 },
+            Small { data: self.product3, ring: ring::PRODUCT3, width: w3, height: h3, taps: 9 },
+        ];
+        cx.upsample(size).add(&maps, 4 * r, out, self.scratch);
+        let (isa, bias) = (cx.isa, weights.bias(0).unwrap_or(&[]));
+        chunks(cx.par, out, 16 * c, |_, rows| rows.chunks_mut(c).for_each(|x| isa.bias_relu(bias, x)));
+        cx.done(Stage::Upsample)?;
+        cx.store(&mut self.fuse_rows, 0, out);
+        let weights = cx.linear(Role::Classify, 0)?;
+        let at = self.logits_at(cx, 4 * r);
+        let logits = &mut self.logits[at..][..4 * w * padded(f.classes)];
+        cx.product(Call::new(&weights, self.fuse_rows.rows()), &[Segment::line(0, 0)], 4 * w, logits);
+        cx.done(Stage::Classify)
+    }
+
+    /// Where a line of logits starts in the ring.
+    fn logits_at(&self, cx: &Context, line: usize) -> usize {
+        line % ring::LOGITS * cx.facts.level(0).0 * padded(cx.facts.classes)
+    }
+}

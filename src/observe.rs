@@ -1,0 +1,104 @@
+//! Watching a run: what has been done, stage by stage, and a way to stop it.
+
+macro_rules! stages {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// A step of the model.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Stage { $($(#[$doc])* $name,)* }
+        impl Stage {
+            /// Every stage, in the order of the data.
+            pub const ALL: &'static [Stage] = &[$(Stage::$name,)*];
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Stage::$name => $text,)* }
+            }
+        }
+    };
+}
+
+stages! {
+    /// The picture to the network's input size.
+    Resize = "resize";
+    /// Patches to tokens.
+    Embed = "embed";
+    /// LayerNorm and quantisation.
+    Norm = "norm";
+    /// Queries, keys and values.
+    Qkv = "qkv";
+    /// Attention of each head.
+    Attend = "attention";
+    /// Attention's output projection.
+    Proj = "proj";
+    /// First layer of the MLP, with GELU.
+    Fc1 = "fc1";
+    /// Second layer of the MLP.
+    Fc2 = "fc2";
+    /// Taps of the residual stream.
+    Tap = "taps";
+    /// Pyramid pooling on the coarsest level.
+    Top = "pooling";
+    /// Deconvolutions and laterals.
+    Lateral = "laterals";
+    /// 3x3 convolution of level 0.
+    Fpn0 = "fpn 0";
+    /// 3x3 convolution of level 1.
+    Fpn1 = "fpn 1";
+    /// 3x3 convolution of level 2.
+    Fpn2 = "fpn 2";
+    /// The bottleneck's products at low resolution.
+    Products = "bottleneck low";
+    /// The bottleneck at full resolution.
+    Fuse = "bottleneck full";
+    /// Interpolation of maps and products.
+    Upsample = "interpolation";
+    /// The classifier.
+    Classify = "classifier";
+    /// Logits to the picture's size and argmax.
+    Map = "map";
+}
+
+/// Is told of each finished step of a run.
+pub trait Observer: Send {
+    /// Work on `stage` since the last call has ended, with so many multiply-accumulates. Returning `false` stops the run
+    /// with [`Error::Cancelled`](crate::Error::Cancelled).
+    fn done(&mut self, stage: Stage, macs: u64) -> bool;
+
+    /// A tensor of a step has been computed: `[rows][pitch]`, of which `width` numbers count. Called only where
+    /// [`wants_tensors`](Observer::wants_tensors) says so; for tests and accuracy reports.
+    fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
+        let _ = (name, data, width, pitch);
+    }
+
+    /// Whether [`tensor`](Observer::tensor) is to be called.
+    fn wants_tensors(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {
+    fn done(&mut self, _: Stage, _: u64) -> bool {
+        true
+    }
+}
+
+/// Intermediate results that an [`Observer`] can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorName {
+    /// The residual stream after so many blocks (0: the embedding), patches first, the class token last.
+    Stream(usize),
+    /// The coarsest level after max-pooling.
+    Level3,
+    /// The pooling module's result.
+    Top,
+    /// Lateral 2 with the top added.
+    Lateral2,
+    /// Lines of lateral 1 with lateral 2 added, from a line.
+    Lateral1(usize),
+    /// Lines of lateral 0 with lateral 1 added, from a line.
+    Lateral0(usize),
+    /// Lines of a level after its 3x3 convolution: level, first line.
+    Fpn(usize, usize),
+    /// Lines of logits, from a line.
+    Logits(usize),
+}
