@@ -4,8 +4,11 @@
 pub mod crc;
 pub mod error;
 pub mod format;
+pub mod image;
 mod kernels;
 pub mod parallel;
+pub mod resize;
+pub mod segment;
 mod shapes;
 pub mod weights;
 
