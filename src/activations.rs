@@ -114,13 +114,19 @@ impl<'a> RowsMut<'a> {
             }
             RowsMut::Bytes { data, pitch, params } => {
                 let (data, params) = (&mut data[..count * *pitch], &mut params[..count]);
-                chunks2_with(par, (data, ROWS * *pitch), (params, ROWS), scratch, |i, rows, params, scratch| {
-                    let x = x.chunks(width).skip(i * ROWS);
-                    for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
-                        isa.layer_norm(x, n, eps, &mut scratch[..width]);
-                        *param = isa.quantise(&scratch[..width], n, row);
-                    }
-                });
+                chunks2_with(
+                    par,
+                    (data, ROWS * *pitch),
+                    (params, ROWS),
+                    scratch,
+                    |i, rows, params, scratch| {
+                        let x = x.chunks(width).skip(i * ROWS);
+                        for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
+                            isa.layer_norm(x, n, eps, &mut scratch[..width]);
+                            *param = isa.quantise(&scratch[..width], n, row);
+                        }
+                    },
+                );
             }
         }
     }

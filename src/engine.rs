@@ -47,7 +47,11 @@ impl<'a> Engine<'a> {
     pub fn new(model: &'a Model<'a>, plan: &'a Plan, isa: Isa, arena: &'a mut [u8]) -> Result<Self, Error> {
         let odd = arena.as_ptr().addr() % crate::format::ALIGN;
         if odd != 0 {
-            return Err(Error::Buffer { what: "arena alignment in bytes", needed: 64, found: 1 << odd.trailing_zeros() });
+            return Err(Error::Buffer {
+                what: "arena alignment in bytes",
+                needed: 64,
+                found: 1 << odd.trailing_zeros(),
+            });
         }
         let (needed, found) = (plan.bytes(), arena.len());
         match arena.get_mut(..needed) {
@@ -81,13 +85,12 @@ impl<'a> Engine<'a> {
 
     fn check(&self, par: &dyn Parallel, output: &Output) -> Result<(), Error> {
         let f = self.model.facts();
-        let too_small = |what, needed, found| if found < needed { Err(Error::Buffer { what, needed, found }) } else { Ok(()) };
+        let too_small = |what, needed, found| {
+            if found < needed { Err(Error::Buffer { what, needed, found }) } else { Ok(()) }
+        };
         too_small("planned workers", par.workers(), self.plan.workers())?;
         let pixels = output.size.0.checked_mul(output.size.1).ok_or(Error::TooLarge)?;
-        too_small("map pixels", pixels, output.map.len())?;
-        if matches!(output.map, MapMut::U8(_)) {
-            too_small("classes in a map of bytes", f.classes, 256)?;
-        }
+        output.map.check(pixels, f.classes)?;
         let (w, h) = f.level(0);
         output.logits.as_ref().map_or(Ok(()), |l| too_small("logits", f.classes * w * h, l.len()))
     }

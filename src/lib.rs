@@ -8,15 +8,15 @@ pub mod error;
 pub mod format;
 pub mod image;
 mod kernels;
-mod model;
 #[cfg(feature = "std")]
 pub mod mapped;
+mod model;
 pub mod observe;
 pub mod parallel;
 pub mod plan;
 mod preprocess;
-pub mod segment;
 pub mod resize;
+pub mod segment;
 mod shapes;
 pub mod weights;
 

@@ -163,7 +163,10 @@ impl Plan {
         let f = model.facts();
         // Every size below is at most the product of these: if it fits, none of them overflows.
         let longest = (f.width * f.height * 3).max(picture.0.max(picture.1).max(1) * 64);
-        longest.checked_mul(16 * f.channels.max(f.hidden)).and_then(|n| n.checked_mul(workers.max(1))).ok_or(Error::TooLarge)?;
+        longest
+            .checked_mul(16 * f.channels.max(f.hidden))
+            .and_then(|n| n.checked_mul(workers.max(1)))
+            .ok_or(Error::TooLarge)?;
         let mut plan =
             Plan { regions: [Region::default(); BUFS], bytes: 0, workers: workers.max(1), picture };
         plan.sizes(model)?;
@@ -190,7 +193,11 @@ impl Plan {
     /// 3 MLP, 4 top of the pyramid, 5 bands).
     pub fn buffers(&self) -> impl Iterator<Item = (&'static str, Range<usize>, u8)> {
         let regions = self.regions;
-        NAMES.iter().zip(regions).filter(|(_, r)| r.bytes > 0).map(|(n, r)| (*n, r.offset..r.offset + r.bytes, r.phases))
+        NAMES
+            .iter()
+            .zip(regions)
+            .filter(|(_, r)| r.bytes > 0)
+            .map(|(n, r)| (*n, r.offset..r.offset + r.bytes, r.phases))
     }
 
     pub(crate) fn range(&self, buf: Buf) -> Range<usize> {
@@ -292,12 +299,16 @@ impl Plan {
     fn place(&mut self) {
         let mut placed = [false; BUFS];
         for _ in 0..BUFS {
-            let Some(next) = (0..BUFS).filter(|&i| !placed[i]).max_by_key(|&i| self.regions[i].bytes) else { return };
+            let Some(next) = (0..BUFS).filter(|&i| !placed[i]).max_by_key(|&i| self.regions[i].bytes) else {
+                return;
+            };
             let region = self.regions[next];
             let mut offset = 0;
             // Each pass moves behind one more obstacle; when a pass finds none, the place is free.
             while let Some(end) = (0..BUFS)
-                .filter(|&i| placed[i] && self.regions[i].phases & region.phases != 0 && self.regions[i].bytes > 0)
+                .filter(|&i| {
+                    placed[i] && self.regions[i].phases & region.phases != 0 && self.regions[i].bytes > 0
+                })
                 .map(|i| (self.regions[i].offset, self.regions[i].offset + self.regions[i].bytes))
                 .filter(|&(start, end)| start < offset + region.bytes && offset < end)
                 .map(|(_, end)| end)

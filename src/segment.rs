@@ -1,119 +1,177 @@
-//! Logits to classes: bilinear to the picture's size (`align_corners = false`), then the largest, line by line.
+//! Class maps in the caller's memory, and what they say: how many pixels each class has.
 
-use crate::engine::Output;
-use crate::format::padded;
-use crate::kernels::Isa;
-use crate::kernels::interpolate::position;
-use crate::kernels::split::chunks2_with;
-use crate::parallel::Parallel;
-use crate::plan::ring;
-use crate::weights::Facts;
-use core::ops::Range;
+use crate::error::Error;
 
-/// Where the class of each pixel goes, row by row.
+/// A class map to be written: one class number for each pixel, row by row without gaps.
 #[derive(Debug)]
 pub enum MapMut<'a> {
-    /// Up to 256 classes.
+    /// One byte a pixel, for models of at most 256 classes.
     U8(&'a mut [u8]),
-    /// Any number of classes.
+    /// Two bytes a pixel, for any model.
     U16(&'a mut [u16]),
 }
 
-impl MapMut<'_> {
+/// A class map to be read.
+#[derive(Clone, Copy, Debug)]
+pub enum Map<'a> {
+    /// One byte a pixel.
+    U8(&'a [u8]),
+    /// Two bytes a pixel.
+    U16(&'a [u16]),
+}
+
+impl<'a> MapMut<'a> {
     /// Pixels there is room for.
+    #[must_use]
     pub fn len(&self) -> usize {
-        match self {
-            MapMut::U8(m) => m.len(),
-            MapMut::U16(m) => m.len(),
-        }
+        self.as_map().len()
     }
 
-    /// Whether there is room for none.
+    /// Whether there is room for no pixel at all.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
 
-/// Emits the map's rows as soon as the logits they read are there.
-pub(crate) struct MapRows {
-    /// Of the logits, and their number.
-    width: usize,
-    height: usize,
-    classes: usize,
-    /// Picture.
-    picture: (usize, usize),
-    next: usize,
-}
-
-impl MapRows {
-    pub fn new(f: &Facts, output: &Output) -> Self {
-        let (width, height) = f.level(0);
-        MapRows { width, height, classes: f.classes, picture: output.size, next: 0 }
+    /// The same memory, to be read.
+    #[must_use]
+    pub fn as_map(&self) -> Map<'_> {
+        match self {
+            MapMut::U8(m) => Map::U8(m),
+            MapMut::U16(m) => Map::U16(m),
+        }
     }
 
-    /// Numbers in a line of logits.
-    fn line(&self) -> usize {
-        self.width * padded(self.classes)
+    /// The same memory, lent on.
+    pub fn reborrow(&mut self) -> MapMut<'_> {
+        match self {
+            MapMut::U8(m) => MapMut::U8(m),
+            MapMut::U16(m) => MapMut::U16(m),
+        }
     }
 
-    /// Copies lines of logits out, `[classes][height][width]`, where the caller asked for them.
-    pub fn logits_lines(&self, lines: Range<usize>, logits: &[f32], output: &mut Output) {
-        let Some(out) = &mut output.logits else { return };
-        for y in lines {
-            let line = &logits[y % ring::LOGITS * self.line()..][..self.line()];
-            for (x, pixel) in line.chunks(padded(self.classes)).enumerate() {
-                for (class, &v) in pixel[..self.classes].iter().enumerate() {
-                    out[(class * self.height + y) * self.width + x] = v;
+    /// The pixels before `at` and those from `at` on (none, if there are fewer).
+    #[must_use]
+    pub fn split_at(self, at: usize) -> (MapMut<'a>, MapMut<'a>) {
+        match self {
+            MapMut::U8(m) => {
+                let (head, tail) = m.split_at_mut(at.min(m.len()));
+                (MapMut::U8(head), MapMut::U8(tail))
+            }
+            MapMut::U16(m) => {
+                let (head, tail) = m.split_at_mut(at.min(m.len()));
+                (MapMut::U16(head), MapMut::U16(tail))
+            }
+        }
+    }
+
+    /// Gives pixel `at` its class; nothing happens outside the map. `class` must fit the map's type, which
+    /// [`MapMut::check`] makes sure of for all classes at once.
+    #[inline]
+    pub fn set(&mut self, at: usize, class: u16) {
+        match self {
+            MapMut::U8(m) => {
+                if let Some(p) = m.get_mut(at) {
+                    *p = class as u8;
+                }
+            }
+            MapMut::U16(m) => {
+                if let Some(p) = m.get_mut(at) {
+                    *p = class;
                 }
             }
         }
     }
 
-    /// All rows of the picture that read only the first `lines` lines of logits. `scratch`: a line for each worker.
-    pub fn rows(
-        &mut self,
-        isa: Isa,
-        par: &dyn Parallel,
-        lines: usize,
-        logits: &[f32],
-        scratch: &mut [f32],
-        output: &mut Output,
-    ) {
-        let (width, height) = self.picture;
-        let first = self.next;
-        while self.next < height && position(self.next, self.height, height).high < lines {
-            self.next += 1;
+    /// Whether a map of `pixels` pixels and `classes` classes fits.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] if there is too little room, [`Error::Image`] if the classes need two bytes.
+    pub fn check(&self, pixels: usize, classes: usize) -> Result<(), Error> {
+        if matches!(self, MapMut::U8(_)) && classes > 256 {
+            return Err(Error::Image { what: "a map of more than 256 classes needs two bytes a pixel" });
         }
-        let pixels = first * width..self.next * width;
-        match &mut output.map {
-            MapMut::U8(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c as u8),
-            MapMut::U16(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c),
+        if self.len() < pixels {
+            return Err(Error::Buffer { what: "the class map (pixels)", needed: pixels, found: self.len() });
+        }
+        Ok(())
+    }
+}
+
+impl Map<'_> {
+    /// Pixels.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Map::U8(m) => m.len(),
+            Map::U16(m) => m.len(),
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn fill<T: Send>(
-        &self,
-        isa: Isa,
-        par: &dyn Parallel,
-        first: usize,
-        logits: &[f32],
-        scratch: &mut [f32],
-        map: &mut [T],
-        cast: impl Fn(u16) -> T + Sync,
-    ) {
-        let (width, height) = self.picture;
-        let (line, pitch) = (self.line(), padded(self.classes));
-        chunks2_with(par, (map, width), (&mut [] as &mut [()], 0), scratch, |i, row, _, scratch| {
-            let p = position(first + i, self.height, height);
-            let (low, high) = (p.low % ring::LOGITS * line, p.high % ring::LOGITS * line);
-            let scratch = &mut scratch[..line];
-            isa.lerp(&logits[low..][..line], &logits[high..][..line], p.weight, scratch);
-            for (x, out) in row.iter_mut().enumerate() {
-                let p = position(x, self.width, width);
-                let (a, b) = (&scratch[p.low * pitch..][..pitch], &scratch[p.high * pitch..][..pitch]);
-                *out = cast(isa.argmax_lerp(a, b, p.weight, self.classes));
-            }
-        });
+    /// Whether there is no pixel.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The class of pixel `at`.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<u16> {
+        match self {
+            Map::U8(m) => m.get(at).map(|&c| c.into()),
+            Map::U16(m) => m.get(at).copied(),
+        }
+    }
+
+    /// Adds each class's pixels to `counts`, and returns how many pixels are of a class `counts` has no place for.
+    ///
+    /// `counts` is added to, so that the maps of many pictures can be summed: start with zeros.
+    pub fn count(&self, counts: &mut [u64]) -> u64 {
+        match self {
+            Map::U8(m) => count(m.iter().map(|&c| c.into()), counts),
+            Map::U16(m) => count(m.iter().map(|&c| c.into()), counts),
+        }
+    }
+}
+
+fn count(classes: impl Iterator<Item = usize>, counts: &mut [u64]) -> u64 {
+    let mut outside = 0;
+    for class in classes {
+        *counts.get_mut(class).unwrap_or(&mut outside) += 1;
+    }
+    outside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up() {
+        let mut counts = [0; 3];
+        assert_eq!(Map::U8(&[0, 2, 2, 7]).count(&mut counts), 1);
+        assert_eq!(Map::U16(&[1, 2, 300]).count(&mut counts), 1);
+        assert_eq!(counts, [1, 1, 3]);
+    }
+
+    #[test]
+    fn maps_are_written_and_split() {
+        let mut data = [0u8; 5];
+        let mut map = MapMut::U8(&mut data);
+        map.set(4, 9);
+        map.set(5, 9);
+        assert!(map.check(5, 256).is_ok() && map.check(6, 2).is_err() && map.check(5, 257).is_err());
+        let (mut head, mut tail) = map.reborrow().split_at(3);
+        head.set(3, 1);
+        tail.set(0, 7);
+        assert_eq!((head.len(), tail.len()), (3, 2));
+        assert_eq!(map.split_at(99).1.len(), 0);
+        assert_eq!(data, [0, 0, 0, 7, 9]);
+        let mut wide = [0u16; 2];
+        let mut map = MapMut::U16(&mut wide);
+        map.set(1, 40_000);
+        assert!(map.check(2, 65_535).is_ok());
+        assert_eq!(map.as_map().get(1), Some(40_000));
     }
 }

@@ -1,7 +1,9 @@
 //! Typed views into a file's tensors: borrowed, nothing copied.
 
 use crate::error::Error;
-use crate::format::{ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, padded};
+use crate::format::{
+    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, padded,
+};
 use half::f16;
 
 /// Every fact of a model, as the file states it.

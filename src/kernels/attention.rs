@@ -226,15 +226,23 @@ impl<'a> Head<'a> {
             if xi == d.grid_width {
                 self.class_bias(bias);
                 let rows = Queries { first: d.patches(), step: 1, count: 1 };
-                return self.tile(packed, &rows, &Bias { at: &*bias, start: 0, row: 0, class: bias[d.patches()] }, work, &out);
+                return self.tile(
+                    packed,
+                    &rows,
+                    &Bias { at: &*bias, start: 0, row: 0, class: bias[d.patches()] },
+                    work,
+                    &out,
+                );
             }
             self.column_bias(xi, bias);
             let class = self.bias.map_or(0.0, |b| b[b.len() - 2]);
-            let most = if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
+            let most =
+                if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
             let tiles = d.grid_height.div_ceil(most.rows);
             for i in 0..tiles {
                 let yi = d.grid_height * i / tiles..d.grid_height * (i + 1) / tiles;
-                let rows = Queries { first: yi.start * d.grid_width + xi, step: d.grid_width, count: yi.len() };
+                let rows =
+                    Queries { first: yi.start * d.grid_width + xi, step: d.grid_width, count: yi.len() };
                 let start = (d.grid_height - 1 - yi.start) * d.grid_width;
                 let bias = Bias { at: &*bias, start, row: -(d.grid_width as isize), class };
                 self.tile(packed, &rows, &bias, work, &out);
@@ -279,7 +287,9 @@ impl Bias<'_> {
     fn tail(&self, rows: usize, keys: Range<usize>, patches: usize) -> [f32; TILE] {
         let mut tail = [f32::NEG_INFINITY; TILE];
         for r in 0..rows {
-            for (out, key) in tail[r * WIDE..].iter_mut().zip(keys.clone()).take_while(|(_, key)| *key <= patches) {
+            for (out, key) in
+                tail[r * WIDE..].iter_mut().zip(keys.clone()).take_while(|(_, key)| *key <= patches)
+            {
                 *out = match key == patches {
                     true => self.class,
                     false => self.at[(self.start as isize + r as isize * self.row) as usize + key],
@@ -296,7 +306,8 @@ impl Head<'_> {
         let (t, d) = (self.dims.padded_tokens(), self.dims.head_padded);
         let (logits, planes) = work.split_at_mut(MAX_ROWS * t);
         let keys = t / LANES;
-        let shape = if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
+        let shape =
+            if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
         let tiles = keys.div_ceil(shape.panels);
         for i in 0..tiles {
             let panels = keys * i / tiles..keys * (i + 1) / tiles;
@@ -322,7 +333,8 @@ impl Head<'_> {
                 / match packed {
                     Packed::F32 { .. } => self.isa.softmax(row, tokens),
                     Packed::Int8 { .. } => {
-                        self.isa.softmax_bytes(row, tokens, &mut high[r * t..][..t], &mut low[r * t..][..t]) as f32
+                        self.isa.softmax_bytes(row, tokens, &mut high[r * t..][..t], &mut low[r * t..][..t])
+                            as f32
                     }
                 };
         }
@@ -346,7 +358,9 @@ impl Head<'_> {
                         row.iter_mut().for_each(|x| *x *= factors[r]);
                     }
                 }
-                Packed::Int8 { v, .. } => self.weigh(v, high, low, rows.count, panels.clone(), &factors, &mut result),
+                Packed::Int8 { v, .. } => {
+                    self.weigh(v, high, low, rows.count, panels.clone(), &factors, &mut result)
+                }
             }
             let columns = panels.start * LANES..(panels.end * LANES).min(self.dims.head);
             for (r, row) in result.chunks(np * LANES).enumerate().take(rows.count) {
@@ -375,7 +389,8 @@ impl Head<'_> {
                 let columns = np * LANES;
                 for (r, row) in tile.chunks_mut(columns).enumerate().take(rows.count) {
                     // SAFETY: `bias` points at rows of at least `columns` numbers: the plane has a margin, the tail a tile.
-                    let bias = unsafe { core::slice::from_raw_parts(bias.offset(r as isize * bias_step), columns) };
+                    let bias =
+                        unsafe { core::slice::from_raw_parts(bias.offset(r as isize * bias_step), columns) };
                     row.copy_from_slice(bias);
                 }
                 let product = TileF {

@@ -179,7 +179,8 @@ unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
         });
         let mut acc = [start; ROWS];
         for g in 0..t.groups {
-            let w: [__m256i; 2] = core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
+            let w: [__m256i; 2] =
+                core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = _mm256_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
                 acc[0] = _mm256_dpbusd_avx_epi32(acc[0], a, w[0]);

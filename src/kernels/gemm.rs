@@ -104,7 +104,10 @@ impl Product<'_> {
                 ((data.len() / pitch).min(params.len()), pitch, w.k.next_multiple_of(4))
             }
         };
-        assert!(width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(), "rows must suit the weights");
+        assert!(
+            width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(),
+            "rows must suit the weights"
+        );
         assert!(self.taps.end <= w.taps && self.taps.len() <= 9 && !self.taps.is_empty(), "taps must exist");
         let padded = w.panel_count() * LANES;
         assert!(self.bias.is_none_or(|b| b.len() == padded), "a bias has the padded number of outputs");

@@ -141,12 +141,16 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     for r in 0..rows {
         for p in 0..panels {
             // SAFETY: the tile's promise covers every row and panel.
-            let (a, out) = unsafe { (row_of(t.a, t.pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
+            let (a, out) =
+                unsafe { (row_of(t.a, t.pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
             let mut acc = [0i32; LANES];
             for g in 0..t.groups {
                 // SAFETY: group g of panel p is 64 bytes; the row has 4·groups bytes.
                 let (w, x) = unsafe {
-                    (t.w.add(p * t.panel + g * 64).cast::<[[i8; 4]; LANES]>().read(), a.add(g * 4).cast::<[u8; 4]>().read())
+                    (
+                        t.w.add(p * t.panel + g * 64).cast::<[[i8; 4]; LANES]>().read(),
+                        a.add(g * 4).cast::<[u8; 4]>().read(),
+                    )
                 };
                 for (acc, w) in acc.iter_mut().zip(w) {
                     for (&w, &x) in w.iter().zip(&x) {

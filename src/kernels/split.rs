@@ -80,7 +80,9 @@ pub(crate) fn chunks<T: Send>(
     size: usize,
     each: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    chunks2_with(par, (data, size), (&mut [] as &mut [()], 0), &mut [] as &mut [()], |i, chunk, _, _| each(i, chunk));
+    chunks2_with(par, (data, size), (&mut [] as &mut [()], 0), &mut [] as &mut [()], |i, chunk, _, _| {
+        each(i, chunk)
+    });
 }
 
 /// Calls `task(t, the worker's own scratch)` for every task; `scratch` is cut into one part a worker.

@@ -13,7 +13,8 @@ use crate::plan::{Buf, dims};
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
     let (tokens, c, dims) = (f.tokens(), cx.pitch(), dims(&f));
-    let bufs = [Buf::Stream, Buf::Normed, Buf::Qkv, Buf::Packed, Buf::AttendScratch, Buf::Mixed, Buf::NormScratch];
+    let bufs =
+        [Buf::Stream, Buf::Normed, Buf::Qkv, Buf::Packed, Buf::AttendScratch, Buf::Mixed, Buf::NormScratch];
     let [stream, normed, qkv, packed, scratch, mixed, norm_scratch] = cx.buffers(arena, bufs)?;
     let x = typed::<f32>(stream, tokens * c);
     let mixed = typed::<f32>(mixed, tokens * c);

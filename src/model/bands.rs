@@ -13,6 +13,7 @@
 //! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, which reads lateral 0 to 4r+5 (chunk r+1), which reads lateral 1 to 2r+4
 //! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
 
+use super::map::MapRows;
 use super::top::{nine_products, store_bordered};
 use super::{Call, Context, conv_segment};
 use crate::activations::{RowsMut, typed};
@@ -25,7 +26,6 @@ use crate::kernels::rows::Activation;
 use crate::kernels::split::chunks;
 use crate::observe::{Stage, TensorName};
 use crate::plan::{Buf, ring};
-use crate::segment::MapRows;
 
 /// The buffers of the bands and how far each stage has come.
 struct Bands<'a> {
@@ -91,13 +91,46 @@ impl<'a> Bands<'a> {
         let (c, n) = (cx.pitch(), f.channels);
         let [(w0, _), (w1, _), (w2, h2), (w3, h3)] = core::array::from_fn(|i| f.level(i));
         let bufs = [
-            Buf::Tap0, Buf::Tap1, Buf::TopRows, Buf::Fpn2Rows, Buf::Lateral2, Buf::UpsampleScratch, Buf::Lateral1,
-            Buf::Lateral1Rows, Buf::Fpn1Rows, Buf::Product1, Buf::Product2, Buf::Product3, Buf::Up0Rows, Buf::Lines,
-            Buf::Lateral0Rows, Buf::Fpn0Rows, Buf::FuseRows, Buf::Logits, Buf::MapScratch,
+            Buf::Tap0,
+            Buf::Tap1,
+            Buf::TopRows,
+            Buf::Fpn2Rows,
+            Buf::Lateral2,
+            Buf::UpsampleScratch,
+            Buf::Lateral1,
+            Buf::Lateral1Rows,
+            Buf::Fpn1Rows,
+            Buf::Product1,
+            Buf::Product2,
+            Buf::Product3,
+            Buf::Up0Rows,
+            Buf::Lines,
+            Buf::Lateral0Rows,
+            Buf::Fpn0Rows,
+            Buf::FuseRows,
+            Buf::Logits,
+            Buf::MapScratch,
         ];
         let [
-            tap0, tap1, top_rows, fpn2_rows, lateral2, scratch, lateral1, lateral1_rows, fpn1_rows, product1,
-            product2, product3, up0_rows, lines, lateral0_rows, fpn0_rows, fuse_rows, logits, map_scratch,
+            tap0,
+            tap1,
+            top_rows,
+            fpn2_rows,
+            lateral2,
+            scratch,
+            lateral1,
+            lateral1_rows,
+            fpn1_rows,
+            product1,
+            product2,
+            product3,
+            up0_rows,
+            lines,
+            lateral0_rows,
+            fpn0_rows,
+            fuse_rows,
+            logits,
+            map_scratch,
         ] = cx.buffers(arena, bufs)?;
         let int8 = |role, layer| cx.linear(role, layer).map(|l| l.is_int8());
         let line = w0 * padded(f.classes);
@@ -133,7 +166,8 @@ impl<'a> Bands<'a> {
         let weights = cx.linear(Role::Up1, 0)?;
         let slot = 2 * r % ring::LATERAL1;
         let out = &mut self.lateral1[slot * w1 * c..][..2 * w1 * c];
-        let call = |tap| Call::new(&weights, self.tap1.rows()).tap(tap).activation(Activation::Relu).every_second();
+        let call =
+            |tap| Call::new(&weights, self.tap1.rows()).tap(tap).activation(Activation::Relu).every_second();
         for tap in 0..4 {
             let to = tap / 2 * w1 + tap % 2;
             cx.product(call(tap), &[Segment::line(r * f.grid_width, to)], f.grid_width, out);
@@ -158,7 +192,8 @@ impl<'a> Bands<'a> {
         let weights = cx.linear(Role::Up0a, 0)?;
         let out = &mut self.lines[..2 * w1 * c];
         for tap in 0..4 {
-            let call = Call::new(&weights, self.tap0.rows()).tap(tap).activation(Activation::Gelu).every_second();
+            let call =
+                Call::new(&weights, self.tap0.rows()).tap(tap).activation(Activation::Gelu).every_second();
             let to = tap / 2 * w1 + tap % 2;
             cx.product(call, &[Segment::line(r * f.grid_width, to)], f.grid_width, out);
         }
@@ -166,7 +201,10 @@ impl<'a> Bands<'a> {
         let weights = cx.linear(Role::Up0b, 0)?;
         let out = &mut self.lines[..4 * w0 * c];
         for tap in 0..4 {
-            let call = Call::new(&weights, self.up0_rows.rows()).tap(tap).activation(Activation::Relu).every_second();
+            let call = Call::new(&weights, self.up0_rows.rows())
+                .tap(tap)
+                .activation(Activation::Relu)
+                .every_second();
             let segments = [0, 1].map(|line| Segment::line(line * w1, (2 * line + tap / 2) * w0 + tap % 2));
             cx.product(call, &segments, w1, out);
         }
@@ -252,7 +290,8 @@ impl<'a> Bands<'a> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;
         let weights = cx.linear(Role::Fuse, 0)?;
-        let segments: [Segment; 4] = core::array::from_fn(|i| conv_segment(4 * r + i, size, ring::FPN0, i * w));
+        let segments: [Segment; 4] =
+            core::array::from_fn(|i| conv_segment(4 * r + i, size, ring::FPN0, i * w));
         let out = &mut self.lines[..4 * w * c];
         cx.product(Call::new(&weights, self.fpn0_rows.rows()).conv().bare(), &segments, w, out);
         cx.done(Stage::Fuse)?;

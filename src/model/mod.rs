@@ -5,6 +5,7 @@
 pub(crate) mod attention;
 pub(crate) mod bands;
 pub(crate) mod embed;
+pub(crate) mod map;
 pub(crate) mod mlp;
 pub(crate) mod top;
 
@@ -57,9 +58,11 @@ impl<'a> Context<'a> {
     ) -> Result<[&'b mut [u8]; N], Error> {
         let found = arena.len();
         let needed = self.plan.bytes();
-        arena
-            .get_disjoint_mut(bufs.map(|b| self.plan.range(b)))
-            .map_err(|_| Error::Buffer { what: "arena bytes", needed, found })
+        arena.get_disjoint_mut(bufs.map(|b| self.plan.range(b))).map_err(|_| Error::Buffer {
+            what: "arena bytes",
+            needed,
+            found,
+        })
     }
 
     /// Tells the observer that a step has ended.
@@ -81,7 +84,8 @@ impl<'a> Context<'a> {
         let bias = bias.then(|| weights.bias(taps.start)).flatten();
         self.macs += (segments.len() * len * taps.len() * weights.n * weights.k) as u64;
         let pitch = padded(weights.n);
-        Product { isa: self.isa, weights, taps, bias, x, activation, step, add }.run(self.par, segments, len, out, pitch);
+        Product { isa: self.isa, weights, taps, bias, x, activation, step, add }
+            .run(self.par, segments, len, out, pitch);
     }
 
     /// Rows from f32 rows, in the form `weights` reads.

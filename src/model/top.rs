@@ -48,10 +48,18 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (c, size) = (cx.pitch(), f.level(3));
     let (w3, h3) = size;
     let bufs = [
-        Buf::Map3, Buf::Map3Rows, Buf::PoolIn, Buf::PoolRows, Buf::PoolOut, Buf::PoolTaps, Buf::Top, Buf::TopRows,
+        Buf::Map3,
+        Buf::Map3Rows,
+        Buf::PoolIn,
+        Buf::PoolRows,
+        Buf::PoolOut,
+        Buf::PoolTaps,
+        Buf::Top,
+        Buf::TopRows,
         Buf::UpsampleScratch,
     ];
-    let [map, map_rows, pool_in, pool_rows, pool_out, pool_taps, top, top_rows, scratch] = cx.buffers(arena, bufs)?;
+    let [map, map_rows, pool_in, pool_rows, pool_out, pool_taps, top, top_rows, scratch] =
+        cx.buffers(arena, bufs)?;
     let map = typed::<f32>(map, w3 * h3 * c);
     let top = typed::<f32>(top, w3 * h3 * c);
     let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);

@@ -1,0 +1,222 @@
+//! Pictures as the caller holds them: borrowed bytes, a size, a stride and a pixel format.
+
+use crate::error::Error;
+
+/// The longest side a picture may have, in pixels.
+pub const MAX_SIDE: usize = 1 << 24;
+
+/// How the bytes of a pixel are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PixelFormat {
+    /// Red, green, blue.
+    Rgb8,
+    /// Blue, green, red (OpenCV's order).
+    Bgr8,
+    /// Red, green, blue, and a fourth byte that is ignored.
+    Rgba8,
+    /// Blue, green, red, and a fourth byte that is ignored.
+    Bgra8,
+    /// One byte, taken as red, green and blue.
+    Gray8,
+}
+
+impl PixelFormat {
+    /// Bytes from one pixel to the next.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            PixelFormat::Gray8 => 1,
+            PixelFormat::Rgb8 | PixelFormat::Bgr8 => 3,
+            PixelFormat::Rgba8 | PixelFormat::Bgra8 => 4,
+        }
+    }
+
+    /// Where red, green and blue are among a pixel's bytes.
+    #[must_use]
+    pub const fn offsets(self) -> [usize; 3] {
+        match self {
+            PixelFormat::Gray8 => [0, 0, 0],
+            PixelFormat::Rgb8 | PixelFormat::Rgba8 => [0, 1, 2],
+            PixelFormat::Bgr8 | PixelFormat::Bgra8 => [2, 1, 0],
+        }
+    }
+}
+
+/// A borrowed picture: `height` rows of `width` pixels, `stride` bytes from one row to the next.
+#[derive(Clone, Copy)]
+pub struct ImageView<'a> {
+    data: &'a [u8],
+    width: usize,
+    height: usize,
+    stride: usize,
+    format: PixelFormat,
+}
+
+impl core::fmt::Debug for ImageView<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ImageView({}x{} {:?}, stride {})", self.width, self.height, self.format, self.stride)
+    }
+}
+
+impl<'a> ImageView<'a> {
+    /// A picture over `data`. The last row may end at its last pixel; bytes after it are ignored.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`] or the stride is shorter than a row,
+    /// [`Error::Buffer`] if `data` is too short.
+    pub fn new(
+        data: &'a [u8],
+        width: usize,
+        height: usize,
+        stride: usize,
+        format: PixelFormat,
+    ) -> Result<Self, Error> {
+        check_size(width, height)?;
+        let row = width * format.bytes();
+        if stride < row {
+            return Err(Error::Image { what: "the picture's stride is shorter than one row of its pixels" });
+        }
+        let needed = (height - 1).checked_mul(stride).and_then(|n| n.checked_add(row));
+        let needed = needed.ok_or(Error::TooLarge)?;
+        if data.len() < needed {
+            return Err(Error::Buffer { what: "the picture's bytes", needed, found: data.len() });
+        }
+        Ok(ImageView { data, width, height, stride, format })
+    }
+
+    /// A picture whose rows follow one another without gaps.
+    ///
+    /// # Errors
+    /// As [`ImageView::new`].
+    pub fn packed(data: &'a [u8], width: usize, height: usize, format: PixelFormat) -> Result<Self, Error> {
+        check_size(width, height)?;
+        Self::new(data, width, height, width * format.bytes(), format)
+    }
+
+    /// Pixels in a row.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub const fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Bytes from one row to the next.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The order of a pixel's bytes.
+    #[must_use]
+    pub const fn format(&self) -> PixelFormat {
+        self.format
+    }
+
+    /// The bytes of row `y`, `width * format.bytes()` of them; none if there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        if y >= self.height {
+            return &[];
+        }
+        &self.data[y * self.stride..][..self.width * self.format.bytes()]
+    }
+
+    /// Red, green and blue at column `x` of row `y`; `None` outside the picture.
+    #[inline]
+    #[must_use]
+    pub fn rgb(&self, x: usize, y: usize) -> Option<[u8; 3]> {
+        let pixel = self.row(y).chunks_exact(self.format.bytes()).nth(x)?;
+        Some(self.format.offsets().map(|o| pixel[o]))
+    }
+
+    /// Row `y` as RGB into `out`, as many pixels as both have.
+    pub fn rgb_row(&self, y: usize, out: &mut [u8]) {
+        let [r, g, b] = self.format.offsets();
+        let pixels = self.row(y).chunks_exact(self.format.bytes());
+        for (out, pixel) in out.chunks_exact_mut(3).zip(pixels) {
+            out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
+        }
+    }
+
+    /// The part of the picture `width` x `height` pixels large whose first pixel is (`x`, `y`).
+    ///
+    /// # Errors
+    /// [`Error::Image`] if it is empty or reaches outside the picture.
+    pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self, Error> {
+        let inside = |start: usize, len: usize, of: usize| len > 0 && start < of && len <= of - start;
+        if !inside(x, width, self.width) || !inside(y, height, self.height) {
+            return Err(Error::Image {
+                what: "the part to be cut out is empty or reaches outside the picture",
+            });
+        }
+        let data = &self.data[y * self.stride + x * self.format.bytes()..];
+        Ok(ImageView { data, width, height, ..*self })
+    }
+}
+
+/// Whether a picture of this size can be taken at all.
+pub(crate) fn check_size(width: usize, height: usize) -> Result<(), Error> {
+    if width == 0 || height == 0 {
+        return Err(Error::Image { what: "a picture must be at least one pixel wide and one pixel high" });
+    }
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(Error::Image { what: "a picture's sides may be at most 16777216 pixels long" });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_give_the_same_rgb() {
+        let cases: [(PixelFormat, &[u8]); 4] = [
+            (PixelFormat::Rgb8, &[1, 2, 3, 4, 5, 6]),
+            (PixelFormat::Bgr8, &[3, 2, 1, 6, 5, 4]),
+            (PixelFormat::Rgba8, &[1, 2, 3, 0, 4, 5, 6, 0]),
+            (PixelFormat::Bgra8, &[3, 2, 1, 9, 6, 5, 4, 9]),
+        ];
+        for (format, data) in cases {
+            let view = ImageView::packed(data, 2, 1, format).unwrap();
+            assert_eq!((view.rgb(0, 0), view.rgb(1, 0)), (Some([1, 2, 3]), Some([4, 5, 6])), "{format:?}");
+            let mut row = [0; 6];
+            view.rgb_row(0, &mut row);
+            assert_eq!(row, [1, 2, 3, 4, 5, 6]);
+        }
+        let grey = ImageView::packed(&[7, 8], 2, 1, PixelFormat::Gray8).unwrap();
+        assert_eq!(grey.rgb(1, 0), Some([8, 8, 8]));
+        assert_eq!((grey.rgb(2, 0), grey.rgb(0, 1)), (None, None));
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        let data = [0; 12];
+        let new = |w, h, stride| ImageView::new(&data, w, h, stride, PixelFormat::Rgb8);
+        assert!(new(2, 2, 6).is_ok());
+        assert!(new(1, 2, 9).is_ok(), "the last row may end at its last pixel");
+        assert!(matches!(new(2, 2, 7), Err(Error::Buffer { needed: 13, found: 12, .. })));
+        assert!(matches!(new(2, 2, 5), Err(Error::Image { .. })));
+        assert!(matches!(new(0, 2, 6), Err(Error::Image { .. })));
+        assert!(matches!(new(usize::MAX, 2, usize::MAX), Err(Error::Image { .. })));
+        assert!(matches!(new(1, 3, usize::MAX / 2 + 1), Err(Error::TooLarge)));
+        assert!(ImageView::packed(&[], usize::MAX, 1, PixelFormat::Rgb8).is_err());
+    }
+
+    #[test]
+    fn crops_share_the_bytes() {
+        let data: [u8; 12] = core::array::from_fn(|i| i as u8);
+        let view = ImageView::packed(&data, 4, 3, PixelFormat::Gray8).unwrap();
+        let part = view.crop(1, 1, 3, 2).unwrap();
+        assert_eq!((part.row(0), part.row(1)), (&[5, 6, 7][..], &[9, 10, 11][..]));
+        assert!(view.crop(1, 1, 4, 1).is_err() && view.crop(0, 0, 0, 1).is_err());
+        assert!(view.crop(usize::MAX, 0, 2, 1).is_err());
+    }
+}

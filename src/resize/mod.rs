@@ -1,0 +1,122 @@
+//! Resizing a picture row by row, byte for byte as Pillow and OpenCV do it.
+//!
+//! A [`Resizer`] hands out one row of the result at a time. It holds no copy of the picture: each source row is
+//! resized horizontally once, when the first row of the result needs it, and kept in a ring as long as the vertical
+//! window reaches back to it. All memory comes from the caller; [`scratch_bytes`] says how much.
+
+mod filter;
+mod opencv;
+mod pillow;
+
+use crate::error::Error;
+use crate::image::{ImageView, check_size};
+pub use filter::Filter;
+use opencv::OpenCv;
+use pillow::{Nearest, Pillow};
+
+/// Bytes of scratch memory for resizing a picture; `usize::MAX` if that cannot be addressed.
+///
+/// For a 12-megapixel photograph (4000x3000) made 640x640 with bicubic weights: about 110 KB.
+#[must_use]
+pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, filter: Filter) -> usize {
+    let words = match filter {
+        _ if check_size(src_w, src_h).and(check_size(dst_w, dst_h)).is_err() => Some(0),
+        Filter::Nearest => Nearest::words(dst_w),
+        Filter::LinearCv => OpenCv::words(src_w, src_h, dst_w, dst_h),
+        _ => Pillow::words(src_w, src_h, dst_w, dst_h, filter),
+    };
+    // Three bytes more: the scratch memory may start anywhere.
+    words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
+}
+
+/// Resizes a whole picture into `dst`, packed RGB of `dst_w * dst_h * 3` bytes.
+///
+/// # Errors
+/// As [`Resizer::new`], and [`Error::Buffer`] if `dst` is too short.
+pub fn resize(
+    view: &ImageView<'_>,
+    filter: Filter,
+    dst_w: usize,
+    dst_h: usize,
+    dst: &mut [u8],
+    scratch: &mut [u8],
+) -> Result<(), Error> {
+    let mut rows = Resizer::new(view, filter, dst_w, dst_h, scratch)?;
+    let needed = dst_w.checked_mul(3).and_then(|n| n.checked_mul(dst_h)).ok_or(Error::TooLarge)?;
+    if dst.len() < needed {
+        return Err(Error::Buffer { what: "the resized picture", needed, found: dst.len() });
+    }
+    for row in dst[..needed].chunks_exact_mut(dst_w * 3) {
+        rows.next_row(row)?;
+    }
+    Ok(())
+}
+
+/// Resizes a picture, one row of the result at a time.
+pub struct Resizer<'a, 's> {
+    view: ImageView<'a>,
+    width: usize,
+    height: usize,
+    done: usize,
+    method: Method<'s>,
+}
+
+enum Method<'s> {
+    Copy,
+    Nearest(Nearest<'s>),
+    Pillow(Pillow<'s>),
+    OpenCv(OpenCv<'s>),
+}
+
+impl<'a, 's> Resizer<'a, 's> {
+    /// A resizer from `view` to `dst_w` x `dst_h` pixels.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if a side of the result is 0 or too long, [`Error::Buffer`] if `scratch` holds fewer than
+    /// [`scratch_bytes`].
+    pub fn new(
+        view: &ImageView<'a>,
+        filter: Filter,
+        dst_w: usize,
+        dst_h: usize,
+        scratch: &'s mut [u8],
+    ) -> Result<Self, Error> {
+        check_size(dst_w, dst_h)?;
+        let (src_w, src_h) = (view.width(), view.height());
+        let (needed, found) = (scratch_bytes(src_w, src_h, dst_w, dst_h, filter), scratch.len());
+        if found < needed {
+            return Err(Error::Buffer { what: "scratch memory for resizing", needed, found });
+        }
+        let (_, words, _) = bytemuck::pod_align_to_mut::<u8, i32>(scratch);
+        let method = if (src_w, src_h) == (dst_w, dst_h) {
+            Method::Copy
+        } else {
+            match filter {
+                Filter::Nearest => Method::Nearest(Nearest::new(src_w, src_h, dst_w, dst_h, words)),
+                Filter::LinearCv => Method::OpenCv(OpenCv::new(src_w, src_h, dst_w, dst_h, words)),
+                _ => Method::Pillow(Pillow::new(src_w, src_h, dst_w, dst_h, filter, words)),
+            }
+        };
+        Ok(Resizer { view: *view, width: dst_w, height: dst_h, done: 0, method })
+    }
+
+    /// Writes the next row of the result, RGB, into the first `dst_w * 3` bytes of `out`; false when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Buffer`] if `out` is too short.
+    pub fn next_row(&mut self, out: &mut [u8]) -> Result<bool, Error> {
+        if self.done == self.height {
+            return Ok(false);
+        }
+        let (needed, found) = (self.width * 3, out.len());
+        let out = out.get_mut(..needed).ok_or(Error::Buffer { what: "a resized row", needed, found })?;
+        match &mut self.method {
+            Method::Copy => self.view.rgb_row(self.done, out),
+            Method::Nearest(m) => m.row(&self.view, out),
+            Method::Pillow(m) => m.row(&self.view, self.done, out),
+            Method::OpenCv(m) => m.row(&self.view, self.done, out),
+        }
+        self.done += 1;
+        Ok(true)
+    }
+}
