@@ -14,7 +14,8 @@ pub use filter::Filter;
 use opencv::OpenCv;
 use pillow::{Nearest, Pillow};
 
-/// Bytes of scratch memory for resizing a picture; `usize::MAX` if that cannot be addressed.
+/// Bytes of scratch memory for resizing a picture of this size, or of any smaller one, in any format; `usize::MAX` if
+/// that cannot be addressed.
 ///
 /// For a 12-megapixel photograph (4000x3000) made 640x640 with bicubic weights: about 110 KB.
 #[must_use]
@@ -22,7 +23,7 @@ pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, fil
     let words = match filter {
         _ if check_size(src_w, src_h).and(check_size(dst_w, dst_h)).is_err() => Some(0),
         Filter::Nearest => Nearest::words(dst_w),
-        Filter::LinearCv => OpenCv::words(src_w, src_h, dst_w, dst_h),
+        Filter::LinearCv => OpenCv::words(dst_w),
         _ => Pillow::words(src_w, src_h, dst_w, dst_h, filter),
     };
     // Three bytes more: the scratch memory may start anywhere.

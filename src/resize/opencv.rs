@@ -21,18 +21,14 @@ pub(super) struct OpenCv<'s> {
 }
 
 impl<'s> OpenCv<'s> {
-    fn halves(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize) -> bool {
-        src_w == 2 * dst_w && src_h == 2 * dst_h
-    }
-
     /// Words of scratch memory.
-    pub(super) fn words(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize) -> Option<usize> {
-        if Self::halves(src_w, src_h, dst_w, dst_h) { Some(0) } else { dst_w.checked_mul(4 + 2 * 3) }
+    pub(super) fn words(dst_w: usize) -> Option<usize> {
+        dst_w.checked_mul(4 + 2 * 3)
     }
 
     /// Computes the columns into `words`, of which there are at least [`OpenCv::words`].
     pub(super) fn new(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, words: &'s mut [i32]) -> Self {
-        let halves = Self::halves(src_w, src_h, dst_w, dst_h);
+        let halves = src_w == 2 * dst_w && src_h == 2 * dst_h;
         let width = if halves { 0 } else { dst_w };
         let (columns, words) = words.split_at_mut(width * 4);
         let (top, words) = words.split_at_mut(width * 3);

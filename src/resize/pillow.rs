@@ -51,16 +51,8 @@ fn vertical_first(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize) -> boo
     src_w != dst_w && src_h > dst_h && lost(src_h, dst_h) > 2 * lost(src_w, dst_w)
 }
 
-/// Words of a [`Store`]; a pixel has four bytes at most.
-fn store_words(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, taps: usize) -> Option<usize> {
-    if vertical_first(src_w, src_h, dst_w, dst_h) {
-        return Some(src_w);
-    }
-    Some((dst_w * 3).checked_mul(taps)?.div_ceil(4))
-}
-
 impl<'s> Pillow<'s> {
-    /// Words of scratch memory.
+    /// Words of scratch memory, enough for every smaller picture too.
     pub(super) fn words(
         src_w: usize,
         src_h: usize,
@@ -68,16 +60,11 @@ impl<'s> Pillow<'s> {
         dst_h: usize,
         filter: Filter,
     ) -> Option<usize> {
-        let mut words = 0usize;
-        if src_w != dst_w {
-            words = dst_w.checked_mul(Axis::new(filter, src_w, dst_w).taps() + 2)?;
-        }
-        if src_h != dst_h {
-            let taps = Axis::new(filter, src_h, dst_h).taps();
-            let store = store_words(src_w, src_h, dst_w, dst_h, taps)?;
-            words = words.checked_add(taps)?.checked_add(store)?;
-        }
-        Some(words)
+        let across = dst_w.checked_mul(Axis::new(filter, src_w, dst_w).taps() + 2)?;
+        let taps = Axis::new(filter, src_h, dst_h).taps();
+        // A row of the picture (a pixel has four bytes at most) or a ring.
+        let store = (dst_w * 3).checked_mul(taps)?.div_ceil(4).max(src_w);
+        across.checked_add(taps)?.checked_add(store)
     }
 
     /// Computes the horizontal weights into `words`, of which there are at least [`Pillow::words`].
@@ -108,12 +95,12 @@ impl<'s> Pillow<'s> {
         let down = (src_h != dst_h).then(|| {
             let axis = Axis::new(filter, src_h, dst_h);
             let taps = axis.taps();
-            let words = store_words(src_w, src_h, dst_w, dst_h, taps).unwrap_or(0);
-            let (weights, bytes) = (take(taps), bytemuck::cast_slice_mut(take(words)));
+            let weights = take(taps);
             let store = if vertical_first(src_w, src_h, dst_w, dst_h) {
-                Store::Row(bytes)
+                Store::Row(bytemuck::cast_slice_mut(take(src_w)))
             } else {
-                Store::Ring { rows: bytes, next: 0 }
+                let words = (dst_w * 3 * taps).div_ceil(4);
+                Store::Ring { rows: bytemuck::cast_slice_mut(take(words)), next: 0 }
             };
             Down { axis, weights, store }
         });
