@@ -115,8 +115,6 @@ numbered! {
         Source = 3, "source";
         /// Converter and version.
         Tool = 4, "tool";
-        /// The converter's report, JSON.
-        Report = 5, "report";
         /// Patch embedding.
         Embed = 16, "embed";
         /// The class token.
@@ -153,6 +151,8 @@ numbered! {
         Fuse = 68, "fuse";
         /// The classifier.
         Classify = 69, "classify";
+        /// The converter's report, JSON.
+        Report = 96, "report";
     }
 }
 

@@ -17,7 +17,7 @@ pub mod plan;
 mod preprocess;
 pub mod resize;
 pub mod segment;
-mod shapes;
+pub mod shapes;
 pub mod weights;
 
 pub use error::Error;

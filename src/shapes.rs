@@ -6,15 +6,29 @@ use crate::format::{ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
 const LIMIT: u32 = 1 << 16;
 
-/// A tensor as the model wants it; `None` where any value will do.
-struct Want {
-    role: Role,
-    layer: u16,
-    linear: bool,
-    taps: u16,
-    bias_rows: u8,
-    n: Option<u32>,
-    k: Option<u32>,
+/// How a wanted tensor is stored; see the format for what the numbers mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Text or raw bytes, of this length or of any.
+    Bytes(Option<u32>),
+    /// Plain f32, `n` rows of `k`.
+    Plain {
+        /// Rows.
+        n: u32,
+        /// Numbers in a row.
+        k: u32,
+    },
+    /// Matrices with biases, in any of the linear kinds.
+    Linear {
+        /// Matrices.
+        taps: u16,
+        /// Rows of biases.
+        bias_rows: u8,
+        /// Outputs.
+        n: u32,
+        /// Inputs.
+        k: u32,
+    },
 }
 
 fn header_ok(h: &Header) -> Result<(), Error> {
@@ -99,124 +113,100 @@ fn header_ok(h: &Header) -> Result<(), Error> {
     Ok(())
 }
 
-/// Calls `each` with every tensor that a model with this header has, in table order.
-fn for_each_wanted(h: &Header, each: &mut dyn FnMut(Want) -> Result<(), Error>) -> Result<(), Error> {
-    let (c, hidden) = (h.channels, h.hidden);
+/// Calls `each` with every tensor that a model with this header has, in table order: role, layer, form.
+///
+/// # Errors
+/// The first that `each` returns.
+pub fn for_each_tensor<E>(
+    h: &Header,
+    each: &mut dyn FnMut(Role, u16, Form) -> Result<(), E>,
+) -> Result<(), E> {
+    let (c, hidden, heads) = (h.channels, h.hidden, h.heads);
     let (gw, gh) = (h.width / h.patch, h.height / h.patch);
-    let head = padded((c / h.heads) as usize) as u32;
-    let mut bytes =
-        |role, k| each(Want { role, layer: 0, linear: false, taps: 0, bias_rows: 0, n: Some(1), k });
-    bytes(Role::ClassNames, None)?;
-    bytes(Role::Palette, Some(3 * h.classes))?;
-    bytes(Role::Source, None)?;
-    bytes(Role::Tool, None)?;
-    bytes(Role::Report, None)?;
-    let mut linear = |role, layer, taps, bias_rows, n, k| {
-        each(Want { role, layer, linear: true, taps, bias_rows, n: Some(n), k: Some(k) })
-    };
-    linear(Role::Embed, 0, 1, 1, c, 3 * h.patch * h.patch)?;
-    let mut plain = |role, layer, n, k| {
-        each(Want { role, layer, linear: false, taps: 0, bias_rows: 0, n: Some(n), k: Some(k) })
-    };
-    plain(Role::ClassToken, 0, 1, c)?;
-    if h.position & ABSOLUTE != 0 {
-        plain(Role::Positions, 0, gw * gh, c)?;
-    }
-    let mut linear = |role, layer, taps, bias_rows, n, k| {
-        each(Want { role, layer, linear: true, taps, bias_rows, n: Some(n), k: Some(k) })
-    };
-    let blocks = h.blocks as u16;
-    for l in 0..blocks {
-        linear(Role::Qkv, l, h.heads as u16, h.heads as u8, 3 * head, c)?;
-    }
-    for l in 0..blocks {
-        linear(Role::Proj, l, 1, 1, c, c)?;
-    }
-    for l in 0..blocks {
-        linear(Role::Fc1, l, 1, 1, hidden, c)?;
-    }
-    for l in 0..blocks {
-        linear(Role::Fc2, l, 1, 1, c, hidden)?;
-    }
+    let head = padded((c / heads) as usize) as u32;
+    let (blocks, pools) = (h.blocks as u16, h.pool_count as u16);
+    let plain = |n, k| Form::Plain { n, k };
+    let linear = |taps, bias_rows, n, k| Form::Linear { taps, bias_rows, n, k };
+    let mut many =
+        |role, count: u16, form: &dyn Fn(u16) -> Form| (0..count).try_for_each(|i| each(role, i, form(i)));
+
+    many(Role::ClassNames, 1, &|_| Form::Bytes(None))?;
+    many(Role::Palette, 1, &|_| Form::Bytes(Some(3 * h.classes)))?;
+    many(Role::Source, 1, &|_| Form::Bytes(None))?;
+    many(Role::Tool, 1, &|_| Form::Bytes(None))?;
+    many(Role::Embed, 1, &|_| linear(1, 1, c, 3 * h.patch * h.patch))?;
+    many(Role::ClassToken, 1, &|_| plain(1, c))?;
+    many(Role::Positions, u16::from(h.position & ABSOLUTE != 0), &|_| plain(gw * gh, c))?;
+    many(Role::Qkv, blocks, &|_| linear(heads as u16, heads as u8, 3 * head, c))?;
+    many(Role::Proj, blocks, &|_| linear(1, 1, c, c))?;
+    many(Role::Fc1, blocks, &|_| linear(1, 1, hidden, c))?;
+    many(Role::Fc2, blocks, &|_| linear(1, 1, c, hidden))?;
     let tables = if h.position & RELATIVE != 0 { blocks } else { u16::from(h.position & SHARED != 0) };
-    let mut plain = |role, layer, n, k| {
-        each(Want { role, layer, linear: false, taps: 0, bias_rows: 0, n: Some(n), k: Some(k) })
-    };
-    for l in 0..tables {
-        plain(Role::Bias, l, h.heads, (2 * gh - 1) * (2 * gw - 1) + 3)?;
-    }
-    let mut linear = |role, layer, taps, bias_rows, n, k| {
-        each(Want { role, layer, linear: true, taps, bias_rows, n: Some(n), k: Some(k) })
-    };
-    linear(Role::Up0a, 0, 4, 1, c, c)?;
-    linear(Role::Up0b, 0, 4, 1, c, c)?;
-    linear(Role::Up1, 0, 4, 1, c, c)?;
-    linear(Role::Lateral2, 0, 1, 1, c, c)?;
-    let pools = h.pool_count as u16;
-    for i in 0..pools {
-        linear(Role::Pool, i, 1, 1, c, c)?;
-    }
-    linear(Role::Top, 0, 9, 1, c, c)?;
-    for i in 0..pools {
-        linear(Role::TopPool, i, 9, 0, c, c)?;
-    }
-    for i in 0..3 {
-        linear(Role::Fpn, i, 9, 1, c, c)?;
-    }
-    for i in 0..4 {
-        linear(Role::Fuse, i, 9, u8::from(i == 0), c, c)?;
-    }
-    linear(Role::Classify, 0, 1, 1, h.classes, c)
+    many(Role::Bias, tables, &|_| plain(heads, (2 * gh - 1) * (2 * gw - 1) + 3))?;
+    many(Role::Up0a, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::Up0b, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::Up1, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::Lateral2, 1, &|_| linear(1, 1, c, c))?;
+    many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
+    many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
+    many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
+    many(Role::Fpn, 3, &|_| linear(9, 1, c, c))?;
+    many(Role::Fuse, 4, &|i| linear(9, u8::from(i == 0), c, c))?;
+    many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
+    many(Role::Report, 1, &|_| Form::Bytes(None))
 }
 
 /// Compares the header with its limits and the table with what the header asks for.
 pub(crate) fn check(h: &Header, table: &[Entry]) -> Result<(), Error> {
     header_ok(h)?;
     let mut entries = table.iter();
-    for_each_wanted(h, &mut |want| {
+    for_each_tensor(h, &mut |role, layer, form| {
         let e = match entries.clone().next() {
-            Some(e) if (e.role, e.layer) <= (want.role as u16, want.layer) => e,
-            _ => return Err(Error::Missing { role: want.role.name(), layer: want.layer }),
+            Some(e) if (e.role, e.layer) <= (role as u16, layer) => e,
+            _ => return Err(Error::Missing { role: role.name(), layer }),
         };
-        if (e.role, e.layer) != (want.role as u16, want.layer) {
+        if (e.role, e.layer) != (role as u16, layer) {
             return Err(Error::Unexpected { role: e.role, layer: e.layer });
         }
         entries.next();
-        let kind = Kind::from_code(e.kind);
-        let kind_ok = match kind {
-            Some(Kind::Bytes) => !want.linear && want.role < Role::Embed,
-            Some(Kind::Plain) => !want.linear && want.role >= Role::Embed,
-            _ => want.linear,
-        };
-        let wrong = |field, found: u64, expected: u64| {
-            Err(Error::Tensor { role: want.role.name(), layer: want.layer, field, found, expected })
-        };
-        if !kind_ok {
-            return wrong(
-                "kind",
-                e.kind.into(),
-                if want.linear { 4 } else { u64::from(want.role >= Role::Embed) },
-            );
-        }
-        if let Some(n) = want.n.filter(|&n| n != e.n) {
-            return wrong("n", e.n.into(), n.into());
-        }
-        if let Some(k) = want.k.filter(|&k| k != e.k) {
-            return wrong("k", e.k.into(), k.into());
-        }
-        if e.taps != want.taps {
-            return wrong("taps", e.taps.into(), want.taps.into());
-        }
-        if e.bias_rows != want.bias_rows {
-            return wrong("bias_rows", e.bias_rows.into(), want.bias_rows.into());
-        }
-        if e.reserved != [0; 2] {
-            return wrong("reserved", e.reserved[0].max(e.reserved[1]), 0);
-        }
-        Ok(())
+        check_entry(e, role, form)
     })?;
     match entries.next() {
         Some(e) => Err(Error::Unexpected { role: e.role, layer: e.layer }),
         None => Ok(()),
     }
+}
+
+/// One line of the table against what is wanted there.
+fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
+    let wrong = |field, found: u64, expected: u64| {
+        Err(Error::Tensor { role: role.name(), layer: e.layer, field, found, expected })
+    };
+    let kind = Kind::from_code(e.kind);
+    let (kind_ok, example) = match form {
+        Form::Bytes(_) => (kind == Some(Kind::Bytes), Kind::Bytes),
+        Form::Plain { .. } => (kind == Some(Kind::Plain), Kind::Plain),
+        Form::Linear { .. } => (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8)), Kind::Int8),
+    };
+    if !kind_ok {
+        return wrong("kind", e.kind.into(), example as u64);
+    }
+    let (taps, bias_rows, n, k) = match form {
+        Form::Bytes(len) => (0, 0, 1, len),
+        Form::Plain { n, k } => (0, 0, n, Some(k)),
+        Form::Linear { taps, bias_rows, n, k } => (taps, bias_rows, n, Some(k)),
+    };
+    let numbers = [
+        ("n", e.n, Some(n)),
+        ("k", e.k, k),
+        ("taps", e.taps.into(), Some(taps.into())),
+        ("bias_rows", e.bias_rows.into(), Some(bias_rows.into())),
+        ("reserved", u32::from(e.reserved != [0; 2]), Some(0)),
+    ];
+    for (field, found, expected) in numbers {
+        if let Some(expected) = expected.filter(|&v| v != found) {
+            return wrong(field, found.into(), expected.into());
+        }
+    }
+    Ok(())
 }
