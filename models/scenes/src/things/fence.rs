@@ -1,0 +1,136 @@
+//! Fences along the street and barriers across the pavement.
+
+use super::Spot;
+use crate::camera::Camera;
+use crate::canvas::Canvas;
+use crate::classes::FENCE;
+use crate::colour::{Colour, grey, mix, near, scale};
+use crate::light::Light;
+use crate::rng::{Rng, speck};
+use crate::street::within;
+
+#[derive(Clone, Copy)]
+enum Style {
+    Planks,
+    Pickets,
+    Rails,
+    Mesh,
+    Wall,
+}
+
+/// What a fence is made of.
+struct Made {
+    style: Style,
+    height: f32,
+    colour: Colour,
+    pitch: f32,
+    seed: u32,
+}
+
+impl Made {
+    fn new(rng: &mut Rng) -> Self {
+        let style = rng.pick(&[Style::Planks, Style::Pickets, Style::Rails, Style::Mesh, Style::Wall]);
+        let woods = [[0.45, 0.32, 0.20], [0.62, 0.50, 0.35], grey(0.88), [0.25, 0.35, 0.25], grey(0.3)];
+        let stones = [[0.52, 0.30, 0.24], grey(0.55), [0.65, 0.60, 0.50]];
+        let c = if matches!(style, Style::Wall) { rng.pick(&stones) } else { rng.pick(&woods) };
+        Made {
+            style,
+            height: rng.range(0.9, 1.7),
+            colour: near(rng, c, 0.2),
+            pitch: rng.range(0.16, 0.3),
+            seed: rng.seed(),
+        }
+    }
+
+    /// The surface at `u` along, `v` up; what is behind shows through gaps.
+    fn at(&self, u: f32, v: f32, foot: f32, under: Colour) -> Colour {
+        let a = u / self.pitch;
+        let (i, t) = (a.floor(), a - a.floor());
+        let tone = 0.85 + 0.3 * speck(i as i32, 1, self.seed);
+        let solid = scale(self.colour, tone);
+        let fade = (0.5 * self.pitch / foot).min(1.0);
+        let rail = |y: f32| (v - y * self.height).abs() < 0.06 + 0.5 * foot;
+        let post = u - (u / 2.0).floor() * 2.0 < 0.15 + foot;
+        let gaps = |open: bool, share: f32| {
+            let sharp = if open { mix(under, solid, 0.15) } else { solid };
+            mix(mix(under, solid, share), sharp, fade)
+        };
+        match self.style {
+            Style::Planks => mix(self.colour, if t < 0.12 { scale(solid, 0.55) } else { solid }, fade),
+            _ if post && !matches!(self.style, Style::Wall) => scale(self.colour, 0.85),
+            Style::Pickets if rail(0.3) || rail(0.75) => scale(self.colour, 0.8),
+            Style::Pickets => gaps(t > 0.6, 0.6),
+            Style::Rails if rail(0.95) || rail(0.62) || rail(0.3) => self.colour,
+            Style::Rails => mix(under, self.colour, 0.15),
+            Style::Mesh if rail(0.97) => self.colour,
+            Style::Mesh => {
+                let b = v / self.pitch;
+                gaps(t > 0.3 && b - b.floor() > 0.3, 0.5)
+            }
+            Style::Wall => {
+                let row = (v * 6.0).floor();
+                let along = u * 2.5 + 0.5 * (row as i32 & 1) as f32;
+                let joint = v * 6.0 - row < 0.2 || along - along.floor() < 0.1;
+                let stone = 0.8 + 0.4 * speck(along.floor() as i32, row as i32, self.seed);
+                let c = scale(self.colour, if joint { 0.7 } else { stone });
+                let cap = if v > self.height - 0.12 { 1.2 } else { 1.0 };
+                scale(mix(self.colour, c, (0.1 / foot).min(1.0)), cap)
+            }
+        }
+    }
+}
+
+/// A fence along the street.
+pub(crate) struct Fence {
+    x: f32,
+    stretch: (f32, f32),
+    crossing: Option<(f32, f32)>,
+    made: Made,
+}
+
+impl Fence {
+    pub fn along(rng: &mut Rng, x: f32, stretch: (f32, f32), crossing: Option<(f32, f32)>) -> Self {
+        Fence { x, stretch, crossing, made: Made::new(rng) }
+    }
+
+    pub fn draw(&self, canvas: &mut Canvas, camera: &Camera, light: &Light, lit: f32) {
+        let facing = self.x.signum() * -light.sun[0];
+        canvas.wall(camera, self.x, self.stretch, self.made.height, |z, v, under| {
+            if within(self.crossing, z, 1.8) {
+                return None;
+            }
+            let c = self.made.at(z, v, camera.footprint(z), [0.5; 3]);
+            // Colour through gaps is already lit.
+            let solid = light.haze(light.shade(c, facing, lit), z);
+            let open = self.made.at(z, v, camera.footprint(z), [-1.0; 3])[0] < self.made.colour[0] * 0.4;
+            Some((if open { mix(under, solid, 0.15) } else { solid }, FENCE))
+        });
+    }
+}
+
+/// A barrier across a pavement.
+pub(crate) struct Barrier {
+    made: Made,
+    half: f32,
+    striped: bool,
+}
+
+impl Barrier {
+    pub fn new(rng: &mut Rng) -> Self {
+        Barrier { made: Made::new(rng), half: rng.range(0.7, 1.2), striped: rng.chance(0.5) }
+    }
+
+    pub fn draw(&self, canvas: &mut Canvas, spot: &Spot) {
+        let foot = spot.camera.footprint(spot.z);
+        canvas.plate(spot.camera, (spot.x, spot.z), self.half, (0.0, self.made.height), |u, v, _| {
+            let c = if self.striped {
+                let s = (u + v) * 2.0;
+                if s - s.floor() < 0.5 { [0.85, 0.15, 0.12] } else { grey(0.9) }
+            } else {
+                self.made.at(u + 20.0, v, foot, grey(0.3))
+            };
+            let facing = 0.3 - 0.7 * spot.light.sun[2];
+            Some((spot.light.haze(spot.light.shade(c, facing, spot.lit), spot.z), FENCE))
+        });
+    }
+}
