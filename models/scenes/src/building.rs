@@ -163,7 +163,8 @@ impl Building {
                 return None;
             }
             let blind = v > self.height || speck(0, 0, self.seed) < 0.4;
-            let c = if blind { scale(self.wall, 0.95) } else { self.surface(u + 40.0, v, camera.footprint(z)) };
+            let c =
+                if blind { scale(self.wall, 0.95) } else { self.surface(u + 40.0, v, camera.footprint(z)) };
             Some((light.haze(light.shade(c, -light.sun[2], 1.0), z), BUILDING))
         });
     }

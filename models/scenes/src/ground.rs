@@ -15,13 +15,13 @@ impl Street {
     /// Paints every pixel of the picture.
     pub fn draw_backdrop(&self, canvas: &mut Canvas, camera: &Camera, light: &Light) {
         let (width, height) = (canvas.width, canvas.height);
-        let skyline: Vec<(f32, u8, Colour)> = (0..width).map(|px| self.skyline(camera.slope_x(px), light)).collect();
+        let skyline: Vec<(f32, u8, Colour)> =
+            (0..width).map(|px| self.skyline(camera.slope_x(px), light)).collect();
         for py in 0..height {
             let dy = camera.slope_y(py);
-            for px in 0..width {
+            for (px, &(top, class, colour)) in skyline.iter().enumerate() {
                 let dx = camera.slope_x(px);
                 let i = py * width + px;
-                let (top, class, colour) = skyline[px];
                 let (c, label) = if dy * END > camera.height {
                     let z = camera.height / dy;
                     self.ground_at(dx * z, z, camera.footprint(z), light)
@@ -111,7 +111,8 @@ impl Street {
         let (a, b) = (x / self.ground.tile, z / self.ground.tile);
         let (i, j) = (a.floor(), b.floor());
         let joint = a - i < 0.06 || b - j < 0.06;
-        let tone = 0.12 * (speck(i as i32, j as i32, self.ground.seed) - 0.5) - if joint { 0.25 } else { 0.0 };
+        let tone =
+            0.12 * (speck(i as i32, j as i32, self.ground.seed) - 0.5) - if joint { 0.25 } else { 0.0 };
         scale(self.ground.pavement, 1.0 + 0.25 * patch + tone * (fine * 4.0).min(1.0))
     }
 

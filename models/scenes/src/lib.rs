@@ -65,7 +65,7 @@ impl Scene {
     pub fn new(seed: u64) -> Self {
         let rng = &mut Rng::new(seed);
         let light = Light::new(rng);
-        let street = Street::new(rng, &light);
+        let street = Street::new(rng);
         Scene {
             street,
             light,

@@ -93,7 +93,10 @@ fn squeeze(picture: &Picture, size: usize) -> Vec<u8> {
         let (low, weights) = taps(x, w, size);
         for y in 0..h {
             for c in 0..3 {
-                let row = weights.iter().enumerate().map(|(k, v)| v * f32::from(picture.rgb[(y * w + low + k) * 3 + c]));
+                let row = weights
+                    .iter()
+                    .enumerate()
+                    .map(|(k, v)| v * f32::from(picture.rgb[(y * w + low + k) * 3 + c]));
                 wide[(y * size + x) * 3 + c] = row.sum();
             }
         }

@@ -44,7 +44,8 @@ impl Sensor {
                     let r = bits.rotate_left(10 * i as u32);
                     let bell = ((r & 255) + (r >> 8 & 255) + (r >> 16 & 255)) as f32 * (1.0 / 255.0) - 1.5;
                     let lit = *v * self.gain[i] * k;
-                    let shoulder = if lit > 0.8 { 0.8 + 0.2 * (1.0 - 1.0 / (1.0 + (lit - 0.8) * 5.0)) } else { lit };
+                    let shoulder =
+                        if lit > 0.8 { 0.8 + 0.2 * (1.0 - 1.0 / (1.0 + (lit - 0.8) * 5.0)) } else { lit };
                     *v = self.lift + (1.0 - self.lift) * shoulder + 2.0 * self.noise * bell;
                 }
             }

@@ -2,7 +2,6 @@
 
 use crate::building::Building;
 use crate::colour::{Colour, near};
-use crate::light::Light;
 use crate::rng::Rng;
 use crate::things::{Thing, fence::Fence};
 
@@ -69,7 +68,7 @@ pub(crate) fn sign(side: usize) -> f32 {
 }
 
 impl Street {
-    pub fn new(rng: &mut Rng, _light: &Light) -> Self {
+    pub fn new(rng: &mut Rng) -> Self {
         let half = rng.range(2.8, 5.2);
         // Most pictures are taken from a lane, some from a pavement.
         let middle = if rng.chance(0.75) { rng.range(-0.6, 0.6) * half } else { rng.range(-1.3, 1.3) * half };
@@ -136,11 +135,12 @@ impl Street {
         let pavement = if inside > -1.0 { pavement + inside + 1.0 } else { pavement };
         let line = edge + out * (verge + pavement + depth);
         let buildings = if park { Vec::new() } else { Building::row(rng, line, out, crossing) };
-        let fence = (yard != Yard::Paved && rng.chance(if yard == Yard::Water { 0.5 } else { 0.75 })).then(|| {
-            let start = rng.range(-10.0, 10.0);
-            let end = start + rng.range(15.0, 60.0);
-            Fence::along(rng, edge + out * (verge + pavement), (start, end), crossing)
-        });
+        let fence =
+            (yard != Yard::Paved && rng.chance(if yard == Yard::Water { 0.5 } else { 0.75 })).then(|| {
+                let start = rng.range(-10.0, 10.0);
+                let end = start + rng.range(15.0, 60.0);
+                Fence::along(rng, edge + out * (verge + pavement), (start, end), crossing)
+            });
         let mut trees = Vec::new();
         if yard == Yard::Lawn {
             let step = if park { 5.0 } else { rng.range(7.0, 16.0) };
@@ -163,13 +163,14 @@ impl Street {
             let out = sign(s);
             let edge = self.middle + out * self.half;
             let (verge, pavement) = (self.sides[s].verge, self.sides[s].pavement);
-            let clear = |z: f32, x: f32, margin: f32| {
-                !within(self.crossing, z, margin) && (x.abs() > 0.8 || z > 5.0)
-            };
+            let clear =
+                |z: f32, x: f32, margin: f32| !within(self.crossing, z, margin) && (x.abs() > 0.8 || z > 5.0);
             if rng.chance(0.45) {
                 let mut z = rng.range(4.0, 14.0);
                 while z < 45.0 {
-                    if rng.chance(0.7) && !within(self.crossing, z + 2.0, 4.0) && !within(self.zebra, z + 2.0, 3.0)
+                    if rng.chance(0.7)
+                        && !within(self.crossing, z + 2.0, 4.0)
+                        && !within(self.zebra, z + 2.0, 3.0)
                     {
                         things.push(Thing::car(rng, edge - out * 1.1, z, out > 0.0));
                     }

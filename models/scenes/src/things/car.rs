@@ -66,7 +66,16 @@ impl Car {
                     }
                 }
                 let panel = (along - 0.5 * self.length).abs() < 0.03;
-                (v > 0.25).then_some(scale(self.paint, if v < 0.38 { 0.5 } else if panel { 0.7 } else { 1.0 }))
+                (v > 0.25).then_some(scale(
+                    self.paint,
+                    if v < 0.38 {
+                        0.5
+                    } else if panel {
+                        0.7
+                    } else {
+                        1.0
+                    },
+                ))
             }
             1 => Some(scale(self.paint, 1.1)),
             _ => {

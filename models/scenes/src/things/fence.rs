@@ -42,41 +42,43 @@ impl Made {
         }
     }
 
-    /// The surface at `u` along, `v` up; what is behind shows through gaps.
-    fn at(&self, u: f32, v: f32, foot: f32, under: Colour) -> Colour {
+    /// The surface at `u` along and `v` up, and how much of what is behind it hides.
+    fn at(&self, u: f32, v: f32, foot: f32) -> (Colour, f32) {
         let a = u / self.pitch;
         let (i, t) = (a.floor(), a - a.floor());
-        let tone = 0.85 + 0.3 * speck(i as i32, 1, self.seed);
-        let solid = scale(self.colour, tone);
+        let solid = scale(self.colour, 0.85 + 0.3 * speck(i as i32, 1, self.seed));
+        // What is finer than a pixel blends.
         let fade = (0.5 * self.pitch / foot).min(1.0);
         let rail = |y: f32| (v - y * self.height).abs() < 0.06 + 0.5 * foot;
         let post = u - (u / 2.0).floor() * 2.0 < 0.15 + foot;
         let gaps = |open: bool, share: f32| {
-            let sharp = if open { mix(under, solid, 0.15) } else { solid };
-            mix(mix(under, solid, share), sharp, fade)
+            let sharp = if open { 0.15 } else { 1.0 };
+            (solid, share + (sharp - share) * fade)
         };
         match self.style {
-            Style::Planks => mix(self.colour, if t < 0.12 { scale(solid, 0.55) } else { solid }, fade),
-            _ if post && !matches!(self.style, Style::Wall) => scale(self.colour, 0.85),
-            Style::Pickets if rail(0.3) || rail(0.75) => scale(self.colour, 0.8),
+            Style::Planks => (mix(self.colour, if t < 0.12 { scale(solid, 0.55) } else { solid }, fade), 1.0),
+            Style::Wall => (self.stones(u, v, foot), 1.0),
+            _ if post => (scale(self.colour, 0.85), 1.0),
+            Style::Pickets if rail(0.3) || rail(0.75) => (scale(self.colour, 0.8), 1.0),
             Style::Pickets => gaps(t > 0.6, 0.6),
-            Style::Rails if rail(0.95) || rail(0.62) || rail(0.3) => self.colour,
-            Style::Rails => mix(under, self.colour, 0.15),
-            Style::Mesh if rail(0.97) => self.colour,
+            Style::Rails if rail(0.95) || rail(0.62) || rail(0.3) => (self.colour, 1.0),
+            Style::Rails => (self.colour, 0.15),
+            Style::Mesh if rail(0.97) => (self.colour, 1.0),
             Style::Mesh => {
                 let b = v / self.pitch;
                 gaps(t > 0.3 && b - b.floor() > 0.3, 0.5)
             }
-            Style::Wall => {
-                let row = (v * 6.0).floor();
-                let along = u * 2.5 + 0.5 * (row as i32 & 1) as f32;
-                let joint = v * 6.0 - row < 0.2 || along - along.floor() < 0.1;
-                let stone = 0.8 + 0.4 * speck(along.floor() as i32, row as i32, self.seed);
-                let c = scale(self.colour, if joint { 0.7 } else { stone });
-                let cap = if v > self.height - 0.12 { 1.2 } else { 1.0 };
-                scale(mix(self.colour, c, (0.1 / foot).min(1.0)), cap)
-            }
         }
+    }
+
+    fn stones(&self, u: f32, v: f32, foot: f32) -> Colour {
+        let row = (v * 6.0).floor();
+        let along = u * 2.5 + 0.5 * (row as i32 & 1) as f32;
+        let joint = v * 6.0 - row < 0.2 || along - along.floor() < 0.1;
+        let stone = 0.8 + 0.4 * speck(along.floor() as i32, row as i32, self.seed);
+        let c = scale(self.colour, if joint { 0.7 } else { stone });
+        let cap = if v > self.height - 0.12 { 1.2 } else { 1.0 };
+        scale(mix(self.colour, c, (0.1 / foot).min(1.0)), cap)
     }
 }
 
@@ -99,11 +101,9 @@ impl Fence {
             if within(self.crossing, z, 1.8) {
                 return None;
             }
-            let c = self.made.at(z, v, camera.footprint(z), [0.5; 3]);
-            // Colour through gaps is already lit.
+            let (c, cover) = self.made.at(z, v, camera.footprint(z));
             let solid = light.haze(light.shade(c, facing, lit), z);
-            let open = self.made.at(z, v, camera.footprint(z), [-1.0; 3])[0] < self.made.colour[0] * 0.4;
-            Some((if open { mix(under, solid, 0.15) } else { solid }, FENCE))
+            Some((mix(under, solid, cover), FENCE))
         });
     }
 }
@@ -122,15 +122,15 @@ impl Barrier {
 
     pub fn draw(&self, canvas: &mut Canvas, spot: &Spot) {
         let foot = spot.camera.footprint(spot.z);
-        canvas.plate(spot.camera, (spot.x, spot.z), self.half, (0.0, self.made.height), |u, v, _| {
-            let c = if self.striped {
-                let s = (u + v) * 2.0;
-                if s - s.floor() < 0.5 { [0.85, 0.15, 0.12] } else { grey(0.9) }
-            } else {
-                self.made.at(u + 20.0, v, foot, grey(0.3))
+        canvas.plate(spot.camera, (spot.x, spot.z), self.half, (0.0, self.made.height), |u, v, under| {
+            let stripe = (u + v) * 2.0;
+            let (c, cover) = match stripe - stripe.floor() {
+                _ if !self.striped => self.made.at(u + 20.0, v, foot),
+                s if s < 0.5 => ([0.85, 0.15, 0.12], 1.0),
+                _ => (grey(0.9), 1.0),
             };
-            let facing = 0.3 - 0.7 * spot.light.sun[2];
-            Some((spot.light.haze(spot.light.shade(c, facing, spot.lit), spot.z), FENCE))
+            let solid = spot.light.shade(c, 0.3 - 0.7 * spot.light.sun[2], spot.lit);
+            Some((mix(under, spot.light.haze(solid, spot.z), cover), FENCE))
         });
     }
 }

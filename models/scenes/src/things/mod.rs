@@ -93,7 +93,14 @@ impl Thing {
         capsule(canvas, camera, a, b, radius, 1.0 - strong);
         // Where it touches the ground no sky reaches either.
         let c = (self.x, self.z + inset);
-        capsule(canvas, camera, c, (self.x, self.z + (length - inset).max(0.0)), (radius * 0.9).min(0.9), 0.6);
+        capsule(
+            canvas,
+            camera,
+            c,
+            (self.x, self.z + (length - inset).max(0.0)),
+            (radius * 0.9).min(0.9),
+            0.6,
+        );
     }
 }
 

@@ -47,10 +47,11 @@ impl Person {
         if hu * hu + hv * hv < 1.0 {
             return Some(if hv > 0.15 || (hu * self.swing > 0.1) { self.hair } else { self.skin });
         }
-        if let Some((side, colour)) = self.bag {
-            if (u - side * 0.5).abs() < 0.06 && (0.42..0.62).contains(&v) {
-                return Some(colour);
-            }
+        if let Some((side, colour)) = self.bag
+            && (u - side * 0.5).abs() < 0.06
+            && (0.42..0.62).contains(&v)
+        {
+            return Some(colour);
         }
         if (0.46..0.86).contains(&v) {
             let shoulder = (0.13 - (v - 0.80).max(0.0) * 0.9) * g;

@@ -112,7 +112,7 @@ impl Sign {
         if edge > 0.78 {
             return Some(self.rim);
         }
-        let mark = hash((a * 2.5).floor() as i32, (b * 2.5).floor() as i32, self.seed) % 3 == 0;
+        let mark = hash((a * 2.5).floor() as i32, (b * 2.5).floor() as i32, self.seed).is_multiple_of(3);
         Some(if mark && edge < 0.6 { self.ink } else { self.face })
     }
 
