@@ -10,7 +10,8 @@ const USAGE: &str = "usage:
   scenes picture SEED WIDTH HEIGHT PICTURE.png [LABELS.png]   one scene and its label map (class numbers, grey)
   scenes sheet SEED ROWS COLUMNS SIZE SHEET.png               many scenes beside their coloured label maps
   scenes stream SEED COUNT SIZE                               to standard output, for every scene: SIZE*SIZE*3
-                                                              bytes of colour, SIZE*SIZE bytes of labels";
+                                                              bytes of colour, SIZE*SIZE bytes of labels
+  scenes raw SEED COUNT WIDTH HEIGHT                          the same, drawn at this very size";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,17 +30,30 @@ fn main() -> Result<(), Box<dyn Error>> {
             sheet(number(1)?, number(2)?, number(3)?, number(4)?).save(args.get(5).ok_or(USAGE)?)?;
         }
         Some("stream") => {
-            let mut out = io::BufWriter::new(io::stdout().lock());
-            for seed in number(1)?..number(1)? + number(2)? {
-                let (rgb, labels) = square(seed as u64, number(3)?);
-                out.write_all(&rgb)?;
-                out.write_all(&labels)?;
-            }
-            out.flush()?;
+            let size = number(3)?;
+            stream(number(1)?, number(2)?, |seed| square(seed, size))?;
+        }
+        Some("raw") => {
+            let (width, height) = (number(3)?, number(4)?);
+            stream(number(1)?, number(2)?, |seed| {
+                let picture = Scene::new(seed).render(width, height);
+                (picture.rgb, picture.labels)
+            })?;
         }
         _ => return Err(USAGE.into()),
     }
     Ok(())
+}
+
+/// Colours and labels of scene after scene to standard output.
+fn stream(first: usize, count: usize, draw: impl Fn(u64) -> (Vec<u8>, Vec<u8>)) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for seed in first..first + count {
+        let (rgb, labels) = draw(seed as u64);
+        out.write_all(&rgb)?;
+        out.write_all(&labels)?;
+    }
+    out.flush()
 }
 
 /// Scenes beside their label maps.
