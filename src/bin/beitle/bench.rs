@@ -1,0 +1,177 @@
+//! `beitle bench`: seconds and multiply-accumulates of each stage, and the memory it took.
+
+use crate::console::{Failure, Output, bytes};
+use crate::picture::{self, Picture};
+use crate::session::{self, Processor, Session};
+use beitle::observe::{Observer, Stage};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Arguments of `beitle bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Weight file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A picture [default: a made-up one of the network's input size]
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<PathBuf>,
+    #[command(flatten)]
+    processor: Processor,
+    /// Runs that count, after one that does not; the median is shown
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Seconds and multiply-accumulates of each stage of one run.
+#[derive(Clone)]
+struct Clock {
+    last: Instant,
+    stages: Vec<(f64, u64)>,
+}
+
+impl Observer for Clock {
+    fn done(&mut self, stage: Stage, macs: u64) -> bool {
+        let now = Instant::now();
+        let seconds = (now - self.last).as_secs_f64();
+        self.last = now;
+        if let Some((total, all)) = self.stages.get_mut(stage as usize) {
+            *total += seconds;
+            *all += macs;
+        }
+        true
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Unreadable files, a picture too large for this machine.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let isa = args.processor.isa()?;
+    let file = session::open(&args.file)?;
+    let model = session::model(&args.file, &file)?;
+    let picture = match &args.image {
+        Some(path) => {
+            picture::load(path).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))?
+        }
+        None => made_up(model.facts().width, model.facts().height),
+    };
+    let size = (picture.width, picture.height);
+    let mut session = Session::new(&model, isa, args.processor.threads()?);
+    let mut totals = Vec::new();
+    let mut runs = Vec::new();
+    for counts in (0..=args.runs).map(|i| i > 0) {
+        let start = Instant::now();
+        let mut clock = Clock { last: start, stages: vec![(0.0, 0); Stage::ALL.len()] };
+        session
+            .run(&picture.rgb, size, None, &mut clock)
+            .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
+        if counts {
+            totals.push(start.elapsed().as_secs_f64());
+            runs.push(clock.stages);
+        }
+    }
+    let stages: Vec<_> = Stage::ALL
+        .iter()
+        .enumerate()
+        .map(|(i, stage)| {
+            let macs = runs.iter().map(|r| r[i].1).max().unwrap_or(0);
+            (stage.name(), median(runs.iter().map(|r| r[i].0).collect()), macs)
+        })
+        .filter(|&(_, seconds, macs)| seconds > 0.0 || macs > 0)
+        .collect();
+    let result = Measured { size, seconds: median(totals), stages };
+    if args.json { result.json(args, &session) } else { result.table(&session) }
+}
+
+/// What was measured.
+struct Measured {
+    size: (usize, usize),
+    seconds: f64,
+    stages: Vec<(&'static str, f64, u64)>,
+}
+
+impl Measured {
+    fn macs(&self) -> u64 {
+        self.stages.iter().map(|s| s.2).sum()
+    }
+
+    fn table(&self, session: &Session<'_>) -> Result<(), Failure> {
+        let mut out = Output::default();
+        out.line(format_args!("{:18}{:>10}{:>7}{:>10}{:>10}", "stage", "ms", "%", "GMAC", "GMAC/s"))?;
+        let total = ("all", self.seconds, self.macs());
+        for &(name, seconds, macs) in self.stages.iter().chain([&total]) {
+            let giga = macs as f64 / 1e9;
+            let (ms, part) = (seconds * 1e3, seconds * 100.0 / self.seconds);
+            if macs == 0 {
+                out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}"))?;
+            } else {
+                let rate = giga / seconds;
+                out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}{giga:>10.2}{rate:>10.1}"))?;
+            }
+        }
+        let (threads, isa) = (session.workers(), session.isa());
+        out.line(format_args!("\npicture {}x{}, {isa}, threads: {threads}", self.size.0, self.size.1))?;
+        let peak = peak_memory().map_or(String::new(), |n| format!(", process at its peak {}", bytes(n)));
+        out.line(format_args!("arena {}{peak}", bytes(session.arena_bytes() as u64)))
+    }
+
+    fn json(&self, args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+        let stages: Vec<_> = self
+            .stages
+            .iter()
+            .map(|&(name, seconds, macs)| serde_json::json!({"name": name, "seconds": seconds, "macs": macs}))
+            .collect();
+        let json = serde_json::json!({
+            "file": args.file.to_string_lossy(),
+            "width": self.size.0,
+            "height": self.size.1,
+            "isa": session.isa(),
+            "threads": session.workers(),
+            "runs": args.runs,
+            "seconds": self.seconds,
+            "macs": self.macs(),
+            "stages": stages,
+            "arena_bytes": session.arena_bytes(),
+            "peak_rss_bytes": peak_memory(),
+        });
+        Output::default().line(format_args!("{json}"))
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// Slopes and edges: the engine's speed does not depend on what is in a picture.
+fn made_up(width: usize, height: usize) -> Picture {
+    let pixel = |x: usize, y: usize| [(x * 7 + y) as u8, (x ^ y) as u8, (y * 3) as u8];
+    let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    Picture { width, height, rgb }
+}
+
+/// The most memory the process ever held, in bytes, where the system tells (Linux).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn medians() {
+        assert_eq!(super::median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(super::median(vec![4.0, 1.0]), 2.5);
+    }
+}

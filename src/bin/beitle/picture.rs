@@ -1,0 +1,86 @@
+//! Picture files to packed RGB: decoded, turned upright, reduced to eight bits as Pillow's `convert("RGB")` does.
+
+use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
+use std::path::Path;
+
+/// Extensions of the pictures that are taken from folders.
+pub const EXTENSIONS: &[&str] =
+    &["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pnm", "ppm", "pgm", "pbm", "pam"];
+
+/// A picture in memory: `height` rows of `width` RGB pixels.
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width * 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+/// Reads a picture, whatever its file is called.
+///
+/// # Errors
+/// What is wrong with the file, without its name.
+pub fn load(path: &Path) -> Result<Picture, String> {
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let reader = reader.map_err(|e| e.to_string())?;
+    let Some(format) = reader.format().filter(|f| f.reading_enabled()) else {
+        return Err("not a picture in a format that is read here (JPEG, PNG, BMP, WebP, TIFF, PNM)".into());
+    };
+    let damaged = |e: image::ImageError| {
+        let name = format.extensions_str().first().map_or(String::new(), |e| e.to_uppercase());
+        format!("cannot be read as {name}: {e}")
+    };
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    decoded.apply_orientation(orientation);
+    let (width, height) = (decoded.width() as usize, decoded.height() as usize);
+    if width == 0 || height == 0 {
+        return Err("the picture has no pixels".into());
+    }
+    Ok(Picture { width, height, rgb: to_rgb(decoded) })
+}
+
+/// Transparency is dropped, not blended. Of 16 bits the upper 8 are kept: what Pillow does with colour (its grey
+/// 16-bit pictures turn white above 255 instead, which helps nobody). Floats are taken as 0 to 1.
+fn to_rgb(decoded: DynamicImage) -> Vec<u8> {
+    match decoded.color() {
+        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
+            decoded.into_rgb16().into_raw().into_iter().map(|v| (v >> 8) as u8).collect()
+        }
+        _ => decoded.into_rgb8().into_raw(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayAlphaImage, ImageBuffer, Luma, LumaA, Rgba, RgbaImage};
+
+    #[test]
+    fn every_kind_of_pixel_becomes_rgb() {
+        let rgba = RgbaImage::from_pixel(1, 1, Rgba([1, 2, 3, 0]));
+        assert_eq!(to_rgb(rgba.into()), [1, 2, 3], "transparency is dropped");
+        let grey = GrayAlphaImage::from_pixel(1, 1, LumaA([9, 0]));
+        assert_eq!(to_rgb(grey.into()), [9, 9, 9]);
+        let deep: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_pixel(1, 1, Luma([0x12ff]));
+        assert_eq!(to_rgb(DynamicImage::ImageLuma16(deep)), [0x12; 3], "the upper eight bits");
+    }
+
+    #[test]
+    fn files_are_known_by_their_content() {
+        let dir = std::env::temp_dir().join(format!("beitle-picture-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("pixels.jpg");
+        std::fs::write(&path, b"P6 2 1 255\n\x01\x02\x03\x04\x05\x06").unwrap();
+        let picture = load(&path).unwrap();
+        assert_eq!((picture.width, picture.height), (2, 1));
+        assert_eq!(picture.rgb, [1, 2, 3, 4, 5, 6]);
+        std::fs::write(&path, b"P6 2 2 255\n\x01\x02\x03\x04").unwrap();
+        assert!(load(&path).is_err_and(|e| e.starts_with("cannot be read as PBM")));
+        std::fs::write(&path, b"hello").unwrap();
+        assert!(load(&path).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
