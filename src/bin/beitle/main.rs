@@ -4,6 +4,7 @@ mod bench;
 mod console;
 mod info;
 mod inputs;
+mod jpeg;
 mod npy;
 mod overlay;
 mod picture;

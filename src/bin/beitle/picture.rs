@@ -1,6 +1,8 @@
 //! Picture files to packed RGB: decoded, turned upright, reduced to eight bits as Pillow's `convert("RGB")` does.
 
+use crate::jpeg;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
+use std::io::Cursor;
 use std::path::Path;
 
 /// Extensions of the pictures that are taken from folders.
@@ -22,8 +24,8 @@ pub struct Picture {
 /// # Errors
 /// What is wrong with the file, without its name.
 pub fn load(path: &Path) -> Result<Picture, String> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let reader = reader.map_err(|e| e.to_string())?;
+    let file = std::fs::read(path).map_err(|e| e.to_string())?;
+    let reader = ImageReader::new(Cursor::new(&file)).with_guessed_format().map_err(|e| e.to_string())?;
     let Some(format) = reader.format().filter(|f| f.reading_enabled()) else {
         return Err("not a picture in a format that is read here (JPEG, PNG, BMP, WebP, TIFF, PNM)".into());
     };
@@ -31,6 +33,9 @@ pub fn load(path: &Path) -> Result<Picture, String> {
         let name = format.extensions_str().first().map_or(String::new(), |e| e.to_uppercase());
         format!("cannot be read as {name}: {e}")
     };
+    if !jpeg::is_whole(&file) {
+        return Err("the file is cut short: this JPEG has no end".into());
+    }
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
@@ -80,7 +85,7 @@ mod tests {
         std::fs::write(&path, b"P6 2 2 255\n\x01\x02\x03\x04").unwrap();
         assert!(load(&path).is_err_and(|e| e.starts_with("cannot be read as PBM")));
         std::fs::write(&path, b"hello").unwrap();
-        assert!(load(&path).is_err());
+        assert!(load(&path).is_err_and(|e| e.starts_with("not a picture")));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -74,6 +74,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 true => out.line(format_args!("{}", json(&model, job, &report, args.overlay))),
                 false => table(&mut out, &model, job, &report),
             })?,
+            Err(message) if jobs.len() == 1 => return Err(Failure::work(message)),
             Err(message) => {
                 failed += 1;
                 bar.suspend(|| complain(&message));
@@ -84,7 +85,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     bar.finish_and_clear();
     match (failed, jobs.len()) {
         (0, _) => Ok(()),
-        (_, 1) => Err(Failure::work("the picture was not segmented")),
         (n, of) => Err(Failure::work(format_args!("{n} of {of} pictures were not segmented"))),
     }
 }

@@ -58,6 +58,9 @@ pub fn open(path: &Path) -> Result<MappedFile, Failure> {
 /// # Errors
 /// It is no weight file, or a damaged one.
 pub fn model<'a>(path: &Path, file: &'a MappedFile) -> Result<Model<'a>, Failure> {
+    if file.bytes().is_empty() {
+        return Err(Failure::work(format_args!("{}: empty, a .beitle file was expected", path.display())));
+    }
     Model::new(file.bytes()).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))
 }
 

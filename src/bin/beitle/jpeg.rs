@@ -1,0 +1,39 @@
+//! Whether a JPEG file is whole. The decoder fills what is missing with grey and says nothing.
+
+/// Whether the picture's data ends with an end-of-image marker; true for whatever does not look like JPEG.
+///
+/// Segments are stepped over by their lengths, so that a thumbnail's markers do not count; in entropy-coded data `FF`
+/// is followed by 0 or by a restart marker until the next segment. Bytes after the picture do not matter.
+pub fn is_whole(file: &[u8]) -> bool {
+    let Some(mut rest) = file.strip_prefix(b"\xff\xd8") else { return true };
+    loop {
+        let marker = rest.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff | 0xd0..=0xd7));
+        let Some(at) = marker else { return false };
+        if rest[at + 1] == 0xd9 {
+            return true;
+        }
+        let Some(&[high, low]) = rest.get(at + 2..at + 4) else { return false };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        match rest.get(at + 2 + length.max(2)..) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_whole;
+
+    #[test]
+    fn only_the_pictures_own_end_counts() {
+        // Start, a segment with an end marker in it, a scan with a stuffed FF and a restart, the end, and a trailer.
+        let file = b"\xff\xd8\xff\xe1\0\x06\xff\xd9AB\xff\xda\0\x03xdata\xff\0\xff\xd0more\xff\xd9trailer";
+        assert!(is_whole(file));
+        let end = file.len() - b"\xff\xd9trailer".len();
+        for n in 2..end + 2 {
+            assert!(!is_whole(&file[..n]), "{n} bytes");
+        }
+        assert!(is_whole(b"") && is_whole(b"\x89PNG"));
+    }
+}
