@@ -27,7 +27,7 @@ const BLEND: u32 = 9;
 /// Draws the picture blended with its classes' colours, their outlines, and a legend of `entries`.
 pub fn draw(picture: &Picture, map: Map<'_>, palette: &[[u8; 3]], entries: &[Entry<'_>]) -> Canvas {
     let (width, height) = (picture.width, picture.height);
-    let scale = ((width.min(height) + 160) / 320).max(1);
+    let scale = ((width.min(height) + 240) / 480).max(1);
     let legend = Legend::new(width, scale, entries);
     let mut canvas = Canvas::new(legend.width, height + legend.height(), PAPER);
     let left = (legend.width - width) / 2;
@@ -105,7 +105,7 @@ impl<'a> Legend<'a> {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:5.1}%", share * 100.0)
+    if share < 0.0005 { " <0.1%".into() } else { format!("{:5.1}%", share * 100.0) }
 }
 
 /// The first of a class's synonyms, cut where it is too long for the legend.
@@ -122,17 +122,8 @@ mod tests {
     use super::*;
 
     fn entries(n: usize) -> Vec<Entry<'static>> {
-        vec![Entry { name: "wall, brick", colour: [200, 0, 0], share: 1.0 / n as f64 }; 1]
-            .into_iter()
-            .cycle()
-            .take(n)
-            .collect()
-    }
-
-    impl Clone for Entry<'_> {
-        fn clone(&self) -> Self {
-            Entry { ..*self }
-        }
+        let entry = |_| Entry { name: "wall, brick", colour: [200, 0, 0], share: 1.0 / n as f64 };
+        (0..n).map(entry).collect()
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! The command line as a user meets it when something is wrong: what it says, and its exit status.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn beitle(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_beitle")).args(args).output().unwrap()
+}
+
+/// Asserts that the command fails with `status` and says each of `words`.
+fn fails(args: &[&str], status: i32, words: &[&str]) {
+    let output = beitle(args);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+    }
+    assert!(!said.contains("panicked"), "{args:?}: {said}");
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("beitle-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().into()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn useless_requests_have_status_two() {
+    let folder = Folder::new("usage");
+    let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
+    fails(&[], 2, &["Usage"]);
+    fails(&["segment", &picture], 2, &["--model"]);
+    fails(&["segment", "-m", "x.beitle"], 2, &["IMAGE"]);
+    fails(&["segment", &picture, "-m", "x.beitle", "--mode", "sideways"], 2, &["sideways", "whole"]);
+    fails(&["segment", &picture, "-m", "x.beitle", "--isa", "mmx"], 2, &["mmx", "portable"]);
+    fails(&["bench", "x.beitle", "--runs", "0"], 2, &["--runs"]);
+}
+
+#[test]
+fn bad_weight_files_are_named() {
+    let folder = Folder::new("weights");
+    let empty = folder.file("empty.beitle", b"");
+    let text = folder.file("text.beitle", &[b'x'; 1000]);
+    let short = folder.file("short.beitle", b"BEITLE\r\n");
+    let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
+    let missing = folder.0.join("missing.beitle");
+    let missing = missing.to_str().unwrap();
+    for command in [&["info"][..], &["bench"], &["segment", &picture, "-m"]] {
+        let with = |file| [command, &[file]].concat();
+        fails(&with(missing), 1, &[missing]);
+        fails(&with(&empty), 1, &[&empty, "empty"]);
+        fails(&with(&text), 1, &[&text, "not a .beitle file"]);
+        fails(&with(&short), 1, &[&short, "cut short"]);
+        fails(&with(folder.0.to_str().unwrap()), 1, &["not a regular file"]);
+    }
+}
+
+#[test]
+fn nobody_listens() {
+    let mut help = Command::new(env!("CARGO_BIN_EXE_beitle"))
+        .args(["segment", "--help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(help.stdout.take());
+    let output = help.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
