@@ -194,11 +194,6 @@ impl<'a> Linear<'a> {
     pub fn is_int8(&self) -> bool {
         matches!(self.panels, Panels::Int8 { .. })
     }
-
-    /// Multiply-accumulates for one row through all taps.
-    pub fn macs(&self) -> u64 {
-        (self.taps * self.n * self.k) as u64
-    }
 }
 
 /// A model in memory: its facts and its tensors, borrowed from the file's bytes.

@@ -1,1 +1,177 @@
-//! quantize
+//! Converts BEiT segmentation checkpoints into `.beitle` weight files.
+//!
+//! The way of the data is the order of the modules: a checkpoint's containers ([`checkpoint`]) and names ([`names`]), its
+//! configuration ([`config`]), the facts of the conversion ([`spec`]), the exact rewrites ([`fold`]), panels of the
+//! wanted precision ([`quantise`]), the file ([`write`]). Tensor by tensor: the whole model is never in memory.
+
+pub mod checkpoint;
+pub mod classes;
+pub mod config;
+pub mod error;
+pub mod fold;
+pub mod names;
+pub mod quantise;
+pub mod report;
+pub mod resample;
+pub mod spec;
+pub mod write;
+
+pub use error::Error;
+
+use beitle::format::{Kind, Precision, Recipe, Role};
+use beitle::shapes::{Form, for_each_tensor};
+use checkpoint::Checkpoint;
+use fold::Fold;
+use report::{Line, Report};
+use sha2::{Digest, Sha256};
+use spec::Spec;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use write::{Tensor, Writer};
+
+/// The tool's name and version, as files carry it.
+pub const TOOL: &str = concat!("beitle-quantize ", env!("CARGO_PKG_VERSION"));
+
+/// What to convert, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A transformers folder, a file in one, or a `.pth`.
+    pub checkpoint: PathBuf,
+    /// The file to write.
+    pub output: PathBuf,
+    /// Of the weights.
+    pub precision: Precision,
+    /// How the model is meant to be run; by default as the kind of checkpoint suggests.
+    pub recipe: Option<Recipe>,
+    /// Blocks before each tap, where the checkpoint's word is not to be taken.
+    pub taps: Option<[usize; 4]>,
+    /// Attention heads, where the checkpoint does not say.
+    pub heads: Option<usize>,
+    /// Another input size (width, height).
+    pub size: Option<(usize, usize)>,
+}
+
+impl Options {
+    /// Everything by default.
+    pub fn new(checkpoint: impl Into<PathBuf>, output: impl Into<PathBuf>, precision: Precision) -> Options {
+        Options {
+            checkpoint: checkpoint.into(),
+            output: output.into(),
+            precision,
+            recipe: None,
+            taps: None,
+            heads: None,
+            size: None,
+        }
+    }
+}
+
+/// Converts a checkpoint. `progress` hears how many of how many tensors are done.
+///
+/// # Errors
+/// Whatever is wrong with the checkpoint, by file and tensor or field; nothing is left at the output's place then.
+pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+    let checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let spec = Spec::new(&checkpoint, options)?;
+    let mut header = spec.header([0; 32]);
+    let mut total = 0;
+    for_each_tensor(&header, &mut |_, _, _| {
+        total += 1;
+        Ok::<_, Error>(())
+    })?;
+    let mut writer = Writer::new(&options.output, total)?;
+    let mut lines = Vec::new();
+    let mut done = 0;
+    progress(0, total);
+    for_each_tensor(&header, &mut |role, layer, form| {
+        let (tensor, bytes) = make(&checkpoint, &spec, &lines, (role, layer, form))?;
+        writer.add(&tensor, &bytes)?;
+        if !matches!(form, Form::Bytes(_)) {
+            lines.push(Line::new(&tensor, bytes.len() as u64));
+        }
+        done += 1;
+        progress(done, total);
+        Ok::<_, Error>(())
+    })?;
+    header.source_sha256 = sha256(checkpoint.main_file())?;
+    let file_bytes = writer.finish(header)?;
+    Ok(Report { lines, file_bytes, notes: spec.notes, ignored: checkpoint.ignored().to_vec() })
+}
+
+/// One tensor of the file.
+fn make(
+    checkpoint: &Checkpoint,
+    spec: &Spec,
+    lines: &[Line],
+    (role, layer, form): (Role, u16, Form),
+) -> Result<(Tensor, Vec<u8>), Error> {
+    let empty = Tensor {
+        role,
+        layer,
+        kind: Kind::Bytes,
+        taps: 0,
+        bias_rows: 0,
+        n: 1,
+        k: 0,
+        sqnr: 0.0,
+        source_bytes: 0,
+    };
+    let fold = Fold { checkpoint, spec };
+    match form {
+        Form::Bytes(_) => {
+            let bytes = text(checkpoint, spec, lines, role);
+            Ok((Tensor { k: bytes.len() as u32, ..empty }, bytes))
+        }
+        Form::Plain { n, k } => {
+            let (values, source_bytes) = fold.plain(role, layer.into())?;
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            Ok((Tensor { kind: Kind::Plain, n, k, source_bytes, ..empty }, bytes))
+        }
+        Form::Linear { taps, bias_rows, n, k } => {
+            let folded = fold.linear(role, layer.into())?;
+            let packed = quantise::pack(&folded, taps.into(), n as usize, k as usize, spec.precision)
+                .map_err(|e| {
+                    Error::new(
+                        checkpoint.main_file(),
+                        format!("tensor `{}` {layer} of the new file: {e}", role.name()),
+                    )
+                })?;
+            let sqnr = if packed.sqnr.is_finite() { packed.sqnr as f32 } else { 0.0 };
+            let source_bytes = folded.source_bytes;
+            Ok((
+                Tensor { kind: packed.kind, taps, bias_rows, n, k, sqnr, source_bytes, ..empty },
+                packed.bytes,
+            ))
+        }
+    }
+}
+
+/// The tensors that are text or colours.
+fn text(checkpoint: &Checkpoint, spec: &Spec, lines: &[Line], role: Role) -> Vec<u8> {
+    let names = spec.class_names.as_deref();
+    match role {
+        Role::ClassNames => classes::names(spec.classes, names).into_bytes(),
+        Role::Palette => classes::palette(spec.classes, names),
+        Role::Source => source_name(checkpoint.main_file()).into_bytes(),
+        Role::Tool => TOOL.into(),
+        _ => report::json(spec, lines).into_bytes(),
+    }
+}
+
+/// The last two parts of the path: a folder's and a file's name say more than the file's alone.
+fn source_name(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|p| p.to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(2)..].join("/")
+}
+
+fn sha256(path: &Path) -> Result<[u8; 32], Error> {
+    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io(path, "cannot read", e))? {
+            0 => return Ok(hash.finalize().into()),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}

@@ -1,1 +1,96 @@
-fn main() {}
+//! The command line of the converter.
+
+use beitle::format::{Precision, Recipe};
+use beitle_quantize::{Options, convert};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Converts a BEiT segmentation checkpoint into one .beitle weight file.
+#[derive(Parser)]
+#[command(name = "beitle-quantize", version)]
+struct Arguments {
+    /// A transformers folder (config.json and safetensors or pytorch_model.bin), or a .pth of unilm or mmsegmentation
+    checkpoint: PathBuf,
+    /// The file to write
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Of the weights: f32, f16, or int8 (activations then are int8 too, quantised as they arrive)
+    #[arg(long, default_value = "int8", value_parser = precision)]
+    precision: Precision,
+    /// How to run the model: hf as transformers does, paper as it was trained (default: hf for a folder, paper for a .pth)
+    #[arg(long, value_parser = recipe)]
+    recipe: Option<Recipe>,
+    /// After how many blocks the pyramid taps the stream, such as 4,6,8,12
+    #[arg(long, value_parser = taps, value_name = "A,B,C,D")]
+    taps: Option<[usize; 4]>,
+    /// Number of attention heads, where the checkpoint does not say
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Another input size in pixels: N or WxH, multiples of the patch size
+    #[arg(long, value_parser = size, value_name = "N|WxH")]
+    size: Option<(usize, usize)>,
+}
+
+fn precision(s: &str) -> Result<Precision, String> {
+    let found = Precision::ALL.iter().find(|p| p.name() == s);
+    found.copied().ok_or_else(|| "expected f32, f16 or int8".into())
+}
+
+fn recipe(s: &str) -> Result<Recipe, String> {
+    let found = Recipe::ALL.iter().find(|r| r.name() == s);
+    found.copied().ok_or_else(|| "expected hf or paper".into())
+}
+
+fn taps(s: &str) -> Result<[usize; 4], String> {
+    let numbers: Result<Vec<usize>, _> = s.split(',').map(|n| n.trim().parse()).collect();
+    let four = numbers.ok().and_then(|n| n.try_into().ok());
+    four.ok_or_else(|| "expected four numbers of blocks, such as 4,6,8,12".into())
+}
+
+fn size(s: &str) -> Result<(usize, usize), String> {
+    let number = |n: &str| n.parse::<usize>().ok();
+    let pair = match s.split_once('x') {
+        Some((w, h)) => number(w).zip(number(h)),
+        None => number(s).map(|n| (n, n)),
+    };
+    pair.ok_or_else(|| "expected pixels, such as 640 or 640x480".into())
+}
+
+fn main() -> ExitCode {
+    let a = Arguments::parse();
+    let options = Options {
+        checkpoint: a.checkpoint,
+        output: a.output,
+        precision: a.precision,
+        recipe: a.recipe,
+        taps: a.taps,
+        heads: a.heads,
+        size: a.size,
+    };
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} tensors, {elapsed}") {
+        bar.set_style(style);
+    }
+    let start = std::time::Instant::now();
+    let result = convert(&options, &mut |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    match result {
+        Ok(report) => {
+            for note in &report.notes {
+                eprintln!("note: {note}");
+            }
+            println!("{report}");
+            println!("{}: {:.1} s", options.output.display(), start.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -6,11 +6,13 @@
 //! large map adds nothing.
 
 use super::Isa;
+use super::rows::Along;
 use super::split::{Shared, with_scratch};
 use crate::parallel::Parallel;
 
-/// Channels that one task takes: its scratch stays in a core's second-level cache.
-const CHANNELS: usize = 256;
+/// Channels that one task takes, for all lines of a call: what it reads of the small maps then stays in a core's
+/// second-level cache from one line to the next.
+const CHANNELS: usize = 64;
 
 /// Where a pixel of the large axis reads the small one: between `low` and `high`, `weight` of the latter.
 #[derive(Clone, Copy)]
@@ -62,12 +64,13 @@ impl Upsample<'_> {
         let lines = out.len() / (self.width * self.channels);
         let blocks = self.channels.div_ceil(CHANNELS);
         let out = Shared::new(out);
-        with_scratch(self.par, lines * blocks, scratch, |task, scratch| {
-            let (line, block) = (task / blocks, task % blocks);
+        with_scratch(self.par, blocks, scratch, |block, scratch| {
             let first = block * CHANNELS;
             let count = CHANNELS.min(self.channels - first);
-            for map in small {
-                self.add_line(map, (y0 + line, line), first, count, &out, scratch);
+            for line in 0..lines {
+                for map in small {
+                    self.add_line(map, (y0 + line, line), first, count, &out, scratch);
+                }
             }
         });
     }
@@ -92,24 +95,25 @@ impl Upsample<'_> {
             let p = position(y, map.height, self.height);
             for dx in 0..shifts {
                 let tap = (dy * shifts + dx) * self.channels + first;
-                let sums = columns[dx * map.width * count..][..map.width * count].chunks_mut(count);
-                for (x, sum) in sums.enumerate() {
-                    let low = ((p.low % map.ring) * map.width + x) * pixel + tap;
-                    let high = ((p.high % map.ring) * map.width + x) * pixel + tap;
-                    self.isa.add_lerp(&map.data[low..][..count], &map.data[high..][..count], p.weight, sum);
-                }
+                let line = |y: usize| &map.data[y % map.ring * map.width * pixel + tap..];
+                let sums = &mut columns[dx * map.width * count..][..map.width * count];
+                self.isa.add_columns(line(p.low), line(p.high), pixel, p.weight, count, sums);
             }
         }
         // Then along the line.
-        for x in 0..self.width {
-            // SAFETY: this task alone writes this line's channels first..first + count.
-            let out = unsafe { out.part((line * self.width + x) * self.channels + first, count) };
-            for dx in 0..shifts {
-                let Some(x) = (x + dx).checked_sub(shifts / 2).filter(|&x| x < self.width) else { continue };
-                let p = position(x, map.width, self.width);
-                let (low, high) = ((dx * map.width + p.low) * count, (dx * map.width + p.high) * count);
-                self.isa.add_lerp(&columns[low..][..count], &columns[high..][..count], p.weight, out);
-            }
+        for (dx, columns) in columns.chunks(map.width * count).enumerate() {
+            let start = line * self.width * self.channels + first;
+            let len = (self.width - 1) * self.channels + count;
+            // SAFETY: no other task touches channels first..first + count of any line, and the kernel touches no other.
+            let out = unsafe { out.at(start) };
+            let along = Along {
+                columns,
+                small: map.width,
+                large: self.width,
+                shift: dx as isize - shifts as isize / 2,
+            };
+            // SAFETY: `out` has `len` numbers from there: the map holds this line.
+            unsafe { self.isa.add_along(&along, count, out, self.channels, len) };
         }
     }
 }

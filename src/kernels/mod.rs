@@ -21,7 +21,7 @@ pub(crate) mod split;
 use half::f16;
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Finish, Scores};
+use rows::{Accumulate, Along, Finish, Scores};
 
 /// The most rows and panels that any tile has.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -46,7 +46,7 @@ macro_rules! with_row_kernels {
                 fn abs_max(x: &[f32], out: &mut [f32]);
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
-                fn add_lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
+                fn add_columns(low: &[f32], high: &[f32], pixel: usize, w: f32, count: usize, sums: &mut [f32]);
                 fn max_into(a: &[f32], out: &mut [f32]);
                 fn bias_relu(bias: &[f32], out: &mut [f32]);
                 fn softmax(x: &mut [f32], n: usize) -> f32;
@@ -57,6 +57,7 @@ macro_rules! with_row_kernels {
                 fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
                 fn scores(t: &Scores);
+                fn add_along(t: &Along, count: usize, out: *mut f32, pitch: usize, len: usize);
                 fn weigh(high: *const i32, low: *const i32, sum: *const i32, scale: *const f32, factor: f32, out: &mut [f32]);
             }
         }

@@ -3,6 +3,7 @@
 //! Rows are padded to whole vectors ([`padded`](crate::format::padded)); the padding is zero and stays zero. `n` counts
 //! the real numbers of a row.
 
+use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, gelu, sqrt};
 
@@ -140,13 +141,64 @@ pub(crate) fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
     }
 }
 
-/// out += a + (b − a) · w
+/// For pixels `pixel` numbers apart in `low` and `high`, `count` numbers of each:
+/// sums += low + (high − low) · w, pixels `count` apart there.
 #[inline(always)]
-pub(crate) fn add_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, out: &mut [f32]) {
+pub(crate) fn add_columns<L: Lanes>(
+    l: L,
+    low: &[f32],
+    high: &[f32],
+    pixel: usize,
+    w: f32,
+    count: usize,
+    sums: &mut [f32],
+) {
     let w = l.splat(w);
-    for ((a, b), o) in vectors(a).zip(vectors(b)).zip(vectors_mut(out)) {
-        let a = l.load(a);
-        l.store(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load(o)), o);
+    for (x, sums) in sums.chunks_exact_mut(count).enumerate() {
+        let (low, high) = (&low[x * pixel..][..count], &high[x * pixel..][..count]);
+        for ((a, b), o) in vectors(low).zip(vectors(high)).zip(vectors_mut(sums)) {
+            let a = l.load(a);
+            l.store(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load(o)), o);
+        }
+    }
+}
+
+/// A line of `small` pixels to be interpolated to `large` and added, read `shift` pixels to the right.
+pub(crate) struct Along<'a> {
+    /// `[small][count]`
+    pub columns: &'a [f32],
+    pub small: usize,
+    pub large: usize,
+    pub shift: isize,
+}
+
+/// Adds a line to pixels `pitch` numbers apart, `count` numbers (whole vectors) of each.
+///
+/// # Safety
+/// `len` numbers from `out` can be written, (large − 1) · pitch + count of them are.
+#[inline(always)]
+pub(crate) unsafe fn add_along<L: Lanes>(
+    l: L,
+    t: &Along,
+    count: usize,
+    out: *mut f32,
+    pitch: usize,
+    len: usize,
+) {
+    assert!((t.large - 1) * pitch + count <= len, "the line must fit");
+    for x in 0..t.large {
+        let Some(from) = x.checked_add_signed(t.shift).filter(|&from| from < t.large) else { continue };
+        let p = position(from, t.small, t.large);
+        let (low, high) = (&t.columns[p.low * count..][..count], &t.columns[p.high * count..][..count]);
+        let w = l.splat(p.weight);
+        for (i, (a, b)) in vectors(low).zip(vectors(high)).enumerate() {
+            // SAFETY: inside `len`, as asserted.
+            unsafe {
+                let at = out.add(x * pitch + i * LANES);
+                let a = l.load(a);
+                l.store_at(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load_at(at)), at);
+            }
+        }
     }
 }
 

@@ -1,0 +1,171 @@
+//! What the tests share: golden cases, conversions of them, and one call that runs a model.
+#![allow(dead_code)] // each test file uses its own part
+
+use beitle::Isa;
+use beitle::Model;
+use beitle::engine::{Engine, Output};
+use beitle::format::Precision;
+use beitle::image::{ImageView, PixelFormat};
+use beitle::mapped::{Arena, MappedFile};
+use beitle::observe::Observer;
+use beitle::parallel::Threads;
+use beitle::plan::Plan;
+use beitle::segment::MapMut;
+use beitle_quantize::{Options, convert};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Every checkpoint in `tests/data`, see `tests/goldens/README.md`.
+pub const CASES: &[&str] = &[
+    "relative", "shared", "both", "absolute", "nopos", "noscale", "head24", "odd7", "pools", "two", "many",
+    "last", "sharded", "bf16", "oldbin", "unilm", "mmseg",
+];
+
+/// One of them.
+pub struct Case {
+    pub name: String,
+    pub folder: PathBuf,
+    pub facts: Value,
+    goldens: Vec<u8>,
+}
+
+impl Case {
+    pub fn open(name: &str) -> Case {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let facts = std::fs::read_to_string(folder.join("golden.json")).unwrap();
+        let goldens = std::fs::read(folder.join("goldens.safetensors")).unwrap();
+        Case { name: name.into(), facts: serde_json::from_str(&facts).unwrap(), goldens, folder }
+    }
+
+    pub fn number(&self, field: &str) -> usize {
+        self.facts[field].as_u64().unwrap() as usize
+    }
+
+    pub fn numbers(&self, field: &str) -> Vec<usize> {
+        self.facts[field].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+    }
+
+    pub fn paper(&self) -> bool {
+        self.facts["recipe"] == "paper"
+    }
+
+    pub fn goldens(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.goldens).unwrap()
+    }
+
+    /// The checkpoint: a folder, or a `.pth` in it.
+    pub fn checkpoint(&self) -> PathBuf {
+        let pth = self.folder.join("model.pth");
+        if pth.exists() { pth } else { self.folder.clone() }
+    }
+
+    /// Converts it (once per test binary and precision) and returns the file.
+    pub fn convert(&self, precision: Precision) -> PathBuf {
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "{}-{}-{}.beitle",
+            self.name,
+            precision.name(),
+            std::process::id()
+        ));
+        let mut options = Options::new(self.checkpoint(), &output, precision);
+        if self.paper() {
+            options.taps = Some(self.numbers("taps").try_into().unwrap());
+            options.heads = Some(self.number("heads"));
+        }
+        convert(&options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        output
+    }
+
+    /// The picture as RGB.
+    pub fn picture(&self) -> Picture {
+        Picture::open(&self.folder.join("input.png"))
+    }
+}
+
+/// RGB, packed.
+pub struct Picture {
+    pub rgb: Vec<u8>,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl Picture {
+    pub fn open(path: &Path) -> Picture {
+        let img = ::image::open(path).unwrap().to_rgb8();
+        Picture { width: img.width() as usize, height: img.height() as usize, rgb: img.into_raw() }
+    }
+
+    pub fn view(&self) -> ImageView<'_> {
+        ImageView::packed(&self.rgb, self.width, self.height, PixelFormat::Rgb8).unwrap()
+    }
+
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+}
+
+/// What a run gives.
+pub struct Outcome {
+    pub map: Vec<u16>,
+    pub logits: Vec<f32>,
+    /// `[classes, height, width]`
+    pub shape: [usize; 3],
+}
+
+/// Converts nothing, opens a file and runs it.
+pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &mut dyn Observer) -> Outcome {
+    let file = MappedFile::open(file).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    model.verify().unwrap();
+    let pool = Threads::new(threads).unwrap();
+    let plan = Plan::new(&model, threads, picture.size()).unwrap();
+    let mut arena = Arena::new(plan.bytes());
+    // Whatever was in memory before must not matter: signalling NaNs show themselves.
+    arena.bytes().fill(0xFF);
+    let mut engine = Engine::new(&model, &plan, isa, arena.bytes()).unwrap();
+    let f = model.facts();
+    let (w, h) = f.level(0);
+    let mut map = vec![u16::MAX; picture.width * picture.height];
+    let mut logits = vec![f32::NAN; f.classes * w * h];
+    let mut output = Output { size: picture.size(), map: MapMut::U16(&mut map), logits: Some(&mut logits) };
+    engine.run(&pool, &picture.view(), &mut output, observer).unwrap();
+    Outcome { map, logits, shape: [f.classes, h, w] }
+}
+
+/// A tensor's numbers as f32 and its shape.
+pub fn numbers(goldens: &SafeTensors, name: &str) -> Option<(Vec<f32>, Vec<usize>)> {
+    let t = goldens.tensor(name).ok()?;
+    let values = t.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    Some((values, t.shape().to_vec()))
+}
+
+/// The largest difference, in standard deviations of what was wanted.
+pub fn error(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let n = want.len() as f64;
+    let mean = want.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let std = (want.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    // A NaN is the largest error there is.
+    let worst = got
+        .iter()
+        .zip(want)
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, |m, e| if e <= m { m } else { e });
+    worst / std
+}
+
+/// Share of equal elements.
+pub fn agreement<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
+}
+
+/// The class of each pixel at the logits' own size.
+pub fn argmax(logits: &[f32], classes: usize) -> Vec<usize> {
+    let pixels = logits.len() / classes;
+    let best = |p: usize| {
+        (1..classes).fold(0, |b, c| if logits[c * pixels + p] > logits[b * pixels + p] { c } else { b })
+    };
+    (0..pixels).map(best).collect()
+}
