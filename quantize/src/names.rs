@@ -143,10 +143,10 @@ pub fn meaning(original: &str) -> Meaning {
         return Meaning::Tensor((*to).to_string());
     }
     let Some((stem, kind)) = name.rsplit_once('.') else { return Meaning::Unknown };
-    if matches!(kind, "weight" | "bias") {
-        if let Some((_, to)) = AFFINE.iter().find(|(from, _)| *from == stem) {
-            return Meaning::Tensor(format!("{to}.{kind}"));
-        }
+    if matches!(kind, "weight" | "bias")
+        && let Some((_, to)) = AFFINE.iter().find(|(from, _)| *from == stem)
+    {
+        return Meaning::Tensor(format!("{to}.{kind}"));
     }
     if NORMS.contains(&stem) && is_norm_part(kind) {
         return Meaning::Tensor(format!("fpn1.bn.{kind}"));
@@ -210,10 +210,10 @@ fn block(number: usize, rest: &str) -> Meaning {
     if let Some((_, to)) = BLOCK_SINGLE.iter().find(|(from, _)| *from == rest) {
         return Meaning::Tensor(format!("blocks.{number}.{to}"));
     }
-    if let Some((stem, kind @ ("weight" | "bias"))) = rest.rsplit_once('.') {
-        if let Some((_, to)) = BLOCK_AFFINE.iter().find(|(from, _)| *from == stem) {
-            return Meaning::Tensor(format!("blocks.{number}.{to}.{kind}"));
-        }
+    if let Some((stem, kind @ ("weight" | "bias"))) = rest.rsplit_once('.')
+        && let Some((_, to)) = BLOCK_AFFINE.iter().find(|(from, _)| *from == stem)
+    {
+        return Meaning::Tensor(format!("blocks.{number}.{to}.{kind}"));
     }
     Meaning::Unknown
 }

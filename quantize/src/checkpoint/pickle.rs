@@ -3,6 +3,7 @@
 //!
 //! Values live in one list and refer to each other by position, so neither deep nor circular ones can hurt.
 
+mod bytes;
 mod machine;
 
 use machine::{Id, Machine, Node};

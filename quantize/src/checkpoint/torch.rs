@@ -13,7 +13,7 @@ use crate::error::Error;
 /// The longest pickle that is read; that of the large model with its optimizer's state has less than one.
 const LONGEST: u64 = 64 << 20;
 /// The most elements a tensor may have.
-const ELEMENTS: usize = 1 << 31;
+const ELEMENTS: usize = 1 << 28;
 
 /// Where an archive's entry is.
 #[derive(Clone, Copy)]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::bytes::{Bytes, Step};
+
 /// The most values a pickle may make, and the most entries it may copy.
 const VALUES: usize = 4_000_000;
 
@@ -37,8 +39,7 @@ pub(super) enum Node<'a> {
 
 /// The machine's state: all values made, the stack, its marks and the memo.
 pub(super) struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    bytes: Bytes<'a>,
     nodes: Vec<Node<'a>>,
     copied: usize,
     stack: Vec<Id>,
@@ -46,14 +47,11 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u64, Id>,
 }
 
-type Step<T = ()> = Result<T, String>;
-
 impl<'a> Machine<'a> {
     /// Runs a pickle to its end: the machine with all values, and which one is the result.
     pub(super) fn run(bytes: &'a [u8]) -> Step<(Machine<'a>, Id)> {
         let mut machine = Machine {
-            bytes,
-            at: 0,
+            bytes: Bytes::new(bytes),
             nodes: Vec::new(),
             copied: 0,
             stack: Vec::new(),
@@ -61,8 +59,8 @@ impl<'a> Machine<'a> {
             memo: HashMap::new(),
         };
         loop {
-            let start = machine.at;
-            let code = machine.byte()?;
+            let start = machine.bytes.place();
+            let code = machine.bytes.byte()?;
             if code == b'.' {
                 let root = machine.pop()?;
                 return Ok((machine, root));
@@ -94,11 +92,11 @@ impl<'a> Machine<'a> {
     fn step(&mut self, code: u8) -> Step {
         match code {
             // Framing and protocol.
-            0x80 => match self.byte()? {
+            0x80 => match self.bytes.byte()? {
                 0..=5 => Ok(()),
                 version => Err(format!("protocol {version}; expected at most 5")),
             },
-            0x95 => self.take(8).map(drop),
+            0x95 => self.bytes.take(8).map(drop),
             // The stack.
             b'(' => {
                 self.marks.push(self.stack.len());
@@ -111,62 +109,61 @@ impl<'a> Machine<'a> {
                 self.stack.push(top);
                 Ok(())
             }
-            // Numbers and constants.
-            b'N' | 0x88 | 0x89 => self.push(Node::Inert),
+            // Numbers, constants, sets.
+            b'N' | 0x88 | 0x89 | 0x8f => self.push(Node::Inert),
             b'J' => {
-                let value = self.signed(4)?;
+                let value = self.bytes.signed(4)?;
                 self.push(Node::Int(value))
             }
             b'K' | b'M' => {
-                let value = self.unsigned(if code == b'K' { 1 } else { 2 })?;
+                let value = self.bytes.unsigned(if code == b'K' { 1 } else { 2 })?;
                 self.push(Node::Int(value as i64))
             }
             b'I' | b'L' => {
-                let line = self.line()?;
+                let line = self.bytes.line()?;
                 let value = line.strip_suffix('L').unwrap_or(line).parse().map_or(Node::Inert, Node::Int);
                 self.push(value)
             }
             0x8a | 0x8b => {
-                let length = self.unsigned(if code == 0x8a { 1 } else { 4 })?;
+                let length = self.bytes.unsigned(if code == 0x8a { 1 } else { 4 })?;
                 let value = if length <= 8 {
-                    Node::Int(self.signed(length as usize)?)
+                    Node::Int(self.bytes.signed(length as usize)?)
                 } else {
-                    self.take(length)?;
+                    self.bytes.take(length)?;
                     Node::Inert
                 };
                 self.push(value)
             }
             b'F' => {
-                self.line()?;
+                self.bytes.line()?;
                 self.push(Node::Inert)
             }
             b'G' => {
-                self.take(8)?;
+                self.bytes.take(8)?;
                 self.push(Node::Inert)
             }
             // Strings and bytes.
-            b'X' => self.string(4),
+            b'X' | b'T' => self.string(4),
             0x8c | b'U' => self.string(1),
             0x8d => self.string(8),
-            b'T' => self.string(4),
             b'V' => {
-                let line = self.line()?;
+                let line = self.bytes.line()?;
                 self.push(Node::Text(line.into()))
             }
             b'S' => {
-                let line = self.line()?.trim_matches(['\'', '"']);
+                let line = self.bytes.line()?.trim_matches(['\'', '"']);
                 self.push(Node::Text(line.into()))
             }
             b'C' | b'B' | 0x8e | 0x96 => {
-                let length = self.unsigned(match code {
+                let length = self.bytes.unsigned(match code {
                     b'C' => 1,
                     b'B' => 4,
                     _ => 8,
                 })?;
-                self.take(length)?;
+                self.bytes.take(length)?;
                 self.push(Node::Inert)
             }
-            // Tuples, lists, dicts, sets.
+            // Tuples, lists, dicts.
             b')' | b']' => self.push(Node::Items(Vec::new())),
             b't' | b'l' => {
                 let items = self.popped_to_mark()?;
@@ -202,9 +199,8 @@ impl<'a> Machine<'a> {
                 let items = self.popped_to_mark()?;
                 self.set(&items)
             }
-            0x8f => self.push(Node::Inert),
             0x90 => self.popped_to_mark().map(drop),
-            0x91 => {
+            0x91 | b'o' => {
                 self.popped_to_mark()?;
                 self.push(Node::Inert)
             }
@@ -214,17 +210,19 @@ impl<'a> Machine<'a> {
             b'h' => self.get(1),
             b'j' => self.get(4),
             b'p' => {
-                let key = self.line()?.parse().map_err(|_| "memo key: expected a number".to_string())?;
+                let key =
+                    self.bytes.line()?.parse().map_err(|_| "memo key: expected a number".to_string())?;
                 self.remember(key)
             }
             b'g' => {
-                let key = self.line()?.parse().map_err(|_| "memo key: expected a number".to_string())?;
+                let key =
+                    self.bytes.line()?.parse().map_err(|_| "memo key: expected a number".to_string())?;
                 self.recall(key)
             }
             0x94 => self.remember(self.memo.len() as u64),
             // Classes and objects.
             b'c' => {
-                let global = format!("{}.{}", self.line()?, self.line()?);
+                let global = format!("{}.{}", self.bytes.line()?, self.bytes.line()?);
                 self.push(Node::Global(global.into()))
             }
             0x93 => {
@@ -248,13 +246,9 @@ impl<'a> Machine<'a> {
                 }
                 self.push(Node::Inert)
             }
-            b'o' => {
-                self.popped_to_mark()?;
-                self.push(Node::Inert)
-            }
             b'i' => {
-                self.line()?;
-                self.line()?;
+                self.bytes.line()?;
+                self.bytes.line()?;
                 self.popped_to_mark()?;
                 self.push(Node::Inert)
             }
@@ -374,13 +368,11 @@ impl<'a> Machine<'a> {
     }
 
     fn put(&mut self, width: usize) -> Step {
-        let key = self.unsigned(width)?;
-        self.remember(key)
+        self.bytes.unsigned(width).and_then(|key| self.remember(key))
     }
 
     fn get(&mut self, width: usize) -> Step {
-        let key = self.unsigned(width)?;
-        self.recall(key)
+        self.bytes.unsigned(width).and_then(|key| self.recall(key))
     }
 
     fn remember(&mut self, key: u64) -> Step {
@@ -396,41 +388,9 @@ impl<'a> Machine<'a> {
     }
 
     fn string(&mut self, width: usize) -> Step {
-        let length = self.unsigned(width)?;
-        let text = String::from_utf8_lossy(self.take(length)?);
+        let length = self.bytes.unsigned(width)?;
+        let text = String::from_utf8_lossy(self.bytes.take(length)?);
         self.push(Node::Text(text))
-    }
-
-    fn take(&mut self, length: u64) -> Step<&'a [u8]> {
-        let rest = self.bytes.get(self.at..).unwrap_or(&[]);
-        let taken = usize::try_from(length).ok().and_then(|length| rest.get(..length));
-        let taken = taken.ok_or_else(|| "its pickle is truncated".to_string())?;
-        self.at += taken.len();
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Step<u8> {
-        Ok(self.take(1)?.first().copied().unwrap_or(0))
-    }
-
-    fn unsigned(&mut self, width: usize) -> Step<u64> {
-        Ok(self.take(width as u64)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
-    }
-
-    /// A little-endian two's complement number of at most eight bytes.
-    fn signed(&mut self, width: usize) -> Step<i64> {
-        if width == 0 {
-            return Ok(0);
-        }
-        let unused = 64 - 8 * width.min(8) as u32;
-        Ok((self.unsigned(width)? << unused) as i64 >> unused)
-    }
-
-    fn line(&mut self) -> Step<&'a str> {
-        let rest = self.bytes.get(self.at..).unwrap_or(&[]);
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or("its pickle is truncated")?;
-        let line = self.take(end as u64 + 1)?;
-        std::str::from_utf8(&line[..end]).map(str::trim_end).map_err(|_| "a line that is not text".into())
     }
 }
 

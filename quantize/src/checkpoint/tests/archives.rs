@@ -1,0 +1,213 @@
+//! What `torch.save` writes, and what somebody else might.
+
+use std::io::{Cursor, Read, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+use super::super::pickle::state_dict;
+use super::*;
+
+/// An archive with these entries.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in entries {
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn text(value: &str) -> Vec<u8> {
+    [&b"X"[..], &(value.len() as u32).to_le_bytes(), value.as_bytes()].concat()
+}
+
+fn ints(values: &[u8]) -> Vec<u8> {
+    let numbers: Vec<u8> = values.iter().flat_map(|value| [b'K', *value]).collect();
+    [&b"("[..], &numbers, b"t"].concat()
+}
+
+/// The pickle of one tensor in storage "0".
+fn tensor(class: &str, offset: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
+    [
+        &b"ctorch._utils\n_rebuild_tensor_v2\n(("[..],
+        &text("storage"),
+        format!("ctorch\n{class}\n").as_bytes(),
+        &text("0"),
+        &text("cpu"),
+        b"K\x06tQK",
+        &[offset],
+        &ints(shape),
+        &ints(strides),
+        b"\x89ccollections\nOrderedDict\n)RtR",
+    ]
+    .concat()
+}
+
+/// The pickle of a dict with one entry.
+fn dict(name: &str, value: &[u8]) -> Vec<u8> {
+    [&b"}"[..], &text(name), value, b"s"].concat()
+}
+
+fn pickle(value: &[u8]) -> Vec<u8> {
+    [&b"\x80\x02"[..], value, b"."].concat()
+}
+
+fn saved(pickle: &[u8]) -> Vec<u8> {
+    archive(&[
+        ("m/data.pkl", pickle),
+        ("m/byteorder", b"little"),
+        ("m/data/0", &floats(&[0., 1., 2., 3., 4., 5.])),
+    ])
+}
+
+#[test]
+fn strides_offsets_and_wrappers_are_honoured() {
+    let folder = Folder::new();
+    let read = |value: &[u8], shape: &[usize]| {
+        let path = folder.file("model.pth", &saved(&pickle(value)));
+        Checkpoint::open(&path).unwrap().read("blocks.0.q.weight", shape).unwrap()
+    };
+    let plain = tensor("FloatStorage", 0, &[2, 3], &[3, 1]);
+    assert_eq!(read(&dict(QUERY, &plain), &[2, 3]), [0., 1., 2., 3., 4., 5.]);
+    let turned = tensor("FloatStorage", 0, &[3, 2], &[1, 3]);
+    assert_eq!(read(&dict(QUERY, &turned), &[3, 2]), [0., 3., 1., 4., 2., 5.]);
+    let part = tensor("FloatStorage", 2, &[2, 2], &[2, 1]);
+    assert_eq!(read(&dict(QUERY, &part), &[2, 2]), [2., 3., 4., 5.]);
+    let repeated = tensor("FloatStorage", 5, &[1, 3], &[9, 0]);
+    assert_eq!(read(&dict(QUERY, &repeated), &[1, 3]), [5., 5., 5.]);
+    for wrapper in ["state_dict", "model", "module"] {
+        assert_eq!(read(&dict(wrapper, &dict(QUERY, &part)), &[2, 2]), [2., 3., 4., 5.]);
+    }
+    let parameter = [b"ctorch._utils\n_rebuild_parameter\n(", part.as_slice(), b"\x88NtR"].concat();
+    assert_eq!(read(&dict(&format!("module.{QUERY}"), &parameter), &[2, 2]), [2., 3., 4., 5.]);
+}
+
+#[test]
+fn fused_projections_are_three_tensors() {
+    let checkpoint = Checkpoint::open(&golden("unilm")).unwrap();
+    let width = checkpoint.shape("cls_token").unwrap()[2];
+    for name in ["q", "k", "v"] {
+        assert_eq!(checkpoint.shape(&format!("blocks.3.{name}.weight")).unwrap(), [width, width]);
+    }
+    let folder = Folder::new();
+    let fused = "backbone.blocks.0.attn.qkv.weight";
+    for (shape, strides, expected) in
+        [([3, 1], [1, 1], [[0.], [1.], [2.]]), ([3, 1], [2, 1], [[0.], [2.], [4.]])]
+    {
+        let bytes = saved(&pickle(&dict(fused, &tensor("FloatStorage", 0, &shape, &strides))));
+        let checkpoint = Checkpoint::open(&folder.file("model.pth", &bytes)).unwrap();
+        for (name, values) in ["q", "k", "v"].iter().zip(expected) {
+            assert_eq!(checkpoint.read(&format!("blocks.0.{name}.weight"), &[1, 1]).unwrap(), values);
+        }
+    }
+}
+
+#[test]
+fn unknown_objects_do_no_harm() {
+    // os.system("x") is never called: its result is a thing without content.
+    let call = [&b"cos\nsystem\n("[..], &text("x"), b"tR}b"].concat();
+    let both = [
+        &b"}("[..],
+        &text("meta"),
+        &call,
+        &text("state_dict"),
+        &dict(QUERY, &tensor("FloatStorage", 0, &[1], &[1])),
+        b"u",
+    ]
+    .concat();
+    assert_eq!(state_dict(&pickle(&both)).unwrap().len(), 1);
+    assert!(state_dict(&pickle(&call)).unwrap_err().contains("holds an object, not a state dict"));
+    assert!(state_dict(&pickle(b"}")).unwrap_err().contains("no tensors"));
+}
+
+#[test]
+fn broken_pickles_are_errors() {
+    for (bytes, part) in [
+        (&b""[..], "truncated"),
+        (b"garbage", "its pickle at byte 0"),
+        (b"\x80\x09", "protocol 9"),
+        (b"\x80\x02h\x01", "memo 1"),
+        (b"\x80\x02t", "mark is missing"),
+        (b"\x80\x02.", "value is missing"),
+        (b"\x80\x02(0", "value is missing"),
+        (b"\x80\x02X\xff\xff\xff\xff", "truncated"),
+        (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "truncated"),
+        (b"\x80\x02NQ", "no tensor storage"),
+        (b"\x80\x02cabc", "truncated"),
+    ] {
+        let message = state_dict(bytes).unwrap_err();
+        assert!(message.contains(part), "{message} lacks {part}");
+    }
+    // Deep nesting and self-reference are only positions in a list.
+    let deep = pickle(&[b"]".repeat(100_000), b"a".repeat(99_999)].concat());
+    assert!(state_dict(&deep).is_err());
+    assert!(state_dict(b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.").is_err());
+    assert!(state_dict(&b"N".repeat(4_100_000)).unwrap_err().contains("more than"));
+}
+
+#[test]
+fn impossible_tensors_are_errors() {
+    let folder = Folder::new();
+    let fails_with = |value: &[u8], parts: &[&str]| {
+        fails(&folder.file("model.pth", &saved(&pickle(&dict(QUERY, value)))), parts);
+    };
+    fails_with(&tensor("FloatStorage", 0, &[7], &[1]), &[QUERY, "goes beyond its storage of 24 bytes"]);
+    fails_with(&tensor("FloatStorage", 7, &[0], &[1]), &[QUERY, "goes beyond"]);
+    fails_with(&tensor("FloatStorage", 0, &[2, 2], &[5, 1]), &[QUERY, "goes beyond"]);
+    fails_with(&tensor("FloatStorage", 0, &[2], &[1, 1]), &["as many strides"]);
+    fails_with(&tensor("FloatStorage", 0, &[255; 8], &[0; 8]), &["too large"]);
+    fails_with(&tensor("FloatStorage", 0, &[1; 17], &[1; 17]), &["tuple of a few sizes"]);
+    fails_with(&tensor("LongStorage", 0, &[1], &[1]), &[QUERY, "LongStorage", "expected F32"]);
+}
+
+#[test]
+fn broken_archives_are_errors() {
+    let folder = Folder::new();
+    let good = pickle(&dict(QUERY, &tensor("FloatStorage", 0, &[6], &[1])));
+    let bytes = saved(&good);
+    assert!(Checkpoint::open(&folder.file("model.pth", &bytes)).is_ok());
+    for length in (0..bytes.len()).step_by(3) {
+        fails(&folder.file("model.pth", &bytes[..length]), &[]);
+    }
+    fails(&folder.file("model.pth", &archive(&[("a.txt", b"x")])), &["without data.pkl"]);
+    fails(&folder.file("model.pth", &archive(&[("m/data.pkl", &good)])), &["m/data/0 in the archive"]);
+    let big = archive(&[("m/data.pkl", &good), ("m/byteorder", b"big")]);
+    fails(&folder.file("model.pth", &big), &["big-endian"]);
+    fails(
+        &folder.file("model.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
+        &["save it again with torch.save"],
+    );
+    fails(&folder.file("model.pth", b"hello, world"), &["is no checkpoint"]);
+}
+
+#[test]
+fn changed_bytes_never_panic() {
+    let file = std::fs::File::open(golden("mmseg")).unwrap();
+    let mut zip = ZipArchive::new(file).unwrap();
+    let mut good = Vec::new();
+    zip.by_name("model/data.pkl").unwrap().read_to_end(&mut good).unwrap();
+    assert!(state_dict(&good).is_ok());
+    for at in (0..good.len()).step_by(61) {
+        for value in [0x00, 0x28, 0x52, 0xff, good[at] ^ 1] {
+            let mut bad = good.clone();
+            bad[at] = value;
+            let _ = state_dict(&bad);
+        }
+        let _ = state_dict(&good[..at]);
+    }
+    let folder = Folder::new();
+    let bytes = saved(&pickle(&dict(QUERY, &tensor("FloatStorage", 0, &[2, 3], &[1, 2]))));
+    for at in 0..bytes.len() {
+        for value in [0x00, 0x7f, 0xff, bytes[at] ^ 1] {
+            let mut bad = bytes.clone();
+            bad[at] = value;
+            if let Ok(checkpoint) = Checkpoint::open(&folder.file("model.pth", &bad)) {
+                for name in checkpoint.names() {
+                    let _ = checkpoint.read(name, checkpoint.shape(name).unwrap_or(&[]));
+                }
+            }
+        }
+    }
+}
