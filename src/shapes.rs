@@ -31,7 +31,11 @@ pub enum Form {
     },
 }
 
-fn header_ok(h: &Header) -> Result<(), Error> {
+/// Whether every fact of a header is within the format's limits.
+///
+/// # Errors
+/// The first field that is not.
+pub fn check_header(h: &Header) -> Result<(), Error> {
     let bad = |field, found: u64, expected| Err(Error::Header { field, found, expected });
     let sized = [
         ("width", h.width),
@@ -54,11 +58,11 @@ fn header_ok(h: &Header) -> Result<(), Error> {
         return bad("patch", h.patch.into(), "at most 256");
     }
     for (field, v) in [("width", h.width), ("height", h.height)] {
-        if v % h.patch != 0 || v / h.patch < 2 || v / h.patch > 256 {
+        if !v.is_multiple_of(h.patch) || v / h.patch < 2 || v / h.patch > 256 {
             return bad(field, v.into(), "2 to 256 whole patches");
         }
     }
-    if h.channels % h.heads != 0 || h.channels > 8192 || h.heads > 255 {
+    if !h.channels.is_multiple_of(h.heads) || h.channels > 8192 || h.heads > 255 {
         return bad("channels", h.channels.into(), "at most 8192, a multiple of `heads` (at most 255)");
     }
     if h.channels / h.heads > 256 {
@@ -158,7 +162,7 @@ pub fn for_each_tensor<E>(
 
 /// Compares the header with its limits and the table with what the header asks for.
 pub(crate) fn check(h: &Header, table: &[Entry]) -> Result<(), Error> {
-    header_ok(h)?;
+    check_header(h)?;
     let mut entries = table.iter();
     for_each_tensor(h, &mut |role, layer, form| {
         let e = match entries.clone().next() {

@@ -18,8 +18,8 @@ pub mod write;
 
 pub use error::Error;
 
-use beitle::format::{Kind, Precision, Recipe, Role};
-use beitle::shapes::{Form, for_each_tensor};
+use beitle::format::{Header, Kind, Precision, Recipe, Role};
+use beitle::shapes::{Form, check_header, for_each_tensor};
 use checkpoint::Checkpoint;
 use fold::Fold;
 use report::{Line, Report};
@@ -74,6 +74,8 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
     let checkpoint = Checkpoint::open(&options.checkpoint)?;
     let spec = Spec::new(&checkpoint, options)?;
     let mut header = spec.header([0; 32]);
+    let complete = Header { header_bytes: size_of::<Header>() as u32, ..header };
+    check_header(&complete).map_err(|e| Error::new(checkpoint.main_file(), e.to_string()))?;
     let mut total = 0;
     for_each_tensor(&header, &mut |_, _, _| {
         total += 1;
@@ -129,13 +131,14 @@ fn make(
         }
         Form::Linear { taps, bias_rows, n, k } => {
             let folded = fold.linear(role, layer.into())?;
-            let packed = quantise::pack(&folded, taps.into(), n as usize, k as usize, spec.precision)
-                .map_err(|e| {
-                    Error::new(
-                        checkpoint.main_file(),
-                        format!("tensor `{}` {layer} of the new file: {e}", role.name()),
-                    )
-                })?;
+            let packed =
+                quantise::pack(&folded, taps.into(), n as usize, k as usize, spec.precision_of(role))
+                    .map_err(|e| {
+                        Error::new(
+                            checkpoint.main_file(),
+                            format!("tensor `{}` {layer} of the new file: {e}", role.name()),
+                        )
+                    })?;
             let sqnr = if packed.sqnr.is_finite() { packed.sqnr as f32 } else { 0.0 };
             let source_bytes = folded.source_bytes;
             Ok((

@@ -4,7 +4,7 @@ use crate::Options;
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
-use beitle::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, SHARED};
+use beitle::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED};
 use bytemuck::Zeroable;
 
 /// Every fact of a conversion.
@@ -91,13 +91,7 @@ impl Spec {
         }
         let size = options.size.unwrap_or((model.image_size, model.image_size));
         let p = model.patch;
-        if size.0 % p != 0
-            || size.1 % p != 0
-            || size.0 / p < 2
-            || size.1 / p < 2
-            || size.0 / p > 256
-            || size.1 / p > 256
-        {
+        if [size.0, size.1].iter().any(|s| !s.is_multiple_of(p) || !(2..=256).contains(&(s / p))) {
             return wrong(format!(
                 "{}x{}: width and height must be 2 to 256 whole patches of {p} pixels",
                 size.0, size.1
@@ -141,6 +135,16 @@ impl Spec {
             precision: options.precision,
             notes,
         })
+    }
+
+    /// How a tensor is stored. Under int8 the embedding keeps half precision: it reads raw pixels, whose large common part
+    /// turns the rounding of its weights into an error of the whole stream (on the random base-640 checkpoint it alone
+    /// changed 5.8% of the pixels), and it is 0.2% of the multiplications.
+    pub fn precision_of(&self, role: Role) -> Precision {
+        match (self.precision, role) {
+            (Precision::Int8, Role::Embed) => Precision::F16,
+            (precision, _) => precision,
+        }
     }
 
     /// Patches across and down.
