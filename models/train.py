@@ -62,38 +62,60 @@ def crop_position_bias():
     cls.forward = forward
 
 
-class Window:
-    """The head's last convolution, two fifths of all arithmetic, sees only a window of a whole picture's 64x64 map."""
+class Head:
+    """The head as it trains: its finest convolutions see a window of a whole picture's 64x64 map.
 
-    side = 40
-    at = None
+    They are half of all arithmetic. Classifiers on the two deepest taps, dropped after training, see every token.
+    """
 
-    def __init__(self, head):
-        inner = head.fpn_bottleneck.forward
+    side = 36
 
-        def forward(x):
-            if self.at is not None:
-                y, left = self.at
-                x = x[:, :, y : y + self.side, left : left + self.side]
-            return inner(x.contiguous(memory_format=torch.channels_last))
+    def __init__(self, model):
+        self.head, self.at = model.decode_head, None
+        self.head.forward = self.forward
+        self.extra = torch.nn.ModuleList(
+            torch.nn.Sequential(torch.nn.Conv2d(192, len(CLASSES) * r * r, 1), torch.nn.PixelShuffle(r)) for r in (4, 8)
+        )
 
-        head.fpn_bottleneck.forward = forward
+    def forward(self, maps):
+        head, grow = self.head, dict(mode="bilinear", align_corners=False)
+        self.tokens = maps[2:]
+        rows = [conv(m) for conv, m in zip(head.lateral_convs, maps)] + [head.psp_forward(maps)]
+        for i in (3, 2, 1):
+            rows[i - 1] = rows[i - 1] + F.interpolate(rows[i], rows[i - 1].shape[2:], **grow)
+        size = rows[0].shape[2:]
+        outs = [self.cut(rows[0]), *(conv(r) for conv, r in zip(head.fpn_convs[1:], rows[1:])), rows[3]]
+        outs = [head.fpn_convs[0](outs[0]), *(self.cut(F.interpolate(o, size, **grow)) for o in outs[1:])]
+        return head.classifier(head.fpn_bottleneck(torch.cat(outs, 1).contiguous(memory_format=torch.channels_last)))
+
+    def cut(self, x):
+        if self.at is None:
+            return x
+        y, left = self.at
+        return x[:, :, y : y + self.side, left : left + self.side].contiguous(memory_format=torch.channels_last)
+
+    def extra_loss(self, labels, weights):
+        """Of the tokens alone: every fourth pixel."""
+        labels = labels[:, 2::4, 2::4]
+        with torch.autocast("cpu", torch.bfloat16):
+            said = [net(m) for net, m in zip(self.extra, self.tokens)]
+        return sum(F.cross_entropy(x.float(), labels, weight=weights) for x in said)
 
     def place(self, rng, labels):
         """Moves the window and returns its labels; the rim, which sees the window's edge, does not count."""
-        free = SIZE // 4 - self.side
+        free, rim = SIZE // 4 - self.side, 10
         y, x = (int(v) for v in rng.integers(-6, free + 7, 2).clip(0, free))
         self.at = (y, x)
         span = 4 * self.side
         labels = labels[:, 4 * y : 4 * y + span, 4 * x : 4 * x + span].clone()
         if y > 0:
-            labels[:, :6] = 255
+            labels[:, :rim] = 255
         if y < free:
-            labels[:, -6:] = 255
+            labels[:, -rim:] = 255
         if x > 0:
-            labels[:, :, :6] = 255
+            labels[:, :, :rim] = 255
         if x < free:
-            labels[:, :, -6:] = 255
+            labels[:, :, -rim:] = 255
         return labels
 
 
@@ -190,10 +212,11 @@ def main():
     crop_position_bias()
     threads = Threads()
     model = BeitForSemanticSegmentation(config()).to(memory_format=torch.channels_last)
-    window = Window(model.decode_head)
+    head = Head(model)
     model.train()
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    everything = [*model.parameters(), *head.extra.parameters()]
+    plain = [p for p in everything if p.ndim < 2]
+    decayed = [p for p in everything if p.ndim >= 2]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
     weights = torch.tensor(WEIGHTS)
@@ -201,6 +224,7 @@ def main():
     if args.resume:
         state = torch.load(args.work / "checkpoint.pt")
         model.load_state_dict(state["model"])
+        head.extra.load_state_dict(state["extra"])
         optimizer.load_state_dict(state["optimizer"])
         step, seen, spent = state["step"], state["seen"], state["spent"]
     log(f"torch {torch.__version__} transformers {transformers.__version__} numpy {np.__version__} seed {args.seed} "
@@ -220,16 +244,16 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = rate
         x, y = batch(source, rng, scenes, crops, crop)
-        if not small:
-            y = window.place(rng, y)
+        part = y if small else head.place(rng, y)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(pixel_values=x.contiguous(memory_format=torch.channels_last)).logits
-        window.at = None
-        logits = F.interpolate(logits.float(), y.shape[1:], mode="bilinear")
-        loss = F.cross_entropy(logits, y, weight=weights, ignore_index=255)
+        head.at = None
+        logits = F.interpolate(logits.float(), part.shape[1:], mode="bilinear")
+        loss = F.cross_entropy(logits, part, weight=weights, ignore_index=255)
+        whole = loss + 0.3 * head.extra_loss(y, weights)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        whole.backward()
+        torch.nn.utils.clip_grad_norm_(everything, 1.0)
         optimizer.step()
         step, seen = step + 1, seen + scenes
         mean += 0.03 * (loss.item() - mean)
@@ -241,7 +265,7 @@ def main():
             tested = time.time()
             log(f"held out: mIoU {iou.mean():.4f} accuracy {accuracy:.4f} " + " ".join(f"{c} {v:.3f}" for c, v in zip(CLASSES, iou)))
         if last or time.time() - saved > 240:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen, "spent": time.time() - start}
+            state = {"model": model.state_dict(), "extra": head.extra.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen, "spent": time.time() - start}
             torch.save(state, args.work / "checkpoint.tmp")
             (args.work / "checkpoint.tmp").rename(args.work / "checkpoint.pt")
             saved = time.time()
