@@ -122,11 +122,11 @@ impl Street {
 
     fn side(rng: &mut Rng, edge: f32, out: f32, crossing: Option<(f32, f32)>) -> Side {
         let verge = if rng.chance(0.3) { rng.range(1.2, 2.5) } else { 0.0 };
-        let pavement = rng.range(1.8, 3.8);
+        let pavement = rng.range(2.4, 4.4);
         let (yard, depth) = match rng.below(10) {
             0..3 => (Yard::Paved, 0.0),
             3..6 => (Yard::Lawn, rng.range(3.0, 9.0)),
-            _ => (Yard::Water, rng.range(6.0, 14.0)),
+            _ => (Yard::Water, rng.range(8.0, 16.0)),
         };
         let park = yard == Yard::Lawn && rng.chance(0.4);
         let depth = if park { depth + 12.0 } else { depth };
@@ -167,7 +167,7 @@ impl Street {
                 |z: f32, x: f32, margin: f32| !within(self.crossing, z, margin) && (x.abs() > 0.8 || z > 5.0);
             if rng.chance(0.45) {
                 let mut z = rng.range(4.0, 14.0);
-                while z < 45.0 {
+                while z < 28.0 {
                     if rng.chance(0.7)
                         && !within(self.crossing, z + 2.0, 4.0)
                         && !within(self.zebra, z + 2.0, 3.0)
@@ -179,7 +179,7 @@ impl Street {
             }
             let mut z = rng.range(4.0, 14.0);
             let step = rng.range(9.0, 18.0);
-            while rng.chance(0.85) && z < 30.0 {
+            while rng.chance(0.85) && z < 24.0 {
                 let x = edge + out * 0.5;
                 if clear(z, x, 0.0) {
                     things.push(Thing::lamp(rng, x, z, out));
@@ -187,13 +187,13 @@ impl Street {
                 z += step;
             }
             for _ in 0..rng.below(4) {
-                let (x, z) = (edge + out * rng.range(0.5, 1.0), rng.range(4.5, 20.0));
+                let (x, z) = (edge + out * rng.range(0.5, 1.0), rng.range(4.0, 14.0));
                 if clear(z, x, -1.0) {
                     things.push(Thing::sign(rng, x, z));
                 }
             }
             for _ in 0..rng.below(6) {
-                let (x, z) = (edge + out * (verge + rng.range(0.4, pavement - 0.4)), rng.range(3.5, 15.0));
+                let (x, z) = (edge + out * (verge + rng.range(0.4, pavement - 0.4)), rng.range(3.0, 10.0));
                 things.push(Thing::person(rng, x, z));
             }
             if rng.chance(0.35) {
@@ -214,7 +214,7 @@ impl Street {
             // Traffic: ahead on the right, towards us on the left.
             if rng.chance(0.55) {
                 let x = self.middle + out * self.half * rng.range(0.35, 0.5);
-                let mut z = rng.range(6.0, 30.0);
+                let mut z = rng.range(5.0, 18.0);
                 for _ in 0..1 + rng.below(2) {
                     things.push(Thing::car(rng, x, z, out > 0.0));
                     z += rng.range(8.0, 20.0);
@@ -222,7 +222,7 @@ impl Street {
             }
         }
         if rng.chance(0.2) {
-            let z = self.zebra.map_or(rng.range(5.0, 14.0), |(a, b)| 0.5 * (a + b));
+            let z = self.zebra.map_or(rng.range(4.0, 10.0), |(a, b)| 0.5 * (a + b));
             for _ in 0..1 + rng.below(3) {
                 let x = self.middle + self.half * rng.range(-0.9, 0.9);
                 let z = z + rng.range(-0.7, 0.7);

@@ -35,7 +35,7 @@ impl Made {
         let c = if matches!(style, Style::Wall) { rng.pick(&stones) } else { rng.pick(&woods) };
         Made {
             style,
-            height: rng.range(0.9, 1.7),
+            height: rng.range(1.2, 1.9),
             colour: near(rng, c, 0.2),
             pitch: rng.range(0.16, 0.3),
             seed: rng.seed(),

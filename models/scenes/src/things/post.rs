@@ -8,7 +8,7 @@ use crate::rng::{Rng, hash};
 
 /// The thickness of a post: never so thin that it vanishes in a small picture.
 fn thickness(rng: &mut Rng, z: f32) -> f32 {
-    rng.range(0.26, 0.4).max(0.026 * z)
+    rng.range(0.34, 0.5).max(0.036 * z)
 }
 
 fn metal(rng: &mut Rng) -> Colour {
@@ -75,7 +75,7 @@ impl Sign {
         let (rim, face, ink) = schemes[scheme];
         // The last scheme is a traffic light.
         let shape = if scheme == 5 { 4 } else { rng.below(4) };
-        let size = rng.range(0.42, 0.7).max(0.04 * z);
+        let size = rng.range(0.5, 0.8).max(0.055 * z);
         Sign {
             half: 0.5 * thickness(rng, z) * 0.8,
             size,
