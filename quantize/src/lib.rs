@@ -2,7 +2,7 @@
 //!
 //! The way of the data is the order of the modules: a checkpoint's containers ([`checkpoint`]) and names ([`names`]), its
 //! configuration ([`config`]), the facts of the conversion ([`spec`]), the exact rewrites ([`fold`]), panels of the
-//! wanted precision ([`quantise`]), the file ([`write`]). Tensor by tensor: the whole model is never in memory.
+//! wanted precision ([`quantise`]), the file ([`mod@write`]). Tensor by tensor: the whole model is never in memory.
 
 pub mod checkpoint;
 pub mod classes;
