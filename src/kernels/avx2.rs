@@ -91,7 +91,7 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_castps_si256(v[0]), _mm256_castps_si256(v[1])] }
     }
     #[inline(always)]
-    fn from_bits(self, v: Self::I) -> Self::F {
+    fn float_of_bits(self, v: Self::I) -> Self::F {
         unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
     }
     #[inline(always)]
@@ -138,10 +138,12 @@ unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
                 let four = t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned();
                 _mm256_cvtepu8_epi16(_mm_set1_epi32(four))
             });
-            for j in 0..4 {
-                let w = _mm256_cvtepi8_epi16(_mm_loadu_si128(t.w.add(g * 64 + j * 16).cast()));
-                for r in 0..ROWS {
-                    acc[r][j] = _mm256_add_epi32(acc[r][j], _mm256_madd_epi16(a[r], w));
+            let w: [__m256i; 4] = core::array::from_fn(|j| {
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(t.w.add(g * 64 + j * 16).cast()))
+            });
+            for (acc, &a) in acc.iter_mut().zip(&a) {
+                for (acc, &w) in acc.iter_mut().zip(&w) {
+                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(a, w));
                 }
             }
         }

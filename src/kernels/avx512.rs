@@ -84,7 +84,7 @@ impl Lanes for Avx512 {
         unsafe { _mm512_castps_si512(v) }
     }
     #[inline(always)]
-    fn from_bits(self, v: Self::I) -> Self::F {
+    fn float_of_bits(self, v: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(v) }
     }
     #[inline(always)]

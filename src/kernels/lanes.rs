@@ -58,7 +58,7 @@ pub(crate) trait Lanes: Copy {
     /// The bits of the floats.
     fn bits(self, v: Self::F) -> Self::I;
     /// The floats of the bits.
-    fn from_bits(self, v: Self::I) -> Self::F;
+    fn float_of_bits(self, v: Self::I) -> Self::F;
     /// a + b, wrapping
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     /// All lanes `x`.

@@ -253,7 +253,7 @@ pub(crate) fn softmax_bytes<L: Lanes>(l: L, x: &[f32], n: usize, high: &mut [u8]
     }
     // Sixteen integers, stored as the floats of their bits.
     let mut parts = [0.0; LANES];
-    l.store(l.from_bits(sum), &mut parts);
+    l.store(l.float_of_bits(sum), &mut parts);
     parts.iter().fold(0u32, |s, p| s.wrapping_add(p.to_bits()))
 }
 
