@@ -1,0 +1,137 @@
+//! Memory: nothing is allocated in a run, the arena needs exactly the planned bytes and its contents do not matter.
+
+mod common;
+
+use beitle::engine::{Engine, Output};
+use beitle::format::Precision;
+use beitle::mapped::{Arena, MappedFile};
+use beitle::parallel::{Parallel, Serial, Threads};
+use beitle::plan::Plan;
+use beitle::segment::MapMut;
+use beitle::{Error, Isa, Model};
+use common::{Case, Picture};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: passed on.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A counted section must not see another test's allocations.
+static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn frame(engine: &mut Engine, pool: &dyn Parallel, picture: &Picture, map: &mut [u8]) -> Result<(), Error> {
+    let mut output = Output::map(picture.size(), MapMut::U8(map));
+    engine.run(pool, &picture.view(), &mut output, &mut ())
+}
+
+#[test]
+fn a_run_allocates_nothing() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap();
+    for precision in [Precision::F32, Precision::Int8] {
+        let case = Case::open("relative");
+        let file = MappedFile::open(case.convert(precision)).unwrap();
+        let model = Model::new(file.bytes()).unwrap();
+        let picture = case.picture();
+        let mut map = vec![0; picture.rgb.len() / 3];
+        let pool = Threads::new(2).unwrap();
+        for (name, pool) in [("the caller alone", &Serial as &dyn Parallel), ("two threads", &pool)] {
+            let plan = Plan::new(&model, pool.workers(), picture.size()).unwrap();
+            let mut arena = Arena::new(plan.bytes());
+            let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+            // A pool makes its threads' own structures when they first work; entering it may allocate too, so a program
+            // that minds enters once, around all its frames.
+            let mut counted = usize::MAX;
+            pool.enter(&mut || {
+                for _ in 0..5 {
+                    frame(&mut engine, pool, &picture, &mut map).unwrap();
+                }
+                let before = ALLOCATIONS.load(Ordering::SeqCst);
+                for _ in 0..20 {
+                    frame(&mut engine, pool, &picture, &mut map).unwrap();
+                }
+                counted = ALLOCATIONS.load(Ordering::SeqCst) - before;
+            });
+            assert_eq!(counted, 0, "{name}, {}", precision.name());
+        }
+    }
+}
+
+#[test]
+fn the_arena_is_exactly_as_large_as_planned() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap();
+    const CANARY: usize = 4096;
+    for name in ["relative", "odd7", "head24", "pools"] {
+        for precision in [Precision::F32, Precision::Int8] {
+            let case = Case::open(name);
+            let file = MappedFile::open(case.convert(precision)).unwrap();
+            let model = Model::new(file.bytes()).unwrap();
+            let picture = case.picture();
+            let pool = Threads::new(2).unwrap();
+            let plan = Plan::new(&model, 2, picture.size()).unwrap();
+            let mut maps = Vec::new();
+            for garbage in [0x00, 0xFF, 0x7F] {
+                let mut memory = Arena::new(plan.bytes() + 2 * CANARY);
+                memory.bytes().fill(garbage);
+                let (front, rest) = memory.bytes().split_at_mut(CANARY);
+                let (arena, back) = rest.split_at_mut(plan.bytes());
+                front.fill(0xA5);
+                back.fill(0xA5);
+                let mut map = vec![0; picture.rgb.len() / 3];
+                let mut engine = Engine::new(&model, &plan, Isa::detect(), arena).unwrap();
+                for _ in 0..2 {
+                    frame(&mut engine, &pool, &picture, &mut map).unwrap();
+                    maps.push(map.clone());
+                }
+                assert!(front.iter().chain(&*back).all(|&b| b == 0xA5), "{name}: written outside the arena");
+            }
+            assert!(maps.iter().all(|m| *m == maps[0]), "{name}: memory's earlier contents show in the map");
+            let mut small = Arena::new(plan.bytes());
+            let short = &mut small.bytes()[..plan.bytes() - 1];
+            let refused = Engine::new(&model, &plan, Isa::detect(), short).err();
+            let expected = Error::Buffer { what: "arena bytes", needed: plan.bytes(), found: plan.bytes() - 1 };
+            assert_eq!(refused, Some(expected), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let _guard = ONE_AT_A_TIME.lock().unwrap();
+    let case = Case::open("relative");
+    let file = MappedFile::open(case.convert(Precision::Int8)).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    let picture = case.picture();
+    let plan = Plan::new(&model, 1, picture.size()).unwrap();
+    let mut arena = Arena::new(plan.bytes() + 64);
+    let odd = Engine::new(&model, &plan, Isa::detect(), &mut arena.bytes()[1..]).err();
+    assert!(matches!(odd, Some(Error::Buffer { what: "arena alignment in bytes", .. })), "{odd:?}");
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+    let mut map = vec![0; picture.rgb.len() / 3];
+    let short = frame(&mut engine, &Serial, &picture, &mut map[1..]);
+    assert!(matches!(short, Err(Error::Buffer { .. })), "{short:?}");
+    let two = Threads::new(2).unwrap();
+    let crowded = frame(&mut engine, &two, &picture, &mut map);
+    assert!(matches!(crowded, Err(Error::Buffer { what: "planned workers", .. })), "{crowded:?}");
+    let large = Picture { rgb: vec![0; 3 * 4000 * 3000], width: 4000, height: 3000 };
+    let mut map = vec![0; 4000 * 3000];
+    let unplanned = frame(&mut engine, &Serial, &large, &mut map);
+    assert!(matches!(unplanned, Err(Error::Buffer { .. })), "{unplanned:?}");
+}
