@@ -246,11 +246,11 @@ impl<'a> File<'a> {
         if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
             return Err(Error::Magic);
         }
+        let cut = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
+        let head = bytes.get(..size_of::<Header>()).ok_or(cut("the header", size_of::<Header>() as u64))?;
         if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
             return Err(Error::Misaligned);
         }
-        let cut = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
-        let head = bytes.get(..size_of::<Header>()).ok_or(cut("the header", size_of::<Header>() as u64))?;
         let header: &Header = bytemuck::from_bytes(head);
         if header.version != VERSION {
             return Err(Error::Version { found: header.version });

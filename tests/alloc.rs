@@ -106,7 +106,8 @@ fn the_arena_is_exactly_as_large_as_planned() {
             let mut small = Arena::new(plan.bytes());
             let short = &mut small.bytes()[..plan.bytes() - 1];
             let refused = Engine::new(&model, &plan, Isa::detect(), short).err();
-            let expected = Error::Buffer { what: "arena bytes", needed: plan.bytes(), found: plan.bytes() - 1 };
+            let expected =
+                Error::Buffer { what: "arena bytes", needed: plan.bytes(), found: plan.bytes() - 1 };
             assert_eq!(refused, Some(expected), "{name}");
         }
     }

@@ -43,6 +43,9 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
     if std::env::var_os("BEITLE_RECORD").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/same_bytes.txt"), &found).unwrap();
     } else {
-        assert_eq!(found, RECORDED, "the bits have changed (BEITLE_RECORD=1 records them anew, if that was meant)");
+        assert_eq!(
+            found, RECORDED,
+            "the bits have changed (BEITLE_RECORD=1 records them anew, if that was meant)"
+        );
     }
 }

@@ -15,6 +15,7 @@ use beitle_quantize::{Options, convert};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Every checkpoint in `tests/data`, see `tests/goldens/README.md`.
 pub const CASES: &[&str] = &[
@@ -60,14 +61,13 @@ impl Case {
         if pth.exists() { pth } else { self.folder.clone() }
     }
 
-    /// Converts it (once per test binary and precision) and returns the file.
+    /// Converts it into a file of its own and returns that.
     pub fn convert(&self, precision: Precision) -> PathBuf {
-        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
-            "{}-{}-{}.beitle",
-            self.name,
-            precision.name(),
-            std::process::id()
-        ));
+        // Tests of one program run side by side.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{}-{number}.{}.beitle", self.name, std::process::id(), precision.name());
+        let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut options = Options::new(self.checkpoint(), &output, precision);
         if self.paper() {
             options.taps = Some(self.numbers("taps").try_into().unwrap());

@@ -1,0 +1,248 @@
+//! Damaged and hostile files: whatever the bytes are, opening gives a model or an error that names the field, never a
+//! panic, and what opens can be run.
+
+mod common;
+
+use beitle::crc::Crc32;
+use beitle::engine::{Engine, Output};
+use beitle::format::{Entry, Header, Precision};
+use beitle::image::{ImageView, PixelFormat};
+use beitle::mapped::Arena;
+use beitle::parallel::Serial;
+use beitle::plan::Plan;
+use beitle::segment::MapMut;
+use beitle::{Error, Isa, Model};
+use common::Case;
+use std::mem::offset_of;
+
+const HEADER: usize = size_of::<Header>();
+const ENTRY: usize = size_of::<Entry>();
+
+/// A good file's bytes.
+fn good() -> Vec<u8> {
+    std::fs::read(Case::open("relative").convert(Precision::Int8)).unwrap()
+}
+
+/// Opens bytes as a mapped file would lie in memory.
+fn with_model<T>(bytes: &[u8], then: impl FnOnce(Result<Model, Error>) -> T) -> T {
+    let mut memory = Arena::new(bytes.len().max(1));
+    let memory = &mut memory.bytes()[..bytes.len()];
+    memory.copy_from_slice(bytes);
+    then(Model::new(memory))
+}
+
+/// The message a file is refused with.
+fn refusal(bytes: &[u8]) -> Option<String> {
+    with_model(bytes, |m| m.err().map(|e| e.to_string()))
+}
+
+/// Makes the checksum of header and table right again.
+fn reseal(bytes: &mut [u8]) {
+    let crc_at = offset_of!(Header, head_crc);
+    let count = offset_of!(Header, tensor_count);
+    let count = u32::from_le_bytes(bytes[count..count + 4].try_into().unwrap()) as usize;
+    let Some(end) =
+        count.checked_mul(ENTRY).and_then(|n| n.checked_add(HEADER)).filter(|&n| n <= bytes.len())
+    else {
+        return;
+    };
+    bytes[crc_at..crc_at + 4].fill(0);
+    let mut crc = Crc32::new();
+    crc.update(&bytes[..end]);
+    bytes[crc_at..crc_at + 4].copy_from_slice(&crc.value().to_le_bytes());
+}
+
+/// A file with one place changed and the checksum made right.
+fn changed(good: &[u8], at: usize, with: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    bytes[at..at + with.len()].copy_from_slice(with);
+    reseal(&mut bytes);
+    bytes
+}
+
+fn entry(i: usize) -> usize {
+    HEADER + i * ENTRY
+}
+
+#[test]
+fn a_file_that_ends_early_is_refused_wherever_it_ends() {
+    let good = good();
+    assert_eq!(refusal(&good), None);
+    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+    let header_fields = (0..HEADER).step_by(4);
+    let entries = (0..=tensors).map(entry);
+    let later = [good.len() / 2, good.len() - 65, good.len() - 1];
+    for end in header_fields.chain(entries).chain(later) {
+        let message =
+            refusal(&good[..end]).unwrap_or_else(|| panic!("{end} bytes of {} were taken", good.len()));
+        assert!(message.contains("cut short"), "{end} bytes: {message}");
+    }
+    let mut long = good.clone();
+    long.push(0);
+    assert!(refusal(&long).unwrap().contains("file_bytes"));
+}
+
+#[test]
+fn other_files_are_refused_by_name() {
+    let good = good();
+    for (bytes, word) in [
+        (b"\x7fELF and so on, long enough to have a header".repeat(20), "not a .beitle file"),
+        (changed(&good, 0, b"BEITLE\n\n"), "not a .beitle file"),
+        (changed(&good, 8, &2u32.to_le_bytes()), "version 2"),
+        (changed(&good, 8, &0u32.to_le_bytes()), "version 0"),
+    ] {
+        let message = refusal(&bytes).unwrap();
+        assert!(message.contains(word), "{message}");
+    }
+    let mut memory = Arena::new(good.len() + 64);
+    memory.bytes()[1..=good.len()].copy_from_slice(&good);
+    assert_eq!(Model::new(&memory.bytes()[1..=good.len()]).err(), Some(Error::Misaligned));
+}
+
+#[test]
+fn a_flipped_bit_in_the_head_is_seen() {
+    let good = good();
+    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+    for at in (16..entry(tensors)).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        assert!(refusal(&bytes).is_some(), "a flipped bit in byte {at}");
+    }
+}
+
+#[test]
+fn every_header_field_is_checked() {
+    let good = good();
+    let fields = [
+        ("header_bytes", offset_of!(Header, header_bytes)),
+        ("width", offset_of!(Header, width)),
+        ("height", offset_of!(Header, height)),
+        ("patch", offset_of!(Header, patch)),
+        ("channels", offset_of!(Header, channels)),
+        ("heads", offset_of!(Header, heads)),
+        ("hidden", offset_of!(Header, hidden)),
+        ("blocks", offset_of!(Header, blocks)),
+        ("taps", offset_of!(Header, taps) + 12),
+        ("classes", offset_of!(Header, classes)),
+        ("pool_count", offset_of!(Header, pool_count)),
+        ("pool_scales", offset_of!(Header, pool_scales)),
+        ("recipe", offset_of!(Header, recipe)),
+        ("resample", offset_of!(Header, resample)),
+        ("resize", offset_of!(Header, resize)),
+        ("position", offset_of!(Header, position)),
+        ("reduce_labels", offset_of!(Header, reduce_labels)),
+        ("precision", offset_of!(Header, precision)),
+    ];
+    for (field, at) in fields {
+        let message = refusal(&changed(&good, at, &u32::MAX.to_le_bytes())).unwrap();
+        assert!(message.contains(field) || message.contains("heads"), "{field}: {message}");
+        for value in [0u32, 1, 7, 255, 65_535, 65_536, 1 << 31] {
+            survives(&changed(&good, at, &value.to_le_bytes()));
+        }
+    }
+    for (field, at) in [("eps", offset_of!(Header, eps)), ("mean, std, rescale", offset_of!(Header, rescale))]
+    {
+        for value in [f32::NAN, f32::INFINITY] {
+            let message = refusal(&changed(&good, at, &value.to_le_bytes())).unwrap();
+            assert!(message.contains(field), "{field}: {message}");
+        }
+    }
+    assert!(refusal(&changed(&good, 400, &[1])).unwrap().contains("reserved"));
+}
+
+#[test]
+fn every_field_of_the_table_is_checked() {
+    let good = good();
+    let fields = [
+        ("kind", offset_of!(Entry, kind), 1),
+        ("bias_rows", offset_of!(Entry, bias_rows), 1),
+        ("taps", offset_of!(Entry, taps), 2),
+        ("n", offset_of!(Entry, n), 4),
+        ("k", offset_of!(Entry, k), 4),
+        ("offset", offset_of!(Entry, offset), 8),
+        ("bytes", offset_of!(Entry, bytes), 8),
+        ("reserved", offset_of!(Entry, reserved), 8),
+    ];
+    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+    for i in 0..tensors {
+        for (field, at, bytes) in fields {
+            for value in [0u64, 1, 5, 64, 1 << 20, u64::MAX / 2, u64::MAX] {
+                let at = entry(i) + at;
+                let value = &value.to_le_bytes()[..bytes];
+                if good[at..at + bytes] == *value {
+                    continue;
+                }
+                let message = refusal(&changed(&good, at, value));
+                let message = message.unwrap_or_else(|| panic!("entry {i}: `{field}` {value:?} was taken"));
+                // A wrong shape shows as a wrong length or a misplaced neighbour first.
+                let named = message.contains("tensor `") || message.contains("file_bytes");
+                assert!(named, "entry {i}, `{field}`: {message}");
+            }
+        }
+        // Another role, or the neighbour's: missing, unexpected or out of order.
+        for role in [0u16, 3, 33, 200, u16::MAX] {
+            let bytes = changed(&good, entry(i), &role.to_le_bytes());
+            let message = refusal(&bytes).or_else(|| (bytes == good).then(String::new));
+            assert!(message.is_some(), "entry {i} as role {role} was taken");
+        }
+        let twice = good[entry(i)..entry(i) + 4].to_vec();
+        if i + 1 < tensors {
+            assert!(refusal(&changed(&good, entry(i + 1), &twice)).is_some(), "entry {i} twice");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_tensor_is_found_on_request_and_named() {
+    let good = good();
+    with_model(&good, |m| m.unwrap().verify().unwrap());
+    let at = u64::from_le_bytes(good[entry(10) + 16..entry(10) + 24].try_into().unwrap()) as usize;
+    let mut bytes = good.clone();
+    bytes[at + 3] ^= 1;
+    with_model(&bytes, |m| {
+        let error = m.unwrap().verify().unwrap_err();
+        assert!(matches!(error, Error::Checksum { .. }) && error.to_string().contains('`'), "{error}");
+    });
+}
+
+#[test]
+fn random_damage_never_panics() {
+    let good = good();
+    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = move |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    for round in 0..3000 {
+        let mut bytes = good.clone();
+        for _ in 0..=random(3) {
+            // The head mostly, tensors (weights that are wild, not absent) now and then.
+            let at = if round % 4 == 0 { random(bytes.len()) } else { random(entry(tensors)) };
+            bytes[at] = random(256) as u8;
+        }
+        reseal(&mut bytes);
+        survives(&bytes);
+    }
+}
+
+/// Opens, plans and runs whatever this is.
+fn survives(bytes: &[u8]) {
+    with_model(bytes, |model| {
+        let Ok(model) = model else { return };
+        let size = (33, 21);
+        let Ok(plan) = Plan::new(&model, 1, size) else { return };
+        if plan.bytes() > 64 << 20 {
+            return;
+        }
+        let mut arena = Arena::new(plan.bytes());
+        let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+        let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|i| (i * 37 % 256) as u8).collect();
+        let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+        let mut map = vec![u16::MAX; size.0 * size.1];
+        let mut output = Output::map(size, MapMut::U16(&mut map));
+        engine.run(&Serial, &picture, &mut output, &mut ()).unwrap();
+        let classes = model.facts().classes;
+        assert!(map.iter().all(|&c| usize::from(c) < classes), "a class that does not exist");
+    });
+}
