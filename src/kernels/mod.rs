@@ -17,6 +17,8 @@ pub(crate) mod micro;
 mod portable;
 pub(crate) mod rows;
 pub(crate) mod split;
+#[cfg(test)]
+mod tests;
 
 use half::f16;
 use lanes::LANES;
