@@ -50,8 +50,11 @@ fn stream(first: usize, count: usize, draw: impl Fn(u64) -> (Vec<u8>, Vec<u8>)) 
     let mut out = io::BufWriter::new(io::stdout().lock());
     for seed in first..first + count {
         let (rgb, labels) = draw(seed as u64);
-        out.write_all(&rgb)?;
-        out.write_all(&labels)?;
+        // A reader that has seen enough hangs up.
+        match out.write_all(&rgb).and_then(|()| out.write_all(&labels)) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
     }
     out.flush()
 }
