@@ -9,11 +9,17 @@ pub(crate) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod dotprod;
 pub(crate) mod gemm;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod i8mm;
 pub(crate) mod interpolate;
 pub(crate) mod lanes;
 pub(crate) mod math;
 pub(crate) mod micro;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod neon;
 mod portable;
 pub(crate) mod rows;
 pub(crate) mod split;
@@ -161,6 +167,15 @@ with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_f
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
     f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3], i8: 8 x 3 avx512::tile_i8));
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 2 x 1 neon::tile_i8));
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 dotprod::tile_i8));
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 i8mm::tile_i8));
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
@@ -173,11 +188,13 @@ impl core::fmt::Debug for Isa {
 }
 
 /// Whether the processor has the features: asked of it with `std`, known from the build without.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 macro_rules! has {
     ($($feature:tt),+) => {{
-        #[cfg(feature = "std")]
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
         { $(std::arch::is_x86_feature_detected!($feature))&&+ }
+        #[cfg(all(feature = "std", target_arch = "aarch64"))]
+        { $(std::arch::is_aarch64_feature_detected!($feature))&&+ }
         #[cfg(not(feature = "std"))]
         { $(cfg!(target_feature = $feature))&&+ }
     }};
@@ -195,6 +212,12 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             has!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
                 .then_some(Isa(&on_avx512::TABLE)),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            has!("neon").then_some(Isa(&on_neon::TABLE)),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            has!("neon", "dotprod").then_some(Isa(&on_dotprod::TABLE)),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            has!("neon", "i8mm").then_some(Isa(&on_i8mm::TABLE)),
         ];
         all.into_iter().flatten()
     }
@@ -204,7 +227,8 @@ impl Isa {
         Isa::available().next_back().unwrap_or(Isa(&on_portable::TABLE))
     }
 
-    /// The one with this name, where the processor has it: `portable`, `avx2`, `avxvnni`, `avx512`.
+    /// The one with this name, where the processor has it: `portable`, `avx2`, `avxvnni`, `avx512`, `neon`,
+    /// `dotprod`, `i8mm`.
     pub fn by_name(name: &str) -> Option<Isa> {
         Isa::available().find(|isa| isa.name() == name)
     }
