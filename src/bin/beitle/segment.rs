@@ -16,9 +16,9 @@ pub struct Args {
     /// Pictures (JPEG, PNG, BMP, WebP, TIFF, PNM) and folders of pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Weight file, made by beitle-quantize
+    /// Weight file, made by beitle-quantize [default: the demonstration model, models/demo.beitle]
     #[arg(short, long, value_name = "FILE")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Where to write: a file for one picture, a folder for several [default: <name>.seg.png in this folder]
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -52,6 +52,23 @@ struct Report {
     classes: Vec<(usize, u64)>,
 }
 
+/// The model for a first try, where the program runs in a checkout of its repository.
+const DEMONSTRATION: &str = "models/demo.beitle";
+
+/// The demonstration model's file, saying that it is used.
+fn demonstration() -> Result<&'static Path, Failure> {
+    let path = Path::new(DEMONSTRATION);
+    if !path.exists() {
+        return Err(Failure::usage(format_args!(
+            "no weight file: give one with -m FILE (the demonstration model {DEMONSTRATION} is not in this folder)"
+        )));
+    }
+    complain(&format!(
+        "note: no -m, so this is the demonstration model {DEMONSTRATION}: drawn street scenes, 12 classes"
+    ));
+    Ok(path)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -59,8 +76,12 @@ struct Report {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Mode::Whole = args.mode;
     let isa = args.processor.isa()?;
-    let file = session::open(&args.model)?;
-    let model = session::model(&args.model, &file)?;
+    let path = match &args.model {
+        Some(path) => path,
+        None => demonstration()?,
+    };
+    let file = session::open(path)?;
+    let model = session::model(path, &file)?;
     let jobs = inputs::jobs(&args.images, args.output.as_deref(), args.logits.as_deref())?;
     let palette: Vec<_> = (0..model.facts().classes).map(|class| model.colour(class)).collect();
     let mut session = Session::new(&model, isa, args.processor.threads()?);
