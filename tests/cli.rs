@@ -45,11 +45,39 @@ fn useless_requests_have_status_two() {
     let folder = Folder::new("usage");
     let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
     fails(&[], 2, &["Usage"]);
-    fails(&["segment", &picture], 2, &["--model"]);
     fails(&["segment", "-m", "x.beitle"], 2, &["IMAGE"]);
     fails(&["segment", &picture, "-m", "x.beitle", "--mode", "sideways"], 2, &["sideways", "whole"]);
     fails(&["segment", &picture, "-m", "x.beitle", "--isa", "mmx"], 2, &["mmx", "portable"]);
     fails(&["bench", "x.beitle", "--runs", "0"], 2, &["--runs"]);
+}
+
+#[test]
+fn the_first_command_of_the_readme_works() {
+    let folder = Folder::new("first");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let run = |cwd: &std::path::Path| {
+        let sample = format!("{root}/models/sample.png");
+        let out = folder.0.join("out");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beitle"));
+        command.args(["segment", &sample, "--overlay", "-o"]).arg(&out).current_dir(cwd).output().unwrap()
+    };
+    let output = run(root.as_ref());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("demonstration model"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("road"));
+    let written: Vec<_> = walk(&folder.0);
+    assert!(written.iter().any(|n| n.contains("overlay")) && written.len() >= 2, "{written:?}");
+    // Elsewhere there is no such model, and that is what is said.
+    let output = run(&folder.0);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("-m FILE"));
+}
+
+/// Names of all files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p.display().to_string()] }).collect()
 }
 
 #[test]
