@@ -60,3 +60,42 @@ pub fn bicubic(data: &[f32], inner: usize, from: (usize, usize), to: (usize, usi
         vec![(i - 1, far(t + 1.0)), (i, near(t)), (i + 1, near(1.0 - t)), (i + 2, far(2.0 - t))]
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: [f32; 9] = [1.0, 2.0, 4.0, 3.0, -1.0, 0.5, 7.0, 2.0, -2.0];
+
+    fn close(got: &[f32], want: &[f32]) {
+        assert_eq!(got.len(), want.len());
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 2e-6), "{got:?}, not {want:?}");
+    }
+
+    /// `torch.nn.functional.interpolate(table, size=(5, 4), mode="bilinear")`, torch 2.15.
+    #[test]
+    fn bilinear_is_torchs() {
+        let want = [
+            1.0, 1.625, 2.75, 4.0, 1.8, 1.175, 1.475, 2.6, 3.0, 0.5, -0.4375, 0.5, 5.4, 2.525, 0.125, -1.0,
+            7.0, 3.875, 0.5, -2.0,
+        ];
+        close(&bilinear(&TABLE, 1, (3, 3), (4, 5)), &want);
+        assert_eq!(bilinear(&TABLE, 1, (3, 3), (3, 3)), TABLE);
+    }
+
+    /// `torch.nn.functional.interpolate(table, size=(2, 4), mode="bicubic", align_corners=False)`, torch 2.15.
+    #[test]
+    fn bicubic_is_torchs() {
+        let want = [
+            1.319_509_5,
+            1.021_510_1,
+            1.953_674_3,
+            3.444_224_4,
+            6.519_304_3,
+            3.302_786_8,
+            -0.327_602_4,
+            -1.755_570_4,
+        ];
+        close(&bicubic(&TABLE, 1, (3, 3), (4, 2)), &want);
+    }
+}
