@@ -12,7 +12,7 @@
 use super::micro::{TileF, TileI8};
 use super::rows::Scores;
 use super::split::{Shared, chunks, chunks2, with_scratch};
-use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
+use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
 use crate::activations::{RowsMut, rows_bytes, typed};
 use crate::format::padded;
 use crate::kernels::gemm::Rows;
@@ -217,6 +217,14 @@ impl<'a> Head<'a> {
         });
     }
 
+    /// The tile that fits the operands.
+    fn shape(&self, packed: &Packed) -> Shape {
+        match packed {
+            Packed::F32 { .. } => self.isa.shape_f(),
+            Packed::Int8 { .. } => self.isa.shape_i8(),
+        }
+    }
+
     /// One task for each grid column's queries, and one for the class token's.
     fn attend(&self, packed: &Packed, scratch: &mut [f32], out: &mut [f32]) {
         let d = &self.dims;
@@ -236,8 +244,7 @@ impl<'a> Head<'a> {
             }
             self.column_bias(xi, bias);
             let class = self.bias.map_or(0.0, |b| b[b.len() - 2]);
-            let most =
-                if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
+            let most = self.shape(packed);
             let tiles = d.grid_height.div_ceil(most.rows);
             for i in 0..tiles {
                 let yi = d.grid_height * i / tiles..d.grid_height * (i + 1) / tiles;
@@ -306,8 +313,7 @@ impl Head<'_> {
         let (t, d) = (self.dims.padded_tokens(), self.dims.head_padded);
         let (logits, planes) = work.split_at_mut(MAX_ROWS * t);
         let keys = t / LANES;
-        let shape =
-            if matches!(packed, Packed::F32 { .. }) { self.isa.shape_f() } else { self.isa.shape_i8() };
+        let shape = self.shape(packed);
         let tiles = keys.div_ceil(shape.panels);
         for i in 0..tiles {
             let panels = keys * i / tiles..keys * (i + 1) / tiles;
