@@ -52,7 +52,8 @@ pub struct Header {
     pub reduce_labels: u32,
     pub precision: u32,
     pub source_sha256: [u8; 32],
-    pub reserved: [u8; 296],
+    pub winograd: u32,
+    pub reserved: [u8; 292],
 }
 
 /// One line of the tensor table.
@@ -77,6 +78,12 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Header>() == 512 && size_of::<Entry>() == 64);
 
+/// `Header::winograd`: level 0's 3x3 convolution.
+pub const WINOGRAD_FPN: u32 = 1;
+/// `Header::winograd`: the bottleneck's view of level 0.
+pub const WINOGRAD_FUSE: u32 = 2;
+/// Matrices of a 3x3 convolution by F(2x2, 3x3).
+pub const WINOGRAD_TAPS: usize = 16;
 /// `Header::position`: absolute embeddings.
 pub const ABSOLUTE: u32 = 1;
 /// `Header::position`: a relative table per block.

@@ -6,9 +6,9 @@
 
 use crate::activations::rows_bytes;
 use crate::error::Error;
-use crate::format::{Role, padded};
+use crate::format::{Role, WINOGRAD_TAPS, padded};
 use crate::kernels::attention::Dims;
-use crate::kernels::interpolate;
+use crate::kernels::{interpolate, winograd};
 use crate::weights::{Facts, Model};
 use core::ops::Range;
 
@@ -23,9 +23,11 @@ pub(crate) mod ring {
     pub const PRODUCT2: usize = 3;
     pub const PRODUCT3: usize = 3;
     pub const LATERAL0: usize = 8;
-    pub const FPN0: usize = 6;
+    pub const FPN0: usize = 8;
     /// Lines of the full-resolution f32 buffer.
-    pub const LINES: usize = 5;
+    pub const LINES: usize = 6;
+    /// Lines of which Winograd's transformed pixels exist.
+    pub const WINOGRAD: usize = 4;
     pub const LOGITS: usize = 8;
 }
 
@@ -129,6 +131,10 @@ buffers! {
     Lateral0Rows = "lateral 0 rows";
     /// Ring of level 0's lines after their convolution, as rows.
     Fpn0Rows = "level 0 rows";
+    /// Transformed pixels of Winograd's convolutions, as rows.
+    WinogradRows = "transformed pixels";
+    /// Transformed pixels of one tile, f32, for each worker.
+    WinogradScratch = "transform scratch";
     /// Lines after the bottleneck, as rows.
     FuseRows = "bottleneck rows";
     /// Ring of logits' lines.
@@ -286,8 +292,18 @@ impl Plan {
         self.set(Buf::Product3, 9 * map(ring::PRODUCT3, w3), BANDS);
         self.set(Buf::Up0Rows, rows(2, w1, Role::Up0b, 0)?, BANDS);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
-        self.set(Buf::Lateral0Rows, rows(ring::LATERAL0, w0 + 2, Role::Fpn, 0)?, BANDS);
-        self.set(Buf::Fpn0Rows, rows(ring::FPN0, w0 + 2, Role::Fuse, 0)?, BANDS);
+        // Lines at full resolution that a 3x3 convolution reads.
+        let mut winograd = false;
+        for (buf, lines, role) in [(Buf::Lateral0Rows, ring::LATERAL0, Role::Fpn), (Buf::Fpn0Rows, ring::FPN0, Role::Fuse)] {
+            let weights = model.linear(role, 0)?;
+            self.set(buf, rows_bytes(lines * (w0 + 2), f.channels, weights.reads_bytes()), BANDS);
+            winograd |= weights.is_winograd();
+        }
+        if winograd {
+            let pixels = ring::WINOGRAD / 2 * w0 / 2 * WINOGRAD_TAPS;
+            self.set(Buf::WinogradRows, rows_bytes(pixels, f.channels, true), BANDS);
+            self.set(Buf::WinogradScratch, w * winograd::scratch(c) * 4, BANDS);
+        }
         self.set(Buf::FuseRows, rows(4, w0, Role::Classify, 0)?, BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);

@@ -1,7 +1,10 @@
 //! What a file must hold: the tensors and shapes that follow from its header, and the limits of the header itself.
 
 use crate::error::Error;
-use crate::format::{ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, padded};
+use crate::format::{
+    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FUSE, WINOGRAD_TAPS,
+    padded,
+};
 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
 const LIMIT: u32 = 1 << 16;
@@ -111,6 +114,9 @@ pub fn check_header(h: &Header) -> Result<(), Error> {
     if Precision::from_code(h.precision).is_none() {
         return bad("precision", h.precision.into(), "0 (f32), 1 (f16) or 2 (int8)");
     }
+    if h.winograd & !(WINOGRAD_FPN | WINOGRAD_FUSE) != 0 {
+        return bad("winograd", h.winograd.into(), "bits 0 and 1");
+    }
     if h.reserved.iter().any(|&b| b != 0) {
         return bad("reserved", 1, "zero");
     }
@@ -154,8 +160,9 @@ pub fn for_each_tensor<E>(
     many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
     many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
     many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
-    many(Role::Fpn, 3, &|_| linear(9, 1, c, c))?;
-    many(Role::Fuse, 4, &|i| linear(9, u8::from(i == 0), c, c))?;
+    let conv = |layer, bit| if layer == 0 && h.winograd & bit != 0 { WINOGRAD_TAPS as u16 } else { 9 };
+    many(Role::Fpn, 3, &|i| linear(conv(i, WINOGRAD_FPN), 1, c, c))?;
+    many(Role::Fuse, 4, &|i| linear(conv(i, WINOGRAD_FUSE), u8::from(i == 0), c, c))?;
     many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
     many(Role::Report, 1, &|_| Form::Bytes(None))
 }
@@ -190,6 +197,10 @@ fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
     let (kind_ok, example) = match form {
         Form::Bytes(_) => (kind == Some(Kind::Bytes), Kind::Bytes),
         Form::Plain { .. } => (kind == Some(Kind::Plain), Kind::Plain),
+        // Matrices of a Winograd transform are int8: that is what they are for.
+        Form::Linear { taps, .. } if matches!(role, Role::Fpn | Role::Fuse) && taps as usize == WINOGRAD_TAPS => {
+            (kind == Some(Kind::Int8), Kind::Int8)
+        }
         Form::Linear { .. } => (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8)), Kind::Int8),
     };
     if !kind_ok {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::format::{
-    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, padded,
+    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_TAPS, padded,
 };
 use half::f16;
 
@@ -190,9 +190,19 @@ impl<'a> Linear<'a> {
         self.n.div_ceil(LANES)
     }
 
-    /// Whether activations must come as bytes.
+    /// Whether activations are multiplied as bytes.
     pub fn is_int8(&self) -> bool {
         matches!(self.panels, Panels::Int8 { .. })
+    }
+
+    /// Whether it is a 3x3 convolution by Winograd's F(2x2, 3x3).
+    pub fn is_winograd(&self) -> bool {
+        self.taps == WINOGRAD_TAPS
+    }
+
+    /// Whether the lines that a 3x3 convolution reads are bytes: Winograd's are quantised once transformed.
+    pub fn reads_bytes(&self) -> bool {
+        self.is_int8() && !self.is_winograd()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod quantise;
 pub mod report;
 pub mod resample;
 pub mod spec;
+pub mod winograd;
 pub mod write;
 
 pub use error::Error;
@@ -49,6 +50,8 @@ pub struct Options {
     pub heads: Option<usize>,
     /// Another input size (width, height).
     pub size: Option<(usize, usize)>,
+    /// Under int8, whether the two 3x3 convolutions at full resolution run by Winograd's F(2x2, 3x3).
+    pub winograd: bool,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             taps: None,
             heads: None,
             size: None,
+            winograd: true,
         }
     }
 }
@@ -130,7 +134,10 @@ fn make(
             Ok((Tensor { kind: Kind::Plain, n, k, source_bytes, ..empty }, bytes))
         }
         Form::Linear { taps, bias_rows, n, k } => {
-            let folded = fold.linear(role, layer.into())?;
+            let mut folded = fold.linear(role, layer.into())?;
+            if spec.is_winograd(role, layer) {
+                folded.weights = winograd::transform(&folded.weights);
+            }
             let packed =
                 quantise::pack(&folded, taps.into(), n as usize, k as usize, spec.precision_of(role))
                     .map_err(|e| {

@@ -4,7 +4,9 @@ use crate::Options;
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
-use beitle::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED};
+use beitle::format::{
+    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FUSE,
+};
 use bytemuck::Zeroable;
 
 /// Every fact of a conversion.
@@ -45,6 +47,8 @@ pub struct Spec {
     pub preprocessing: Preprocessing,
     /// What was asked for.
     pub precision: Precision,
+    /// Winograd where it serves.
+    pub winograd: bool,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -133,6 +137,7 @@ impl Spec {
             recipe,
             preprocessing,
             precision: options.precision,
+            winograd: options.winograd && options.precision == Precision::Int8,
             notes,
         })
     }
@@ -145,6 +150,12 @@ impl Spec {
             (Precision::Int8, Role::Embed) => Precision::F16,
             (precision, _) => precision,
         }
+    }
+
+    /// Whether a 3x3 convolution is stored for Winograd's F(2x2, 3x3): the two at full resolution, half of base's
+    /// multiplications.
+    pub fn is_winograd(&self, role: Role, layer: u16) -> bool {
+        self.winograd && layer == 0 && matches!(role, Role::Fpn | Role::Fuse)
     }
 
     /// Patches across and down.
@@ -190,6 +201,7 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
+            winograd: if self.winograd { WINOGRAD_FPN | WINOGRAD_FUSE } else { 0 },
             ..Header::zeroed()
         }
     }

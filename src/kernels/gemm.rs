@@ -58,12 +58,12 @@ pub(crate) struct Product<'a> {
 }
 
 /// Rows of a segment that one task takes, so that they stay in a core's second-level cache.
-const ROWS_PER_TASK: usize = 256;
+pub(super) const ROWS_PER_TASK: usize = 256;
 /// Tasks per worker to aim at, for balance.
-const TASKS_PER_WORKER: usize = 8;
+pub(super) const TASKS_PER_WORKER: usize = 8;
 
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
-fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
+pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
     n * i / parts..n * (i + 1) / parts
 }
 

@@ -25,11 +25,12 @@ pub(crate) mod rows;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
+pub(crate) mod winograd;
 
 use half::f16;
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Along, Finish, Scores};
+use rows::{Accumulate, Along, Finish, Scores, Spread};
 
 /// The most rows and panels that any tile has.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -60,10 +61,12 @@ macro_rules! with_row_kernels {
                 fn softmax(x: &mut [f32], n: usize) -> f32;
                 fn softmax_bytes(x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32;
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
+                fn winograd_input(lines: [&[f32]; 4], out: &mut [f32]);
             }
             raw {
                 fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
+                fn spread(t: &Spread);
                 fn scores(t: &Scores);
                 fn add_along(t: &Along, count: usize, out: *mut f32, pitch: usize, len: usize);
                 fn weigh(high: *const i32, low: *const i32, sum: *const i32, scale: *const f32, factor: f32, out: &mut [f32]);

@@ -330,6 +330,80 @@ pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
     }
 }
 
+/// A tile of integer sums of one position of Winograd's F(2x2, 3x3) joins the outputs it counts for, as [`Accumulate`]
+/// but with the signs of Aᵀ.
+pub(crate) struct Spread {
+    /// `rows` x 16 · `panels`.
+    pub sums: *const i32,
+    pub rows: usize,
+    pub panels: usize,
+    /// (s, m) of the rows, `param_step` apart.
+    pub params: *const [f32; 2],
+    pub param_step: usize,
+    /// Of each output.
+    pub scale: *const f32,
+    pub weight_sum: *const i32,
+    /// Four tiles of `rows` x 16 · `panels`, `plane` numbers apart: outputs (0, 0), (0, 1), (1, 0), (1, 1).
+    pub acc: *mut f32,
+    pub plane: usize,
+    /// 4 · row + column.
+    pub position: usize,
+}
+
+/// Aᵀ of F(2, 3).
+const SPREAD: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]];
+
+/// # Safety
+/// The pointers of [`Spread`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn spread<L: Lanes>(l: L, t: &Spread) {
+    let (y, x) = (t.position / 4, t.position % 4);
+    let signs: [f32; 4] = core::array::from_fn(|o| SPREAD[o / 2][y] * SPREAD[o % 2][x]);
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = l.load_at(t.scale.add(p * LANES));
+            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
+            for r in 0..t.rows {
+                let [s, m] = *t.params.add(r * t.param_step);
+                let at = (r * t.panels + p) * LANES;
+                let sum = l.to_f32(l.load_i32_at(t.sums.add(at)));
+                let v = l.mul(l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m))), scale);
+                for (plane, sign) in signs.iter().enumerate() {
+                    let acc = t.acc.add(plane * t.plane + at);
+                    if *sign > 0.0 {
+                        l.store_at(l.add(l.load_at(acc), v), acc);
+                    } else if *sign < 0.0 {
+                        l.store_at(l.sub(l.load_at(acc), v), acc);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Bᵀ·d·B of F(2x2, 3x3): `lines` are four lines of four pixels, `out` sixteen pixels, position 4 · row + column.
+#[inline(always)]
+pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[f32]; 4], out: &mut [f32]) {
+    let c = out.len() / 16;
+    assert!(c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == 4 * c), "pixels are whole vectors");
+    let across = |v: [L::F; 4]| [l.sub(v[0], v[2]), l.add(v[1], v[2]), l.sub(v[2], v[1]), l.sub(v[1], v[3])];
+    for i in (0..c).step_by(LANES) {
+        // SAFETY: every line holds four pixels of c numbers, `out` sixteen; c is whole vectors.
+        unsafe {
+            let lines = lines.map(|line| line.as_ptr().add(i));
+            let columns: [[L::F; 4]; 4] =
+                core::array::from_fn(|x| across(lines.map(|line| l.load_at(line.add(x * c)))));
+            let out = out.as_mut_ptr().add(i);
+            for y in 0..4 {
+                for (x, v) in across(columns.map(|column| column[y])).into_iter().enumerate() {
+                    l.store_at(v, out.add((4 * y + x) * c));
+                }
+            }
+        }
+    }
+}
+
 /// A finished tile goes out: bias, activation, store or add.
 pub(crate) struct Finish {
     /// `rows` x 16 · `panels`.

@@ -10,11 +10,13 @@
 //!
 //! A 3x3 convolution needs a line ahead, an interpolation one too, so each stage runs a little further than the next;
 //! rings keep the lines in between. With h lines of the logits in step r, counting from 0:
-//! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, which reads lateral 0 to 4r+5 (chunk r+1), which reads lateral 1 to 2r+4
+//! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, made in pairs of lines (Winograd's tiles are two high), so to 4r+5, which
+//! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4
 //! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
 
 use super::map::MapRows;
 use super::top::{nine_products, store_bordered};
+use super::conv::{Conv, Transformed};
 use super::{Call, Context, conv_segment};
 use crate::activations::{RowsMut, typed};
 use crate::engine::Output;
@@ -45,6 +47,7 @@ struct Bands<'a> {
     lines: &'a mut [f32],
     lateral0_rows: RowsMut<'a>,
     fpn0_rows: RowsMut<'a>,
+    transformed: Option<Transformed<'a>>,
     fuse_rows: RowsMut<'a>,
     logits: &'a mut [f32],
     map_scratch: &'a mut [f32],
@@ -75,7 +78,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Re
         while bands.done.lateral0_chunks <= (r + 1).min(last) {
             bands.lateral0(cx)?;
         }
-        bands.fpn0(cx, 4 * r + 4)?;
+        bands.fpn0(cx, 4 * r + 5)?;
         bands.products(cx, 4 * r + 4)?;
         bands.fuse(cx, r)?;
         map.logits_lines(4 * r..4 * r + 4, bands.logits, output);
@@ -107,6 +110,8 @@ impl<'a> Bands<'a> {
             Buf::Lines,
             Buf::Lateral0Rows,
             Buf::Fpn0Rows,
+            Buf::WinogradRows,
+            Buf::WinogradScratch,
             Buf::FuseRows,
             Buf::Logits,
             Buf::MapScratch,
@@ -128,6 +133,8 @@ impl<'a> Bands<'a> {
             lines,
             lateral0_rows,
             fpn0_rows,
+            transformed,
+            transform_scratch,
             fuse_rows,
             logits,
             map_scratch,
@@ -149,8 +156,9 @@ impl<'a> Bands<'a> {
             product3: typed(product3, ring::PRODUCT3 * w3 * 9 * c),
             up0_rows: RowsMut::new(up0_rows, 2 * w1, n, int8(Role::Up0b, 0)?),
             lines: typed(lines, ring::LINES * w0 * c),
-            lateral0_rows: RowsMut::new(lateral0_rows, ring::LATERAL0 * (w0 + 2), n, int8(Role::Fpn, 0)?),
-            fpn0_rows: RowsMut::new(fpn0_rows, ring::FPN0 * (w0 + 2), n, int8(Role::Fuse, 0)?),
+            lateral0_rows: RowsMut::new(lateral0_rows, ring::LATERAL0 * (w0 + 2), n, cx.linear(Role::Fpn, 0)?.reads_bytes()),
+            fpn0_rows: RowsMut::new(fpn0_rows, ring::FPN0 * (w0 + 2), n, cx.linear(Role::Fuse, 0)?.reads_bytes()),
+            transformed: Transformed::new(cx, transformed, transform_scratch),
             fuse_rows: RowsMut::new(fuse_rows, 4 * w0, n, int8(Role::Classify, 0)?),
             logits: typed(logits, ring::LOGITS * line),
             map_scratch: typed(map_scratch, cx.par.workers() * line),
@@ -225,11 +233,9 @@ impl<'a> Bands<'a> {
         let (w, first) = (size.0, self.done.fpn0);
         let lines = (last.min(size.1 - 1) + 1).saturating_sub(first);
         let weights = cx.linear(Role::Fpn, 0)?;
-        let segments: [Segment; ring::LINES] =
-            core::array::from_fn(|i| conv_segment(first + i, size, ring::LATERAL0, i * w));
         let out = &mut self.lines[..lines * w * c];
-        let call = Call::new(&weights, self.lateral0_rows.rows()).conv().activation(Activation::Relu);
-        cx.product(call, &segments[..lines], w, out);
+        let conv = Conv { weights: &weights, x: &self.lateral0_rows, size, ring: ring::LATERAL0, activation: Activation::Relu, bias: true };
+        conv.run(cx, first, &mut self.transformed, out);
         cx.show(TensorName::Fpn(0, first), out);
         for (i, line) in out.chunks(w * c).enumerate() {
             store_bordered(cx, &mut self.fpn0_rows, (first + i) % ring::FPN0, w, line);
@@ -290,10 +296,10 @@ impl<'a> Bands<'a> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;
         let weights = cx.linear(Role::Fuse, 0)?;
-        let segments: [Segment; 4] =
-            core::array::from_fn(|i| conv_segment(4 * r + i, size, ring::FPN0, i * w));
         let out = &mut self.lines[..4 * w * c];
-        cx.product(Call::new(&weights, self.fpn0_rows.rows()).conv().bare(), &segments, w, out);
+        // The bias comes with the coarser levels.
+        let conv = Conv { weights: &weights, x: &self.fpn0_rows, size, ring: ring::FPN0, activation: Activation::None, bias: false };
+        conv.run(cx, 4 * r, &mut self.transformed, out);
         cx.done(Stage::Fuse)?;
         let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];
         let maps = [

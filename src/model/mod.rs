@@ -4,6 +4,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod bands;
+pub(crate) mod conv;
 pub(crate) mod embed;
 pub(crate) mod map;
 pub(crate) mod mlp;
