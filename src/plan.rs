@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::format::{Role, WINOGRAD_TAPS, padded};
 use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
+use crate::model::conv::lines_bytes;
 use crate::weights::{Facts, Model};
 use core::ops::Range;
 
@@ -22,12 +23,12 @@ pub(crate) mod ring {
     pub const PRODUCT1: usize = 4;
     pub const PRODUCT2: usize = 3;
     pub const PRODUCT3: usize = 3;
-    pub const LATERAL0: usize = 8;
-    pub const FPN0: usize = 8;
+    pub const LATERAL0: usize = 7;
+    pub const FPN0: usize = 7;
     /// Lines of the full-resolution f32 buffer.
-    pub const LINES: usize = 6;
+    pub const LINES: usize = 4;
     /// Lines of which Winograd's transformed pixels exist.
-    pub const WINOGRAD: usize = 4;
+    pub const WINOGRAD: usize = 2;
     pub const LOGITS: usize = 8;
 }
 
@@ -294,9 +295,11 @@ impl Plan {
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
         // Lines at full resolution that a 3x3 convolution reads.
         let mut winograd = false;
-        for (buf, lines, role) in [(Buf::Lateral0Rows, ring::LATERAL0, Role::Fpn), (Buf::Fpn0Rows, ring::FPN0, Role::Fuse)] {
+        for (buf, lines, role) in
+            [(Buf::Lateral0Rows, ring::LATERAL0, Role::Fpn), (Buf::Fpn0Rows, ring::FPN0, Role::Fuse)]
+        {
             let weights = model.linear(role, 0)?;
-            self.set(buf, rows_bytes(lines * (w0 + 2), f.channels, weights.reads_bytes()), BANDS);
+            self.set(buf, lines_bytes(&weights, lines, w0, f.channels), BANDS);
             winograd |= weights.is_winograd();
         }
         if winograd {

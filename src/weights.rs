@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::format::{
-    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_TAPS, padded,
+    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_TAPS,
+    padded,
 };
 use half::f16;
 
@@ -195,14 +196,9 @@ impl<'a> Linear<'a> {
         matches!(self.panels, Panels::Int8 { .. })
     }
 
-    /// Whether it is a 3x3 convolution by Winograd's F(2x2, 3x3).
+    /// Whether a 3x3 convolution is stored for Winograd's F(2x2, 3x3).
     pub fn is_winograd(&self) -> bool {
         self.taps == WINOGRAD_TAPS
-    }
-
-    /// Whether the lines that a 3x3 convolution reads are bytes: Winograd's are quantised once transformed.
-    pub fn reads_bytes(&self) -> bool {
-        self.is_int8() && !self.is_winograd()
     }
 }
 

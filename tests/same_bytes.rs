@@ -17,8 +17,14 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
     for name in CASES {
         let case = Case::open(name);
         let picture = case.picture();
-        for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-            let file = case.convert(precision);
+        let kinds = [
+            ("f32", Precision::F32, false),
+            ("f16", Precision::F16, false),
+            ("int8 direct", Precision::Int8, false),
+            ("int8 winograd", Precision::Int8, true),
+        ];
+        for (kind, precision, winograd) in kinds {
+            let file = case.convert_with(precision, |options| options.winograd = winograd);
             let mut sums = Vec::new();
             for isa in Isa::available() {
                 for threads in 1..=3 {
@@ -33,11 +39,10 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
                 assert_eq!(
                     (*l, *m),
                     (logits, map),
-                    "{name} {}: {isa} with {threads} threads differs from portable with one",
-                    precision.name()
+                    "{name} {kind}: {isa} with {threads} threads differs from portable with one"
                 );
             }
-            found += &format!("{name} {} logits {logits:08x} map {map:08x}\n", precision.name());
+            found += &format!("{name} {kind} logits {logits:08x} map {map:08x}\n");
         }
     }
     if std::env::var_os("BEITLE_RECORD").is_some() {
@@ -47,5 +52,25 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
             found, RECORDED,
             "the bits have changed (BEITLE_RECORD=1 records them anew, if that was meant)"
         );
+    }
+}
+
+/// Winograd's convolutions compute the same as the direct ones, up to the rounding of int8.
+#[test]
+fn winograd_stays_close_to_direct() {
+    for name in common::CASES {
+        let case = Case::open(name);
+        let picture = case.picture();
+        let logits = |winograd| {
+            let file = case.convert_with(Precision::Int8, |options| options.winograd = winograd);
+            run(&file, &picture, Isa::detect(), 2, &mut ()).logits
+        };
+        let exact = run(&case.convert(Precision::F32), &picture, Isa::detect(), 2, &mut ()).logits;
+        let noise = |x: &[f32]| x.iter().zip(&exact).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+        let mean = exact.iter().map(|x| f64::from(*x)).sum::<f64>() / exact.len() as f64;
+        let signal = exact.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
+        let (direct, winograd) = (noise(&logits(false)) / signal, noise(&logits(true)) / signal);
+        println!("{name}: noise to signal {direct:.2e} direct, {winograd:.2e} winograd");
+        assert!(winograd < 1.25 * direct, "{name}: {winograd:.2e} against {direct:.2e}");
     }
 }

@@ -44,6 +44,23 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_cvtph_ps(_mm_loadu_si128(p)), _mm256_cvtph_ps(_mm_loadu_si128(p.add(1)))] }
     }
     #[inline(always)]
+    unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
+        let p = p.cast::<__m128i>();
+        core::array::from_fn(|i| unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(i)));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+        unsafe {
+            let [a, b] = v.map(|v| _mm256_srli_epi32::<16>(v));
+            // 16-bit lanes a0..3 b0..3 | a4..7 b4..7, put in order.
+            let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            _mm256_storeu_si256(p.cast(), halves);
+        }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         unsafe { [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])] }
     }

@@ -33,6 +33,14 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 16 f16 can be read at `p`.
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F;
+    /// Sixteen bfloat16, widened.
+    /// # Safety
+    /// 16 bf16 can be read at `p`.
+    unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F;
+    /// The upper halves of sixteen lanes: with half a unit added before, the nearest bfloat16.
+    /// # Safety
+    /// 16 bf16 can be written at `p`.
+    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16);
     /// a + b
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// a − b

@@ -27,7 +27,7 @@ pub(crate) mod split;
 mod tests;
 pub(crate) mod winograd;
 
-use half::f16;
+use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
 use rows::{Accumulate, Along, Finish, Scores, Spread};
@@ -61,7 +61,8 @@ macro_rules! with_row_kernels {
                 fn softmax(x: &mut [f32], n: usize) -> f32;
                 fn softmax_bytes(x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32;
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
-                fn winograd_input(lines: [&[f32]; 4], out: &mut [f32]);
+                fn to_bf16(x: &[f32], out: &mut [bf16]);
+                fn winograd_input(lines: [&[bf16]; 4], out: &mut [f32]);
             }
             raw {
                 fn accumulate(t: &Accumulate);

@@ -58,6 +58,19 @@ impl Lanes for Neon {
         [a0, a1, b0, b1]
     }
     #[inline(always)]
+    unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
+        core::array::from_fn(|i| unsafe {
+            let wide = vmovl_u16(vld1_u16(p.add(4 * i).cast()));
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(wide))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+        for (i, v) in v.into_iter().enumerate() {
+            unsafe { vst1_s16(p.add(4 * i).cast(), vshrn_n_s32::<16>(v)) }
+        }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| unsafe { vaddq_f32(a, b) })
     }

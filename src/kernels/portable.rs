@@ -61,6 +61,18 @@ impl Lanes for Portable {
         core::array::from_fn(|i| h[i].to_f32())
     }
     #[inline(always)]
+    unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
+        // SAFETY: the caller's promise.
+        let h = unsafe { p.cast::<[half::bf16; LANES]>().read() };
+        h.map(|h| f32::from_bits(u32::from(h.to_bits()) << 16))
+    }
+    #[inline(always)]
+    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+        let upper = v.map(|x| half::bf16::from_bits((x as u32 >> 16) as u16));
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[half::bf16; LANES]>().write(upper) }
+    }
+    #[inline(always)]
     fn add(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| a + b)
     }

@@ -6,6 +6,7 @@
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, gelu, sqrt};
+use half::bf16;
 
 /// What follows a linear layer, fused into its last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,18 +383,31 @@ pub(crate) unsafe fn spread<L: Lanes>(l: L, t: &Spread) {
     }
 }
 
+/// The nearest bfloat16 of every number.
+#[inline(always)]
+pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
+    let half = l.splat_i32(0x8000);
+    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
+        // SAFETY: `o` is 16 numbers.
+        unsafe { l.store_upper_at(l.add_i32(l.bits(l.load(v)), half), o.as_mut_ptr()) };
+    }
+}
+
 /// Bᵀ·d·B of F(2x2, 3x3): `lines` are four lines of four pixels, `out` sixteen pixels, position 4 · row + column.
 #[inline(always)]
-pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[f32]; 4], out: &mut [f32]) {
+pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[bf16]; 4], out: &mut [f32]) {
     let c = out.len() / 16;
-    assert!(c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == 4 * c), "pixels are whole vectors");
+    assert!(
+        c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == 4 * c),
+        "pixels are whole vectors"
+    );
     let across = |v: [L::F; 4]| [l.sub(v[0], v[2]), l.add(v[1], v[2]), l.sub(v[2], v[1]), l.sub(v[1], v[3])];
     for i in (0..c).step_by(LANES) {
         // SAFETY: every line holds four pixels of c numbers, `out` sixteen; c is whole vectors.
         unsafe {
             let lines = lines.map(|line| line.as_ptr().add(i));
             let columns: [[L::F; 4]; 4] =
-                core::array::from_fn(|x| across(lines.map(|line| l.load_at(line.add(x * c)))));
+                core::array::from_fn(|x| across(lines.map(|line| l.load_bf16_at(line.add(x * c)))));
             let out = out.as_mut_ptr().add(i);
             for y in 0..4 {
                 for (x, v) in across(columns.map(|column| column[y])).into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Every kernel of every instruction set against the portable one, bit by bit: odd sizes, extremes, random numbers.
 
 use super::micro::{TileF, TileI8};
-use super::rows::{Accumulate, Activation, Along, Finish, Scores};
+use super::rows::{Accumulate, Activation, Along, Finish, Scores, Spread};
 use super::{Isa, LANES};
 use crate::format::padded;
 use half::f16;
@@ -258,6 +258,7 @@ proptest! {
             assert!((0..n).any(|i| p(i) == 65535) && (n..wide).all(|i| p(i) == 0), "{}", isa.name());
             (high, low)
         });
+        same("to_bf16", |isa| { let mut o = std::vec![half::bf16::ONE; wide]; isa.to_bf16(&x, &mut o); o });
         same("argmax_lerp", |isa| isa.argmax_lerp(&x, &y, w, n));
     }
 
@@ -285,6 +286,26 @@ proptest! {
     }
 
     #[test]
+    fn winograd_transforms_are_the_same_everywhere(vectors in 1usize..5, seed: u64) {
+        let c = vectors * LANES;
+        let mut s = Source(seed);
+        let lines: [Vec<half::bf16>; 4] =
+            core::array::from_fn(|_| s.floats(4 * c).into_iter().map(half::bf16::from_f32).collect());
+        let lines = lines.each_ref().map(|line| line.as_slice());
+        same("winograd_input", |isa| { let mut o = std::vec![9.0; 16 * c]; isa.winograd_input(lines, &mut o); bits(&o) });
+        // The definition, Bᵀ·d·B, whose sums of four numbers of few bits are exact in f64.
+        let b = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
+        let mut out = std::vec![0.0; 16 * c];
+        portable().winograd_input(lines, &mut out);
+        for i in 0..16 * c {
+            let (y, x, channel) = (i / c / 4, i / c % 4, i % c);
+            let term = |p: usize| b[y][p / 4] * b[x][p % 4] * f64::from(lines[p / 4][p % 4 * c + channel].to_f32());
+            let exact: f64 = (0..16).map(term).sum();
+            assert!((f64::from(out[i]) - exact).abs() <= 1e-4, "{} is not {exact}", out[i]);
+        }
+    }
+
+    #[test]
     fn tile_epilogues_are_the_same_everywhere(rows in 1usize..9, panels in 1usize..4, seed: u64) {
         let wide = panels * LANES;
         let mut s = Source(seed);
@@ -301,6 +322,18 @@ proptest! {
                 };
                 // SAFETY: every slice has the size its field asks for.
                 unsafe { isa.accumulate(&t) };
+                bits(&acc)
+            });
+        }
+        for position in 0..16 {
+            same("spread", |isa| {
+                let mut acc = start.repeat(4);
+                let t = Spread {
+                    sums: sums.as_ptr(), rows, panels, params: params.as_ptr(), param_step: 2, scale: scale.as_ptr(),
+                    weight_sum: weight_sum.as_ptr(), acc: acc.as_mut_ptr(), plane: rows * wide, position,
+                };
+                // SAFETY: as above.
+                unsafe { isa.spread(&t) };
                 bits(&acc)
             });
         }

@@ -5,24 +5,25 @@
 //! are transformed in f32 and quantised *afterwards*, each of the sixteen transformed pixels with its own range (Li et
 //! al. 2024, LoWino): quantised before, the transform would spread one pixel's rounding over all sixteen.
 
-use super::gemm::{ROWS_PER_TASK, TASKS_PER_WORKER, part};
+use super::gemm::{ROWS_PER_TASK, Rows, TASKS_PER_WORKER, part};
 use super::micro::TileI8;
 use super::rows::{Activation, Finish, Spread};
 use super::split::{Shared, chunks2_with};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
 use crate::activations::RowsMut;
-use crate::format::WINOGRAD_TAPS as POSITIONS;
+use crate::format::{WINOGRAD_TAPS as POSITIONS, padded};
 use crate::parallel::Parallel;
 use crate::weights::{Linear, Panels};
 use core::ops::Range;
+use half::bf16;
 
 const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
 /// Tiles that one task transforms.
 const TILES: usize = 8;
 
-/// f32 that each worker needs to transform pixels of `c` numbers: sixteen transformed pixels and a line of zeros.
+/// f32 that each worker needs to transform pixels of `c` numbers: sixteen transformed pixels and four blank ones in bfloat16.
 pub(crate) const fn scratch(c: usize) -> usize {
-    (POSITIONS + 4) * c
+    (POSITIONS + 2) * c
 }
 
 /// Transforms the pixels under pairs of output lines. Pair i reads `lines(i)`: four lines, each with a blank pixel at
@@ -30,24 +31,27 @@ pub(crate) const fn scratch(c: usize) -> usize {
 pub(crate) fn transform<'a>(
     (isa, par): (Isa, &dyn Parallel),
     pairs: usize,
-    lines: &(dyn Fn(usize) -> [Option<&'a [f32]>; 4] + Sync),
+    lines: &(dyn Fn(usize) -> [Option<&'a [bf16]>; 4] + Sync),
     tiles: usize,
     n: usize,
     rows: &mut RowsMut,
     scratch: &mut [f32],
 ) {
-    let RowsMut::Bytes { data, pitch, params } = rows else { return };
+    let RowsMut::Bytes { data, pitch, params } = rows else {
+        unreachable!("transformed pixels are bytes");
+    };
     let (rows, pitch) = (pairs * tiles * POSITIONS, *pitch);
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
-    let c = crate::format::padded(n);
+    let c = padded(n);
     let (a, b) = ((data, TILES * POSITIONS * pitch), (params, TILES * POSITIONS));
     chunks2_with(par, a, b, scratch, |task, data, params, scratch| {
-        let (zeros, transformed) = scratch[..self::scratch(c)].split_at_mut(4 * c);
+        let (zeros, transformed) = scratch[..self::scratch(c)].split_at_mut(2 * c);
         zeros.fill(0.0);
+        let zeros: &[bf16] = bytemuck::cast_slice(zeros);
         let rows = data.chunks_mut(POSITIONS * pitch).zip(params.chunks_mut(POSITIONS));
         for (i, (rows, params)) in rows.enumerate() {
             let (pair, tile) = ((task * TILES + i) / tiles, (task * TILES + i) % tiles);
-            let four = lines(pair).map(|line| line.map_or(&*zeros, |l| &l[2 * tile * c..][..4 * c]));
+            let four = lines(pair).map(|line| line.map_or(zeros, |l| &l[2 * tile * c..][..4 * c]));
             isa.winograd_input(four, transformed);
             let transformed = transformed.chunks(c).zip(rows.chunks_mut(pitch)).zip(params);
             for ((x, row), param) in transformed {
@@ -65,7 +69,7 @@ pub(crate) struct Convolution<'a> {
     pub bias: Option<&'a [f32]>,
     pub activation: Activation,
     /// Transformed pixels, see [`transform`].
-    pub x: &'a RowsMut<'a>,
+    pub x: Rows<'a>,
     /// Of an output line: half its width.
     pub tiles: usize,
 }
@@ -75,7 +79,10 @@ impl Convolution<'_> {
     pub fn run(&self, par: &dyn Parallel, pairs: usize, out: &mut [f32]) {
         let panels = self.weights.panel_count();
         assert!(out.len() >= 4 * pairs * self.tiles * panels * LANES, "the lines must fit");
-        assert!(self.bias.is_none_or(|b| b.len() == panels * LANES), "a bias has the padded number of outputs");
+        assert!(
+            self.bias.is_none_or(|b| b.len() == panels * LANES),
+            "a bias has the padded number of outputs"
+        );
         let shape = self.isa.shape_i8();
         let n_tiles = panels.div_ceil(shape.panels);
         let m_parts = self.tiles.div_ceil(ROWS_PER_TASK / 2);
@@ -99,10 +106,10 @@ impl Convolution<'_> {
 
     /// Up to a tile's rows of Winograd tiles and its panels: all sixteen positions, four outputs each.
     fn tile(&self, pair: usize, tiles: Range<usize>, panels: Range<usize>, out: &Shared<f32>) {
-        let (RowsMut::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
+        let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
             (self.x, self.weights.panels)
         else {
-            return;
+            unreachable!("transformed pixels and their weights are int8");
         };
         let (mut sums, mut acc) = ([0i32; TILE], [[0f32; TILE]; 4]);
         let (groups, count) = (self.weights.k.div_ceil(4), self.weights.panel_count());

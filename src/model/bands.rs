@@ -14,9 +14,9 @@
 //! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4
 //! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
 
+use super::conv::{Conv, Lines, Transformed};
 use super::map::MapRows;
 use super::top::{nine_products, store_bordered};
-use super::conv::{Conv, Transformed};
 use super::{Call, Context, conv_segment};
 use crate::activations::{RowsMut, typed};
 use crate::engine::Output;
@@ -45,8 +45,8 @@ struct Bands<'a> {
     product3: &'a mut [f32],
     up0_rows: RowsMut<'a>,
     lines: &'a mut [f32],
-    lateral0_rows: RowsMut<'a>,
-    fpn0_rows: RowsMut<'a>,
+    lateral0_lines: Lines<'a>,
+    fpn0_lines: Lines<'a>,
     transformed: Option<Transformed<'a>>,
     fuse_rows: RowsMut<'a>,
     logits: &'a mut [f32],
@@ -156,8 +156,8 @@ impl<'a> Bands<'a> {
             product3: typed(product3, ring::PRODUCT3 * w3 * 9 * c),
             up0_rows: RowsMut::new(up0_rows, 2 * w1, n, int8(Role::Up0b, 0)?),
             lines: typed(lines, ring::LINES * w0 * c),
-            lateral0_rows: RowsMut::new(lateral0_rows, ring::LATERAL0 * (w0 + 2), n, cx.linear(Role::Fpn, 0)?.reads_bytes()),
-            fpn0_rows: RowsMut::new(fpn0_rows, ring::FPN0 * (w0 + 2), n, cx.linear(Role::Fuse, 0)?.reads_bytes()),
+            lateral0_lines: Lines::new(lateral0_rows, &cx.linear(Role::Fpn, 0)?, ring::LATERAL0, w0, n),
+            fpn0_lines: Lines::new(fpn0_rows, &cx.linear(Role::Fuse, 0)?, ring::FPN0, w0, n),
             transformed: Transformed::new(cx, transformed, transform_scratch),
             fuse_rows: RowsMut::new(fuse_rows, 4 * w0, n, int8(Role::Classify, 0)?),
             logits: typed(logits, ring::LOGITS * line),
@@ -221,7 +221,7 @@ impl<'a> Bands<'a> {
         cx.upsample(size).add(&[small], 4 * r, out, self.scratch);
         cx.show(TensorName::Lateral0(4 * r), out);
         for (i, line) in out.chunks(w0 * c).enumerate() {
-            store_bordered(cx, &mut self.lateral0_rows, (4 * r + i) % ring::LATERAL0, w0, line);
+            self.lateral0_lines.store(cx, (4 * r + i) % ring::LATERAL0, w0, line);
         }
         self.done.lateral0_chunks += 1;
         cx.done(Stage::Upsample)
@@ -230,17 +230,27 @@ impl<'a> Bands<'a> {
     /// Level 0's 3x3 convolution, to line `last`.
     fn fpn0(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(0));
-        let (w, first) = (size.0, self.done.fpn0);
-        let lines = (last.min(size.1 - 1) + 1).saturating_sub(first);
+        let (w, end) = (size.0, (last + 1).min(size.1));
         let weights = cx.linear(Role::Fpn, 0)?;
-        let out = &mut self.lines[..lines * w * c];
-        let conv = Conv { weights: &weights, x: &self.lateral0_rows, size, ring: ring::LATERAL0, activation: Activation::Relu, bias: true };
-        conv.run(cx, first, &mut self.transformed, out);
-        cx.show(TensorName::Fpn(0, first), out);
-        for (i, line) in out.chunks(w * c).enumerate() {
-            store_bordered(cx, &mut self.fpn0_rows, (first + i) % ring::FPN0, w, line);
+        let conv = Conv {
+            weights: &weights,
+            x: &self.lateral0_lines,
+            size,
+            ring: ring::LATERAL0,
+            activation: Activation::Relu,
+            bias: true,
+        };
+        while self.done.fpn0 < end {
+            let first = self.done.fpn0;
+            let lines = (end - first).min(ring::LINES);
+            let out = &mut self.lines[..lines * w * c];
+            conv.run(cx, first, &mut self.transformed, out);
+            cx.show(TensorName::Fpn(0, first), out);
+            for (i, line) in out.chunks(w * c).enumerate() {
+                self.fpn0_lines.store(cx, (first + i) % ring::FPN0, w, line);
+            }
+            self.done.fpn0 += lines;
         }
-        self.done.fpn0 += lines;
         cx.done(Stage::Fpn0)
     }
 
@@ -298,7 +308,14 @@ impl<'a> Bands<'a> {
         let weights = cx.linear(Role::Fuse, 0)?;
         let out = &mut self.lines[..4 * w * c];
         // The bias comes with the coarser levels.
-        let conv = Conv { weights: &weights, x: &self.fpn0_rows, size, ring: ring::FPN0, activation: Activation::None, bias: false };
+        let conv = Conv {
+            weights: &weights,
+            x: &self.fpn0_lines,
+            size,
+            ring: ring::FPN0,
+            activation: Activation::None,
+            bias: false,
+        };
         conv.run(cx, 4 * r, &mut self.transformed, out);
         cx.done(Stage::Fuse)?;
         let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];

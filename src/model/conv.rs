@@ -1,13 +1,59 @@
-//! The 3x3 convolutions at full resolution, on a ring of lines with blank borders: direct, or by Winograd's F(2x2, 3x3).
+//! The 3x3 convolutions at full resolution, on rings of lines with blank borders: direct, or by Winograd's F(2x2, 3x3).
 
+use super::top::store_bordered;
 use super::{Call, Context, bordered, conv_segment};
-use crate::activations::RowsMut;
-use crate::format::WINOGRAD_TAPS;
+use crate::activations::{RowsMut, rows_bytes, typed};
+use crate::format::{WINOGRAD_TAPS, padded};
 use crate::kernels::gemm::Segment;
 use crate::kernels::rows::Activation;
+use crate::kernels::split::chunks;
 use crate::kernels::winograd;
 use crate::plan::ring;
 use crate::weights::Linear;
+use half::bf16;
+
+/// A ring of lines as the convolution that reads them wants them: rows, or bfloat16 where they are quantised only once
+/// transformed. (Half precision could overflow; what bfloat16 rounds away is far below what int8 does.)
+pub(super) enum Lines<'a> {
+    Rows(RowsMut<'a>),
+    Bf16(&'a mut [bf16]),
+}
+
+/// Bytes of `count` lines of `width` pixels of `n` numbers that `weights` reads.
+pub(crate) fn lines_bytes(weights: &Linear, count: usize, width: usize, n: usize) -> usize {
+    let pixels = count * (width + 2);
+    match weights.is_winograd() {
+        true => (pixels * padded(n) * size_of::<bf16>()).next_multiple_of(64),
+        false => rows_bytes(pixels, n, weights.is_int8()),
+    }
+}
+
+impl<'a> Lines<'a> {
+    /// Lays them over a region of the arena of at least [`lines_bytes`].
+    pub fn new(region: &'a mut [u8], weights: &Linear, count: usize, width: usize, n: usize) -> Self {
+        let pixels = count * (width + 2);
+        match weights.is_winograd() {
+            true => Lines::Bf16(typed(region, pixels * padded(n))),
+            false => Lines::Rows(RowsMut::new(region, pixels, n, weights.is_int8())),
+        }
+    }
+
+    /// Stores a line of pixels between two blank ones.
+    pub fn store(&mut self, cx: &Context, slot: usize, width: usize, line: &[f32]) {
+        match self {
+            Lines::Rows(rows) => store_bordered(cx, rows, slot, width, line),
+            Lines::Bf16(data) => {
+                let c = cx.pitch();
+                let (first, isa) = (bordered(slot, width) * c, cx.isa);
+                data[first - c..first].fill(bf16::ZERO);
+                chunks(cx.par, &mut data[first..][..width * c], 16 * c, |i, out| {
+                    isa.to_bf16(&line[i * 16 * c..][..out.len()], out);
+                });
+                data[first + width * c..][..c].fill(bf16::ZERO);
+            }
+        }
+    }
+}
 
 /// Working memory of Winograd's convolutions.
 pub(super) struct Transformed<'a> {
@@ -30,7 +76,7 @@ impl<'a> Transformed<'a> {
 /// One convolution: its weights, the lines it reads, `ring` of them in memory.
 pub(super) struct Conv<'a> {
     pub weights: &'a Linear<'a>,
-    pub x: &'a RowsMut<'a>,
+    pub x: &'a Lines<'a>,
     /// Of the map.
     pub size: (usize, usize),
     pub ring: usize,
@@ -40,48 +86,46 @@ pub(super) struct Conv<'a> {
 }
 
 impl Conv<'_> {
-    /// Lines `first..` of the map, as many as `out` holds.
-    pub fn run(&self, cx: &mut Context, first: usize, transformed: &mut Option<Transformed>, out: &mut [f32]) {
-        match transformed {
-            Some(transformed) if self.weights.is_winograd() => self.winograd(cx, first, transformed, out),
-            _ => self.direct(cx, first, out),
+    /// Lines `first..` of the map, as many as `out` holds; both numbers are even.
+    pub fn run(
+        &self,
+        cx: &mut Context,
+        first: usize,
+        transformed: &mut Option<Transformed>,
+        out: &mut [f32],
+    ) {
+        match (self.x, transformed) {
+            (Lines::Bf16(x), Some(transformed)) => self.winograd(cx, x, first, transformed, out),
+            (Lines::Bf16(_), None) => unreachable!("the plan has room for transformed pixels"),
+            (Lines::Rows(x), _) => self.direct(cx, x, first, out),
         }
     }
 
-    fn direct(&self, cx: &mut Context, first: usize, out: &mut [f32]) {
+    fn direct(&self, cx: &mut Context, x: &RowsMut, first: usize, out: &mut [f32]) {
         let w = self.size.0;
         let segments: [Segment; ring::LINES] =
             core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
         let lines = out.len() / (w * cx.pitch());
-        let call = Call { bias: self.bias, ..Call::new(self.weights, self.x.rows()).conv() };
+        let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
         cx.product(call.activation(self.activation), &segments[..lines], w, out);
     }
 
-    /// `first` and the number of lines are even: tiles are two lines high.
-    fn winograd(&self, cx: &mut Context, first: usize, transformed: &mut Transformed, out: &mut [f32]) {
-        let (RowsMut::F32 { data, pitch }, (w, h), n) = (self.x, self.size, cx.facts.channels) else { return };
+    fn winograd(&self, cx: &mut Context, x: &[bf16], first: usize, t: &mut Transformed, out: &mut [f32]) {
+        let ((w, h), n, c) = (self.size, cx.facts.channels, cx.pitch());
         let line = |y: Option<usize>| {
             let y = y.filter(|&y| y < h)?;
-            Some(&data[(bordered(y % self.ring, w) - 1) * pitch..][..(w + 2) * pitch])
+            Some(&x[(bordered(y % self.ring, w) - 1) * c..][..(w + 2) * c])
         };
-        for (i, out) in out.chunks_mut(ring::WINOGRAD * w * pitch).enumerate() {
+        for (i, out) in out.chunks_mut(ring::WINOGRAD * w * c).enumerate() {
             let first = first + ring::WINOGRAD * i;
-            let pairs = out.len() / (2 * w * pitch);
+            let pairs = out.len() / (2 * w * c);
             let lines = |pair: usize| core::array::from_fn(|i| line((first + 2 * pair + i).checked_sub(1)));
-            let machine = (cx.isa, cx.par);
-            let Transformed { rows, scratch } = transformed;
-            winograd::transform(machine, pairs, &lines, w / 2, n, rows, scratch);
+            winograd::transform((cx.isa, cx.par), pairs, &lines, w / 2, n, &mut t.rows, t.scratch);
             cx.macs += (pairs * w / 2 * WINOGRAD_TAPS * n * self.weights.n) as u64;
             let bias = self.bias.then(|| self.weights.bias(0)).flatten();
-            winograd::Convolution {
-                isa: cx.isa,
-                weights: self.weights,
-                bias,
-                activation: self.activation,
-                x: rows,
-                tiles: w / 2,
-            }
-            .run(cx.par, pairs, out);
+            let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
+            winograd::Convolution { isa, weights, bias, activation, x: t.rows.rows(), tiles: w / 2 }
+                .run(cx.par, pairs, out);
         }
     }
 }

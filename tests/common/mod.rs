@@ -63,6 +63,11 @@ impl Case {
 
     /// Converts it into a file of its own and returns that.
     pub fn convert(&self, precision: Precision) -> PathBuf {
+        self.convert_with(precision, |_| {})
+    }
+
+    /// The same with other options.
+    pub fn convert_with(&self, precision: Precision, change: impl Fn(&mut Options)) -> PathBuf {
         // Tests of one program run side by side.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -73,6 +78,7 @@ impl Case {
             options.taps = Some(self.numbers("taps").try_into().unwrap());
             options.heads = Some(self.number("heads"));
         }
+        change(&mut options);
         convert(&options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         output
     }
