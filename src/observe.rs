@@ -99,6 +99,4 @@ pub enum TensorName {
     Lateral0(usize),
     /// Lines of a level after its 3x3 convolution: level, first line.
     Fpn(usize, usize),
-    /// Lines of logits, from a line.
-    Logits(usize),
 }

@@ -11,6 +11,7 @@ const USAGE: &str = "usage:
   scenes sheet SEED ROWS COLUMNS SIZE SHEET.png               many scenes beside their coloured label maps
   scenes stream SEED COUNT SIZE                               to standard output, for every scene: SIZE*SIZE*3
                                                               bytes of colour, SIZE*SIZE bytes of labels
+  scenes folder SEED COUNT WIDTH HEIGHT FOLDER                a data set: images/SEED.png and labels/SEED.png
   scenes raw SEED COUNT WIDTH HEIGHT                          the same, drawn at this very size";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,6 +33,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("stream") => {
             let size = number(3)?;
             stream(number(1)?, number(2)?, |seed| square(seed, size))?;
+        }
+        Some("folder") => {
+            let folder = std::path::Path::new(args.get(5).ok_or(USAGE)?);
+            for seed in number(1)?..number(1)? + number(2)? {
+                let picture = Scene::new(seed as u64).render(number(3)?, number(4)?);
+                let (w, h) = (picture.width as u32, picture.height as u32);
+                let kinds = [
+                    ("images", &picture.rgb, image::ColorType::Rgb8),
+                    ("labels", &picture.labels, image::ColorType::L8),
+                ];
+                for (kind, data, colour) in kinds {
+                    std::fs::create_dir_all(folder.join(kind))?;
+                    image::save_buffer(folder.join(kind).join(format!("{seed}.png")), data, w, h, colour)?;
+                }
+            }
         }
         Some("raw") => {
             let (width, height) = (number(3)?, number(4)?);

@@ -69,7 +69,11 @@ fn ends_with_separator(path: &Path) -> bool {
     path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
 }
 
-fn folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The pictures of a folder, by name.
+///
+/// # Errors
+/// It cannot be read or holds none.
+pub fn folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unreadable = |e| Failure::work(format_args!("{}: {e}", path.display()));
     let mut pictures = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {

@@ -1,7 +1,8 @@
-//! The command line: `beitle segment`, `beitle info` and `beitle bench`.
+//! The command line: `beitle segment`, `beitle info`, `beitle eval` and `beitle bench`.
 
 mod bench;
 mod console;
+mod eval;
 mod info;
 mod inputs;
 mod jpeg;
@@ -31,6 +32,8 @@ enum Command {
     Segment(segment::Args),
     /// Print what a weight file holds
     Info(info::Args),
+    /// Score models on a data set, and compare them with the f32 file
+    Eval(eval::Args),
     /// Measure each stage of a run
     Bench(bench::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Segment(args) => segment::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

@@ -56,7 +56,7 @@ struct Report {
 const DEMONSTRATION: &str = "models/demo.beitle";
 
 /// The demonstration model's file, saying that it is used.
-fn demonstration() -> Result<&'static Path, Failure> {
+pub fn demonstration() -> Result<&'static Path, Failure> {
     let path = Path::new(DEMONSTRATION);
     if !path.exists() {
         return Err(Failure::usage(format_args!(
@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// A bar on standard error for several pictures, if that is a terminal.
-fn progress(pictures: usize) -> ProgressBar {
+pub fn progress(pictures: usize) -> ProgressBar {
     if pictures < 2 {
         return ProgressBar::hidden();
     }

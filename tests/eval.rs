@@ -1,0 +1,108 @@
+//! `beitle eval` as a user meets it, with the demonstration model and its own maps as labels.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn beitle(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_beitle")).args(args).current_dir(ROOT).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A data set of one picture and the model's own map as its labels.
+struct Data(PathBuf);
+
+impl Data {
+    fn new(name: &str) -> Data {
+        let root = std::env::temp_dir().join(format!("beitle-eval-{name}-{}", std::process::id()));
+        for folder in ["images/validation", "annotations/validation"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let data = Data(root);
+        std::fs::copy(Path::new(ROOT).join("models/sample.png"), data.0.join("images/validation/a.png"))
+            .unwrap();
+        let labels = data.label().to_str().unwrap().to_string();
+        assert!(beitle(&["segment", "models/sample.png", "-o", &labels]).status.success());
+        data
+    }
+
+    fn label(&self) -> PathBuf {
+        self.0.join("annotations/validation/a.png")
+    }
+
+    fn root(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_model_agrees_with_itself() {
+    let data = Data::new("itself");
+    let (json, html) = (data.0.join("r.json"), data.0.join("r.html"));
+    let files = ["--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
+    let mut args = vec!["eval", data.root(), "--against", "models/demo.beitle"];
+    args.extend(files);
+    let output = beitle(&args);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("mIoU 1.00000  aAcc 1.00000  mAcc 1.00000"), "{}", said(&output));
+    assert!(said(&output).contains("pixels equal 1.00000"), "{}", said(&output));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let model = &report["models"][0];
+    assert_eq!(model["pictures"], 1);
+    assert_eq!(model["labels"]["miou"], 1.0);
+    assert_eq!(model["reference"]["agreement"], 1.0);
+    assert!(model["reference"]["logits_sqnr_db"].is_null(), "nothing differs");
+    assert!(model["reference"]["stages"].as_array().unwrap().len() > 15);
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert_eq!(page.matches("data:image/png;base64,").count(), 4);
+    assert!(!page.contains("http"), "the page needs nothing else");
+}
+
+#[test]
+fn reduced_labels_shift_by_one() {
+    let data = Data::new("reduced");
+    // The same labels read one lower: everything that was class 0 (sky) is ignored, nothing else can be right.
+    let output = beitle(&["eval", data.root(), "--reduce-labels"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("aAcc 0.00000"), "{}", said(&output));
+}
+
+#[test]
+fn bad_data_is_refused_by_name() {
+    let data = Data::new("bad");
+    let refused = |args: &[&str], words: &[&str]| {
+        let output = beitle(args);
+        assert!(!output.status.success(), "{args:?}");
+        for word in words {
+            assert!(said(&output).contains(word), "{args:?} does not say {word:?}: {}", said(&output));
+        }
+        assert!(!said(&output).contains("panicked"));
+    };
+    let images = data.0.join("images/validation");
+    let images = images.to_str().unwrap();
+    refused(&["eval", images], &["--labels", "--against"]);
+    refused(&["eval", images, "--labels", data.root()], &["a.png", "labels of"]);
+    refused(&["eval", "/nowhere"], &["/nowhere"]);
+    let save = |w, h, kind, value: u8| {
+        let bytes = vec![value; w as usize * h as usize * if kind == image::ColorType::Rgb8 { 3 } else { 1 }];
+        image::save_buffer(data.label(), &bytes, w, h, kind).unwrap();
+    };
+    save(3, 2, image::ColorType::L8, 0);
+    refused(&["eval", data.root()], &["annotations/validation/a.png", "3x2", "640x480"]);
+    save(640, 480, image::ColorType::L8, 12);
+    refused(&["eval", data.root()], &["a.png", "label 12 at column 0, row 0", "0 to 11"]);
+    save(640, 480, image::ColorType::Rgb8, 0);
+    refused(&["eval", data.root()], &["a.png", "one channel"]);
+    std::fs::write(data.label(), b"nothing").unwrap();
+    refused(&["eval", data.root()], &["a.png", "PNG"]);
+}
