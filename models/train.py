@@ -119,6 +119,16 @@ class Head:
         return labels
 
 
+def overlap_loss(logits, labels):
+    """One minus the soft intersection over union of the classes present, over the batch (Rahman and Wang, 2016)."""
+    counted = (labels != 255).unsqueeze(1)
+    said = logits.softmax(1) * counted
+    true = F.one_hot(labels.where(labels != 255, 0), len(CLASSES)).permute(0, 3, 1, 2) * counted
+    both, either = (said * true).sum((0, 2, 3)), (said + true).sum((0, 2, 3))
+    present = true.sum((0, 2, 3)) > 0
+    return 1 - (both / (either - both).clamp(min=1))[present].mean()
+
+
 class Threads:
     """One thread while other work wants a core: two that wait for each other are slower than one alone."""
 
@@ -251,6 +261,8 @@ def main():
         logits = F.interpolate(logits.float(), part.shape[1:], mode="bilinear")
         loss = F.cross_entropy(logits, part, weight=weights, ignore_index=255)
         whole = loss + 0.3 * head.extra_loss(y, weights)
+        if progress >= 0.5:
+            whole = whole + overlap_loss(logits, part)
         optimizer.zero_grad(set_to_none=True)
         whole.backward()
         torch.nn.utils.clip_grad_norm_(everything, 1.0)

@@ -297,11 +297,11 @@ proptest! {
         let b = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
         let mut out = std::vec![0.0; 16 * c];
         portable().winograd_input(lines, &mut out);
-        for i in 0..16 * c {
+        for (i, found) in out.iter().enumerate() {
             let (y, x, channel) = (i / c / 4, i / c % 4, i % c);
             let term = |p: usize| b[y][p / 4] * b[x][p % 4] * f64::from(lines[p / 4][p % 4 * c + channel].to_f32());
             let exact: f64 = (0..16).map(term).sum();
-            assert!((f64::from(out[i]) - exact).abs() <= 1e-4, "{} is not {exact}", out[i]);
+            assert!((f64::from(*found) - exact).abs() <= 1e-4, "{found} is not {exact}");
         }
     }
 

@@ -62,9 +62,6 @@ impl Building {
             [0.58, 0.58, 0.58],
             [0.85, 0.84, 0.82],
             [0.75, 0.62, 0.42],
-            [0.55, 0.65, 0.72],
-            [0.62, 0.68, 0.55],
-            [0.40, 0.41, 0.43],
             [0.70, 0.50, 0.45],
         ];
         let which = rng.below(walls.len());
@@ -75,7 +72,7 @@ impl Building {
             far,
             height: tall * rng.range(0.65, 1.35),
             roof: if rng.chance(0.5) { rng.range(1.0, 3.0) } else { 0.0 },
-            wall: near(rng, walls[which], 0.2),
+            wall: near(rng, walls[which], 0.15),
             tiles: near(rng, [0.42, 0.26, 0.22], 0.4),
             glass: near(rng, [0.18, 0.22, 0.28], 0.4),
             frame: if rng.chance(0.6) { grey(0.85) } else { any(rng) },

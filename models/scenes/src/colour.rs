@@ -35,6 +35,11 @@ pub(crate) fn any(rng: &mut Rng) -> Colour {
         let v = rng.range(0.06, 0.92);
         return near(rng, grey(v), 0.08);
     }
+    strong(rng)
+}
+
+/// Any paint or cloth that is not grey.
+pub(crate) fn strong(rng: &mut Rng) -> Colour {
     let strong = [
         [0.65, 0.10, 0.10],
         [0.10, 0.20, 0.55],

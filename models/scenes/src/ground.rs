@@ -81,7 +81,7 @@ impl Street {
         } else if yard && here.yard == Yard::Water && d < here.line() {
             let ripple = noise(x * 1.2, z * 2.5, seed) + 0.6 * noise(x * 3.1, z * 6.0, seed ^ 3) - 0.8;
             let glare = (z / (z + 12.0)).min(0.8);
-            let c = mix(self.ground.water, mix(light.horizon, light.zenith, 0.4), glare * 0.8);
+            let c = mix(self.ground.water, mix(light.horizon, light.zenith, 0.4), glare * 0.45);
             return (light.haze(scale(c, 1.0 + 0.35 * ripple * (0.4 / foot).min(1.0)), z), WATER);
         } else {
             (self.tiles(x, z, fine, patch), PAVEMENT)

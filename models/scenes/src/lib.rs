@@ -72,7 +72,7 @@ impl Scene {
             sensor: Sensor::new(rng),
             focal: rng.range(0.8, 1.25),
             vanish: (rng.range(0.3, 0.7), rng.range(0.36, 0.56)),
-            eye: if rng.chance(0.15) { rng.range(2.5, 5.0) } else { rng.range(1.3, 2.3) },
+            eye: if rng.chance(0.4) { rng.range(2.3, 4.5) } else { rng.range(1.4, 2.3) },
         }
     }
 

@@ -40,7 +40,7 @@ impl Light {
                 [0.42, 0.38, 0.42],
                 [0.25, 0.25, 0.30],
                 [0.12, 0.10, 0.10],
-                [0.40, 0.41, 0.50],
+                [0.50, 0.51, 0.60],
             ),
         };
         let low = if kind == 6 { 0.25 } else { rng.range(0.4, 1.2) };
@@ -55,7 +55,7 @@ impl Light {
             horizon: near(rng, horizon, 0.08),
             cloud: near(rng, cloud, 0.1),
             cloudiness: rng.range(0.0, 1.0),
-            haze_distance: if rng.chance(0.2) { rng.range(50.0, 120.0) } else { rng.range(150.0, 900.0) },
+            haze_distance: if rng.chance(0.15) { rng.range(60.0, 120.0) } else { rng.range(150.0, 900.0) },
         }
     }
 

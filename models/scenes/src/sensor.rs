@@ -20,10 +20,10 @@ impl Sensor {
         let exposure = rng.range(0.75, 1.25);
         Sensor {
             blur: rng.range(0.1, 0.6),
-            vignette: rng.range(0.0, 0.35),
+            vignette: rng.range(0.0, 0.3),
             gain: [rng.range(0.93, 1.07), 1.0, rng.range(0.93, 1.07)].map(|g| g * exposure),
             lift: rng.range(0.0, 0.06),
-            noise: if rng.chance(0.15) { rng.range(0.02, 0.05) } else { rng.range(0.003, 0.02) },
+            noise: if rng.chance(0.1) { rng.range(0.02, 0.04) } else { rng.range(0.003, 0.02) },
             quality: rng.chance(0.7).then(|| rng.range(0.2, 1.6)),
             seed: rng.seed(),
         }

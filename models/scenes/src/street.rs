@@ -104,18 +104,18 @@ impl Street {
     }
 
     fn ground(rng: &mut Rng) -> Ground {
-        let roads = [[0.30, 0.30, 0.31], [0.42, 0.42, 0.43], [0.55, 0.54, 0.52], [0.46, 0.42, 0.38]];
-        let pavements = [[0.60, 0.58, 0.55], [0.50, 0.50, 0.50], [0.66, 0.58, 0.46], [0.55, 0.38, 0.32]];
-        let grasses = [[0.25, 0.42, 0.14], [0.36, 0.45, 0.18], [0.50, 0.47, 0.24], [0.18, 0.32, 0.12]];
-        let waters = [[0.20, 0.32, 0.40], [0.26, 0.36, 0.30], [0.36, 0.42, 0.46]];
+        let roads = [[0.26, 0.26, 0.27], [0.34, 0.34, 0.35], [0.42, 0.41, 0.40], [0.36, 0.33, 0.30]];
+        let pavements = [[0.66, 0.63, 0.58], [0.62, 0.60, 0.58], [0.70, 0.60, 0.46], [0.60, 0.40, 0.33]];
+        let grasses = [[0.25, 0.42, 0.14], [0.36, 0.45, 0.18], [0.42, 0.46, 0.20], [0.20, 0.36, 0.12]];
+        let waters = [[0.14, 0.30, 0.46], [0.12, 0.36, 0.42], [0.20, 0.34, 0.52]];
         let lot = (rng.pick(&roads), rng.pick(&pavements), rng.pick(&grasses), rng.pick(&waters));
         Ground {
-            road: near(rng, lot.0, 0.2),
+            road: near(rng, lot.0, 0.12),
             paint: near(rng, [0.85, 0.85, 0.82], 0.1),
-            pavement: near(rng, lot.1, 0.2),
+            pavement: near(rng, lot.1, 0.12),
             tile: rng.range(0.4, 1.2),
-            grass: near(rng, lot.2, 0.2),
-            water: near(rng, lot.3, 0.2),
+            grass: near(rng, lot.2, 0.15),
+            water: near(rng, lot.3, 0.15),
             seed: rng.seed(),
         }
     }
@@ -126,7 +126,7 @@ impl Street {
         let (yard, depth) = match rng.below(10) {
             0..3 => (Yard::Paved, 0.0),
             3..6 => (Yard::Lawn, rng.range(3.0, 9.0)),
-            _ => (Yard::Water, rng.range(8.0, 16.0)),
+            _ => (Yard::Water, rng.range(10.0, 20.0)),
         };
         let park = yard == Yard::Lawn && rng.chance(0.4);
         let depth = if park { depth + 12.0 } else { depth };
@@ -186,14 +186,14 @@ impl Street {
                 }
                 z += step;
             }
-            for _ in 0..rng.below(4) {
-                let (x, z) = (edge + out * rng.range(0.5, 1.0), rng.range(4.0, 14.0));
+            for _ in 0..rng.below(3) {
+                let (x, z) = (edge + out * rng.range(0.5, 1.0), rng.range(4.0, 12.0));
                 if clear(z, x, -1.0) {
                     things.push(Thing::sign(rng, x, z));
                 }
             }
-            for _ in 0..rng.below(6) {
-                let (x, z) = (edge + out * (verge + rng.range(0.4, pavement - 0.4)), rng.range(3.0, 10.0));
+            for _ in 0..rng.below(5) {
+                let (x, z) = (edge + out * (verge + rng.range(0.4, pavement - 0.4)), rng.range(3.0, 8.0));
                 things.push(Thing::person(rng, x, z));
             }
             if rng.chance(0.35) {
@@ -207,7 +207,7 @@ impl Street {
                     z += step;
                 }
             }
-            if rng.chance(0.12) {
+            if rng.chance(0.25) {
                 let z = rng.range(5.0, 14.0);
                 things.push(Thing::barrier(rng, edge + out * (verge + 0.5 * pavement), z));
             }

@@ -30,14 +30,15 @@ struct Made {
 impl Made {
     fn new(rng: &mut Rng) -> Self {
         let style = rng.pick(&[Style::Planks, Style::Pickets, Style::Rails, Style::Mesh, Style::Wall]);
-        let woods = [[0.45, 0.32, 0.20], [0.62, 0.50, 0.35], grey(0.88), [0.25, 0.35, 0.25], grey(0.3)];
-        let stones = [[0.52, 0.30, 0.24], grey(0.55), [0.65, 0.60, 0.50]];
+        let woods =
+            [[0.45, 0.32, 0.20], [0.62, 0.50, 0.35], grey(0.88), [0.20, 0.36, 0.24], [0.38, 0.22, 0.16]];
+        let stones = [[0.48, 0.24, 0.18], [0.66, 0.58, 0.42]];
         let c = if matches!(style, Style::Wall) { rng.pick(&stones) } else { rng.pick(&woods) };
         Made {
             style,
-            height: rng.range(1.2, 1.9),
-            colour: near(rng, c, 0.2),
-            pitch: rng.range(0.16, 0.3),
+            height: rng.range(1.4, 2.1),
+            colour: near(rng, c, 0.15),
+            pitch: rng.range(0.18, 0.3),
             seed: rng.seed(),
         }
     }
@@ -52,7 +53,7 @@ impl Made {
         let rail = |y: f32| (v - y * self.height).abs() < 0.06 + 0.5 * foot;
         let post = u - (u / 2.0).floor() * 2.0 < 0.15 + foot;
         let gaps = |open: bool, share: f32| {
-            let sharp = if open { 0.15 } else { 1.0 };
+            let sharp = if open { 0.35 } else { 1.0 };
             (solid, share + (sharp - share) * fade)
         };
         match self.style {
@@ -62,7 +63,7 @@ impl Made {
             Style::Pickets if rail(0.3) || rail(0.75) => (scale(self.colour, 0.8), 1.0),
             Style::Pickets => gaps(t > 0.6, 0.6),
             Style::Rails if rail(0.95) || rail(0.62) || rail(0.3) => (self.colour, 1.0),
-            Style::Rails => (self.colour, 0.15),
+            Style::Rails => (self.colour, 0.35),
             Style::Mesh if rail(0.97) => (self.colour, 1.0),
             Style::Mesh => {
                 let b = v / self.pitch;

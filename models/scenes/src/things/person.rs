@@ -3,7 +3,7 @@
 use super::Spot;
 use crate::canvas::Canvas;
 use crate::classes::PERSON;
-use crate::colour::{Colour, any, near, scale};
+use crate::colour::{Colour, any, near, scale, strong};
 use crate::rng::{Rng, noise};
 
 pub(crate) struct Person {
@@ -26,11 +26,11 @@ impl Person {
         let hairs = [[0.12, 0.09, 0.07], [0.45, 0.30, 0.15], [0.75, 0.72, 0.68], [0.70, 0.20, 0.15]];
         let (skin, hair) = (rng.pick(&skins), rng.pick(&hairs));
         Person {
-            height: rng.range(1.35, 1.9),
-            girth: rng.range(0.9, 1.3),
+            height: rng.range(1.5, 1.95),
+            girth: rng.range(1.1, 1.5),
             stride: rng.range(0.0, 0.2),
             swing: rng.range(-0.12, 0.12),
-            coat: any(rng),
+            coat: if rng.chance(0.75) { strong(rng) } else { any(rng) },
             trousers: if rng.chance(0.6) { near(rng, [0.16, 0.17, 0.24], 0.4) } else { any(rng) },
             skin: near(rng, skin, 0.1),
             hair,

@@ -3,16 +3,16 @@
 use super::Spot;
 use crate::canvas::Canvas;
 use crate::classes::{POLE, SIGN};
-use crate::colour::{Colour, any, grey, near, scale};
+use crate::colour::{Colour, grey, near, scale};
 use crate::rng::{Rng, hash};
 
 /// The thickness of a post: never so thin that it vanishes in a small picture.
 fn thickness(rng: &mut Rng, z: f32) -> f32 {
-    rng.range(0.34, 0.5).max(0.036 * z)
+    rng.range(0.34, 0.5).max(0.04 * z)
 }
 
 fn metal(rng: &mut Rng) -> Colour {
-    let tones = [grey(0.55), grey(0.25), [0.20, 0.30, 0.22], [0.42, 0.33, 0.24], grey(0.75)];
+    let tones = [grey(0.16), grey(0.22), [0.12, 0.22, 0.16], grey(0.8)];
     let c = rng.pick(&tones);
     near(rng, c, 0.15)
 }
@@ -84,7 +84,7 @@ impl Sign {
             rim: near(rng, rim, 0.1),
             face: near(rng, face, 0.12),
             ink,
-            metal: if rng.chance(0.8) { metal(rng) } else { any(rng) },
+            metal: metal(rng),
             seed: rng.seed(),
         }
     }
