@@ -111,3 +111,21 @@ fn nobody_listens() {
     let output = help.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }
+
+#[test]
+fn the_plan_is_drawn() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let output = beitle(&["info", model, "--plan", "3"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.starts_with("arena ") && said.contains("for 3 workers"),
+        "{said}"
+    );
+    for word in ["resize", "bands", "residual stream", "the phase that needs most: "] {
+        assert!(said.to_lowercase().contains(word), "no {word}: {said}");
+    }
+    // Two threads unless given; more threads need more.
+    let size = |args: &[&str]| beitle(args).stdout.split(|b| *b == b'\n').next().unwrap().to_vec();
+    assert_eq!(size(&["info", model, "--plan"]), size(&["info", model, "--plan", "2"]));
+    fails(&["info", model, "--plan", "0"], 2, &["--plan"]);
+}

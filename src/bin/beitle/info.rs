@@ -1,7 +1,7 @@
 //! `beitle info`: what a weight file holds.
 
 use crate::console::{Failure, Output, bytes};
-use crate::session;
+use crate::{layout, session};
 use beitle::format::{Kind, Role};
 use beitle::plan::Plan;
 use beitle::resize::Filter;
@@ -18,6 +18,9 @@ pub struct Args {
     /// Read the whole file and compare its checksums
     #[arg(long)]
     verify: bool,
+    /// Draw the arena for so many threads: what lies where, and when
+    #[arg(long, value_name = "THREADS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    plan: Option<u16>,
 }
 
 /// Runs the command.
@@ -28,6 +31,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = session::open(&args.file)?;
     let model = session::model(&args.file, &file)?;
     let mut out = Output::default();
+    if let Some(threads) = args.plan {
+        let plan = plan(args, &model, threads.into())?;
+        return out.line(format_args!("{}", layout::draw(&plan)));
+    }
     let mut show = |name: &str, text: &dyn std::fmt::Display| out.line(format_args!("{name:14}{text}"));
     let header = model.file().header();
     let size = bytes(file.bytes().len() as u64);
@@ -41,9 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         show(name, &text)?;
     }
     for workers in [1, 2, 4] {
-        let f = model.facts();
-        let plan = Plan::new(&model, workers, (f.width, f.height))
-            .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
+        let plan = plan(args, &model, workers)?;
         let name = if workers == 1 { "arena" } else { "" };
         let arena = bytes(plan.bytes() as u64);
         show(name, &format_args!("{arena} for {workers} thread{}", if workers == 1 { "" } else { "s" }))?;
@@ -61,6 +66,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         show("checksums", &"all right")?;
     }
     Ok(())
+}
+
+/// The layout for pictures of the network's own size.
+fn plan(args: &Args, model: &Model<'_>, workers: usize) -> Result<Plan, Failure> {
+    let f = model.facts();
+    Plan::new(model, workers, (f.width, f.height))
+        .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))
 }
 
 /// The header, in words.

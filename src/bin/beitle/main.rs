@@ -6,6 +6,7 @@ mod eval;
 mod info;
 mod inputs;
 mod jpeg;
+mod layout;
 mod npy;
 mod overlay;
 mod picture;
