@@ -4,6 +4,8 @@ use crate::console::{Failure, Output, bytes};
 use crate::picture::{self, Picture};
 use crate::session::{self, Processor, Session};
 use beitle::observe::{Observer, Stage};
+use beitle::parallel::Parallel;
+use beitle::plan::Plan;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -52,8 +54,14 @@ impl Observer for Clock {
 /// Unreadable files, a picture too large for this machine.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let isa = args.processor.isa()?;
+    let threads = args.processor.threads()?;
+    let start = Instant::now();
     let file = session::open(&args.file)?;
     let model = session::model(&args.file, &file)?;
+    let f = model.facts();
+    Plan::new(&model, threads.workers(), (f.width, f.height))
+        .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
+    let open = start.elapsed().as_secs_f64();
     let picture = match &args.image {
         Some(path) => {
             picture::load(path).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))?
@@ -61,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => made_up(model.facts().width, model.facts().height),
     };
     let size = (picture.width, picture.height);
-    let mut session = Session::new(&model, isa, args.processor.threads()?);
+    let mut session = Session::new(&model, isa, threads);
     let mut totals = Vec::new();
     let mut runs = Vec::new();
     for counts in (0..=args.runs).map(|i| i > 0) {
@@ -84,13 +92,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         })
         .filter(|&(_, seconds, macs)| seconds > 0.0 || macs > 0)
         .collect();
-    let result = Measured { size, seconds: median(totals), stages };
+    let result = Measured { size, open, seconds: median(totals), stages };
     if args.json { result.json(args, &session) } else { result.table(&session) }
 }
 
 /// What was measured.
 struct Measured {
     size: (usize, usize),
+    /// Seconds to open the file and plan the arena.
+    open: f64,
     seconds: f64,
     stages: Vec<(&'static str, f64, u64)>,
 }
@@ -116,8 +126,16 @@ impl Measured {
         }
         let (threads, isa) = (session.workers(), session.isa());
         out.line(format_args!("\npicture {}x{}, {isa}, threads: {threads}", self.size.0, self.size.1))?;
-        let peak = peak_memory().map_or(String::new(), |n| format!(", process at its peak {}", bytes(n)));
-        out.line(format_args!("arena {}{peak}", bytes(session.arena_bytes() as u64)))
+        out.line(format_args!("open and plan {:.2} ms", self.open * 1e3))?;
+        let mut memory = format!("arena {}", bytes(session.arena_bytes() as u64));
+        if let (Some(peak), Some(own)) = (memory_of("VmHWM:"), memory_of("RssAnon:")) {
+            memory += &format!(
+                ", process {} without the mapped file, {} at its peak with it",
+                bytes(own),
+                bytes(peak)
+            );
+        }
+        out.line(format_args!("{memory}"))
     }
 
     fn json(&self, args: &Args, session: &Session<'_>) -> Result<(), Failure> {
@@ -134,10 +152,12 @@ impl Measured {
             "threads": session.workers(),
             "runs": args.runs,
             "seconds": self.seconds,
+            "open_seconds": self.open,
             "macs": self.macs(),
             "stages": stages,
             "arena_bytes": session.arena_bytes(),
-            "peak_rss_bytes": peak_memory(),
+            "private_bytes": memory_of("RssAnon:"),
+            "peak_rss_bytes": memory_of("VmHWM:"),
         });
         Output::default().line(format_args!("{json}"))
     }
@@ -160,10 +180,11 @@ fn made_up(width: usize, height: usize) -> Picture {
     Picture { width, height, rgb }
 }
 
-/// The most memory the process ever held, in bytes, where the system tells (Linux).
-fn peak_memory() -> Option<u64> {
+/// A line of the process's memory account in bytes, where the system keeps one (Linux): `VmHWM:` the most it ever held,
+/// `RssAnon:` what it holds now without mapped files.
+fn memory_of(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
