@@ -1,5 +1,7 @@
 //! Watching a run: what has been done, stage by stage, and a way to stop it.
 
+use crate::format::Role;
+
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         /// A step of the model.
@@ -71,6 +73,18 @@ pub trait Observer: Send {
 
     /// Whether [`tensor`](Observer::tensor) is to be called.
     fn wants_tensors(&self) -> bool {
+        false
+    }
+
+    /// Rows that a linear tensor is about to be multiplied with, `[rows][pitch]`, of which `width` numbers count. Called
+    /// only where [`wants_inputs`](Observer::wants_inputs) says so and rows are f32 (not in int8 layers), once for all
+    /// matrices of the tensor; a 3x3 convolution shows the pixels under its middle.
+    fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
+        let _ = (role, layer, rows, width, pitch);
+    }
+
+    /// Whether [`input`](Observer::input) is to be called.
+    fn wants_inputs(&self) -> bool {
         false
     }
 }

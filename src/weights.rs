@@ -143,6 +143,8 @@ pub(crate) enum Panels<'a> {
 /// One or several matrices of `n` outputs by `k` inputs, with biases.
 #[derive(Clone, Copy)]
 pub(crate) struct Linear<'a> {
+    pub role: Role,
+    pub layer: u16,
     pub n: usize,
     pub k: usize,
     pub taps: usize,
@@ -170,6 +172,8 @@ impl<'a> Linear<'a> {
             }
         };
         Some(Linear {
+            role: Role::from_code(e.role)?,
+            layer: e.layer,
             n: e.n as usize,
             k: e.k as usize,
             taps: e.taps.into(),

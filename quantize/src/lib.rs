@@ -4,10 +4,12 @@
 //! configuration ([`config`]), the facts of the conversion ([`spec`]), the exact rewrites ([`fold`]), panels of the
 //! wanted precision ([`quantise`]), the file ([`mod@write`]). Tensor by tensor: the whole model is never in memory.
 
+pub mod calibrate;
 pub mod checkpoint;
 pub mod classes;
 pub mod config;
 pub mod error;
+pub mod feedback;
 pub mod fold;
 pub mod names;
 pub mod quantise;
@@ -21,7 +23,9 @@ pub use error::Error;
 
 use beitle::format::{Header, Kind, Precision, Recipe, Role};
 use beitle::shapes::{Form, check_header, for_each_tensor};
+use calibrate::{Inputs, Pictures};
 use checkpoint::Checkpoint;
+use feedback::Feedback;
 use fold::Fold;
 use report::{Line, Report};
 use sha2::{Digest, Sha256};
@@ -52,6 +56,17 @@ pub struct Options {
     pub size: Option<(usize, usize)>,
     /// Under int8, whether the two 3x3 convolutions at full resolution run by Winograd's F(2x2, 3x3).
     pub winograd: bool,
+    /// How int8 weights are rounded.
+    pub rounding: Rounding,
+}
+
+/// How int8 weights are rounded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Each to the nearest.
+    Nearest,
+    /// The error of one made up for by the next, as seen by the layer's inputs on pictures of a folder, or on drawn ones.
+    Compensated(Option<PathBuf>),
 }
 
 impl Options {
@@ -66,6 +81,7 @@ impl Options {
             heads: None,
             size: None,
             winograd: true,
+            rounding: Rounding::Compensated(None),
         }
     }
 }
@@ -76,7 +92,15 @@ impl Options {
 /// Whatever is wrong with the checkpoint, by file and tensor or field; nothing is left at the output's place then.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
     let checkpoint = Checkpoint::open(&options.checkpoint)?;
-    let spec = Spec::new(&checkpoint, options)?;
+    let mut spec = Spec::new(&checkpoint, options)?;
+    let inputs = match &options.rounding {
+        Rounding::Compensated(folder) if options.precision == Precision::Int8 => {
+            let pictures = Pictures::find(folder.as_deref())?;
+            spec.rounding = format!("compensated on {} {}", pictures.count(), pictures.name());
+            Some(inputs(options, &pictures, progress)?)
+        }
+        _ => None,
+    };
     let mut header = spec.header([0; 32]);
     let complete = Header { header_bytes: size_of::<Header>() as u32, ..header };
     check_header(&complete).map_err(|e| Error::new(checkpoint.main_file(), e.to_string()))?;
@@ -90,7 +114,7 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
     let mut done = 0;
     progress(0, total);
     for_each_tensor(&header, &mut |role, layer, form| {
-        let (tensor, bytes) = make(&checkpoint, &spec, &lines, (role, layer, form))?;
+        let (tensor, bytes) = make(&checkpoint, &spec, inputs.as_ref(), &lines, (role, layer, form))?;
         writer.add(&tensor, &bytes)?;
         if !matches!(form, Form::Bytes(_)) {
             lines.push(Line::new(&tensor, bytes.len() as u64));
@@ -104,10 +128,41 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
     Ok(Report { lines, file_bytes, notes: spec.notes, ignored: checkpoint.ignored().to_vec() })
 }
 
+/// What the layers read: the model in half precision, in a file of its own that is gone afterwards, looks at pictures.
+fn inputs(
+    options: &Options,
+    pictures: &Pictures,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Inputs, Error> {
+    let mut name = options.output.file_name().unwrap_or_default().to_owned();
+    name.push(".draft");
+    let draft = Draft(options.output.with_file_name(name));
+    let with = |precision| Options { output: draft.0.clone(), precision, ..options.clone() };
+    // What half precision cannot hold is converted in full.
+    if convert(&with(Precision::F16), progress).is_err() {
+        convert(&with(Precision::F32), progress)?;
+    }
+    let mut done = 0;
+    Inputs::collect(&draft.0, pictures, &mut || {
+        done += 1;
+        progress(done, pictures.count());
+    })
+}
+
+/// A file that does not stay.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// One tensor of the file.
 fn make(
     checkpoint: &Checkpoint,
     spec: &Spec,
+    inputs: Option<&Inputs>,
     lines: &[Line],
     (role, layer, form): (Role, u16, Form),
 ) -> Result<(Tensor, Vec<u8>), Error> {
@@ -138,8 +193,15 @@ fn make(
             if spec.is_winograd(role, layer) {
                 folded.weights = winograd::transform(&folded.weights);
             }
+            let precision = spec.precision_of(role);
+            // Few samples say too little of many inputs; transformed pixels are none of those sampled.
+            let samples = inputs
+                .and_then(|inputs| inputs.of(role, layer))
+                .filter(|s| precision == Precision::Int8 && 4 * s.rows.len() >= s.k * s.k)
+                .filter(|_| !spec.is_winograd(role, layer));
+            let feedback = samples.and_then(Feedback::new);
             let packed =
-                quantise::pack(&folded, taps.into(), n as usize, k as usize, spec.precision_of(role))
+                quantise::pack(&folded, taps.into(), n as usize, k as usize, precision, feedback.as_ref())
                     .map_err(|e| {
                         Error::new(
                             checkpoint.main_file(),

@@ -1,7 +1,7 @@
 //! The command line of the converter.
 
 use beitle::format::{Precision, Recipe};
-use beitle_quantize::{Options, convert};
+use beitle_quantize::{Options, Rounding, convert};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
@@ -34,6 +34,12 @@ struct Arguments {
     /// The two 3x3 convolutions at full resolution under int8: winograd (2.25 times fewer multiplications) or direct
     #[arg(long, default_value = "winograd", value_parser = ["winograd", "direct"])]
     conv: String,
+    /// How int8 weights are rounded: compensated (each makes up for the errors before it) or nearest (faster)
+    #[arg(long, default_value = "compensated", value_parser = ["compensated", "nearest"])]
+    rounding: String,
+    /// Pictures like those to come (png, jpg), a handful, to round for; without, scenes drawn by this tool
+    #[arg(long, value_name = "DIR", conflicts_with = "rounding")]
+    calibrate: Option<PathBuf>,
 }
 
 fn precision(s: &str) -> Result<Precision, String> {
@@ -72,9 +78,14 @@ fn main() -> ExitCode {
         heads: a.heads,
         size: a.size,
         winograd: a.conv == "winograd",
+        rounding: if a.rounding == "nearest" {
+            Rounding::Nearest
+        } else {
+            Rounding::Compensated(a.calibrate)
+        },
     };
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} tensors, {elapsed}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}, {elapsed}") {
         bar.set_style(style);
     }
     let start = std::time::Instant::now();

@@ -1,5 +1,6 @@
 //! Matrices into panels of the wanted precision, and how much was lost.
 
+use crate::feedback::Feedback;
 use crate::fold::Folded;
 use beitle::format::{Kind, LANES, Precision, padded};
 use half::f16;
@@ -44,13 +45,14 @@ impl Loss {
     }
 }
 
-/// Packs `taps` matrices of `n` x `k`. The error is what value does not fit the precision.
+/// Packs `taps` matrices of `n` x `k`, under int8 rounded with `feedback` where there is any. The error is what value does not fit the precision.
 pub fn pack(
     folded: &Folded,
     taps: usize,
     n: usize,
     k: usize,
     precision: Precision,
+    feedback: Option<&Feedback>,
 ) -> Result<Packed, String> {
     let rows = Rows { weights: &folded.weights, taps, n, k };
     if let Some(i) = folded.weights.iter().chain(&folded.bias).position(|w| !w.is_finite()) {
@@ -66,7 +68,7 @@ pub fn pack(
             (Kind::F16, rows.panels(|w| f16::from_f32(w).to_le_bytes()), Loss::db([loss].into_iter()))
         }
         Precision::Int8 => {
-            let (bytes, sqnr) = rows.int8();
+            let (bytes, sqnr) = rows.int8(feedback.filter(|f| f.k() == k));
             (Kind::Int8, bytes, sqnr)
         }
     };
@@ -111,27 +113,40 @@ impl Rows<'_> {
     }
 
     /// `[taps][panels][k/4][16][4]`, scales, sums; and the signal to noise ratio.
-    fn int8(&self) -> (Vec<u8>, f64) {
+    fn int8(&self, feedback: Option<&Feedback>) -> (Vec<u8>, f64) {
         let groups = self.k.div_ceil(4);
         let mut out = vec![0u8; self.panel_count() * groups * 4 * LANES];
         let rows: Vec<[(f32, i32, Loss); LANES]> = out
             .par_chunks_mut((groups * 4 * LANES).max(1))
             .enumerate()
             .map(|(panel, out)| {
-                let mut results = [(0.0, 0, Loss::default()); LANES];
-                for (lane, result) in results.iter_mut().enumerate() {
-                    let Some(row) = self.row(panel, lane) else { continue };
-                    let scale = int8_scale(row);
-                    let mut sum = 0;
-                    for (i, w) in row.iter().enumerate() {
-                        let q = to_int8(*w, scale);
-                        sum += i32::from(q);
-                        out[(i / 4 * LANES + lane) * 4 + i % 4] = q as u8;
+                let rows: [Option<&[f32]>; LANES] = core::array::from_fn(|lane| self.row(panel, lane));
+                let scales = rows.map(|row| row.map_or(0.0, int8_scale));
+                let mut put =
+                    |i: usize, lane: usize, q: i8| out[(i / 4 * LANES + lane) * 4 + i % 4] = q as u8;
+                match feedback {
+                    Some(feedback) => {
+                        let weights: Vec<[f32; LANES]> =
+                            (0..self.k).map(|i| rows.map(|row| row.map_or(0.0, |row| row[i]))).collect();
+                        let round = |lane: usize, w: f32| {
+                            let q = to_int8(w, scales[lane]);
+                            (q, f32::from(q) * scales[lane])
+                        };
+                        feedback.round(&weights, round, put);
                     }
-                    let loss = Loss::of(row, row.iter().map(|&w| f32::from(to_int8(w, scale)) * scale));
-                    *result = (scale, sum, loss);
+                    None => {
+                        for (lane, row) in rows.iter().enumerate() {
+                            let row = row.unwrap_or(&[]);
+                            row.iter().enumerate().for_each(|(i, w)| put(i, lane, to_int8(*w, scales[lane])));
+                        }
+                    }
                 }
-                results
+                core::array::from_fn(|lane| {
+                    let stored = |i: usize| out[(i / 4 * LANES + lane) * 4 + i % 4] as i8;
+                    let sum = (0..self.k).map(|i| i32::from(stored(i))).sum();
+                    let values = (0..self.k).map(|i| f32::from(stored(i)) * scales[lane]);
+                    (scales[lane], sum, Loss::of(rows[lane].unwrap_or(&[]), values))
+                })
             })
             .collect();
         let rows = || rows.iter().flatten();
@@ -184,8 +199,8 @@ mod tests {
     fn panels_hold_every_weight_where_the_format_says() {
         let (taps, n, k) = (2, 19, 7);
         let f = folded(taps, n, k);
-        let f32s = pack(&f, taps, n, k, Precision::F32).unwrap();
-        let int8 = pack(&f, taps, n, k, Precision::Int8).unwrap();
+        let f32s = pack(&f, taps, n, k, Precision::F32, None).unwrap();
+        let int8 = pack(&f, taps, n, k, Precision::Int8, None).unwrap();
         let at = |bytes: &[u8], i: usize| f32::from_le_bytes(bytes[4 * i..][..4].try_into().unwrap());
         assert_eq!(f32s.bytes.len(), 4 * (taps * 32 * k + 32));
         assert_eq!(int8.bytes.len(), taps * 32 * 8 + 8 * taps * 32 + 4 * 32);
@@ -216,7 +231,7 @@ mod tests {
     fn rows_of_zeros_and_of_tiny_numbers_are_kept() {
         for w in [0.0, f32::MIN_POSITIVE / 4.0, 1e-30] {
             let f = Folded { weights: vec![w; 8], bias: vec![], source_bytes: 0 };
-            let p = pack(&f, 1, 1, 8, Precision::Int8).unwrap();
+            let p = pack(&f, 1, 1, 8, Precision::Int8, None).unwrap();
             let scales = p.bytes[2 * 64..].as_chunks::<4>().0.iter().take(16);
             assert!(scales.map(|s| f32::from_le_bytes(*s)).all(f32::is_finite));
         }
@@ -225,6 +240,6 @@ mod tests {
     #[test]
     fn f16_overflow_is_an_error() {
         let f = Folded { weights: vec![1e6], bias: vec![], source_bytes: 0 };
-        assert!(pack(&f, 1, 1, 1, Precision::F16).is_err_and(|e| e.contains("65504")));
+        assert!(pack(&f, 1, 1, 1, Precision::F16, None).is_err_and(|e| e.contains("65504")));
     }
 }

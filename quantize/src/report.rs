@@ -71,6 +71,7 @@ pub fn json(spec: &Spec, lines: &[Line]) -> String {
         "tool": TOOL,
         "precision": spec.precision.name(),
         "recipe": spec.recipe.name(),
+        "rounding": spec.rounding,
         "notes": spec.notes,
         "tensors": tensors,
     })

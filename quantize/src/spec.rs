@@ -49,6 +49,8 @@ pub struct Spec {
     pub precision: Precision,
     /// Winograd where it serves.
     pub winograd: bool,
+    /// How int8 weights are rounded, in words.
+    pub rounding: String,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -137,6 +139,7 @@ impl Spec {
             recipe,
             preprocessing,
             precision: options.precision,
+            rounding: "nearest".into(),
             winograd: options.winograd && options.precision == Precision::Int8,
             notes,
         })

@@ -84,9 +84,29 @@ impl<'a> Context<'a> {
         let Call { weights, taps, x, activation, step, add, bias } = call;
         let bias = bias.then(|| weights.bias(taps.start)).flatten();
         self.macs += (segments.len() * len * taps.len() * weights.n * weights.k) as u64;
+        self.show_inputs(weights, &taps, x, segments, len);
         let pitch = padded(weights.n);
         Product { isa: self.isa, weights, taps, bias, x, activation, step, add }
             .run(self.par, segments, len, out, pitch);
+    }
+
+    /// Shows the rows that a product reads to the observer, if it looks at such.
+    fn show_inputs(
+        &mut self,
+        weights: &Linear,
+        taps: &Range<usize>,
+        x: Rows,
+        segments: &[Segment],
+        len: usize,
+    ) {
+        let Rows::F32 { data, pitch } = x else { return };
+        if taps.start > 0 || !self.observer.wants_inputs() {
+            return;
+        }
+        for from in segments.iter().filter_map(|s| s.from[taps.len() / 2]) {
+            let rows = &data[from as usize * pitch..][..len * pitch];
+            self.observer.input(weights.role, weights.layer, rows, weights.k, pitch);
+        }
     }
 
     /// Rows from f32 rows, in the form `weights` reads.

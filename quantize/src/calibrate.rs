@@ -1,0 +1,181 @@
+//! What the layers read: rows of activations, sampled while the unquantised model looks at pictures.
+
+use crate::error::Error;
+use beitle::engine::{Engine, Output};
+use beitle::format::Role;
+use beitle::image::{ImageView, PixelFormat};
+use beitle::mapped::{Arena, MappedFile};
+use beitle::observe::{Observer, Stage};
+use beitle::parallel::{Parallel, Threads};
+use beitle::plan::Plan;
+use beitle::segment::MapMut;
+use beitle::{Isa, Model};
+use beitle_scenes::Scene;
+use half::bf16;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Rows kept of each layer, over all pictures.
+const ROWS: usize = 1536;
+/// Scenes that are drawn where the user gives no pictures. Any will do: what counts is which channels go together.
+const SCENES: [u64; 4] = [1, 2, 3, 4];
+
+/// RGB, packed.
+struct Picture {
+    rgb: Vec<u8>,
+    size: (usize, usize),
+}
+
+/// Pictures to calibrate with.
+pub enum Pictures {
+    /// Drawn by the tool.
+    Drawn,
+    /// The user's.
+    Files(Vec<PathBuf>),
+}
+
+impl Pictures {
+    /// Those of a folder, by name; drawn ones without.
+    pub fn find(folder: Option<&Path>) -> Result<Pictures, Error> {
+        let Some(folder) = folder else { return Ok(Pictures::Drawn) };
+        let unreadable = |e| Error::io(folder, "cannot read", e);
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+            if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
+                files.push(path);
+            }
+        }
+        files.sort();
+        if files.is_empty() {
+            return Err(Error::new(folder, "no pictures to calibrate with (png, jpg)"));
+        }
+        Ok(Pictures::Files(files))
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        match self {
+            Pictures::Drawn => SCENES.len(),
+            Pictures::Files(files) => files.len(),
+        }
+    }
+
+    /// What the report calls them.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Pictures::Drawn => "drawn scenes",
+            Pictures::Files(_) => "pictures given",
+        }
+    }
+
+    /// Picture `i`; drawn ones at the network's size.
+    fn get(&self, i: usize, size: (usize, usize)) -> Result<Picture, Error> {
+        match self {
+            Pictures::Drawn => {
+                let scene = Scene::new(SCENES[i]).render(size.0, size.1);
+                Ok(Picture { rgb: scene.rgb, size })
+            }
+            Pictures::Files(files) => {
+                let image = image::open(&files[i])
+                    .map_err(|e| Error::new(&files[i], format!("cannot be read as a picture: {e}")))?
+                    .to_rgb8();
+                let size = (image.width() as usize, image.height() as usize);
+                Ok(Picture { size, rgb: image.into_raw() })
+            }
+        }
+    }
+}
+
+/// Rows that one layer reads, `[rows][k]`.
+#[derive(Default)]
+pub struct Samples {
+    /// Numbers in a row.
+    pub k: usize,
+    /// The rows.
+    pub rows: Vec<bf16>,
+}
+
+/// Samples of every linear layer.
+pub struct Inputs(BTreeMap<(Role, u16), Samples>);
+
+impl Inputs {
+    /// Of a layer; the four views of the bottleneck and the taps read what their level's layer reads.
+    pub fn of(&self, role: Role, layer: u16) -> Option<&Samples> {
+        self.0.get(&(role, layer)).filter(|s| !s.rows.is_empty())
+    }
+
+    /// Runs the model in `file` over the pictures. `progress` is called after each.
+    pub fn collect(file: &Path, pictures: &Pictures, progress: &mut dyn FnMut()) -> Result<Inputs, Error> {
+        let failed = |e: beitle::Error| Error::new(file, format!("calibration: {e}"));
+        let mapped = MappedFile::open(file).map_err(|e| Error::io(file, "cannot read", e))?;
+        let model = Model::new(mapped.bytes()).map_err(failed)?;
+        let facts = *model.facts();
+        let threads = Threads::new(0).map_err(|e| Error::io(file, "calibration: no threads", e))?;
+        let mut collector = Collector {
+            layers: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            wanted: ROWS.div_ceil(pictures.count()),
+            rows: |role: Role, layer: u16| {
+                let level = match (role, layer) {
+                    (Role::Up0b, _) => 1,
+                    (Role::Fpn | Role::Fuse, level) => level.into(),
+                    (Role::Classify, _) => 0,
+                    _ => 2,
+                };
+                facts.level(level).0 * facts.level(level).1
+            },
+        };
+        for i in 0..pictures.count() {
+            let picture = pictures.get(i, (facts.width, facts.height))?;
+            let plan = Plan::new(&model, threads.workers(), picture.size).map_err(failed)?;
+            let mut arena = Arena::new(plan.bytes());
+            let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
+                .map_err(failed)?;
+            let mut map = vec![0u16; picture.size.0 * picture.size.1];
+            let mut output = Output::map(picture.size, MapMut::U16(&mut map));
+            collector.seen.clear();
+            Engine::new(&model, &plan, Isa::detect(), arena.bytes())
+                .and_then(|mut engine| engine.run(&threads, &view, &mut output, &mut collector))
+                .map_err(failed)?;
+            progress();
+        }
+        Ok(Inputs(collector.layers))
+    }
+}
+
+/// Keeps some rows of every layer, evenly over the picture.
+struct Collector<F> {
+    layers: BTreeMap<(Role, u16), Samples>,
+    /// Rows seen of the picture at hand.
+    seen: BTreeMap<(Role, u16), u32>,
+    /// Rows to keep of each picture.
+    wanted: usize,
+    /// About how many rows a layer reads.
+    rows: F,
+}
+
+impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<F> {
+    fn done(&mut self, _: Stage, _: u64) -> bool {
+        true
+    }
+
+    fn wants_inputs(&self) -> bool {
+        true
+    }
+
+    fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
+        let one_in = ((self.rows)(role, layer) / self.wanted).max(1) as u32;
+        let samples = self.layers.entry((role, layer)).or_default();
+        samples.k = width;
+        let seen = self.seen.entry((role, layer)).or_default();
+        for row in rows.chunks(pitch) {
+            *seen += 1;
+            // Scattered, so that no column of the map is preferred.
+            if (seen.wrapping_mul(2_654_435_769) >> 12) % one_in == 0 {
+                samples.rows.extend(row[..width].iter().map(|x| bf16::from_f32(*x)));
+            }
+        }
+    }
+}
