@@ -23,7 +23,7 @@ pub(crate) mod ring {
     pub const PRODUCT1: usize = 4;
     pub const PRODUCT2: usize = 3;
     pub const PRODUCT3: usize = 3;
-    pub const LATERAL0: usize = 7;
+    pub const LATERAL0: usize = 8;
     pub const FPN0: usize = 7;
     /// Lines of the full-resolution f32 buffer.
     pub const LINES: usize = 4;
