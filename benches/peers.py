@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Runs beitle and other engines side by side on one checkpoint and one picture, and writes the table into README.md.
+
+    cargo build --release --workspace
+    python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5]
+
+CHECKPOINT is a transformers folder. What is missing is installed with pip (torch, transformers, onnx, onnxruntime,
+openvino, nncf). All engines take turns, run after run, each in a process of its own that waits while another works, so a
+busy machine is busy for all. Peers get the picture as a finished tensor and give logits; beitle's time is picture to map.
+"""
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+NEEDS = {"torch": "torch", "transformers": "transformers", "PIL": "pillow", "onnx": "onnx", "onnxscript": "onnxscript",
+         "onnxruntime": "onnxruntime", "openvino": "openvino", "nncf": "nncf"}
+HERE = Path(__file__).resolve().parent
+PROGRAMS = HERE.parent / "target/release"
+OURS = [("int8", []), ("int8", ["--conv", "direct"]), ("f32", [])]
+
+
+def install():
+    missing = [package for module, package in NEEDS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+
+
+def pixels(picture, size):
+    import numpy as np
+    from PIL import Image
+    image = Image.open(picture).convert("RGB").resize((size, size), Image.BILINEAR)
+    return np.ascontiguousarray(((np.asarray(image, np.float32) / 255 - 0.5) / 0.5).transpose(2, 0, 1)[None])
+
+
+def export(checkpoint, picture, work):
+    """A static graph, logits only. Position biases and pooling become constants and BatchNorm is folded, as engines like it."""
+    import numpy as np
+    import onnx
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d, interpolate
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+    from transformers import BeitForSemanticSegmentation
+    from transformers.models.beit import modeling_beit
+
+    model = BeitForSemanticSegmentation.from_pretrained(checkpoint, attn_implementation="eager").eval()
+    model.auxiliary_head = None
+    x = pixels(picture, model.config.image_size)
+    with torch.no_grad():
+        np.save(work / "reference.npy", model(torch.from_numpy(x)).logits.numpy())
+    np.save(work / "input.npy", x)
+
+    class Bias(torch.nn.Module):
+        def __init__(self, source):
+            super().__init__()
+            self.index = source.generate_relative_position_index(source.window_size).clone()
+            self.register_buffer("table", source.relative_position_bias_table.detach().t().contiguous())
+
+        def forward(self, *_, **__):
+            return self.table[:, self.index].unsqueeze(0)
+
+    class Pools(torch.nn.Module):
+        def __init__(self, module, side):
+            super().__init__()
+            self.module = module
+            eye = torch.eye(side * side).reshape(-1, 1, side, side)
+            self.matrices = [adaptive_avg_pool2d(eye, s).reshape(side * side, -1) for s in module.pool_scales]
+
+        def forward(self, x):
+            n, c, h, w = x.shape
+            for scale, matrix, block in zip(self.module.pool_scales, self.matrices, self.module.blocks):
+                small = (x.reshape(n * c, h * w) @ matrix).reshape(n, c, scale, scale)
+                yield interpolate(block.conv(small), size=(h, w), mode="bilinear", align_corners=False)
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixel_values):
+            return self.model(pixel_values).logits
+
+    for layer in model.beit.layers:
+        layer.relative_position_bias = Bias(layer.relative_position_bias)
+    for m in list(model.modules()):
+        if isinstance(m, modeling_beit.BeitConvLayer):
+            m.convolution = fuse_conv_bn_eval(m.convolution, m.normalization)
+            m.normalization = torch.nn.Identity()
+        elif isinstance(m, modeling_beit.BeitFPNUpBlock):
+            m.conv_transpose1 = fuse_conv_bn_eval(m.conv_transpose1, m.normalization, transpose=True)
+            m.normalization = torch.nn.Identity()
+    pools = Pools(model.decode_head.psp_modules, model.config.image_size // 32)
+    pools_forward = pools.forward
+    pools.forward = lambda x: list(pools_forward(x))
+    model.decode_head.psp_modules = pools
+    path = work / "model.onnx"
+    with torch.no_grad():
+        torch.onnx.export(Logits().eval(), (torch.from_numpy(x),), path, input_names=["pixel_values"],
+                          output_names=["logits"], opset_version=17, dynamo=False, do_constant_folding=False)
+    graph = onnx.load(path)
+    # Transposed weights as constants, or quantisers take them for activations.
+    constants = {t.name: t for t in graph.graph.initializer}
+    for node in [n for n in graph.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
+        turned = onnx.numpy_helper.to_array(constants[node.input[0]]).transpose(node.attribute[0].ints)
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(turned.copy(), node.output[0]))
+        graph.graph.node.remove(node)
+    used = {name for node in graph.graph.node for name in node.input}
+    for t in [t for t in graph.graph.initializer if t.name not in used]:
+        graph.graph.initializer.remove(t)
+    onnx.save(graph, path)
+
+
+def quantise(work):
+    """OpenVINO's fast int8 by NNCF: transformer preset for performance, three pictures of noise at several scales."""
+    import nncf
+    import numpy as np
+    import openvino
+    shape = np.load(work / "input.npy").shape
+    random = np.random.default_rng(0)
+
+    def noise():
+        image = np.zeros(shape, np.float32)
+        for side in (4, 16, 64, shape[2] // 4):
+            small = random.normal(size=(1, 3, side, side)).astype(np.float32)
+            image += small.repeat(-(-shape[2] // side), 2).repeat(-(-shape[3] // side), 3)[:, :, : shape[2], : shape[3]]
+        return np.clip(0.4 * image, -1, 1)
+
+    model = openvino.Core().read_model(work / "model.onnx")
+    model = nncf.quantize(model, nncf.Dataset([noise() for _ in range(3)]), model_type=nncf.ModelType.TRANSFORMER,
+                          preset=nncf.QuantizationPreset.PERFORMANCE, subset_size=3, fast_bias_correction=True)
+    openvino.save_model(model, work / "int8.xml", compress_to_fp16=False)
+
+
+def peer(engine, threads, work):
+    """A child process: loads, then runs once for each line it reads and answers with the seconds."""
+    import numpy as np
+    x = np.load(work / "input.npy")
+    if engine.startswith("openvino"):
+        import openvino
+        file = work / ("int8.xml" if engine.endswith("int8") else "model.onnx")
+        kind = "bf16" if engine.endswith("bf16") else "f32"
+        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
+                   "INFERENCE_PRECISION_HINT": kind}
+        request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
+        run = lambda: request.infer({0: x})[0]
+    else:
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(work / "model.onnx", options, providers=["CPUExecutionProvider"])
+        run = lambda: session.run(None, {"pixel_values": x})[0]
+    reference = np.load(work / "reference.npy").argmax(1)
+    print(json.dumps({"agreement": float((run().argmax(1) == reference).mean())}), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+
+
+def ours(file, picture, threads):
+    out = subprocess.run([PROGRAMS / "beitle", "bench", file, "--image", picture, "--threads", str(threads), "--runs", "1",
+                          "--json"], check=True, capture_output=True)
+    return json.loads(out.stdout)["seconds"]
+
+
+def agreement(file, picture, work):
+    import numpy as np
+    subprocess.run([PROGRAMS / "beitle", "segment", picture, "-m", file, "-o", work / "map.png", "--logits",
+                    work / "logits.npy"], check=True, capture_output=True)
+    reference = np.load(work / "reference.npy")[0]
+    return float((np.load(work / "logits.npy").argmax(0) == reference.argmax(0)).mean())
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("checkpoint", type=Path)
+    args.add_argument("picture", type=Path)
+    args.add_argument("--work", type=Path, required=True)
+    args.add_argument("--threads", default="1,2")
+    args.add_argument("--runs", type=int, default=5)
+    args.add_argument("--peer", nargs=2)
+    args = args.parse_args()
+    if args.peer:
+        return peer(args.peer[0], int(args.peer[1]), args.work)
+    install()
+    args.work.mkdir(parents=True, exist_ok=True)
+    if not (args.work / "model.onnx").exists():
+        export(args.checkpoint, args.picture, args.work)
+    if not (args.work / "int8.xml").exists():
+        quantise(args.work)
+    rows = {}
+    for i, (precision, options) in enumerate(OURS):
+        file = args.work / f"{i}.beitle"
+        if not file.exists():
+            subprocess.run([PROGRAMS / "beitle-quantize", args.checkpoint, "-o", file, "--precision", precision, *options],
+                           check=True, capture_output=True)
+        name = f"beitle {precision}" + (" (direct convolutions)" if options else "")
+        rows[name] = {"agreement": agreement(file, args.picture, args.work), "file": file}
+    threads = [int(t) for t in args.threads.split(",")]
+    for count in threads:
+        children = {}
+        for engine in ("openvino int8", "openvino bf16", "onnxruntime f32"):
+            command = [sys.executable, __file__, args.checkpoint, args.picture, "--work", args.work, "--peer", engine, str(count)]
+            children[engine] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            rows.setdefault(engine, {}).update(json.loads(children[engine].stdout.readline()))
+        for _ in range(args.runs):
+            for name, row in rows.items():
+                if name in children:
+                    children[name].stdin.write("\n")
+                    children[name].stdin.flush()
+                    seconds = float(children[name].stdout.readline())
+                else:
+                    seconds = ours(row["file"], args.picture, count)
+                row.setdefault(count, []).append(seconds)
+                print(f"{name}, {count} threads: {seconds:.3f} s", flush=True)
+        for child in children.values():
+            child.stdin.close()
+            child.wait()
+    median = lambda values: sorted(values)[len(values) // 2]
+    base = {count: median(rows["openvino int8"][count]) for count in threads}
+    lines = ["| engine | " + " | ".join(f"{c} thread{'s' * (c > 1)}, s | of OpenVINO int8" for c in threads) + " | pixels equal to f32 |",
+             "| --- |" + " ---: | ---: |" * len(threads) + " ---: |"]
+    for name, row in sorted(rows.items(), key=lambda r: median(r[1][threads[-1]])):
+        cells = " | ".join(f"{median(row[c]):.2f} | {median(row[c]) / base[c]:.2f}" for c in threads)
+        lines.append(f"| {name} | {cells} | {row['agreement']:.4f} |")
+    versions = ", ".join(f"{m} {importlib.import_module(m).__version__.split('-')[0]}" for m in ("openvino", "onnxruntime", "nncf"))
+    lines.append("")
+    lines.append(f"Medians of {args.runs} runs, {datetime.date.today()}, {os.cpu_count()} cores; {versions}.")
+    readme = HERE / "README.md"
+    start, end = "<!-- peers -->\n", "<!-- end of peers -->"
+    before, rest = readme.read_text().split(start)
+    readme.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
