@@ -53,7 +53,9 @@ impl Fold<'_> {
             Role::Embed => self.embed(),
             Role::Qkv => self.qkv(&block),
             Role::Proj => {
-                self.residual(&format!("{block}.proj"), &format!("{block}.lambda1"), self.spec.channels)
+                let proj =
+                    self.residual(&format!("{block}.proj"), &format!("{block}.lambda1"), self.spec.channels)?;
+                Ok(proj.undo(&self.values(&block)?.2))
             }
             Role::Fc1 => self.fc1(&block),
             Role::Fc2 => {
@@ -65,10 +67,21 @@ impl Fold<'_> {
             Role::Lateral2 => self.conv("lateral.2", 1, 1, 0, true),
             Role::Pool => self.conv(&format!("pool.{layer}"), 1, 1, 0, true),
             Role::Top => self.conv("bottleneck", 9, 1 + self.spec.pools.len(), 0, true),
-            Role::TopPool => self.conv("bottleneck", 9, 1 + self.spec.pools.len(), 1 + layer, false),
+            Role::TopPool => {
+                let view = self.conv("bottleneck", 9, 1 + self.spec.pools.len(), 1 + layer, false)?;
+                Ok(view.undo(&self.levels(&format!("pool.{layer}"), 1, 1)?))
+            }
             Role::Fpn => self.conv(&format!("fpn.{layer}"), 9, 1, 0, true),
-            Role::Fuse => self.conv("fuse", 9, 4, layer, layer == 0),
-            _ => self.classify(),
+            Role::Fuse => {
+                let view = self.conv("fuse", 9, 4, layer, layer == 0)?;
+                // Level 3 has no convolution of its own.
+                if layer == 3 {
+                    Ok(view)
+                } else {
+                    Ok(view.undo(&self.levels(&format!("fpn.{layer}"), 9, 1)?))
+                }
+            }
+            _ => Ok(self.classify()?.undo(&self.levels("fuse", 9, 4)?)),
         }
     }
 
@@ -179,10 +192,16 @@ impl Fold<'_> {
         let mut source_bytes = self.bytes(&[&format!("{norm}.weight"), &format!("{norm}.bias")]);
         for (part, name) in ["q", "k", "v"].into_iter().enumerate() {
             let (weight_name, bias_name) = (format!("{block}.{name}.weight"), format!("{block}.{name}.bias"));
-            let mut b = if name == "k" { vec![0.0; c] } else { self.vector(&bias_name, c)? };
-            let w = self.after_norm(&self.read(&weight_name, &[c, c])?, &mut b, &norm)?;
-            let scale = if name == "q" { 1.0 / (d as f64).sqrt() } else { 1.0 };
-            for (i, (w, b)) in w.chunks(c).zip(&b).enumerate() {
+            let (w, b, level) = match name {
+                "v" => self.values(block)?,
+                _ => {
+                    let mut b = if name == "k" { vec![0.0; c] } else { self.vector(&bias_name, c)? };
+                    let w = self.after_norm(&self.read(&weight_name, &[c, c])?, &mut b, &norm)?;
+                    let scale = if name == "q" { 1.0 / (d as f64).sqrt() } else { 1.0 };
+                    (w, b, vec![scale; c])
+                }
+            };
+            for (i, ((w, b), scale)) in w.chunks(c).zip(&b).zip(level).enumerate() {
                 let at = (i / d * 3 + part) * row + i % d;
                 weights[at * c..][..c].iter_mut().zip(w).for_each(|(o, w)| *o = (w * scale) as f32);
                 bias[at] = if name == "k" { 0.0 } else { (b * scale) as f32 };
@@ -190,6 +209,17 @@ impl Fold<'_> {
             source_bytes += self.bytes(&[&weight_name, &bias_name]);
         }
         Ok(Folded { weights, bias, source_bytes })
+    }
+
+    /// Weights and biases of the values, and what levels their outliers: attention's averages keep a channel's factor,
+    /// which the projection takes back.
+    fn values(&self, block: &str) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), Error> {
+        let c = self.spec.channels;
+        let mut b = self.vector(&format!("{block}.v.bias"), c)?;
+        let weights = self.read(&format!("{block}.v.weight"), &[c, c])?;
+        let w = self.after_norm(&weights, &mut b, &format!("{block}.norm1"))?;
+        let level = level(w.chunks(c).map(|row| row.iter().map(|w| w * w).sum::<f64>().sqrt()).collect());
+        Ok((w, b, level))
     }
 
     fn fc1(&self, block: &str) -> Result<Folded, Error> {
@@ -300,7 +330,14 @@ impl Fold<'_> {
         let side = if taps == 9 { 3 } else { 1 };
         let weight = format!("{name}.conv.weight");
         let w = self.read(&weight, &[c, groups * c, side, side])?;
-        let (gain, shift, bytes) = self.batch_norm(&format!("{name}.bn"))?;
+        let (mut gain, mut shift, bytes) = self.batch_norm(&format!("{name}.bn"))?;
+        // Only what the layer that reads it takes back.
+        if name == "fuse" || name.starts_with("fpn.") || name.starts_with("pool.") {
+            for ((g, s), level) in gain.iter_mut().zip(&mut shift).zip(self.levels(name, taps, groups)?) {
+                *g *= level;
+                *s *= level;
+            }
+        }
         let mut weights = vec![0f32; taps * c * c];
         for (o, w) in w.chunks(groups * c * taps).enumerate() {
             for (i, w) in w[group * c * taps..][..c * taps].chunks(taps).enumerate() {
@@ -315,12 +352,48 @@ impl Fold<'_> {
         Ok(Folded { weights, bias: if bias { narrow(shift) } else { Vec::new() }, source_bytes })
     }
 
+    /// What levels the outliers among a convolution's outputs; ReLU, which follows, keeps a positive factor.
+    fn levels(&self, name: &str, taps: usize, groups: usize) -> Result<Vec<f64>, Error> {
+        let c = self.spec.channels;
+        let side = if taps == 9 { 3 } else { 1 };
+        let w = self.read(&format!("{name}.conv.weight"), &[c, groups * c, side, side])?;
+        let (gain, ..) = self.batch_norm(&format!("{name}.bn"))?;
+        let norm = |row: &[f32]| row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+        Ok(level(w.chunks(groups * c * taps).zip(gain).map(|(row, gain)| norm(row) * gain.abs()).collect()))
+    }
+
     fn classify(&self) -> Result<Folded, Error> {
         let (c, classes) = (self.spec.channels, self.spec.classes);
         let weights = self.read("classifier.weight", &[classes, c, 1, 1])?;
         let bias = self.read("classifier.bias", &[classes])?;
         Ok(Folded { weights, bias, source_bytes: self.bytes(&["classifier.weight", "classifier.bias"]) })
     }
+}
+
+impl Folded {
+    /// Columns divided by the factors of the layer that makes the inputs.
+    fn undo(mut self, level: &[f64]) -> Folded {
+        for row in self.weights.chunks_mut(level.len()) {
+            row.iter_mut().zip(level).for_each(|(w, l)| *w = (f64::from(*w) / l) as f32);
+        }
+        self
+    }
+}
+
+/// From how many times the median on a channel is an outlier.
+const OUTLIER: f64 = 4.0;
+
+/// For each channel the power of two that brings its size near the median, 1 where it is no outlier. Such channels would
+/// set the int8 scale of a whole row of activations; factors that are powers of two change nothing else.
+fn level(sizes: Vec<f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = sizes.iter().copied().filter(|s| *s > 0.0 && s.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let Some(&median) = sorted.get(sorted.len() / 2) else { return vec![1.0; sizes.len()] };
+    let factor = |size: f64| match size / median {
+        ratio if ratio >= OUTLIER && ratio.is_finite() => (-ratio.log2().round()).exp2(),
+        _ => 1.0,
+    };
+    sizes.into_iter().map(factor).collect()
 }
 
 fn narrow(v: Vec<f64>) -> Vec<f32> {
