@@ -173,7 +173,7 @@ impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<F> {
         for row in rows.chunks(pitch) {
             *seen += 1;
             // Scattered, so that no column of the map is preferred.
-            if (seen.wrapping_mul(2_654_435_769) >> 12) % one_in == 0 {
+            if (seen.wrapping_mul(2_654_435_769) >> 12).is_multiple_of(one_in) {
                 samples.rows.extend(row[..width].iter().map(|x| bf16::from_f32(*x)));
             }
         }

@@ -17,6 +17,13 @@ pub struct Folded {
     pub source_bytes: u64,
 }
 
+/// A block's values after LayerNorm, and what levels their outliers.
+struct Values {
+    weights: Vec<f64>,
+    bias: Vec<f64>,
+    level: Vec<f64>,
+}
+
 /// BatchNorm's epsilon: the default everywhere.
 const BN_EPS: f64 = 1e-5;
 
@@ -55,7 +62,7 @@ impl Fold<'_> {
             Role::Proj => {
                 let proj =
                     self.residual(&format!("{block}.proj"), &format!("{block}.lambda1"), self.spec.channels)?;
-                Ok(proj.undo(&self.values(&block)?.2))
+                Ok(proj.undo(&self.values(&block)?.level))
             }
             Role::Fc1 => self.fc1(&block),
             Role::Fc2 => {
@@ -193,7 +200,10 @@ impl Fold<'_> {
         for (part, name) in ["q", "k", "v"].into_iter().enumerate() {
             let (weight_name, bias_name) = (format!("{block}.{name}.weight"), format!("{block}.{name}.bias"));
             let (w, b, level) = match name {
-                "v" => self.values(block)?,
+                "v" => {
+                    let v = self.values(block)?;
+                    (v.weights, v.bias, v.level)
+                }
                 _ => {
                     let mut b = if name == "k" { vec![0.0; c] } else { self.vector(&bias_name, c)? };
                     let w = self.after_norm(&self.read(&weight_name, &[c, c])?, &mut b, &norm)?;
@@ -213,13 +223,13 @@ impl Fold<'_> {
 
     /// Weights and biases of the values, and what levels their outliers: attention's averages keep a channel's factor,
     /// which the projection takes back.
-    fn values(&self, block: &str) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), Error> {
+    fn values(&self, block: &str) -> Result<Values, Error> {
         let c = self.spec.channels;
         let mut b = self.vector(&format!("{block}.v.bias"), c)?;
         let weights = self.read(&format!("{block}.v.weight"), &[c, c])?;
         let w = self.after_norm(&weights, &mut b, &format!("{block}.norm1"))?;
         let level = level(w.chunks(c).map(|row| row.iter().map(|w| w * w).sum::<f64>().sqrt()).collect());
-        Ok((w, b, level))
+        Ok(Values { weights: w, bias: b, level })
     }
 
     fn fc1(&self, block: &str) -> Result<Folded, Error> {
