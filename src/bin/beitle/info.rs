@@ -108,6 +108,15 @@ fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
         ("channels", format!("{}, {} heads, MLP {}", f.channels, f.heads, f.hidden)),
         ("eps", format!("{:e}", f.eps)),
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
+        (
+            "3x3",
+            if model.file().header().winograd == 0 {
+                "direct"
+            } else {
+                "Winograd F(2x2, 3x3) at full resolution"
+            }
+            .into(),
+        ),
         ("pooling", format!("{:?}", f.pool_scales.get(..f.pools).unwrap_or(&[]))),
         ("labels", if f.reduce_labels { "count from 1, 0 is ignored" } else { "count from 0" }.into()),
     ]
