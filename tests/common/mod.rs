@@ -11,7 +11,7 @@ use beitle::observe::Observer;
 use beitle::parallel::Threads;
 use beitle::plan::Plan;
 use beitle::segment::MapMut;
-use beitle_quantize::{Options, convert};
+use beitle_quantize::{Options, Rounding, convert};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -61,12 +61,12 @@ impl Case {
         if pth.exists() { pth } else { self.folder.clone() }
     }
 
-    /// Converts it into a file of its own and returns that.
+    /// Converts it into a file of its own, rounding the fast way, and returns that.
     pub fn convert(&self, precision: Precision) -> PathBuf {
-        self.convert_with(precision, |_| {})
+        self.convert_with(precision, |options| options.rounding = Rounding::Nearest)
     }
 
-    /// The same with other options.
+    /// The same with other options than the tool's defaults.
     pub fn convert_with(&self, precision: Precision, change: impl Fn(&mut Options)) -> PathBuf {
         // Tests of one program run side by side.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
