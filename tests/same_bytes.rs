@@ -7,8 +7,11 @@ use beitle::Isa;
 use beitle::crc::crc32;
 use beitle::format::Precision;
 use common::{Case, run};
+use sha2::{Digest, Sha256};
+use std::path::Path;
 
 const CASES: &[&str] = &["relative", "odd7", "head24", "absolute"];
+const DEMONSTRATION: &str = "eb1f0606c20e7922a2a03e0c8c3e19d70c1ad55f9e863d8b62a2aeecb9ff2b6f";
 const RECORDED: &str = include_str!("data/same_bytes.txt");
 
 #[test]
@@ -52,6 +55,26 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
             found, RECORDED,
             "the bits have changed (BEITLE_RECORD=1 records them anew, if that was meant)"
         );
+    }
+}
+
+/// The demonstration model on its sample picture, as the README runs it: one SHA-256 of the logits for all. Under emulation
+/// only the fastest kernels, once.
+#[test]
+fn the_demonstration_model_gives_the_recorded_bits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let picture = common::Picture::open(&root.join("models/sample.png"));
+    let (isas, threads): (Vec<_>, _) = match cfg!(target_arch = "x86_64") {
+        true => (Isa::available().collect(), 1..=3),
+        false => (vec![Isa::detect()], 1..=1),
+    };
+    for isa in isas {
+        for threads in threads.clone() {
+            let outcome = run(&root.join("models/demo.beitle"), &picture, isa, threads, &mut ());
+            let sum = Sha256::digest(bytemuck::cast_slice::<f32, u8>(&outcome.logits));
+            let sum: String = sum.iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(sum, DEMONSTRATION, "{} with {threads} threads", isa.name());
+        }
     }
 }
 
