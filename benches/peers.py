@@ -217,6 +217,8 @@ def main():
                 else:
                     seconds = ours(row["file"], args.picture, count)
                 row.setdefault(count, []).append(seconds)
+                # Pools of threads spin for a while after a run.
+                time.sleep(1)
                 print(f"{name}, {count} threads: {seconds:.3f} s", flush=True)
         for child in children.values():
             child.stdin.close()
