@@ -1,6 +1,6 @@
 //! Rounding that makes up for itself: the error of the weights rounded so far is taken back by those still to come.
 //!
-//! For an output w and inputs x the error that counts is e·H·eᵀ, e what rounding changed and H = E[xᵀx]. With
+//! For an output w and inputs x the error that counts is e·H·eᵀ, e what rounding changed and H the mean of xᵀx. With
 //! H = (U + I)·D·(U + I)ᵀ, U strictly upper triangular, it is Σ_k d_k·(e_k + Σ_i<k e_i·U_ik)²; rounding w_k + Σ_i<k e_i·U_ik
 //! in place of w_k keeps every term at one rounding (LDLQ, Chee et al. 2023, "QuIP"; the same numbers as GPTQ, Frantar
 //! et al. 2022). Plain sums in a fixed order: the same file on every machine.
