@@ -20,6 +20,8 @@ pub(crate) mod math;
 pub(crate) mod micro;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+#[cfg(feature = "cli")]
+mod peak;
 mod portable;
 pub(crate) mod rows;
 pub(crate) mod split;

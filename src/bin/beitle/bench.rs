@@ -1,8 +1,11 @@
-//! `beitle bench`: seconds and multiply-accumulates of each stage, and the memory it took.
+//! `beitle bench`: seconds and multiply-accumulates of each stage, its share of what the processor can do at most, and the
+//! memory it took.
 
 use crate::console::{Failure, Output, bytes};
 use crate::picture::{self, Picture};
 use crate::session::{self, Processor, Session};
+use beitle::Model;
+use beitle::format::{Kind, Role};
 use beitle::observe::{Observer, Stage};
 use beitle::parallel::Parallel;
 use beitle::plan::Plan;
@@ -88,12 +91,40 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .enumerate()
         .map(|(i, stage)| {
             let macs = runs.iter().map(|r| r[i].1).max().unwrap_or(0);
-            (stage.name(), median(runs.iter().map(|r| r[i].0).collect()), macs)
+            let seconds = median(runs.iter().map(|r| r[i].0).collect());
+            Row { name: stage.name(), seconds, macs, int8: is_int8(&model, *stage) }
         })
-        .filter(|&(_, seconds, macs)| seconds > 0.0 || macs > 0)
+        .filter(|row| row.seconds > 0.0 || row.macs > 0)
         .collect();
-    let result = Measured { size, open, seconds: median(totals), stages };
+    let peak = [session.peak(false), session.peak(true)];
+    let result = Measured { size, open, seconds: median(totals), stages, peak };
     if args.json { result.json(args, &session) } else { result.table(&session) }
+}
+
+/// Whether a stage multiplies integers.
+fn is_int8(model: &Model, stage: Stage) -> bool {
+    let role = match stage {
+        Stage::Embed => Role::Embed,
+        Stage::Qkv | Stage::Attend => Role::Qkv,
+        Stage::Proj => Role::Proj,
+        Stage::Fc1 => Role::Fc1,
+        Stage::Fc2 => Role::Fc2,
+        Stage::Top => Role::Top,
+        Stage::Lateral => Role::Lateral2,
+        Stage::Fpn0 | Stage::Fpn1 | Stage::Fpn2 => Role::Fpn,
+        Stage::Products | Stage::Fuse => Role::Fuse,
+        Stage::Classify => Role::Classify,
+        Stage::Resize | Stage::Norm | Stage::Tap | Stage::Upsample | Stage::Map => return false,
+    };
+    model.file().find(role, 0).is_some_and(|entry| entry.kind == Kind::Int8 as u8)
+}
+
+/// A stage as it is printed.
+struct Row {
+    name: &'static str,
+    seconds: f64,
+    macs: u64,
+    int8: bool,
 }
 
 /// What was measured.
@@ -102,30 +133,50 @@ struct Measured {
     /// Seconds to open the file and plan the arena.
     open: f64,
     seconds: f64,
-    stages: Vec<(&'static str, f64, u64)>,
+    stages: Vec<Row>,
+    /// Multiply-accumulates a second on registers alone, of f32 and of int8.
+    peak: [Option<f64>; 2],
 }
 
 impl Measured {
     fn macs(&self) -> u64 {
-        self.stages.iter().map(|s| s.2).sum()
+        self.stages.iter().map(|s| s.macs).sum()
+    }
+
+    /// Of `seconds`, the share that these stages' multiplications would take at the peak.
+    fn share(&self, stages: &[Row], seconds: f64) -> Option<f64> {
+        let at_peak: Option<f64> =
+            stages.iter().map(|s| Some(s.macs as f64 / self.peak[usize::from(s.int8)]?)).sum();
+        at_peak.map(|least| least / seconds)
     }
 
     fn table(&self, session: &Session<'_>) -> Result<(), Failure> {
         let mut out = Output::default();
-        out.line(format_args!("{:18}{:>10}{:>7}{:>10}{:>10}", "stage", "ms", "%", "GMAC", "GMAC/s"))?;
-        let total = ("all", self.seconds, self.macs());
-        for &(name, seconds, macs) in self.stages.iter().chain([&total]) {
-            let giga = macs as f64 / 1e9;
+        out.line(format_args!(
+            "{:18}{:>10}{:>7}{:>10}{:>10}{:>8}",
+            "stage", "ms", "%", "GMAC", "GMAC/s", "peak %"
+        ))?;
+        let mut line = |name: &str, seconds: f64, stages: &[Row]| {
+            let giga = stages.iter().map(|s| s.macs).sum::<u64>() as f64 / 1e9;
             let (ms, part) = (seconds * 1e3, seconds * 100.0 / self.seconds);
-            if macs == 0 {
-                out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}"))?;
-            } else {
-                let rate = giga / seconds;
-                out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}{giga:>10.2}{rate:>10.1}"))?;
+            if giga == 0.0 {
+                return out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}"));
             }
+            let share = self.share(stages, seconds).map_or("-".into(), |s| format!("{:.1}", 100.0 * s));
+            out.line(format_args!(
+                "{name:18}{ms:>10.2}{part:>7.1}{giga:>10.2}{:>10.1}{share:>8}",
+                giga / seconds
+            ))
+        };
+        for row in &self.stages {
+            line(row.name, row.seconds, std::slice::from_ref(row))?;
         }
+        line("all", self.seconds, &self.stages)?;
         let (threads, isa) = (session.workers(), session.isa());
         out.line(format_args!("\npicture {}x{}, {isa}, threads: {threads}", self.size.0, self.size.1))?;
+        if let [Some(f32), Some(int8)] = self.peak.map(|p| p.map(|p| p / 1e9)) {
+            out.line(format_args!("peak on registers alone: int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"))?;
+        }
         out.line(format_args!("open and plan {:.2} ms", self.open * 1e3))?;
         let mut memory = format!("arena {}", bytes(session.arena_bytes() as u64));
         if let (Some(peak), Some(own)) = (memory_of("VmHWM:"), memory_of("RssAnon:")) {
@@ -142,7 +193,10 @@ impl Measured {
         let stages: Vec<_> = self
             .stages
             .iter()
-            .map(|&(name, seconds, macs)| serde_json::json!({"name": name, "seconds": seconds, "macs": macs}))
+            .map(|row| {
+                let share = self.share(std::slice::from_ref(row), row.seconds);
+                serde_json::json!({"name": row.name, "seconds": row.seconds, "macs": row.macs, "peak_share": share})
+            })
             .collect();
         let json = serde_json::json!({
             "file": args.file.to_string_lossy(),
@@ -155,6 +209,8 @@ impl Measured {
             "open_seconds": self.open,
             "macs": self.macs(),
             "stages": stages,
+            "peak_macs_per_second": {"f32": self.peak[0], "int8": self.peak[1]},
+            "peak_share": self.share(&self.stages, self.seconds),
             "arena_bytes": session.arena_bytes(),
             "private_bytes": memory_of("RssAnon:"),
             "peak_rss_bytes": memory_of("VmHWM:"),

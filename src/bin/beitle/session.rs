@@ -106,6 +106,11 @@ impl<'m> Session<'m> {
         self.isa.name()
     }
 
+    /// Multiply-accumulates a second that the processor reaches on registers alone, on the threads in use.
+    pub fn peak(&self, int8: bool) -> Option<f64> {
+        self.isa.peak(int8, &self.threads)
+    }
+
     /// Bytes of the arena, once there is one.
     pub fn arena_bytes(&self) -> usize {
         self.planned.as_ref().map_or(0, |(plan, _)| plan.bytes())

@@ -1,0 +1,181 @@
+//! What the processor's multipliers can do: each instruction set's own multiply-accumulate, on registers alone.
+//!
+//! A kernel cannot be faster than this loop, so a stage's share of it says how much is left to gain. A loop is made of the
+//! instructions that bound the kernel of its instruction set, on twelve accumulators that do not wait for each other.
+
+use super::Isa;
+use crate::parallel::Parallel;
+use std::time::{Duration, Instant};
+
+/// A loop of multiplications.
+struct Loop {
+    /// Multiply-accumulates for each accumulator and round.
+    macs: u64,
+    /// Takes the number of rounds, at least 1; the processor must have the instructions.
+    run: unsafe fn(usize),
+}
+
+const ACCUMULATORS: u64 = 12;
+/// How long rounds are measured together, and how many such windows: the best counts, so that a busy neighbour hurts
+/// less.
+const WINDOW: Duration = Duration::from_millis(2);
+const WINDOWS: usize = 100;
+
+impl Isa {
+    /// Multiply-accumulates a second on registers alone, all workers of `par` at once: of int8, or else of f32. `None`
+    /// where the compiler chooses the instructions (portable).
+    pub fn peak(self, int8: bool, par: &dyn Parallel) -> Option<f64> {
+        let spin = loops::find(self.name(), int8)?;
+        // SAFETY: an `Isa` exists only where the processor has the instructions; there is at least one round.
+        let run = |rounds| unsafe { (spin.run)(rounds) };
+        let mut rounds = 1000;
+        loop {
+            let start = Instant::now();
+            run(rounds);
+            if start.elapsed() >= WINDOW {
+                break;
+            }
+            rounds *= 2;
+        }
+        let workers = par.workers();
+        let macs = (workers * rounds) as u64 * ACCUMULATORS * spin.macs;
+        let window = || {
+            let start = Instant::now();
+            par.run(workers, &|_, _| run(rounds));
+            macs as f64 / start.elapsed().as_secs_f64()
+        };
+        (0..WINDOWS).map(|_| window()).max_by(f64::total_cmp)
+    }
+}
+
+/// A loop: clears the accumulators, fills the factors, then `step` for each accumulator in every round.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+macro_rules! spin {
+    ($name:ident, $features:literal, [$($i:literal)*], $clear:ident, $fill:literal, $step:ident, $next:literal,
+     [$($clobbered:tt)*]) => {
+        /// # Safety
+        /// The processor has the features; `rounds` is at least 1.
+        #[target_feature(enable = $features)]
+        unsafe fn $name(rounds: usize) {
+            // SAFETY: registers alone, every one that is written is named. The factor is just below 1 as f32, so that
+            // no sum is ever subnormal or infinite.
+            unsafe {
+                core::arch::asm!(
+                    $($clear!($i),)* $fill, "2:", $($step!($i),)* $next,
+                    n = inout(reg) rounds => _, x = in(reg) 0x3F7F_7F7Fu64, $(out($clobbered) _,)* options(nomem, nostack),
+                );
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod loops {
+    use super::Loop;
+
+    macro_rules! x86 {
+        ($name:ident, $features:literal, $fill:literal, $step:ident) => {
+            spin!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], clear, $fill, $step,
+                "dec {n}\njnz 2b",
+                ["xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13"]);
+        };
+    }
+    #[rustfmt::skip]
+    macro_rules! clear { ($i:literal) => { concat!("vpxor xmm", $i, ", xmm", $i, ", xmm", $i) } }
+    #[rustfmt::skip]
+    macro_rules! madd {
+        ($i:literal) => { concat!("vpmaddwd ymm13, ymm12, ymm12\nvpaddd ymm", $i, ", ymm", $i, ", ymm13") }
+    }
+    #[rustfmt::skip]
+    macro_rules! dot_ymm { ($i:literal) => { concat!("{{vex}} vpdpbusd ymm", $i, ", ymm12, ymm12") } }
+    #[rustfmt::skip]
+    macro_rules! dot_zmm { ($i:literal) => { concat!("vpdpbusd zmm", $i, ", zmm12, zmm12") } }
+    #[rustfmt::skip]
+    macro_rules! fma_ymm { ($i:literal) => { concat!("vfmadd231ps ymm", $i, ", ymm12, ymm12") } }
+    #[rustfmt::skip]
+    macro_rules! fma_zmm { ($i:literal) => { concat!("vfmadd231ps zmm", $i, ", zmm12, zmm12") } }
+
+    x86!(i8_avx2, "avx2", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", madd);
+    x86!(i8_avxvnni, "avx2,avxvnni", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_ymm);
+    x86!(i8_avx512, "avx512f,avx512vnni", "vpbroadcastd zmm12, {x:e}", dot_zmm);
+    x86!(f_avx2, "avx2,fma", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", fma_ymm);
+    x86!(f_avx512, "avx512f", "vpbroadcastd zmm12, {x:e}", fma_zmm);
+
+    pub(super) fn find(isa: &str, int8: bool) -> Option<Loop> {
+        Some(match (isa, int8) {
+            ("avx2", true) => Loop { macs: 16, run: i8_avx2 },
+            ("avxvnni", true) => Loop { macs: 32, run: i8_avxvnni },
+            ("avx512", true) => Loop { macs: 64, run: i8_avx512 },
+            ("avx2" | "avxvnni", false) => Loop { macs: 8, run: f_avx2 },
+            ("avx512", false) => Loop { macs: 16, run: f_avx512 },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod loops {
+    use super::Loop;
+
+    macro_rules! arm {
+        ($name:ident, $features:literal, $step:ident) => {
+            spin!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "16" "17" "18" "19"], clear, "dup v20.4s, {x:w}", $step,
+                "subs {n}, {n}, #1\nb.ne 2b",
+                ["v0" "v1" "v2" "v3" "v4" "v5" "v6" "v7" "v16" "v17" "v18" "v19" "v20" "v21"]);
+        };
+    }
+    #[rustfmt::skip]
+    macro_rules! clear { ($i:literal) => { concat!("movi v", $i, ".4s, #0") } }
+    // Two products to a lane of sixteen bits, then pairs of lanes, as in the kernel.
+    #[rustfmt::skip]
+    macro_rules! widen {
+        ($i:literal) => {
+            concat!("smull v21.8h, v20.8b, v20.8b\nsmlal v21.8h, v20.8b, v20.8b\nsadalp v", $i, ".4s, v21.8h")
+        }
+    }
+    #[rustfmt::skip]
+    macro_rules! dot { ($i:literal) => { concat!("sdot v", $i, ".4s, v20.16b, v20.16b") } }
+    #[rustfmt::skip]
+    macro_rules! matrix { ($i:literal) => { concat!("usmmla v", $i, ".4s, v20.16b, v20.16b") } }
+    #[rustfmt::skip]
+    macro_rules! fma { ($i:literal) => { concat!("fmla v", $i, ".4s, v20.4s, v20.4s") } }
+
+    arm!(i8_neon, "neon", widen);
+    arm!(i8_dotprod, "neon,dotprod", dot);
+    arm!(i8_i8mm, "neon,i8mm", matrix);
+    arm!(f_neon, "neon", fma);
+
+    pub(super) fn find(isa: &str, int8: bool) -> Option<Loop> {
+        Some(match (isa, int8) {
+            ("neon", true) => Loop { macs: 16, run: i8_neon },
+            ("dotprod", true) => Loop { macs: 16, run: i8_dotprod },
+            ("i8mm", true) => Loop { macs: 32, run: i8_i8mm },
+            ("neon" | "dotprod" | "i8mm", false) => Loop { macs: 4, run: f_neon },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+mod loops {
+    pub(super) fn find(_: &str, _: bool) -> Option<super::Loop> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Serial;
+
+    #[test]
+    fn every_instruction_set_but_the_portable_one_has_peaks() {
+        for isa in Isa::available() {
+            for int8 in [true, false] {
+                let peak = isa.peak(int8, &Serial);
+                assert_eq!(peak.is_some(), isa.name() != "portable", "{}", isa.name());
+                assert!(peak.is_none_or(|p| p.is_finite() && p > 0.0), "{}: {peak:?}", isa.name());
+            }
+        }
+    }
+}
