@@ -24,6 +24,22 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     l.float_of_bits(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
 }
 
+/// 65535 · e^x for x ≤ 0: relative error at most 4e-6 (test below), half a unit of the integer it is rounded to. Below −30 as
+/// at −30, where nothing is left.
+///
+/// x · log₂ e = n + r with |r| ≤ 1/2; 65535 · 2^r by a minimax polynomial of degree 4, 2^n added to the exponent.
+#[inline(always)]
+pub(crate) fn exp_65535<L: Lanes>(l: L, x: L::F) -> L::F {
+    let (x, log2e) = (l.max(x, l.splat(-30.0)), l.splat(core::f32::consts::LOG2_E));
+    let t = l.fma(x, log2e, l.splat(ROUND));
+    let r = l.fma(x, log2e, l.sub(l.splat(ROUND), t));
+    let mut p = l.splat(627.176_5);
+    for c in [3_664.576_7, 15_744.617, 45_423.74, 65_534.95] {
+        p = l.fma(p, r, l.splat(c));
+    }
+    l.float_of_bits(l.add_i32(l.bits(p), l.shl23(l.bits(t))))
+}
+
 /// erf(x), absolute error at most 4e-7 (test below): x·P(x²)/Q(x²) on −4 ..= 4 as in Eigen's and XLA's `erf`, f32.
 #[inline(always)]
 pub(crate) fn erf<L: Lanes>(l: L, x: L::F) -> L::F {
@@ -79,6 +95,17 @@ mod tests {
         over(-86.0..88.0, 0.003_7, |x| assert!(exp_error(x) < 1.3e-7, "exp({x}): {}", exp_error(x)));
         assert_eq!(exp(Portable, [0.0; 16])[0], 1.0);
         assert_eq!(exp(Portable, [f32::NEG_INFINITY; 16]), exp(Portable, [-86.0; 16]));
+    }
+
+    #[test]
+    fn exp_65535_is_close() {
+        over(-30.0..0.0, 0.000_37, |x| {
+            let y = f64::from(exp_65535(Portable, [x; 16])[0]);
+            let want = 65535.0 * f64::from(x).exp();
+            assert!(((y - want) / want).abs() < 4e-6, "65535 e^{x} = {y}, not {want}");
+        });
+        assert_eq!(exp_65535(Portable, [0.0; 16])[0].round(), 65535.0);
+        assert!(exp_65535(Portable, [f32::NEG_INFINITY; 16])[0] < 0.001);
     }
 
     /// Every float of the domain: minutes.

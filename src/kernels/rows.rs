@@ -5,7 +5,7 @@
 
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
-use super::math::{exp, gelu, sqrt};
+use super::math::{exp, exp_65535, gelu, sqrt};
 use half::bf16;
 
 /// What follows a linear layer, fused into its last step.
@@ -240,22 +240,23 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
 #[inline(always)]
 pub(crate) fn softmax_bytes<L: Lanes>(l: L, x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32 {
     let (_, top) = range(l, x, n);
-    let (top, full, bias) = (l.splat(top), l.splat(65535.0), l.splat_i32(-(ROUND.to_bits() as i32)));
+    let (top, round) = (l.splat(top), l.splat(ROUND));
     let mut sum = l.splat_i32(0);
     let (high, low) = (high.as_chunks_mut::<LANES>().0, low.as_chunks_mut::<LANES>().0);
     for ((v, h), o) in vectors(x).zip(high).zip(low) {
-        let p = l.bits(l.fma(exp(l, l.sub(l.load(v), top)), full, l.splat(ROUND)));
-        sum = l.add_i32(sum, l.add_i32(p, bias));
+        let p = l.bits(l.add(exp_65535(l, l.sub(l.load(v), top)), round));
+        sum = l.add_i32(sum, p);
         // SAFETY: both are 16 bytes.
         unsafe {
             l.store_second_bytes_at(p, h.as_mut_ptr());
             l.store_low_bytes_at(p, o.as_mut_ptr());
         }
     }
-    // Sixteen integers, stored as the floats of their bits.
+    // Sixteen integers, stored as the floats of their bits, each number with the bits of `ROUND` on top.
     let mut parts = [0.0; LANES];
     l.store(l.float_of_bits(sum), &mut parts);
-    parts.iter().fold(0u32, |s, p| s.wrapping_add(p.to_bits()))
+    let tops = ROUND.to_bits().wrapping_mul(x.len() as u32);
+    parts.iter().fold(0u32, |s, p| s.wrapping_add(p.to_bits())).wrapping_sub(tops)
 }
 
 /// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are.
@@ -393,6 +394,12 @@ pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
     }
 }
 
+/// Bᵀ of F(2, 3) on four vectors.
+#[inline(always)]
+fn across<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 4] {
+    [l.sub(a, c), l.add(b, c), l.sub(c, b), l.sub(b, d)]
+}
+
 /// Bᵀ·d·B of F(2x2, 3x3): `lines` are four lines of four pixels, `out` sixteen pixels, position 4 · row + column.
 #[inline(always)]
 pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[bf16]; 4], out: &mut [f32]) {
@@ -401,16 +408,22 @@ pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[bf16]; 4], out: &mut [f32
         c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == 4 * c),
         "pixels are whole vectors"
     );
-    let across = |v: [L::F; 4]| [l.sub(v[0], v[2]), l.add(v[1], v[2]), l.sub(v[2], v[1]), l.sub(v[1], v[3])];
     for i in (0..c).step_by(LANES) {
+        // Plain loops: a closure would not be inlined here, and without the instruction set each load would be a call.
+        let mut columns = [[l.splat(0.0); 4]; 4];
         // SAFETY: every line holds four pixels of c numbers, `out` sixteen; c is whole vectors.
         unsafe {
-            let lines = lines.map(|line| line.as_ptr().add(i));
-            let columns: [[L::F; 4]; 4] =
-                core::array::from_fn(|x| across(lines.map(|line| l.load_bf16_at(line.add(x * c)))));
+            for (x, column) in columns.iter_mut().enumerate() {
+                for (v, line) in column.iter_mut().zip(lines) {
+                    *v = l.load_bf16_at(line.as_ptr().add(x * c + i));
+                }
+                *column = across(l, *column);
+            }
             let out = out.as_mut_ptr().add(i);
             for y in 0..4 {
-                for (x, v) in across(columns.map(|column| column[y])).into_iter().enumerate() {
+                let [a, b, c0, d] = columns;
+                let row = across(l, [a[y], b[y], c0[y], d[y]]);
+                for (x, v) in row.into_iter().enumerate() {
                     l.store_at(v, out.add((4 * y + x) * c));
                 }
             }
