@@ -140,49 +140,82 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Exact without VNNI: both sides widened to i16, `vpmaddwd` into pairs of K, one horizontal add at the end.
+/// Groups of K whose activations are split at a time: the halves of six rows then stay in the first-level cache.
+const SPLIT: usize = 128;
+
+/// Exact without VNNI: `vpmaddwd` of i16. Of the four K of a group, those in even bytes and those in odd bytes go apart, so
+/// that a lane's two products belong to its own output: 16 outputs are two accumulators, which leaves room for six rows.
+/// Activations are split once for the whole tile, weights as they are read.
 ///
 /// # Safety
 /// See [`TileI8`]; the processor has avx2.
 #[target_feature(enable = "avx2")]
 unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     const { assert!(PANELS == 1) }
-    let mut acc = [[_mm256_setzero_si256(); 4]; ROWS];
-    for g in 0..t.groups {
-        // SAFETY: the tile's promise: 4 bytes of each row, 64 of the panel.
-        unsafe {
-            let a: [__m256i; ROWS] = core::array::from_fn(|r| {
-                let four = t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned();
-                _mm256_cvtepu8_epi16(_mm_set1_epi32(four))
-            });
-            let w: [__m256i; 4] = core::array::from_fn(|j| {
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(t.w.add(g * 64 + j * 16).cast()))
-            });
-            for (acc, &a) in acc.iter_mut().zip(&a) {
-                for (acc, &w) in acc.iter_mut().zip(&w) {
-                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(a, w));
+    // SAFETY: the tile's promise covers the sums, every group and every output; the halves hold SPLIT groups of each row.
+    unsafe {
+        let mut acc: [[__m256i; 2]; ROWS] = [core::array::from_fn(|h| {
+            let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
+            _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
+        }); ROWS];
+        let mut halves = [[[0i32; SPLIT]; 2]; ROWS];
+        for first in (0..t.groups).step_by(SPLIT) {
+            let groups = SPLIT.min(t.groups - first);
+            for (r, [even, odd]) in halves.iter_mut().enumerate() {
+                split(t.a.add(r * t.pitch + first * 4), groups, even, odd);
+            }
+            for g in 0..groups {
+                let w = t.w.add((first + g) * 64).cast::<__m256i>();
+                let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
+                let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
+                let even1 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w1));
+                let (odd0, odd1) = (_mm256_srai_epi16::<8>(w0), _mm256_srai_epi16::<8>(w1));
+                for (acc, [even, odd]) in acc.iter_mut().zip(&halves) {
+                    let a = _mm256_set1_epi32(*even.get_unchecked(g));
+                    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, even0));
+                    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, even1));
+                    let a = _mm256_set1_epi32(*odd.get_unchecked(g));
+                    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, odd0));
+                    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, odd1));
                 }
             }
         }
+        for (r, acc) in acc.iter().enumerate() {
+            _mm256_storeu_si256(t.out.add(r * LANES).cast(), acc[0]);
+            _mm256_storeu_si256(t.out.add(r * LANES + 8).cast(), acc[1]);
+        }
     }
-    for (r, acc) in acc.iter().enumerate() {
-        for half in 0..2 {
-            let pairs = _mm256_hadd_epi32(acc[2 * half], acc[2 * half + 1]);
-            let v = _mm256_permute4x64_epi64::<0b11_01_10_00>(pairs);
-            // SAFETY: the tile's promise: 16 sums, 16 outputs a row.
-            unsafe {
-                let offset = _mm256_slli_epi32::<7>(_mm256_loadu_si256(t.sum.add(half * 8).cast()));
-                _mm256_storeu_si256(t.out.add(r * LANES + half * 8).cast(), _mm256_sub_epi32(v, offset));
-            }
+}
+
+/// The bytes of `groups` fours, those at even places and those at odd ones, as i16.
+///
+/// # Safety
+/// 4 · `groups` bytes can be read at `a`; the processor has avx2.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn split(a: *const u8, groups: usize, even: &mut [i32; SPLIT], odd: &mut [i32; SPLIT]) {
+    let pick = _mm256_set1_epi16(0xFF);
+    let whole = groups / 8 * 8;
+    // SAFETY: the caller's promise; `groups` is at most SPLIT.
+    unsafe {
+        for g in (0..whole).step_by(8) {
+            let v = _mm256_loadu_si256(a.add(4 * g).cast());
+            _mm256_storeu_si256(even.as_mut_ptr().add(g).cast(), _mm256_and_si256(v, pick));
+            _mm256_storeu_si256(odd.as_mut_ptr().add(g).cast(), _mm256_srli_epi16::<8>(v));
+        }
+        for g in whole..groups {
+            let four = a.add(4 * g).cast::<u32>().read_unaligned();
+            even[g] = (four & 0x00FF_00FF) as i32;
+            odd[g] = (four >> 8 & 0x00FF_00FF) as i32;
         }
     }
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has avx2; at most 3 rows and 1 panel.
+/// See [`TileI8`]; the processor has avx2; at most 5 rows and 1 panel.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: passed on.
-    unsafe { pick_tile!(rows, panels, 1 2 3, [1], widen[](t)) }
+    unsafe { pick_tile!(rows, panels, 1 2 3 4 5, [1], widen[](t)) }
 }
 
 /// # Safety

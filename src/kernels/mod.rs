@@ -165,7 +165,7 @@ with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inlin
     f: 4 x 1 [1 2 3 4] [1], i8: 4 x 1 portable::tile_i8));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 3 x 1 avx2::tile_i8));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 5 x 1 avx2::tile_i8));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
     f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 avx2::tile_i8_vnni));
