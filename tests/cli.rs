@@ -129,3 +129,19 @@ fn the_plan_is_drawn() {
     assert_eq!(size(&["info", model, "--plan"]), size(&["info", model, "--plan", "2"]));
     fails(&["info", model, "--plan", "0"], 2, &["--plan"]);
 }
+
+#[test]
+fn a_profile_is_a_trace() {
+    let folder = Folder::new("profile");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let trace = folder.0.join("trace.json");
+    let output = beitle(&["bench", model, "--runs", "1", "--profile", trace.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let names = |name: &str| events.iter().filter(|e| e["name"] == name).count();
+    assert_eq!((names("demo.beitle"), names("resize")), (1, 1));
+    assert!(names("qkv") > 1 && names("bottleneck full") > 1);
+    let nowhere = folder.0.join("none/trace.json");
+    fails(&["bench", model, "--runs", "1", "--profile", nowhere.to_str().unwrap()], 1, &["trace.json"]);
+}

@@ -4,6 +4,7 @@
 use crate::console::{Failure, Output, bytes};
 use crate::picture::{self, Picture};
 use crate::session::{self, Processor, Session};
+use crate::trace::{self, Event};
 use beitle::Model;
 use beitle::format::{Kind, Role};
 use beitle::observe::{Observer, Stage};
@@ -29,24 +30,36 @@ pub struct Args {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// Also write the last run as a Chrome trace (for chrome://tracing or Perfetto)
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
 }
 
-/// Seconds and multiply-accumulates of each stage of one run.
-#[derive(Clone)]
+/// What one run did, and when.
 struct Clock {
-    last: Instant,
-    stages: Vec<(f64, u64)>,
+    start: Instant,
+    events: Vec<Event>,
+}
+
+impl Clock {
+    /// Seconds and multiply-accumulates of each stage.
+    fn stages(&self) -> Vec<(f64, u64)> {
+        let mut stages = vec![(0.0, 0); Stage::ALL.len()];
+        for event in &self.events {
+            if let Some((seconds, macs)) = stages.get_mut(event.stage as usize) {
+                *seconds += event.seconds;
+                *macs += event.macs;
+            }
+        }
+        stages
+    }
 }
 
 impl Observer for Clock {
     fn done(&mut self, stage: Stage, macs: u64) -> bool {
-        let now = Instant::now();
-        let seconds = (now - self.last).as_secs_f64();
-        self.last = now;
-        if let Some((total, all)) = self.stages.get_mut(stage as usize) {
-            *total += seconds;
-            *all += macs;
-        }
+        let start = self.events.last().map_or(0.0, |e| e.start + e.seconds);
+        let seconds = self.start.elapsed().as_secs_f64() - start;
+        self.events.push(Event { stage, start, seconds, macs });
         true
     }
 }
@@ -75,16 +88,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut session = Session::new(&model, isa, threads);
     let mut totals = Vec::new();
     let mut runs = Vec::new();
+    let mut last = Vec::new();
     for counts in (0..=args.runs).map(|i| i > 0) {
         let start = Instant::now();
-        let mut clock = Clock { last: start, stages: vec![(0.0, 0); Stage::ALL.len()] };
+        let mut clock = Clock { start, events: Vec::new() };
         session
             .run(&picture.rgb, size, None, &mut clock)
             .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
         if counts {
             totals.push(start.elapsed().as_secs_f64());
-            runs.push(clock.stages);
+            runs.push(clock.stages());
+            last = clock.events;
         }
+    }
+    if let Some(path) = &args.profile {
+        let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+        std::fs::write(path, trace::encode(&name, &last))
+            .map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))?;
     }
     let stages: Vec<_> = Stage::ALL
         .iter()

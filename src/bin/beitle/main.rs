@@ -14,6 +14,7 @@ mod png_map;
 mod segment;
 mod session;
 mod text;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use console::Failure;
