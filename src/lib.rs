@@ -71,4 +71,7 @@ pub mod weights;
 
 pub use error::Error;
 pub use kernels::Isa;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use kernels::list;
 pub use weights::{Facts, Model};

@@ -183,6 +183,12 @@ impl<'a> Linear<'a> {
         })
     }
 
+    /// Matrices that are in no file: (outputs, inputs, taps) and their panels, no bias.
+    #[cfg(any(test, feature = "bench"))]
+    pub fn bare(role: Role, (n, k, taps): (usize, usize, usize), panels: Panels<'a>) -> Self {
+        Linear { role, layer: 0, n, k, taps, panels, bias: &[], bias_rows: 0 }
+    }
+
     /// The bias of a tap, padded; `None` where there is none.
     pub fn bias(&self, tap: usize) -> Option<&'a [f32]> {
         let n = padded(self.n);

@@ -16,11 +16,13 @@ pub(crate) mod gemm;
 mod i8mm;
 pub(crate) mod interpolate;
 pub(crate) mod lanes;
+#[cfg(any(test, feature = "bench"))]
+pub mod list;
 pub(crate) mod math;
 pub(crate) mod micro;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "bench"))]
 mod peak;
 mod portable;
 pub(crate) mod rows;

@@ -1,0 +1,65 @@
+//! Every kernel at the model's own sizes, on every instruction set of this processor:
+//!
+//!     cargo bench --features bench -- [FILTER]
+//!
+//! Rates are multiply-accumulates (products, convolutions, attention) or numbers a second. What the multipliers reach on
+//! registers alone is printed first.
+
+use beitle::Isa;
+use beitle::list::{KERNELS, Size, Source};
+use beitle::parallel::Serial;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Duration;
+
+/// Sizes of the base model at 640x640 for a kernel.
+fn sizes(name: &str) -> &'static [(&'static str, Size)] {
+    match name {
+        "product, int8" | "product, f16" | "product, f32" => &[
+            ("qkv of a head", Size { rows: 1601, n: 192, k: 768 }),
+            ("proj", Size { rows: 1601, n: 768, k: 768 }),
+            ("fc1", Size { rows: 256, n: 3072, k: 768 }),
+            ("fc2", Size { rows: 256, n: 768, k: 3072 }),
+            ("classifier", Size { rows: 640, n: 150, k: 768 }),
+        ],
+        "3x3, int8" | "3x3 by Winograd, int8" => &[("four lines of 160", Size { rows: 160, n: 768, k: 768 })],
+        "attention, int8" | "attention, f32" => &[("a head of 40x40", Size { rows: 40, n: 64, k: 40 })],
+        "softmax" | "softmax_bytes" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
+        "argmax_lerp" => &[("150 classes", Size { rows: 1, n: 150, k: 1 })],
+        "add_columns" | "add_along" => &[("64 channels", Size { rows: 160, n: 64, k: 1 })],
+        "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "spread"
+        | "scores" | "weigh" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        _ => &[("768 channels", Size { rows: 1, n: 768, k: 1 })],
+    }
+}
+
+fn kernels(c: &mut Criterion) {
+    let isas: Vec<Isa> = Isa::available().collect();
+    for isa in &isas {
+        if let [Some(int8), Some(f32)] = [true, false].map(|int8| isa.peak(int8, &Serial)) {
+            println!(
+                "{}: on registers alone int8 {:.1}, f32 {:.1} GMAC/s",
+                isa.name(),
+                int8 / 1e9,
+                f32 / 1e9
+            );
+        }
+    }
+    for kernel in KERNELS {
+        for (what, size) in sizes(kernel.name) {
+            let mut group = c.benchmark_group(format!("{}, {what}", kernel.name));
+            group.throughput(Throughput::Elements((kernel.work)(*size) as u64));
+            for isa in &isas {
+                let mut job = (kernel.job)(*size, Source(1));
+                group.bench_function(isa.name(), |b| b.iter(|| job.run(*isa)));
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1));
+    targets = kernels
+}
+criterion_main!(benches);
