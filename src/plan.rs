@@ -124,20 +124,17 @@ buffers! {
     Product2 = "level 2 products";
     /// Ring of level 3's.
     Product3 = "level 3 products";
-    /// Two lines of tap 0 after its first deconvolution, as rows.
-    Up0Rows = "tap 0 lines";
+    /// Rows that the next product reads and nobody after it: two lines of tap 0 after its first deconvolution, Winograd's
+    /// transformed pixels, lines after the bottleneck.
+    PassingRows = "passing rows";
     /// Lines at full resolution, f32: whatever is being made.
     Lines = "full-resolution lines";
     /// Ring of lateral 0's lines as rows.
     Lateral0Rows = "lateral 0 rows";
     /// Ring of level 0's lines after their convolution, as rows.
     Fpn0Rows = "level 0 rows";
-    /// Transformed pixels of Winograd's convolutions, as rows.
-    WinogradRows = "transformed pixels";
-    /// Transformed pixels of one tile, f32, for each worker.
-    WinogradScratch = "transform scratch";
-    /// Lines after the bottleneck, as rows.
-    FuseRows = "bottleneck rows";
+    /// Transformed pixels of one tile, f32, or sums of products, for each worker.
+    WinogradScratch = "Winograd scratch";
     /// Ring of logits' lines.
     Logits = "logits lines";
     /// A line of logits for each worker.
@@ -291,7 +288,7 @@ impl Plan {
         self.set(Buf::Product1, 9 * map(ring::PRODUCT1, w1), BANDS);
         self.set(Buf::Product2, 9 * map(ring::PRODUCT2, w2), BANDS);
         self.set(Buf::Product3, 9 * map(ring::PRODUCT3, w3), BANDS);
-        self.set(Buf::Up0Rows, rows(2, w1, Role::Up0b, 0)?, BANDS);
+        let mut passing = rows(2, w1, Role::Up0b, 0)?.max(rows(4, w0, Role::Classify, 0)?);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
         // Lines at full resolution that a 3x3 convolution reads.
         let mut winograd = false;
@@ -304,10 +301,10 @@ impl Plan {
         }
         if winograd {
             let pixels = ring::WINOGRAD / 2 * w0 / 2 * WINOGRAD_TAPS;
-            self.set(Buf::WinogradRows, rows_bytes(pixels, f.channels, true), BANDS);
+            passing = passing.max(rows_bytes(pixels, f.channels, true));
             self.set(Buf::WinogradScratch, w * winograd::scratch(c) * 4, BANDS);
         }
-        self.set(Buf::FuseRows, rows(4, w0, Role::Classify, 0)?, BANDS);
+        self.set(Buf::PassingRows, passing, BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);
         self.set(Buf::MapScratch, w * line, BANDS);

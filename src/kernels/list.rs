@@ -3,7 +3,7 @@
 
 use super::attention::{Dims, Head};
 use super::gemm::{Product, Rows, Segment};
-use super::rows::{Accumulate, Activation, Along, Finish, Scores, Spread};
+use super::rows::{Accumulate, Activation, Along, Finish, Gather, Scores};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
 use crate::format::{Role, WINOGRAD_TAPS, padded};
@@ -176,11 +176,12 @@ impl Tile {
         Tile {
             rows,
             panels,
-            sums: source.ints(rows * wide),
-            weight_sum: source.ints(wide),
-            scale: source.floats(wide),
+            // For sixteen positions where a kernel takes them all.
+            sums: source.ints(WINOGRAD_TAPS * rows * wide),
+            weight_sum: source.ints(WINOGRAD_TAPS * wide),
+            scale: source.floats(WINOGRAD_TAPS * wide),
             bias: source.floats(rows * wide),
-            params: source.params(2 * rows),
+            params: source.params(WINOGRAD_TAPS * rows),
             acc: source.floats(rows * wide),
         }
     }
@@ -231,23 +232,25 @@ impl Tile {
         unsafe { isa.finish(&t) };
     }
 
-    fn spread(&self, isa: Isa, out: &mut [f32]) {
-        for position in 0..WINOGRAD_TAPS {
-            let t = Spread {
-                sums: self.sums.as_ptr(),
-                rows: self.rows,
-                panels: self.panels,
-                params: self.params.as_ptr(),
-                param_step: 2,
-                scale: self.scale.as_ptr(),
-                weight_sum: self.weight_sum.as_ptr(),
-                acc: out.as_mut_ptr(),
-                plane: self.acc.len(),
-                position,
-            };
-            // SAFETY: every field has what its comment asks for; `out` is four planes.
-            unsafe { isa.spread(&t) };
-        }
+    fn gather(&self, isa: Isa, out: &mut [f32]) {
+        let (n, wide) = (self.acc.len(), self.panels * LANES);
+        let t = Gather {
+            sums: self.sums.as_ptr(),
+            plane: n,
+            rows: self.rows,
+            panels: self.panels,
+            params: self.params.as_ptr(),
+            scale: self.scale.as_ptr(),
+            weight_sum: self.weight_sum.as_ptr(),
+            position: wide,
+            bias: self.bias.as_ptr(),
+            activation: Activation::Relu,
+            out: out.as_mut_ptr(),
+            pitch: 2 * wide,
+            line: 2 * n,
+        };
+        // SAFETY: every field has what its comment asks for; `out` is two lines of two pixels a row.
+        unsafe { isa.gather(&t) };
     }
 
     /// Bias rows forwards and backwards, as queries read them.
@@ -410,7 +413,7 @@ fn by_winograd(size: Size, mut source: Source) -> Box<dyn Job> {
         winograd::transform((isa, &Serial), LINES / 2, &four, w / 2, size.k, &mut rows, scratch);
         let (weights, x) = (&weights.linear(), rows.rows());
         winograd::Convolution { isa, weights, bias: None, activation: Activation::Relu, x, tiles: w / 2 }
-            .run(&Serial, LINES / 2, out);
+            .run(&Serial, LINES / 2, out, scratch);
     })
 }
 
@@ -584,9 +587,9 @@ pub const KERNELS: &[Kernel] = &[
         },
     },
     Kernel {
-        name: "spread",
+        name: "gather",
         work: |s| WINOGRAD_TAPS * Tile::work(s),
-        job: |size, source| Tile::job(size, source, 4, |isa, t, out| t.spread(isa, out)),
+        job: |size, source| Tile::job(size, source, 4, |isa, t, out| t.gather(isa, out)),
     },
     Kernel {
         name: "scores",

@@ -34,7 +34,7 @@ pub(crate) mod winograd;
 use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Along, Finish, Scores, Spread};
+use rows::{Accumulate, Along, Finish, Gather, Scores};
 
 /// The most rows and panels that any tile has.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -71,7 +71,7 @@ macro_rules! with_row_kernels {
             raw {
                 fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
-                fn spread(t: &Spread);
+                fn gather(t: &Gather);
                 fn scores(t: &Scores);
                 fn add_along(t: &Along, count: usize, out: *mut f32, pitch: usize, len: usize);
                 fn weigh(high: *const i32, low: *const i32, sum: *const i32, scale: *const f32, factor: f32, out: &mut [f32]);

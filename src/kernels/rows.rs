@@ -332,51 +332,67 @@ pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
     }
 }
 
-/// A tile of integer sums of one position of Winograd's F(2x2, 3x3) joins the outputs it counts for, as [`Accumulate`]
-/// but with the signs of Aᵀ.
-pub(crate) struct Spread {
-    /// `rows` x 16 · `panels`.
+/// The integer sums of all sixteen positions of Winograd's F(2x2, 3x3) become outputs: v = scale_j · (s_i · sum_ij + m_i · Σw_j)
+/// for each position, Aᵀ·v·A, bias and activation.
+pub(crate) struct Gather {
+    /// Sixteen planes of `rows` x 16 · `panels`, `plane` apart.
     pub sums: *const i32,
+    pub plane: usize,
     pub rows: usize,
     pub panels: usize,
-    /// (s, m) of the rows, `param_step` apart.
+    /// (s, m) of the sixteen positions of each row.
     pub params: *const [f32; 2],
-    pub param_step: usize,
-    /// Of each output.
+    /// Of each output, positions `position` apart.
     pub scale: *const f32,
     pub weight_sum: *const i32,
-    /// Four tiles of `rows` x 16 · `panels`, `plane` numbers apart: outputs (0, 0), (0, 1), (1, 0), (1, 1).
-    pub acc: *mut f32,
-    pub plane: usize,
-    /// 4 · row + column.
     pub position: usize,
+    /// Of each output, or null.
+    pub bias: *const f32,
+    pub activation: Activation,
+    /// Outputs (0, 0) of the rows, `pitch` apart; (0, 1) is half a `pitch` further, (1, 0) a `line`.
+    pub out: *mut f32,
+    pub pitch: usize,
+    pub line: usize,
 }
 
-/// Aᵀ of F(2, 3).
-const SPREAD: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]];
+/// Aᵀ of F(2, 3) on four vectors.
+#[inline(always)]
+fn back<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 2] {
+    [l.add(l.add(a, b), c), l.sub(l.sub(b, c), d)]
+}
 
 /// # Safety
-/// The pointers of [`Spread`] cover what their comments say.
+/// The pointers of [`Gather`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn spread<L: Lanes>(l: L, t: &Spread) {
-    let (y, x) = (t.position / 4, t.position % 4);
-    let signs: [f32; 4] = core::array::from_fn(|o| SPREAD[o / 2][y] * SPREAD[o % 2][x]);
+pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
     for p in 0..t.panels {
         // SAFETY: the caller's promise.
         unsafe {
-            let scale = l.load_at(t.scale.add(p * LANES));
-            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
+            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
             for r in 0..t.rows {
-                let [s, m] = *t.params.add(r * t.param_step);
-                let at = (r * t.panels + p) * LANES;
-                let sum = l.to_f32(l.load_i32_at(t.sums.add(at)));
-                let v = l.mul(l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m))), scale);
-                for (plane, sign) in signs.iter().enumerate() {
-                    let acc = t.acc.add(plane * t.plane + at);
-                    if *sign > 0.0 {
-                        l.store_at(l.add(l.load_at(acc), v), acc);
-                    } else if *sign < 0.0 {
-                        l.store_at(l.sub(l.load_at(acc), v), acc);
+                let mut lines = [[l.splat(0.0); 2]; 4];
+                for (y, line) in lines.iter_mut().enumerate() {
+                    let mut v = [l.splat(0.0); 4];
+                    for (x, v) in v.iter_mut().enumerate() {
+                        let position = 4 * y + x;
+                        let [s, m] = *t.params.add(r * 16 + position);
+                        let at = position * t.position + p * LANES;
+                        let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(at)));
+                        let sum = t.sums.add(position * t.plane + (r * t.panels + p) * LANES);
+                        let sum =
+                            l.fma(l.to_f32(l.load_i32_at(sum)), l.splat(s), l.mul(weight_sum, l.splat(m)));
+                        *v = l.mul(sum, l.load_at(t.scale.add(at)));
+                    }
+                    *line = back(l, v);
+                }
+                let [a, b, c, d] = lines;
+                for x in 0..2 {
+                    for (y, v) in back(l, [a[x], b[x], c[x], d[x]]).into_iter().enumerate() {
+                        let mut v = l.add(v, bias);
+                        if t.activation == Activation::Relu {
+                            v = l.max(v, l.splat(0.0));
+                        }
+                        l.store_at(v, t.out.add(r * t.pitch + x * t.pitch / 2 + y * t.line + p * LANES));
                     }
                 }
             }

@@ -5,10 +5,10 @@
 //! are transformed in f32 and quantised *afterwards*, each of the sixteen transformed pixels with its own range (Li et
 //! al. 2024, LoWino): quantised before, the transform would spread one pixel's rounding over all sixteen.
 
-use super::gemm::{ROWS_PER_TASK, Rows, TASKS_PER_WORKER, part};
+use super::gemm::{Rows, TASKS_PER_WORKER, part};
 use super::micro::TileI8;
-use super::rows::{Activation, Finish, Spread};
-use super::split::{Shared, chunks2_with};
+use super::rows::{Activation, Gather};
+use super::split::{Shared, chunks2_with, with_scratch};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
 use crate::activations::RowsMut;
 use crate::format::{WINOGRAD_TAPS as POSITIONS, padded};
@@ -17,13 +17,17 @@ use crate::weights::{Linear, Panels};
 use core::ops::Range;
 use half::bf16;
 
-const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
 /// Tiles that one task transforms.
 const TILES: usize = 8;
+/// Tiles whose sums of all positions wait for the way back: a position's weights are read once for so many, and the sums stay
+/// in a core's second-level cache.
+const WAITING: usize = 5 * MAX_ROWS;
 
-/// f32 that each worker needs to transform pixels of `c` numbers: sixteen transformed pixels and four blank ones in bfloat16.
+/// f32 that each worker needs for pixels of `c` numbers: sixteen transformed pixels and four blank ones in bfloat16, or the
+/// sums that wait.
 pub(crate) const fn scratch(c: usize) -> usize {
-    (POSITIONS + 2) * c
+    let (transform, sums) = ((POSITIONS + 2) * c, POSITIONS * WAITING * MAX_PANELS * LANES);
+    if transform > sums { transform } else { sums }
 }
 
 /// Transforms the pixels under pairs of output lines. Pair i reads `lines(i)`: four lines, each with a blank pixel at
@@ -45,7 +49,7 @@ pub(crate) fn transform<'a>(
     let c = padded(n);
     let (a, b) = ((data, TILES * POSITIONS * pitch), (params, TILES * POSITIONS));
     chunks2_with(par, a, b, scratch, |task, data, params, scratch| {
-        let (zeros, transformed) = scratch[..self::scratch(c)].split_at_mut(2 * c);
+        let (zeros, transformed) = scratch[..(POSITIONS + 2) * c].split_at_mut(2 * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
         let rows = data.chunks_mut(POSITIONS * pitch).zip(params.chunks_mut(POSITIONS));
@@ -75,8 +79,8 @@ pub(crate) struct Convolution<'a> {
 }
 
 impl Convolution<'_> {
-    /// Writes `pairs` pairs of lines, `[2 · pairs][2 · tiles][padded outputs]`.
-    pub fn run(&self, par: &dyn Parallel, pairs: usize, out: &mut [f32]) {
+    /// Writes `pairs` pairs of lines, `[2 · pairs][2 · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
+    pub fn run(&self, par: &dyn Parallel, pairs: usize, out: &mut [f32], scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
         assert!(out.len() >= 4 * pairs * self.tiles * panels * LANES, "the lines must fit");
         assert!(
@@ -85,84 +89,80 @@ impl Convolution<'_> {
         );
         let shape = self.isa.shape_i8();
         let n_tiles = panels.div_ceil(shape.panels);
-        let m_parts = self.tiles.div_ceil(ROWS_PER_TASK / 2);
+        // Whole tiles of the kernel, but for the last.
+        let units = self.tiles.div_ceil(shape.rows);
+        let m_parts = units.div_ceil(WAITING / shape.rows);
         let m_tasks = pairs * m_parts;
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
-        par.run(m_tasks * n_tasks, &|task, _| {
+        with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
-            let tiles = part(self.tiles, m_parts, m % m_parts);
+            let units = part(units, m_parts, m % m_parts);
+            let tiles = units.start * shape.rows..(units.end * shape.rows).min(self.tiles);
+            let sums = bytemuck::cast_slice_mut(scratch);
             for group in part(n_tiles, n_tasks, n) {
-                let panels = part(panels, n_tiles, group);
-                let parts = tiles.len().div_ceil(shape.rows);
-                for i in 0..parts {
-                    let rows = part(tiles.len(), parts, i);
-                    let tiles = tiles.start + rows.start..tiles.start + rows.end;
-                    self.tile(m / m_parts, tiles, panels.clone(), &out);
-                }
+                self.group(m / m_parts, tiles.clone(), part(panels, n_tiles, group), sums, &out);
             }
         });
     }
 
-    /// Up to a tile's rows of Winograd tiles and its panels: all sixteen positions, four outputs each.
-    fn tile(&self, pair: usize, tiles: Range<usize>, panels: Range<usize>, out: &Shared<f32>) {
+    /// Up to [`WAITING`] Winograd tiles of a pair of lines and a tile's panels: all sixteen positions, then four outputs each.
+    fn group(
+        &self,
+        pair: usize,
+        tiles: Range<usize>,
+        panels: Range<usize>,
+        sums: &mut [i32],
+        out: &Shared<f32>,
+    ) {
         let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
             (self.x, self.weights.panels)
         else {
             unreachable!("transformed pixels and their weights are int8");
         };
-        let (mut sums, mut acc) = ([0i32; TILE], [[0f32; TILE]; 4]);
         let (groups, count) = (self.weights.k.div_ceil(4), self.weights.panel_count());
-        let first = (pair * self.tiles + tiles.start) * POSITIONS;
+        let (first, wide) = ((pair * self.tiles + tiles.start) * POSITIONS, panels.len() * LANES);
+        let plane = tiles.len() * wide;
         // The last row read exists, whatever the caller says.
-        let rows = first + (tiles.len() - 1) * POSITIONS + POSITIONS;
+        let rows = first + tiles.len() * POSITIONS;
         assert!(rows <= params.len() && rows * pitch <= data.len(), "transformed pixels must exist");
-        for position in 0..POSITIONS {
+        let most = self.isa.shape_i8().rows;
+        let parts = tiles.len().div_ceil(most);
+        for (position, sums) in sums[..POSITIONS * plane].chunks_mut(plane).enumerate() {
             let panel = position * count + panels.start;
-            let tile = TileI8 {
-                a: data[(first + position) * pitch..].as_ptr(),
-                pitch: POSITIONS * pitch,
-                w: weights[panel * groups * 64..].as_ptr(),
-                panel: groups * 64,
-                groups,
-                sum: sum[panel * LANES..].as_ptr(),
-                out: sums.as_mut_ptr(),
-            };
-            // SAFETY: the rows exist, as asserted, and are as wide as the weights ask (`RowsMut`); `Linear` has compared
-            // the panels with the file; sums and acc hold MAX_ROWS x MAX_PANELS x 16; the counts are within the shape.
-            unsafe {
-                self.isa.tile_i8(tiles.len(), panels.len(), &tile);
-                self.isa.spread(&Spread {
-                    sums: sums.as_ptr(),
-                    rows: tiles.len(),
-                    panels: panels.len(),
-                    params: params[first + position..].as_ptr(),
-                    param_step: POSITIONS,
-                    scale: scale[panel * LANES..].as_ptr(),
-                    weight_sum: sum[panel * LANES..].as_ptr(),
-                    acc: acc.as_mut_ptr().cast(),
-                    plane: TILE,
-                    position,
-                });
+            for rows in (0..parts).map(|i| part(tiles.len(), parts, i)) {
+                let tile = TileI8 {
+                    a: data[(first + rows.start * POSITIONS + position) * pitch..].as_ptr(),
+                    pitch: POSITIONS * pitch,
+                    w: weights[panel * groups * 64..].as_ptr(),
+                    panel: groups * 64,
+                    groups,
+                    sum: sum[panel * LANES..].as_ptr(),
+                    out: sums[rows.start * wide..rows.end * wide].as_mut_ptr(),
+                };
+                // SAFETY: the rows exist, as asserted, and are as wide as the weights ask (`RowsMut`); `Linear` has compared
+                // the panels with the file; the sums hold these rows; the counts are within the shape.
+                unsafe { self.isa.tile_i8(rows.len(), panels.len(), &tile) };
             }
         }
-        let width = count * LANES;
-        for (output, acc) in acc.iter().enumerate() {
-            let (y, x) = (2 * pair + output / 2, 2 * tiles.start + output % 2);
-            let at = (y * 2 * self.tiles + x) * width + panels.start * LANES;
-            // SAFETY: `run` has compared the lines with the slice; this task alone writes these pixels and channels.
-            unsafe {
-                self.isa.finish(&Finish {
-                    acc: acc.as_ptr(),
-                    rows: tiles.len(),
-                    panels: panels.len(),
-                    bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
-                    activation: self.activation,
-                    out: out.at(at),
-                    pitch: 2 * width,
-                    add: false,
-                });
-            }
+        let (panel, width) = (panels.start, count * LANES);
+        // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
+        unsafe {
+            self.isa.gather(&Gather {
+                sums: sums.as_ptr(),
+                plane,
+                rows: tiles.len(),
+                panels: panels.len(),
+                params: params[first..].as_ptr(),
+                scale: scale[panel * LANES..].as_ptr(),
+                weight_sum: sum[panel * LANES..].as_ptr(),
+                position: width,
+                bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
+                activation: self.activation,
+                out: out.at((4 * pair * self.tiles + 2 * tiles.start) * width + panel * LANES),
+                pitch: 2 * width,
+                line: 2 * self.tiles * width,
+            });
         }
     }
 }

@@ -14,7 +14,7 @@
 //! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4
 //! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
 
-use super::conv::{Conv, Lines, Transformed};
+use super::conv::{Conv, Lines, Passing};
 use super::map::MapRows;
 use super::top::{nine_products, store_bordered};
 use super::{Call, Context, conv_segment};
@@ -43,12 +43,10 @@ struct Bands<'a> {
     product1: &'a mut [f32],
     product2: &'a mut [f32],
     product3: &'a mut [f32],
-    up0_rows: RowsMut<'a>,
     lines: &'a mut [f32],
     lateral0_lines: Lines<'a>,
     fpn0_lines: Lines<'a>,
-    transformed: Option<Transformed<'a>>,
-    fuse_rows: RowsMut<'a>,
+    passing: Passing<'a>,
     logits: &'a mut [f32],
     map_scratch: &'a mut [f32],
     done: Progress,
@@ -106,13 +104,11 @@ impl<'a> Bands<'a> {
             Buf::Product1,
             Buf::Product2,
             Buf::Product3,
-            Buf::Up0Rows,
             Buf::Lines,
             Buf::Lateral0Rows,
             Buf::Fpn0Rows,
-            Buf::WinogradRows,
+            Buf::PassingRows,
             Buf::WinogradScratch,
-            Buf::FuseRows,
             Buf::Logits,
             Buf::MapScratch,
         ];
@@ -129,13 +125,11 @@ impl<'a> Bands<'a> {
             product1,
             product2,
             product3,
-            up0_rows,
             lines,
             lateral0_rows,
             fpn0_rows,
-            transformed,
-            transform_scratch,
-            fuse_rows,
+            passing,
+            winograd_scratch,
             logits,
             map_scratch,
         ] = cx.buffers(arena, bufs)?;
@@ -154,12 +148,10 @@ impl<'a> Bands<'a> {
             product1: typed(product1, ring::PRODUCT1 * w1 * 9 * c),
             product2: typed(product2, ring::PRODUCT2 * w2 * 9 * c),
             product3: typed(product3, ring::PRODUCT3 * w3 * 9 * c),
-            up0_rows: RowsMut::new(up0_rows, 2 * w1, n, int8(Role::Up0b, 0)?),
             lines: typed(lines, ring::LINES * w0 * c),
             lateral0_lines: Lines::new(lateral0_rows, &cx.linear(Role::Fpn, 0)?, ring::LATERAL0, w0, n),
             fpn0_lines: Lines::new(fpn0_rows, &cx.linear(Role::Fuse, 0)?, ring::FPN0, w0, n),
-            transformed: Transformed::new(cx, transformed, transform_scratch),
-            fuse_rows: RowsMut::new(fuse_rows, 4 * w0, n, int8(Role::Classify, 0)?),
+            passing: Passing { rows: passing, scratch: bytemuck::cast_slice_mut(winograd_scratch) },
             logits: typed(logits, ring::LOGITS * line),
             map_scratch: typed(map_scratch, cx.par.workers() * line),
             done: Progress::default(),
@@ -205,14 +197,12 @@ impl<'a> Bands<'a> {
             let to = tap / 2 * w1 + tap % 2;
             cx.product(call, &[Segment::line(r * f.grid_width, to)], f.grid_width, out);
         }
-        cx.store(&mut self.up0_rows, 0, out);
         let weights = cx.linear(Role::Up0b, 0)?;
+        let mut rows = RowsMut::new(self.passing.rows, 2 * w1, f.channels, weights.is_int8());
+        cx.store(&mut rows, 0, out);
         let out = &mut self.lines[..4 * w0 * c];
         for tap in 0..4 {
-            let call = Call::new(&weights, self.up0_rows.rows())
-                .tap(tap)
-                .activation(Activation::Relu)
-                .every_second();
+            let call = Call::new(&weights, rows.rows()).tap(tap).activation(Activation::Relu).every_second();
             let segments = [0, 1].map(|line| Segment::line(line * w1, (2 * line + tap / 2) * w0 + tap % 2));
             cx.product(call, &segments, w1, out);
         }
@@ -244,7 +234,7 @@ impl<'a> Bands<'a> {
             let first = self.done.fpn0;
             let lines = (end - first).min(ring::LINES);
             let out = &mut self.lines[..lines * w * c];
-            conv.run(cx, first, &mut self.transformed, out);
+            conv.run(cx, first, &mut self.passing, out);
             cx.show(TensorName::Fpn(0, first), out);
             for (i, line) in out.chunks(w * c).enumerate() {
                 self.fpn0_lines.store(cx, (first + i) % ring::FPN0, w, line);
@@ -305,6 +295,7 @@ impl<'a> Bands<'a> {
     fn fuse(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;
+        let at = self.logits_at(cx, 4 * r);
         let weights = cx.linear(Role::Fuse, 0)?;
         let out = &mut self.lines[..4 * w * c];
         // The bias comes with the coarser levels.
@@ -316,7 +307,7 @@ impl<'a> Bands<'a> {
             activation: Activation::None,
             bias: false,
         };
-        conv.run(cx, 4 * r, &mut self.transformed, out);
+        conv.run(cx, 4 * r, &mut self.passing, out);
         cx.done(Stage::Fuse)?;
         let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];
         let maps = [
@@ -328,11 +319,11 @@ impl<'a> Bands<'a> {
         let (isa, bias) = (cx.isa, weights.bias(0).unwrap_or(&[]));
         chunks(cx.par, out, 16 * c, |_, rows| rows.chunks_mut(c).for_each(|x| isa.bias_relu(bias, x)));
         cx.done(Stage::Upsample)?;
-        cx.store(&mut self.fuse_rows, 0, out);
         let weights = cx.linear(Role::Classify, 0)?;
-        let at = self.logits_at(cx, 4 * r);
+        let mut rows = RowsMut::new(self.passing.rows, 4 * w, f.channels, weights.is_int8());
+        cx.store(&mut rows, 0, out);
         let logits = &mut self.logits[at..][..4 * w * padded(f.classes)];
-        cx.product(Call::new(&weights, self.fuse_rows.rows()), &[Segment::line(0, 0)], 4 * w, logits);
+        cx.product(Call::new(&weights, rows.rows()), &[Segment::line(0, 0)], 4 * w, logits);
         cx.done(Stage::Classify)
     }
 

@@ -55,22 +55,11 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Working memory of Winograd's convolutions.
-pub(super) struct Transformed<'a> {
-    rows: RowsMut<'a>,
-    scratch: &'a mut [f32],
-}
-
-impl<'a> Transformed<'a> {
-    /// Lays it over its regions of the arena; `None` where no convolution needs it.
-    pub fn new(cx: &Context, rows: &'a mut [u8], scratch: &'a mut [u8]) -> Option<Self> {
-        let pixels = ring::WINOGRAD / 2 * cx.facts.level(0).0 / 2 * WINOGRAD_TAPS;
-        let len = cx.par.workers() * winograd::scratch(cx.pitch()) * size_of::<f32>();
-        (!rows.is_empty()).then(|| Transformed {
-            rows: RowsMut::new(rows, pixels, cx.facts.channels, true),
-            scratch: bytemuck::cast_slice_mut(&mut scratch[..len]),
-        })
-    }
+/// Working memory that no later step reads: a region for rows (Winograd's transformed pixels among them), and each worker's
+/// scratch for Winograd.
+pub(super) struct Passing<'a> {
+    pub rows: &'a mut [u8],
+    pub scratch: &'a mut [f32],
 }
 
 /// One convolution: its weights, the lines it reads, `ring` of them in memory.
@@ -87,17 +76,10 @@ pub(super) struct Conv<'a> {
 
 impl Conv<'_> {
     /// Lines `first..` of the map, as many as `out` holds; both numbers are even.
-    pub fn run(
-        &self,
-        cx: &mut Context,
-        first: usize,
-        transformed: &mut Option<Transformed>,
-        out: &mut [f32],
-    ) {
-        match (self.x, transformed) {
-            (Lines::Bf16(x), Some(transformed)) => self.winograd(cx, x, first, transformed, out),
-            (Lines::Bf16(_), None) => unreachable!("the plan has room for transformed pixels"),
-            (Lines::Rows(x), _) => self.direct(cx, x, first, out),
+    pub fn run(&self, cx: &mut Context, first: usize, passing: &mut Passing, out: &mut [f32]) {
+        match self.x {
+            Lines::Bf16(x) => self.winograd(cx, x, first, passing, out),
+            Lines::Rows(x) => self.direct(cx, x, first, out),
         }
     }
 
@@ -110,7 +92,7 @@ impl Conv<'_> {
         cx.product(call.activation(self.activation), &segments[..lines], w, out);
     }
 
-    fn winograd(&self, cx: &mut Context, x: &[bf16], first: usize, t: &mut Transformed, out: &mut [f32]) {
+    fn winograd(&self, cx: &mut Context, x: &[bf16], first: usize, t: &mut Passing, out: &mut [f32]) {
         let ((w, h), n, c) = (self.size, cx.facts.channels, cx.pitch());
         let line = |y: Option<usize>| {
             let y = y.filter(|&y| y < h)?;
@@ -120,12 +102,13 @@ impl Conv<'_> {
             let first = first + ring::WINOGRAD * i;
             let pairs = out.len() / (2 * w * c);
             let lines = |pair: usize| core::array::from_fn(|i| line((first + 2 * pair + i).checked_sub(1)));
-            winograd::transform((cx.isa, cx.par), pairs, &lines, w / 2, n, &mut t.rows, t.scratch);
+            let mut rows = RowsMut::new(t.rows, pairs * w / 2 * WINOGRAD_TAPS, n, true);
+            winograd::transform((cx.isa, cx.par), pairs, &lines, w / 2, n, &mut rows, t.scratch);
             cx.macs += (pairs * w / 2 * WINOGRAD_TAPS * n * self.weights.n) as u64;
             let bias = self.bias.then(|| self.weights.bias(0)).flatten();
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            winograd::Convolution { isa, weights, bias, activation, x: t.rows.rows(), tiles: w / 2 }
-                .run(cx.par, pairs, out);
+            winograd::Convolution { isa, weights, bias, activation, x: rows.rows(), tiles: w / 2 }
+                .run(cx.par, pairs, out, t.scratch);
         }
     }
 }
