@@ -82,6 +82,8 @@ const _: () = assert!(size_of::<Header>() == 512 && size_of::<Entry>() == 64);
 pub const WINOGRAD_FPN: u32 = 1;
 /// `Header::winograd`: the bottleneck's view of level 0.
 pub const WINOGRAD_FUSE: u32 = 2;
+/// `Header::winograd`: level 1's 3x3 convolution.
+pub const WINOGRAD_FPN1: u32 = 4;
 /// Matrices of a 3x3 convolution by F(2x2, 3x3).
 pub const WINOGRAD_TAPS: usize = 16;
 /// `Header::position`: absolute embeddings.

@@ -19,7 +19,7 @@ pub(crate) const MLP_TOKENS: usize = 256;
 /// Lines in each of the head's rings, see `model::head`.
 pub(crate) mod ring {
     pub const LATERAL1: usize = 6;
-    pub const FPN1: usize = 3;
+    pub const FPN1: usize = 4;
     pub const PRODUCT1: usize = 4;
     pub const PRODUCT2: usize = 3;
     pub const PRODUCT3: usize = 3;
@@ -283,7 +283,6 @@ impl Plan {
         self.set(Buf::UpsampleScratch, w * interpolate::scratch(widest, c) * 4, TOP | BANDS);
 
         self.set(Buf::Lateral1, map(ring::LATERAL1, w1), BANDS);
-        self.set(Buf::Lateral1Rows, rows(ring::LATERAL1, w1 + 2, Role::Fpn, 1)?, BANDS);
         self.set(Buf::Fpn1Rows, rows(ring::FPN1, w1, Role::Fuse, 1)?, BANDS);
         self.set(Buf::Product1, 9 * map(ring::PRODUCT1, w1), BANDS);
         self.set(Buf::Product2, 9 * map(ring::PRODUCT2, w2), BANDS);
@@ -292,11 +291,13 @@ impl Plan {
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
         // Lines at full resolution that a 3x3 convolution reads.
         let mut winograd = false;
-        for (buf, lines, role) in
-            [(Buf::Lateral0Rows, ring::LATERAL0, Role::Fpn), (Buf::Fpn0Rows, ring::FPN0, Role::Fuse)]
-        {
-            let weights = model.linear(role, 0)?;
-            self.set(buf, lines_bytes(&weights, lines, w0, f.channels), BANDS);
+        for (buf, lines, width, role, level) in [
+            (Buf::Lateral1Rows, ring::LATERAL1, w1, Role::Fpn, 1),
+            (Buf::Lateral0Rows, ring::LATERAL0, w0, Role::Fpn, 0),
+            (Buf::Fpn0Rows, ring::FPN0, w0, Role::Fuse, 0),
+        ] {
+            let weights = model.linear(role, level)?;
+            self.set(buf, lines_bytes(&weights, lines, width, f.channels), BANDS);
             winograd |= weights.is_winograd();
         }
         if winograd {

@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
 use beitle::format::{
-    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FUSE,
+    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FPN1, WINOGRAD_FUSE,
 };
 use bytemuck::Zeroable;
 
@@ -156,9 +156,9 @@ impl Spec {
     }
 
     /// Whether a 3x3 convolution is stored for Winograd's F(2x2, 3x3): the two at full resolution, half of base's
-    /// multiplications.
+    /// multiplications, and level 1's.
     pub fn is_winograd(&self, role: Role, layer: u16) -> bool {
-        self.winograd && layer == 0 && matches!(role, Role::Fpn | Role::Fuse)
+        self.winograd && matches!((role, layer), (Role::Fpn, 0 | 1) | (Role::Fuse, 0))
     }
 
     /// Patches across and down.
@@ -204,7 +204,7 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: if self.winograd { WINOGRAD_FPN | WINOGRAD_FUSE } else { 0 },
+            winograd: if self.winograd { WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 } else { 0 },
             ..Header::zeroed()
         }
     }

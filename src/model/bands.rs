@@ -11,13 +11,13 @@
 //! A 3x3 convolution needs a line ahead, an interpolation one too, so each stage runs a little further than the next;
 //! rings keep the lines in between. With h lines of the logits in step r, counting from 0:
 //! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, made in pairs of lines (Winograd's tiles are two high), so to 4r+5, which
-//! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4
-//! (chunk r+2); the products of level 1 are read to line 2r+2, which reads lateral 1 to 2r+3.
+//! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4 (chunk r+2); the products of level 1 are read to line
+//! 2r+2 of fpn 1, made in pairs to 2r+3, which reads lateral 1 to 2r+4.
 
 use super::conv::{Conv, Lines, Passing};
 use super::map::MapRows;
-use super::top::{nine_products, store_bordered};
-use super::{Call, Context, conv_segment};
+use super::top::nine_products;
+use super::{Call, Context};
 use crate::activations::{RowsMut, typed};
 use crate::engine::Output;
 use crate::error::Error;
@@ -38,7 +38,7 @@ struct Bands<'a> {
     lateral2: &'a [f32],
     scratch: &'a mut [f32],
     lateral1: &'a mut [f32],
-    lateral1_rows: RowsMut<'a>,
+    lateral1_lines: Lines<'a>,
     fpn1_rows: RowsMut<'a>,
     product1: &'a mut [f32],
     product2: &'a mut [f32],
@@ -58,6 +58,7 @@ struct Progress {
     lateral1_chunks: usize,
     lateral0_chunks: usize,
     fpn0: usize,
+    fpn1: usize,
     product1: usize,
     product2: usize,
     product3: usize,
@@ -143,7 +144,7 @@ impl<'a> Bands<'a> {
             lateral2: typed(lateral2, w2 * h2 * c),
             scratch: bytemuck::cast_slice_mut(scratch),
             lateral1: typed(lateral1, ring::LATERAL1 * w1 * c),
-            lateral1_rows: RowsMut::new(lateral1_rows, ring::LATERAL1 * (w1 + 2), n, int8(Role::Fpn, 1)?),
+            lateral1_lines: Lines::new(lateral1_rows, &cx.linear(Role::Fpn, 1)?, ring::LATERAL1, w1, n),
             fpn1_rows: RowsMut::new(fpn1_rows, ring::FPN1 * w1, n, int8(Role::Fuse, 1)?),
             product1: typed(product1, ring::PRODUCT1 * w1 * 9 * c),
             product2: typed(product2, ring::PRODUCT2 * w2 * 9 * c),
@@ -178,7 +179,7 @@ impl<'a> Bands<'a> {
         cx.upsample(size).add(&[small], 2 * r, out, self.scratch);
         cx.show(TensorName::Lateral1(2 * r), out);
         for (i, line) in out.chunks(w1 * c).enumerate() {
-            store_bordered(cx, &mut self.lateral1_rows, slot + i, w1, line);
+            self.lateral1_lines.store(cx, slot + i, w1, line);
         }
         self.done.lateral1_chunks += 1;
         cx.done(Stage::Upsample)
@@ -256,7 +257,7 @@ impl<'a> Bands<'a> {
         for i in 0..lines {
             let y = self.done.product1 + i;
             let out = &mut self.product1[y % ring::PRODUCT1 * w1 * 9 * c..][..w1 * 9 * c];
-            nine_products(cx, &weights, &self.fpn1_rows, i * w1, w1, out);
+            nine_products(cx, &weights, &self.fpn1_rows, y % ring::FPN1 * w1, w1, out);
         }
         self.done.product1 += lines;
         let coarse = [
@@ -275,19 +276,29 @@ impl<'a> Bands<'a> {
         cx.done(Stage::Products)
     }
 
-    /// Level 1's 3x3 convolution for the lines from the last product to `end`, as rows.
+    /// Level 1's 3x3 convolution to line `end`, in pairs of lines: one of them may wait for the next step.
     fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(1));
-        let (w, first) = (size.0, self.done.product1);
+        let (w, end) = (size.0, end.next_multiple_of(2).min(size.1));
         let weights = cx.linear(Role::Fpn, 1)?;
-        let segments: [Segment; ring::FPN1] =
-            core::array::from_fn(|i| conv_segment(first + i, size, ring::LATERAL1, i * w));
-        let lines = end - first;
-        let out = &mut self.lines[..lines * w * c];
-        let call = Call::new(&weights, self.lateral1_rows.rows()).conv().activation(Activation::Relu);
-        cx.product(call, &segments[..lines], w, out);
-        cx.show(TensorName::Fpn(1, first), out);
-        cx.store(&mut self.fpn1_rows, 0, out);
+        let conv = Conv {
+            weights: &weights,
+            x: &self.lateral1_lines,
+            size,
+            ring: ring::LATERAL1,
+            activation: Activation::Relu,
+            bias: true,
+        };
+        while self.done.fpn1 < end {
+            let first = self.done.fpn1;
+            let out = &mut self.lines[..(end - first).min(ring::FPN1) * w * c];
+            conv.run(cx, first, &mut self.passing, out);
+            cx.show(TensorName::Fpn(1, first), out);
+            for (i, line) in out.chunks(w * c).enumerate() {
+                cx.store(&mut self.fpn1_rows, (first + i) % ring::FPN1 * w, line);
+                self.done.fpn1 += 1;
+            }
+        }
         cx.done(Stage::Fpn1)
     }
 

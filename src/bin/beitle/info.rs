@@ -110,10 +110,10 @@ fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
         (
             "3x3",
-            if model.file().header().winograd == 0 {
-                "direct"
-            } else {
-                "Winograd F(2x2, 3x3) at full resolution"
+            match model.file().header().winograd {
+                0 => "direct",
+                3 => "Winograd F(2x2, 3x3) at full resolution",
+                _ => "Winograd F(2x2, 3x3) at full and half resolution",
             }
             .into(),
         ),
