@@ -237,6 +237,8 @@ fn files_that_are_none_are_refused() {
         let file = b.file.bytes().as_ptr().cast();
         assert_eq!(beitle_open(null_mut(), file, len, null_mut(), 0), Status::Argument);
         assert_eq!(beitle_open(odd, file, len, null_mut(), 0), Status::Misaligned);
+        let inside = (&raw const engine).cast::<c_void>();
+        assert_eq!(beitle_open(&mut engine, inside, 64, null_mut(), 0), Status::Argument);
         assert_eq!(beitle_open(&mut engine, null(), len, short.as_mut_ptr(), 12), Status::Argument);
         assert_eq!(
             CStr::from_ptr(short.as_ptr()).to_str(),
@@ -305,11 +307,11 @@ fn jobs_that_make_no_sense_are_refused() {
         ("job.logits does not", Status::Misaligned, &|j| {
             (j.logits, j.logits_count) = (out.wrapping_byte_add(2), room - 1);
         }),
-        ("overlap", Status::Argument, &|j| j.map.data = j.arena),
-        ("overlap", Status::Argument, &|j| j.picture.data = j.arena.cast()),
-        ("overlap", Status::Argument, &|j| j.arena = file),
-        ("overlap", Status::Argument, &|j| j.map.data = engine),
-        ("overlap", Status::Argument, &|j| (j.logits, j.logits_count) = (j.map.data.cast(), 1)),
+        ("overlaps", Status::Argument, &|j| j.map.data = j.arena),
+        ("overlaps", Status::Argument, &|j| j.picture.data = j.arena.cast()),
+        ("overlaps", Status::Argument, &|j| j.arena = file),
+        ("overlaps", Status::Argument, &|j| j.map.data = engine),
+        ("overlaps", Status::Argument, &|j| (j.logits, j.logits_count) = (j.map.data.cast(), 1)),
         ("threads.workers", Status::Argument, &|j| j.threads = &nobody),
         ("threads.run", Status::Argument, &|j| j.threads = &none),
         ("planned workers", Status::Buffer, &|j| j.threads = &crowd),

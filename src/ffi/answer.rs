@@ -130,3 +130,36 @@ pub(super) unsafe fn answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ffi::CStr;
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        for (room, want) in [(1, ""), (2, "a"), (3, "a"), (4, "aß"), (5, "aßc"), (6, "aßcd")] {
+            let mut memory = [0x7F as c_char; 8];
+            // SAFETY: there is as much room as said.
+            let mut text = unsafe { Text::new(memory.as_mut_ptr(), room) };
+            write!(text, "{}{}", "aß", "cd").unwrap();
+            assert_eq!(text.cut, room < 6);
+            // SAFETY: `Text` ends what it writes.
+            assert_eq!(unsafe { CStr::from_ptr(memory.as_ptr()) }.to_str(), Ok(want));
+            assert!(memory[room..].iter().all(|&c| c == 0x7F));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "std")]
+    fn a_panic_is_a_status() {
+        let mut memory = [0x7F as c_char; 90];
+        let work = || panic!("meant to happen");
+        // SAFETY: there is as much room as said.
+        assert_eq!(unsafe { answer(memory.as_mut_ptr(), memory.len(), work) }, Status::Internal);
+        // SAFETY: `answer` ends what it writes.
+        assert!(unsafe { CStr::from_ptr(memory.as_ptr()) }.to_str().unwrap().contains("defect"));
+        // SAFETY: no message.
+        assert_eq!(unsafe { answer(core::ptr::null_mut(), 9, || Ok(())) }, Status::Ok);
+    }
+}

@@ -91,7 +91,7 @@ pub(super) fn apart(written: &[Span], read: &[Span]) -> Result<(), Refusal> {
     let meet = |a: &Span, b: &Span| a.1 > 0 && b.1 > 0 && a.0 < b.0 + b.1 && b.0 < a.0 + a.1;
     for (i, w) in written.iter().enumerate() {
         if written[..i].iter().chain(read).any(|other| meet(w, other)) {
-            return Err(Refusal::Argument("arena, map or logits", "overlap each other or what is read"));
+            return Err(Refusal::Argument("memory to be written", "overlaps other memory of this call"));
         }
     }
     Ok(())

@@ -80,6 +80,10 @@ pub unsafe extern "C" fn beitle_open(
     message_bytes: usize,
 ) -> Status {
     let open = || {
+        memory::apart(
+            &[memory::span(engine, 1, "engine")?],
+            &[memory::span(file.cast::<u8>(), file_bytes, "file")?],
+        )?;
         // SAFETY: the caller's promise. Should opening fail, the memory holds no engine.
         unsafe { memory::write(engine, Engine::new(), "engine")? };
         // SAFETY: the caller's promise.
