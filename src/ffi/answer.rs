@@ -142,7 +142,7 @@ mod tests {
             let mut memory = [0x7F as c_char; 8];
             // SAFETY: there is as much room as said.
             let mut text = unsafe { Text::new(memory.as_mut_ptr(), room) };
-            write!(text, "{}{}", "aß", "cd").unwrap();
+            text.write_str("aß").and_then(|()| text.write_str("cd")).unwrap();
             assert_eq!(text.cut, room < 6);
             // SAFETY: `Text` ends what it writes.
             assert_eq!(unsafe { CStr::from_ptr(memory.as_ptr()) }.to_str(), Ok(want));
