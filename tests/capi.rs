@@ -283,7 +283,8 @@ fn jobs_that_make_no_sense_are_refused() {
     let stop = (&raw mut left).cast::<c_void>();
     let engine: *mut c_void = (&raw mut b.engine).cast();
     let file = b.file.bytes().as_ptr().cast_mut().cast::<c_void>();
-    let cases: &[(&str, Status, &dyn Fn(&mut Job))] = &[
+    type Change<'a> = &'a dyn Fn(&mut Job);
+    let cases: &[(&str, Status, Change)] = &[
         ("job.size", Status::Argument, &|j| j.size -= 8),
         ("job.arena is NULL", Status::Argument, &|j| j.arena = null_mut()),
         ("job.arena does not", Status::Misaligned, &|j| j.arena = j.arena.wrapping_byte_add(32)),
