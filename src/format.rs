@@ -319,6 +319,11 @@ impl<'a> File<'a> {
         Ok(())
     }
 
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The header.
     pub fn header(&self) -> &'a Header {
         self.header
