@@ -2,11 +2,12 @@
 """Runs beitle and other engines side by side on one checkpoint and one picture, and writes the table into README.md.
 
     cargo build --release --workspace
-    python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5]
+    python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5] [--isa avx2]
 
 CHECKPOINT is a transformers folder. What is missing is installed with pip (torch, transformers, onnx, onnxruntime,
 openvino, nncf). All engines take turns, run after run, each in a process of its own that waits while another works, so a
 busy machine is busy for all. Peers get the picture as a finished tensor and give logits; beitle's time is picture to map.
+With --isa avx2 nobody may use AVX-512: oneDNN is told so by its environment variable (ONNX Runtime has none and stays out).
 """
 import argparse
 import datetime
@@ -23,6 +24,7 @@ NEEDS = {"torch": "torch", "transformers": "transformers", "PIL": "pillow", "onn
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE.parent / "target/release"
 OURS = [("int8", []), ("int8", ["--conv", "direct"]), ("f32", [])]
+PEERS = {None: ["openvino int8", "openvino bf16", "onnxruntime f32"], "avx2": ["openvino int8", "openvino f32"]}
 
 
 def install():
@@ -162,9 +164,9 @@ def peer(engine, threads, work):
         print(time.perf_counter() - start, flush=True)
 
 
-def ours(file, picture, threads):
+def ours(file, picture, threads, isa):
     out = subprocess.run([PROGRAMS / "beitle", "bench", file, "--image", picture, "--threads", str(threads), "--runs", "1",
-                          "--json"], check=True, capture_output=True)
+                          "--json", *(["--isa", isa] if isa else [])], check=True, capture_output=True)
     return json.loads(out.stdout)["seconds"]
 
 
@@ -183,8 +185,11 @@ def main():
     args.add_argument("--work", type=Path, required=True)
     args.add_argument("--threads", default="1,2")
     args.add_argument("--runs", type=int, default=5)
+    args.add_argument("--isa", choices=["avx2"])
     args.add_argument("--peer", nargs=2)
     args = args.parse_args()
+    if args.isa:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = args.isa.upper()
     if args.peer:
         return peer(args.peer[0], int(args.peer[1]), args.work)
     install()
@@ -204,7 +209,7 @@ def main():
     threads = [int(t) for t in args.threads.split(",")]
     for count in threads:
         children = {}
-        for engine in ("openvino int8", "openvino bf16", "onnxruntime f32"):
+        for engine in PEERS[args.isa]:
             command = [sys.executable, __file__, args.checkpoint, args.picture, "--work", args.work, "--peer", engine, str(count)]
             children[engine] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             rows.setdefault(engine, {}).update(json.loads(children[engine].stdout.readline()))
@@ -215,7 +220,7 @@ def main():
                     children[name].stdin.flush()
                     seconds = float(children[name].stdout.readline())
                 else:
-                    seconds = ours(row["file"], args.picture, count)
+                    seconds = ours(row["file"], args.picture, count, args.isa)
                 row.setdefault(count, []).append(seconds)
                 # Pools of threads spin for a while after a run.
                 time.sleep(1)
@@ -234,7 +239,8 @@ def main():
     lines.append("")
     lines.append(f"Medians of {args.runs} runs, {datetime.date.today()}, {os.cpu_count()} cores; {versions}.")
     readme = HERE / "README.md"
-    start, end = "<!-- peers -->\n", "<!-- end of peers -->"
+    name = f"peers {args.isa}" if args.isa else "peers"
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, rest = readme.read_text().split(start)
     readme.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
     print("\n".join(lines))

@@ -6,7 +6,7 @@
 
 use crate::activations::rows_bytes;
 use crate::error::Error;
-use crate::format::{Role, WINOGRAD_TAPS, padded};
+use crate::format::{LANES, Role, WINOGRAD_TAPS, padded};
 use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
@@ -158,23 +158,39 @@ pub struct Plan {
     picture: (usize, usize),
 }
 
+/// Whether no buffer's size overflows, which 32-bit processors could see: bounds of the largest that all workers share (its
+/// rows are tokens, a few lines of the finest map, a block of the MLP or pooled positions) and of what each has of its own.
+fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize)) -> Result<(), Error> {
+    let wide = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
+    let pooled = f.pool_scales.iter().max().map_or(0, |s| s * s);
+    let rows = (f.tokens() + f.level(0).0 + MLP_TOKENS + pooled) as u64 + 2;
+    let numbers = [f.channels, f.hidden, f.classes, 3 * f.patch * f.patch, 3 * f.head_padded()];
+    let shared = numbers.map(wide).into_iter().fold(0, u64::max).checked_mul(160 * rows);
+    let own = 768 * rows + (1 << 17) + 128 * wide(f.channels) + 4 * f.level(0).0 as u64 * wide(f.classes);
+    let own = own.checked_mul(workers as u64);
+    let resize = crate::preprocess::scratch_bytes(f, picture) as u64;
+    for bytes in [shared, own, Some(resize)] {
+        if bytes.is_none_or(|bytes| bytes >= isize::MAX as u64) {
+            return Err(Error::TooLarge);
+        }
+    }
+    Ok(())
+}
+
 impl Plan {
     /// Lays out the arena for pictures of up to `picture` (width, height) pixels.
     ///
     /// # Errors
     /// [`Error::TooLarge`] where the sizes overflow.
     pub fn new(model: &Model, workers: usize, picture: (usize, usize)) -> Result<Plan, Error> {
-        let f = model.facts();
-        // Every size below is at most the product of these: if it fits, none of them overflows.
-        let longest = (f.width * f.height * 3).max(picture.0.max(picture.1).max(1) * 64);
-        longest
-            .checked_mul(16 * f.channels.max(f.hidden))
-            .and_then(|n| n.checked_mul(workers.max(1)))
-            .ok_or(Error::TooLarge)?;
-        let mut plan =
-            Plan { regions: [Region::default(); BUFS], bytes: 0, workers: workers.max(1), picture };
+        let workers = workers.max(1);
+        check_sizes(model.facts(), workers, picture)?;
+        let mut plan = Plan { regions: [Region::default(); BUFS], bytes: 0, workers, picture };
         plan.sizes(model)?;
         plan.place();
+        if plan.bytes > isize::MAX as usize {
+            return Err(Error::TooLarge);
+        }
         Ok(plan)
     }
 
@@ -320,14 +336,16 @@ impl Plan {
                 return;
             };
             let region = self.regions[next];
-            let mut offset = 0;
+            let mut offset = 0usize;
             // Each pass moves behind one more obstacle; when a pass finds none, the place is free.
             while let Some(end) = (0..BUFS)
                 .filter(|&i| {
                     placed[i] && self.regions[i].phases & region.phases != 0 && self.regions[i].bytes > 0
                 })
-                .map(|i| (self.regions[i].offset, self.regions[i].offset + self.regions[i].bytes))
-                .filter(|&(start, end)| start < offset + region.bytes && offset < end)
+                .map(|i| {
+                    (self.regions[i].offset, self.regions[i].offset.saturating_add(self.regions[i].bytes))
+                })
+                .filter(|&(start, end)| start < offset.saturating_add(region.bytes) && offset < end)
                 .map(|(_, end)| end)
                 .min()
             {
@@ -335,7 +353,7 @@ impl Plan {
             }
             self.regions[next].offset = offset;
             placed[next] = true;
-            self.bytes = self.bytes.max(offset + region.bytes);
+            self.bytes = self.bytes.max(offset.saturating_add(region.bytes));
         }
     }
 }

@@ -6,52 +6,9 @@ mod common;
 use beitle::Isa;
 use beitle::format::Precision;
 use beitle_quantize::{Options, convert};
+use common::checkpoint::{Weights, copy};
 use common::{Case, run};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// The numbers of a checkpoint by name.
-struct Weights(BTreeMap<String, (Vec<f32>, Vec<usize>)>);
-
-impl Weights {
-    fn open(file: &Path) -> Weights {
-        let bytes = std::fs::read(file).unwrap();
-        let all = SafeTensors::deserialize(&bytes).unwrap();
-        let floats = all.iter().filter(|(_, t)| t.dtype() == Dtype::F32).map(|(name, t)| {
-            let values = t.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-            (name.to_string(), (values, t.shape().to_vec()))
-        });
-        Weights(floats.collect())
-    }
-
-    fn get(&mut self, name: &str) -> &mut (Vec<f32>, Vec<usize>) {
-        self.0.get_mut(name).unwrap_or_else(|| panic!("no {name}"))
-    }
-
-    /// Output `channel` of a tensor times `factor`.
-    fn row(&mut self, name: &str, channel: usize, factor: f32) {
-        let (values, shape) = self.get(name);
-        let size = values.len() / shape[0];
-        values[channel * size..][..size].iter_mut().for_each(|v| *v *= factor);
-    }
-
-    /// Input `channel` of a tensor times `factor`.
-    fn column(&mut self, name: &str, channel: usize, factor: f32) {
-        let (values, shape) = self.get(name);
-        let inner: usize = shape[2..].iter().product();
-        for row in values.chunks_mut(shape[1] * inner) {
-            row[channel * inner..][..inner].iter_mut().for_each(|v| *v *= factor);
-        }
-    }
-
-    fn save(&self, file: &Path) {
-        let views = self.0.iter().map(|(name, (values, shape))| {
-            (name, TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values)).unwrap())
-        });
-        safetensors::serialize_to_file(views, None, file).unwrap();
-    }
-}
+use std::path::Path;
 
 /// Converts a folder and runs the case's picture.
 fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
@@ -60,20 +17,10 @@ fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
     run(&output, &case.picture(), Isa::detect(), 1, &mut ()).logits
 }
 
-fn copy(case: &Case, name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("outliers-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {
-        std::fs::copy(case.folder.join(file), folder.join(file)).unwrap();
-    }
-    folder
-}
-
 #[test]
 fn outlier_channels_cost_nothing() {
     let case = Case::open("relative");
-    let plain = copy(&case, "plain");
+    let plain = copy(&case, "outliers-plain");
     let exact = logits(&case, &plain, Precision::F32);
     let noise = |x: &[f32]| x.iter().zip(&exact).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
     let before = noise(&logits(&case, &plain, Precision::Int8));
@@ -110,7 +57,7 @@ fn outlier_channels_cost_nothing() {
     ];
     for (name, change) in changes {
         for factor in [32.0, 128.0] {
-            let folder = copy(&case, name);
+            let folder = copy(&case, &format!("outliers-{name}"));
             let mut weights = Weights::open(&plain.join("model.safetensors"));
             for channel in [3, 20] {
                 change(&mut weights, block, channel, factor);

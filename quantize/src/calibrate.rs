@@ -9,11 +9,12 @@ use beitle::observe::{Observer, Stage};
 use beitle::parallel::{Parallel, Threads};
 use beitle::plan::Plan;
 use beitle::segment::MapMut;
-use beitle::{Isa, Model};
+use beitle::{Facts, Isa, Model};
 use beitle_scenes::Scene;
 use half::bf16;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Rows kept of each layer, over all pictures.
 const ROWS: usize = 1536;
@@ -21,7 +22,7 @@ const ROWS: usize = 1536;
 const SCENES: [u64; 4] = [1, 2, 3, 4];
 
 /// RGB, packed.
-struct Picture {
+pub(crate) struct Picture {
     rgb: Vec<u8>,
     size: (usize, usize),
 }
@@ -71,7 +72,7 @@ impl Pictures {
     }
 
     /// Picture `i`; drawn ones at the network's size.
-    fn get(&self, i: usize, size: (usize, usize)) -> Result<Picture, Error> {
+    pub(crate) fn get(&self, i: usize, size: (usize, usize)) -> Result<Picture, Error> {
         match self {
             Pictures::Drawn => {
                 let scene = Scene::new(SCENES[i]).render(size.0, size.1);
@@ -108,11 +109,8 @@ impl Inputs {
 
     /// Runs the model in `file` over the pictures. `progress` is called after each.
     pub fn collect(file: &Path, pictures: &Pictures, progress: &mut dyn FnMut()) -> Result<Inputs, Error> {
-        let failed = |e: beitle::Error| Error::new(file, format!("calibration: {e}"));
-        let mapped = MappedFile::open(file).map_err(|e| Error::io(file, "cannot read", e))?;
-        let model = Model::new(mapped.bytes()).map_err(failed)?;
-        let facts = *model.facts();
-        let threads = Threads::new(0).map_err(|e| Error::io(file, "calibration: no threads", e))?;
+        let runner = Runner::open(file)?;
+        let facts = runner.facts;
         let mut collector = Collector {
             layers: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -128,20 +126,59 @@ impl Inputs {
             },
         };
         for i in 0..pictures.count() {
-            let picture = pictures.get(i, (facts.width, facts.height))?;
-            let plan = Plan::new(&model, threads.workers(), picture.size).map_err(failed)?;
-            let mut arena = Arena::new(plan.bytes());
-            let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
-                .map_err(failed)?;
-            let mut map = vec![0u16; picture.size.0 * picture.size.1];
-            let mut output = Output::map(picture.size, MapMut::U16(&mut map));
             collector.seen.clear();
-            Engine::new(&model, &plan, Isa::detect(), arena.bytes())
-                .and_then(|mut engine| engine.run(&threads, &view, &mut output, &mut collector))
-                .map_err(failed)?;
+            runner.run(&pictures.get(i, runner.size())?, &mut collector)?;
             progress();
         }
         Ok(Inputs(collector.layers))
+    }
+}
+
+/// A converted model that looks at pictures.
+pub(crate) struct Runner {
+    path: PathBuf,
+    file: MappedFile,
+    facts: Facts,
+    threads: Threads,
+}
+
+impl Runner {
+    /// Maps a file.
+    pub fn open(path: &Path) -> Result<Runner, Error> {
+        let file = MappedFile::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        let facts = *Model::new(file.bytes()).map_err(|e| Error::new(path, e.to_string()))?.facts();
+        let threads = Threads::new(0).map_err(|e| Error::io(path, "no threads for", e))?;
+        Ok(Runner { path: path.to_owned(), file, facts, threads })
+    }
+
+    /// The model's facts.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The network's input size.
+    pub fn size(&self) -> (usize, usize) {
+        (self.facts.width, self.facts.height)
+    }
+
+    /// The logits of a picture, `[classes][pixels]`, and the seconds it took.
+    pub fn run(&self, picture: &Picture, observer: &mut dyn Observer) -> Result<(Vec<f32>, f64), Error> {
+        let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
+        let model = Model::new(self.file.bytes()).map_err(failed)?;
+        let plan = Plan::new(&model, self.threads.workers(), picture.size).map_err(failed)?;
+        let mut arena = Arena::new(plan.bytes());
+        let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
+            .map_err(failed)?;
+        let (width, height) = self.facts.level(0);
+        let mut logits = vec![0.0; self.facts.classes * width * height];
+        let mut map = vec![0u16; picture.size.0 * picture.size.1];
+        let mut output =
+            Output { logits: Some(&mut logits), ..Output::map(picture.size, MapMut::U16(&mut map)) };
+        let start = Instant::now();
+        Engine::new(&model, &plan, Isa::detect(), arena.bytes())
+            .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))
+            .map_err(failed)?;
+        Ok((logits, start.elapsed().as_secs_f64()))
     }
 }
 

@@ -4,6 +4,7 @@
 //! configuration ([`config`]), the facts of the conversion ([`spec`]), the exact rewrites ([`fold`]), panels of the
 //! wanted precision ([`quantise`]), the file ([`mod@write`]). Tensor by tensor: the whole model is never in memory.
 
+mod auto;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod classes;
@@ -58,6 +59,10 @@ pub struct Options {
     pub winograd: bool,
     /// How int8 weights are rounded.
     pub rounding: Rounding,
+    /// Under int8, layers whose weights would keep less signal to noise than so many dB stay in half precision.
+    pub sqnr_floor: Option<f64>,
+    /// Under int8, as many layers stay in half precision as it takes for this share of pixels to agree with it.
+    pub agreement: Option<f64>,
 }
 
 /// How int8 weights are rounded.
@@ -82,6 +87,8 @@ impl Options {
             size: None,
             winograd: true,
             rounding: Rounding::Compensated(None),
+            sqnr_floor: None,
+            agreement: None,
         }
     }
 }
@@ -91,6 +98,9 @@ impl Options {
 /// # Errors
 /// Whatever is wrong with the checkpoint, by file and tensor or field; nothing is left at the output's place then.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+    if let Some(goal) = options.agreement {
+        return auto::convert(options, goal, progress);
+    }
     let checkpoint = Checkpoint::open(&options.checkpoint)?;
     let mut spec = Spec::new(&checkpoint, options)?;
     let inputs = match &options.rounding {
@@ -114,7 +124,7 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
     let mut done = 0;
     progress(0, total);
     for_each_tensor(&header, &mut |role, layer, form| {
-        let (tensor, bytes) = make(&checkpoint, &spec, inputs.as_ref(), &lines, (role, layer, form))?;
+        let (tensor, bytes) = make(&checkpoint, &mut spec, inputs.as_ref(), &lines, (role, layer, form))?;
         writer.add(&tensor, &bytes)?;
         if !matches!(form, Form::Bytes(_)) {
             lines.push(Line::new(&tensor, bytes.len() as u64));
@@ -134,9 +144,7 @@ fn inputs(
     pictures: &Pictures,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Inputs, Error> {
-    let mut name = options.output.file_name().unwrap_or_default().to_owned();
-    name.push(".draft");
-    let draft = Draft(options.output.with_file_name(name));
+    let draft = Draft::new(&options.output, "draft");
     let with = |precision| Options { output: draft.0.clone(), precision, ..options.clone() };
     // What half precision cannot hold is converted in full.
     if convert(&with(Precision::F16), progress).is_err() {
@@ -152,6 +160,15 @@ fn inputs(
 /// A file that does not stay.
 struct Draft(PathBuf);
 
+impl Draft {
+    /// Beside `output`.
+    fn new(output: &Path, what: &str) -> Draft {
+        let mut name = output.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{what}"));
+        Draft(output.with_file_name(name))
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
@@ -161,7 +178,7 @@ impl Drop for Draft {
 /// One tensor of the file.
 fn make(
     checkpoint: &Checkpoint,
-    spec: &Spec,
+    spec: &mut Spec,
     inputs: Option<&Inputs>,
     lines: &[Line],
     (role, layer, form): (Role, u16, Form),
@@ -177,7 +194,7 @@ fn make(
         sqnr: 0.0,
         source_bytes: 0,
     };
-    let fold = Fold { checkpoint, spec };
+    let fold = Fold { checkpoint, spec: &*spec };
     match form {
         Form::Bytes(_) => {
             let bytes = text(checkpoint, spec, lines, role);
@@ -200,14 +217,25 @@ fn make(
                 .filter(|s| precision == Precision::Int8 && 4 * s.rows.len() >= s.k * s.k)
                 .filter(|_| !spec.is_winograd(role, layer));
             let feedback = samples.and_then(Feedback::new);
-            let packed =
+            let pack = |precision| {
                 quantise::pack(&folded, taps.into(), n as usize, k as usize, precision, feedback.as_ref())
                     .map_err(|e| {
-                        Error::new(
-                            checkpoint.main_file(),
-                            format!("tensor `{}` {layer} of the new file: {e}", role.name()),
-                        )
-                    })?;
+                        let what = format!("tensor `{}` {layer} of the new file: {e}", role.name());
+                        Error::new(checkpoint.main_file(), what)
+                    })
+            };
+            let mut packed = pack(precision)?;
+            // Winograd's matrices are int8 always.
+            let falls = precision == Precision::Int8 && !spec.is_winograd(role, layer);
+            if let Some(floor) = spec.sqnr_floor.filter(|floor| falls && packed.sqnr < *floor) {
+                let note = format!(
+                    "`{}` {layer} stays in half precision: int8 keeps {:.1} dB of it, {floor} are asked for",
+                    role.name(),
+                    packed.sqnr
+                );
+                packed = pack(Precision::F16)?;
+                spec.notes.push(note);
+            }
             let sqnr = if packed.sqnr.is_finite() { packed.sqnr as f32 } else { 0.0 };
             let source_bytes = folded.source_bytes;
             Ok((

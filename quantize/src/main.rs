@@ -2,10 +2,14 @@
 
 use beitle::format::{Precision, Recipe};
 use beitle_quantize::{Options, Rounding, convert};
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// What `--precision auto` asks for unless told.
+const AGREEMENT: f64 = 0.96;
 
 /// Converts a BEiT segmentation checkpoint into one .beitle weight file.
 #[derive(Parser)]
@@ -16,9 +20,17 @@ struct Arguments {
     /// The file to write
     #[arg(short, long)]
     output: PathBuf,
-    /// Of the weights: f32, f16, or int8 (activations then are int8 too, quantised as they arrive)
-    #[arg(long, default_value = "int8", value_parser = precision)]
-    precision: Precision,
+    /// Of the weights: f32, f16, int8 (activations then are int8 too, quantised as they arrive), or auto (int8, but half
+    /// precision where it takes that for --agreement)
+    #[arg(long, default_value = "int8", value_parser = ["f32", "f16", "int8", "auto"])]
+    precision: String,
+    /// Under auto, the share of pixels that must agree with half precision, on the pictures the weights are rounded for
+    /// [default: 0.96, which bfloat16 reaches on a model that never was trained]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    agreement: Option<f64>,
+    /// Under int8, layers whose weights would keep less signal to noise stay in half precision; the report names them
+    #[arg(long, value_name = "DB", value_parser = decibels)]
+    sqnr_floor: Option<f64>,
     /// How to run the model: hf as transformers does, paper as it was trained (default: hf for a folder, paper for a .pth)
     #[arg(long, value_parser = recipe)]
     recipe: Option<Recipe>,
@@ -31,7 +43,7 @@ struct Arguments {
     /// Another input size in pixels: N or WxH, multiples of the patch size
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
-    /// The two 3x3 convolutions at full resolution under int8: winograd (2.25 times fewer multiplications) or direct
+    /// The three largest 3x3 convolutions under int8: winograd (2.25 times fewer multiplications) or direct
     #[arg(long, default_value = "winograd", value_parser = ["winograd", "direct"])]
     conv: String,
     /// How int8 weights are rounded: compensated (each makes up for the errors before it) or nearest (faster)
@@ -42,9 +54,13 @@ struct Arguments {
     calibrate: Option<PathBuf>,
 }
 
-fn precision(s: &str) -> Result<Precision, String> {
-    let found = Precision::ALL.iter().find(|p| p.name() == s);
-    found.copied().ok_or_else(|| "expected f32, f16 or int8".into())
+fn share(s: &str) -> Result<f64, String> {
+    let number = s.parse::<f64>().ok().filter(|n| (0.0..=1.0).contains(n));
+    number.ok_or_else(|| "expected a share of pixels, 0 to 1".into())
+}
+
+fn decibels(s: &str) -> Result<f64, String> {
+    s.parse::<f64>().ok().filter(|n| n.is_finite()).ok_or_else(|| "expected decibels, such as 35".into())
 }
 
 fn recipe(s: &str) -> Result<Recipe, String> {
@@ -69,10 +85,22 @@ fn size(s: &str) -> Result<(usize, usize), String> {
 
 fn main() -> ExitCode {
     let a = Arguments::parse();
+    let auto = a.precision == "auto";
+    let refuse = |message: &str| Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
+    if a.agreement.is_some() && !auto {
+        refuse("--agreement needs --precision auto");
+    }
+    if a.sqnr_floor.is_some() && !auto && a.precision != "int8" {
+        refuse("--sqnr-floor needs --precision int8 or auto");
+    }
     let options = Options {
         checkpoint: a.checkpoint,
         output: a.output,
-        precision: a.precision,
+        precision: Precision::ALL
+            .iter()
+            .copied()
+            .find(|p| p.name() == a.precision)
+            .unwrap_or(Precision::Int8),
         recipe: a.recipe,
         taps: a.taps,
         heads: a.heads,
@@ -83,6 +111,8 @@ fn main() -> ExitCode {
         } else {
             Rounding::Compensated(a.calibrate)
         },
+        sqnr_floor: a.sqnr_floor,
+        agreement: auto.then_some(a.agreement.unwrap_or(AGREEMENT)),
     };
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}, {elapsed}") {

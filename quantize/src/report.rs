@@ -42,31 +42,31 @@ impl Line {
         Line { role: role.name(), layer, kind, source_bytes, bytes, sqnr }
     }
 
-    /// The group it is counted under.
-    fn group(&self) -> &'static str {
-        match self.role {
-            "embed" | "class_token" | "positions" => "embedding",
-            "qkv" | "proj" | "fc1" | "fc2" | "bias" => self.role,
-            "up0a" | "up0b" | "up1" | "lateral2" => "neck and laterals",
-            "pool" | "top" | "top_pool" => "pooling module",
-            "fpn" => "pyramid 3x3",
-            "fuse" => "bottleneck 3x3",
-            _ => "classifier",
-        }
+    /// As the file carries it.
+    pub fn json(&self) -> serde_json::Value {
+        json!({
+            "role": self.role, "layer": self.layer, "kind": self.kind.name(), "source_bytes": self.source_bytes,
+            "bytes": self.bytes, "sqnr_db": (self.sqnr != 0.0).then(|| (f64::from(self.sqnr) * 100.0).round() / 100.0),
+        })
+    }
+}
+
+/// The group that a role is counted under.
+pub fn group(role: &'static str) -> &'static str {
+    match role {
+        "embed" | "class_token" | "positions" => "embedding",
+        "qkv" | "proj" | "fc1" | "fc2" | "bias" => role,
+        "up0a" | "up0b" | "up1" | "lateral2" => "neck and laterals",
+        "pool" | "top" | "top_pool" => "pooling module",
+        "fpn" => "pyramid 3x3",
+        "fuse" => "bottleneck 3x3",
+        _ => "classifier",
     }
 }
 
 /// The report as the file carries it: the same for the same checkpoint, whenever and wherever it was converted.
 pub fn json(spec: &Spec, lines: &[Line]) -> String {
-    let tensors: Vec<_> = lines
-        .iter()
-        .map(|l| {
-            json!({
-                "role": l.role, "layer": l.layer, "kind": l.kind.name(), "source_bytes": l.source_bytes,
-                "bytes": l.bytes, "sqnr_db": (l.sqnr != 0.0).then(|| (f64::from(l.sqnr) * 100.0).round() / 100.0),
-            })
-        })
-        .collect();
+    let tensors: Vec<_> = lines.iter().map(Line::json).collect();
     json!({
         "tool": TOOL,
         "precision": spec.precision.name(),
@@ -89,9 +89,9 @@ impl fmt::Display for Report {
         )?;
         let mut groups: Vec<(&str, Vec<&Line>)> = Vec::new();
         for line in &self.lines {
-            match groups.iter_mut().find(|(name, _)| *name == line.group()) {
+            match groups.iter_mut().find(|(name, _)| *name == group(line.role)) {
                 Some((_, lines)) => lines.push(line),
-                None => groups.push((line.group(), vec![line])),
+                None => groups.push((group(line.role), vec![line])),
             }
         }
         for (name, lines) in &groups {

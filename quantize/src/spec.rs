@@ -49,6 +49,8 @@ pub struct Spec {
     pub precision: Precision,
     /// Winograd where it serves.
     pub winograd: bool,
+    /// Layers that int8 would leave fewer dB stay in half precision.
+    pub sqnr_floor: Option<f64>,
     /// How int8 weights are rounded, in words.
     pub rounding: String,
     /// What the user should know.
@@ -141,6 +143,7 @@ impl Spec {
             precision: options.precision,
             rounding: "nearest".into(),
             winograd: options.winograd && options.precision == Precision::Int8,
+            sqnr_floor: options.sqnr_floor,
             notes,
         })
     }

@@ -1,7 +1,7 @@
 //! Whole conversions: what the options do, what they refuse, and that nothing half-done is left behind.
 
 use beitle::Model;
-use beitle::format::Precision;
+use beitle::format::{Kind, Precision, Role};
 use beitle::mapped::MappedFile;
 use beitle_quantize::{Options, convert};
 use std::path::{Path, PathBuf};
@@ -67,6 +67,75 @@ fn the_file_says_what_was_asked_for() {
     assert!(model.source().ends_with("relative/model.safetensors"), "{}", model.source());
     assert!(serde_json::from_str::<serde_json::Value>(model.report()).unwrap()["tensors"].is_array());
     assert!(report.to_string().contains("SQNR"));
+}
+
+/// Kinds of the layers of a file that are not plain, and its report.
+fn kinds(file: &Path) -> (Vec<(Role, u16, Kind)>, serde_json::Value) {
+    let file = MappedFile::open(file).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    model.verify().unwrap();
+    let layers = model.file().table().iter().filter_map(|e| {
+        let kind = Kind::from_code(e.kind)?;
+        (kind != Kind::Bytes && kind != Kind::Plain).then_some((Role::from_code(e.role)?, e.layer, kind))
+    });
+    (layers.collect(), serde_json::from_str(model.report()).unwrap())
+}
+
+#[test]
+fn layers_below_the_floor_stay_in_half_precision() {
+    let output = target("floor");
+    let mut options = Options::new(golden("relative"), &output, Precision::Int8);
+    let plain = convert(&options, &mut |_, _| {}).unwrap();
+    let mut sqnr: Vec<f32> = plain.lines.iter().filter(|l| l.kind == Kind::Int8).map(|l| l.sqnr).collect();
+    sqnr.sort_by(f32::total_cmp);
+    let floor = f64::from(sqnr[sqnr.len() / 2]);
+    options.sqnr_floor = Some(floor);
+    let report = convert(&options, &mut |_, _| {}).unwrap();
+    let (layers, json) = kinds(&output);
+    let mut fell = 0;
+    for line in plain.lines.iter().filter(|l| l.kind == Kind::Int8) {
+        let (role, layer, kind) =
+            layers.iter().find(|l| (l.0.name(), l.1) == (line.role, line.layer)).unwrap();
+        if *kind == Kind::F16 {
+            assert!(f64::from(line.sqnr) < floor + 0.01, "{} {layer}", role.name());
+            let named = format!("`{}` {layer} stays in half precision", role.name());
+            assert!(report.notes.iter().any(|n| n.starts_with(&named)), "{named}: not in {:?}", report.notes);
+            assert!(json["notes"].to_string().contains(&named));
+            fell += 1;
+        } else {
+            let stays = f64::from(line.sqnr) >= floor || matches!(role, Role::Fpn | Role::Fuse);
+            assert!(stays, "{} {layer} has {} dB of {floor}", role.name(), line.sqnr);
+        }
+    }
+    assert!(fell > 5, "{fell} layers of {}", sqnr.len());
+}
+
+#[test]
+fn auto_meets_the_agreement_asked_for() {
+    let output = target("auto");
+    let mut options = Options::new(golden("relative"), &output, Precision::Int8);
+    // A wish that plain int8 meets, one that some layers meet, one that none can.
+    for (goal, some, all) in [(0.0, false, false), (0.97, true, false), (1.0, true, true)] {
+        options.agreement = Some(goal);
+        let report = convert(&options, &mut |_, _| {}).unwrap();
+        let (layers, json) = kinds(&output);
+        let steps = json["auto"]["steps"].as_array().unwrap();
+        assert_eq!(report.notes.iter().filter(|n| n.contains("times the time")).count(), steps.len() - 1);
+        let of = |kind| layers.iter().filter(|l| l.2 == kind).count();
+        assert_eq!(json["precision"], "auto");
+        assert_eq!(steps.len() > 1, some, "{steps:?}");
+        assert_eq!(report.notes.iter().any(|n| n.contains("nothing is left")), all, "{:?}", report.notes);
+        assert_eq!(report.notes.iter().any(|n| n.starts_with("in half precision: ")), some);
+        // The embedding is half precision always, Winograd's three convolutions never.
+        assert_eq!(of(Kind::F16) > 1, some);
+        assert_eq!(of(Kind::Int8) == 3, all);
+        assert!(steps.iter().any(|s| s["agreement"].as_f64() >= Some(goal)) || all, "{goal}: {steps:?}");
+    }
+    for left in ["int8", "half", "trial", "draft"] {
+        let mut name = output.file_name().unwrap().to_owned();
+        name.push(format!(".{left}"));
+        assert!(!output.with_file_name(name).exists(), "the {left} file stayed");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the tests share: golden cases, conversions of them, and one call that runs a model.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod checkpoint;
+
 use beitle::Isa;
 use beitle::Model;
 use beitle::engine::{Engine, Output};
