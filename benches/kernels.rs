@@ -21,7 +21,9 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
             ("fc2", Size { rows: 256, n: 768, k: 3072 }),
             ("classifier", Size { rows: 640, n: 150, k: 768 }),
         ],
-        "3x3, int8" | "3x3 by Winograd, int8" => &[("four lines of 160", Size { rows: 160, n: 768, k: 768 })],
+        "3x3, int8" | "3x3 by Winograd 2x2, int8" | "3x3 by Winograd 4x4, int8" => {
+            &[("four lines of 160", Size { rows: 160, n: 768, k: 768 })]
+        }
         "attention, int8" | "attention, f32" => &[("a head of 40x40", Size { rows: 40, n: 64, k: 40 })],
         "softmax" | "softmax_bytes" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
         "argmax_lerp" => &[("150 classes", Size { rows: 1, n: 150, k: 1 })],

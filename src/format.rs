@@ -84,8 +84,12 @@ pub const WINOGRAD_FPN: u32 = 1;
 pub const WINOGRAD_FUSE: u32 = 2;
 /// `Header::winograd`: level 1's 3x3 convolution.
 pub const WINOGRAD_FPN1: u32 = 4;
-/// Matrices of a 3x3 convolution by F(2x2, 3x3).
-pub const WINOGRAD_TAPS: usize = 16;
+/// `Header::winograd`: level 0's are F(4x4, 3x3), not F(2x2, 3x3).
+pub const WINOGRAD_LARGE: u32 = 8;
+/// Matrices of a 3x3 convolution by Winograd's F(tile x tile, 3x3).
+pub const fn winograd_taps(tile: usize) -> usize {
+    (tile + 2) * (tile + 2)
+}
 /// `Header::position`: absolute embeddings.
 pub const ABSOLUTE: u32 = 1;
 /// `Header::position`: a relative table per block.

@@ -6,7 +6,7 @@
 
 use crate::activations::rows_bytes;
 use crate::error::Error;
-use crate::format::{LANES, Role, WINOGRAD_TAPS, padded};
+use crate::format::{LANES, Role, padded, winograd_taps};
 use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
@@ -27,8 +27,6 @@ pub(crate) mod ring {
     pub const FPN0: usize = 7;
     /// Lines of the full-resolution f32 buffer.
     pub const LINES: usize = 4;
-    /// Lines of which Winograd's transformed pixels exist.
-    pub const WINOGRAD: usize = 2;
     pub const LOGITS: usize = 8;
 }
 
@@ -306,7 +304,7 @@ impl Plan {
         let mut passing = rows(2, w1, Role::Up0b, 0)?.max(rows(4, w0, Role::Classify, 0)?);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
         // Lines at full resolution that a 3x3 convolution reads.
-        let mut winograd = false;
+        let mut winograd_scratch = 0;
         for (buf, lines, width, role, level) in [
             (Buf::Lateral1Rows, ring::LATERAL1, w1, Role::Fpn, 1),
             (Buf::Lateral0Rows, ring::LATERAL0, w0, Role::Fpn, 0),
@@ -314,13 +312,12 @@ impl Plan {
         ] {
             let weights = model.linear(role, level)?;
             self.set(buf, lines_bytes(&weights, lines, width, f.channels), BANDS);
-            winograd |= weights.is_winograd();
+            if let Some(tile) = weights.winograd_tile() {
+                passing = passing.max(rows_bytes(width / tile * winograd_taps(tile), f.channels, true));
+                winograd_scratch = winograd_scratch.max(w * winograd::scratch(tile, c) * 4);
+            }
         }
-        if winograd {
-            let pixels = ring::WINOGRAD / 2 * w0 / 2 * WINOGRAD_TAPS;
-            passing = passing.max(rows_bytes(pixels, f.channels, true));
-            self.set(Buf::WinogradScratch, w * winograd::scratch(c) * 4, BANDS);
-        }
+        self.set(Buf::WinogradScratch, winograd_scratch, BANDS);
         self.set(Buf::PassingRows, passing, BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);

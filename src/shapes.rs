@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::format::{
     ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FPN1,
-    WINOGRAD_FUSE, WINOGRAD_TAPS, padded,
+    WINOGRAD_FUSE, WINOGRAD_LARGE, padded, winograd_taps,
 };
 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
@@ -114,8 +114,8 @@ pub fn check_header(h: &Header) -> Result<(), Error> {
     if Precision::from_code(h.precision).is_none() {
         return bad("precision", h.precision.into(), "0 (f32), 1 (f16) or 2 (int8)");
     }
-    if h.winograd & !(WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1) != 0 {
-        return bad("winograd", h.winograd.into(), "bits 0 to 2");
+    if h.winograd & !(WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 | WINOGRAD_LARGE) != 0 {
+        return bad("winograd", h.winograd.into(), "bits 0 to 3");
     }
     if h.reserved.iter().any(|&b| b != 0) {
         return bad("reserved", 1, "zero");
@@ -160,10 +160,11 @@ pub fn for_each_tensor<E>(
     many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
     many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
     many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
-    let conv = |bit| if h.winograd & bit != 0 { WINOGRAD_TAPS as u16 } else { 9 };
-    let fpn = [conv(WINOGRAD_FPN), conv(WINOGRAD_FPN1), 9];
+    let large = if h.winograd & WINOGRAD_LARGE != 0 { 4 } else { 2 };
+    let conv = |bit, tile| if h.winograd & bit != 0 { winograd_taps(tile) as u16 } else { 9 };
+    let fpn = [conv(WINOGRAD_FPN, large), conv(WINOGRAD_FPN1, 2), 9];
     many(Role::Fpn, 3, &|i| linear(fpn.get(i as usize).copied().unwrap_or(9), 1, c, c))?;
-    let fuse = |i| if i == 0 { conv(WINOGRAD_FUSE) } else { 9 };
+    let fuse = |i| if i == 0 { conv(WINOGRAD_FUSE, large) } else { 9 };
     many(Role::Fuse, 4, &|i| linear(fuse(i), u8::from(i == 0), c, c))?;
     many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
     many(Role::Report, 1, &|_| Form::Bytes(None))
@@ -200,9 +201,7 @@ fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
         Form::Bytes(_) => (kind == Some(Kind::Bytes), Kind::Bytes),
         Form::Plain { .. } => (kind == Some(Kind::Plain), Kind::Plain),
         // Matrices of a Winograd transform are int8: that is what they are for.
-        Form::Linear { taps, .. }
-            if matches!(role, Role::Fpn | Role::Fuse) && taps as usize == WINOGRAD_TAPS =>
-        {
+        Form::Linear { taps, .. } if matches!(role, Role::Fpn | Role::Fuse) && taps > 9 => {
             (kind == Some(Kind::Int8), Kind::Int8)
         }
         Form::Linear { .. } => (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8)), Kind::Int8),

@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::format::{
-    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_TAPS,
-    padded,
+    ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, padded,
+    winograd_taps,
 };
 use half::f16;
 
@@ -206,9 +206,9 @@ impl<'a> Linear<'a> {
         matches!(self.panels, Panels::Int8 { .. })
     }
 
-    /// Whether a 3x3 convolution is stored for Winograd's F(2x2, 3x3).
-    pub fn is_winograd(&self) -> bool {
-        self.taps == WINOGRAD_TAPS
+    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd's F(2x2, 3x3) or F(4x4, 3x3).
+    pub fn winograd_tile(&self) -> Option<usize> {
+        [2, 4].into_iter().find(|&tile| self.taps == winograd_taps(tile))
     }
 }
 

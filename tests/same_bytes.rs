@@ -6,6 +6,7 @@ mod common;
 use beitle::Isa;
 use beitle::crc::crc32;
 use beitle::format::Precision;
+use beitle_quantize::Conv;
 use common::{Case, run};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -21,13 +22,14 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
         let case = Case::open(name);
         let picture = case.picture();
         let kinds = [
-            ("f32", Precision::F32, false),
-            ("f16", Precision::F16, false),
-            ("int8 direct", Precision::Int8, false),
-            ("int8 winograd", Precision::Int8, true),
+            ("f32", Precision::F32, Conv::Direct),
+            ("f16", Precision::F16, Conv::Direct),
+            ("int8 direct", Precision::Int8, Conv::Direct),
+            ("int8 winograd 2x2", Precision::Int8, Conv::Winograd2),
+            ("int8 winograd 4x4", Precision::Int8, Conv::Winograd4),
         ];
-        for (kind, precision, winograd) in kinds {
-            let file = case.convert_with(precision, |options| options.winograd = winograd);
+        for (kind, precision, conv) in kinds {
+            let file = case.convert_with(precision, |options| options.conv = conv);
             let mut sums = Vec::new();
             for isa in Isa::available() {
                 for threads in 1..=3 {
@@ -84,16 +86,19 @@ fn winograd_stays_close_to_direct() {
     for name in common::CASES {
         let case = Case::open(name);
         let picture = case.picture();
-        let logits = |winograd| {
-            let file = case.convert_with(Precision::Int8, |options| options.winograd = winograd);
+        let logits = |conv| {
+            let file = case.convert_with(Precision::Int8, |options| options.conv = conv);
             run(&file, &picture, Isa::detect(), 2, &mut ()).logits
         };
         let exact = run(&case.convert(Precision::F32), &picture, Isa::detect(), 2, &mut ()).logits;
         let noise = |x: &[f32]| x.iter().zip(&exact).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
         let mean = exact.iter().map(|x| f64::from(*x)).sum::<f64>() / exact.len() as f64;
         let signal = exact.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>();
-        let (direct, winograd) = (noise(&logits(false)) / signal, noise(&logits(true)) / signal);
-        println!("{name}: noise to signal {direct:.2e} direct, {winograd:.2e} winograd");
-        assert!(winograd < 1.25 * direct, "{name}: {winograd:.2e} against {direct:.2e}");
+        let direct = noise(&logits(Conv::Direct)) / signal;
+        for (conv, most) in [(Conv::Winograd2, 1.25), (Conv::Winograd4, 2.0)] {
+            let winograd = noise(&logits(conv)) / signal;
+            println!("{name}: noise to signal {direct:.2e} direct, {winograd:.2e} {conv:?}");
+            assert!(winograd < most * direct, "{name}, {conv:?}: {winograd:.2e} against {direct:.2e}");
+        }
     }
 }

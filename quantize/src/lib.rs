@@ -55,14 +55,25 @@ pub struct Options {
     pub heads: Option<usize>,
     /// Another input size (width, height).
     pub size: Option<(usize, usize)>,
-    /// Under int8, whether the two 3x3 convolutions at full resolution run by Winograd's F(2x2, 3x3).
-    pub winograd: bool,
+    /// How the largest 3x3 convolutions run under int8.
+    pub conv: Conv,
     /// How int8 weights are rounded.
     pub rounding: Rounding,
     /// Under int8, layers whose weights would keep less signal to noise than so many dB stay in half precision.
     pub sqnr_floor: Option<f64>,
     /// Under int8, as many layers stay in half precision as it takes for this share of pixels to agree with it.
     pub agreement: Option<f64>,
+}
+
+/// How the largest 3x3 convolutions run under int8: the two at full resolution and level 1's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conv {
+    /// Nine products an output.
+    Direct,
+    /// Winograd's F(2x2, 3x3), four.
+    Winograd2,
+    /// Winograd's F(4x4, 3x3), two and a quarter, at full resolution; F(2x2, 3x3) at level 1.
+    Winograd4,
 }
 
 /// How int8 weights are rounded.
@@ -85,7 +96,7 @@ impl Options {
             taps: None,
             heads: None,
             size: None,
-            winograd: true,
+            conv: Conv::Winograd4,
             rounding: Rounding::Compensated(None),
             sqnr_floor: None,
             agreement: None,
@@ -207,15 +218,16 @@ fn make(
         }
         Form::Linear { taps, bias_rows, n, k } => {
             let mut folded = fold.linear(role, layer.into())?;
-            if spec.is_winograd(role, layer) {
-                folded.weights = winograd::transform(&folded.weights);
+            let tile = spec.winograd_tile(role, layer);
+            if let Some(tile) = tile {
+                folded.weights = winograd::transform(&folded.weights, tile);
             }
             let precision = spec.precision_of(role);
             // Few samples say too little of many inputs; transformed pixels are none of those sampled.
             let samples = inputs
                 .and_then(|inputs| inputs.of(role, layer))
                 .filter(|s| precision == Precision::Int8 && 4 * s.rows.len() >= s.k * s.k)
-                .filter(|_| !spec.is_winograd(role, layer));
+                .filter(|_| tile.is_none());
             let feedback = samples.and_then(Feedback::new);
             let pack = |precision| {
                 quantise::pack(&folded, taps.into(), n as usize, k as usize, precision, feedback.as_ref())
@@ -226,7 +238,7 @@ fn make(
             };
             let mut packed = pack(precision)?;
             // Winograd's matrices are int8 always.
-            let falls = precision == Precision::Int8 && !spec.is_winograd(role, layer);
+            let falls = precision == Precision::Int8 && tile.is_none();
             if let Some(floor) = spec.sqnr_floor.filter(|floor| falls && packed.sqnr < *floor) {
                 let note = format!(
                     "`{}` {layer} stays in half precision: int8 keeps {:.1} dB of it, {floor} are asked for",

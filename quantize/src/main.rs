@@ -1,7 +1,7 @@
 //! The command line of the converter.
 
 use beitle::format::{Precision, Recipe};
-use beitle_quantize::{Options, Rounding, convert};
+use beitle_quantize::{Conv, Options, Rounding, convert};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -43,8 +43,9 @@ struct Arguments {
     /// Another input size in pixels: N or WxH, multiples of the patch size
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
-    /// The three largest 3x3 convolutions under int8: winograd (2.25 times fewer multiplications) or direct
-    #[arg(long, default_value = "winograd", value_parser = ["winograd", "direct"])]
+    /// The largest 3x3 convolutions under int8: winograd4 (Winograd's tiles of 4x4, a quarter of the multiplications),
+    /// winograd2 (tiles of 2x2, a smaller file, less noise) or direct (the smallest file)
+    #[arg(long, default_value = "winograd4", value_parser = ["winograd4", "winograd2", "direct"])]
     conv: String,
     /// How int8 weights are rounded: compensated (each makes up for the errors before it) or nearest (faster)
     #[arg(long, default_value = "compensated", value_parser = ["compensated", "nearest"])]
@@ -105,7 +106,11 @@ fn main() -> ExitCode {
         taps: a.taps,
         heads: a.heads,
         size: a.size,
-        winograd: a.conv == "winograd",
+        conv: match a.conv.as_str() {
+            "direct" => Conv::Direct,
+            "winograd2" => Conv::Winograd2,
+            _ => Conv::Winograd4,
+        },
         rounding: if a.rounding == "nearest" {
             Rounding::Nearest
         } else {

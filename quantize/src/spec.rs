@@ -1,11 +1,12 @@
 //! What the file will say: the checkpoint's configuration, the recipe and the command line brought together.
 
-use crate::Options;
 use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
+use crate::{Conv, Options};
 use beitle::format::{
     ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FPN1, WINOGRAD_FUSE,
+    WINOGRAD_LARGE,
 };
 use bytemuck::Zeroable;
 
@@ -47,8 +48,8 @@ pub struct Spec {
     pub preprocessing: Preprocessing,
     /// What was asked for.
     pub precision: Precision,
-    /// Winograd where it serves.
-    pub winograd: bool,
+    /// How the largest 3x3 convolutions run.
+    pub conv: Conv,
     /// Layers that int8 would leave fewer dB stay in half precision.
     pub sqnr_floor: Option<f64>,
     /// How int8 weights are rounded, in words.
@@ -142,7 +143,7 @@ impl Spec {
             preprocessing,
             precision: options.precision,
             rounding: "nearest".into(),
-            winograd: options.winograd && options.precision == Precision::Int8,
+            conv: if options.precision == Precision::Int8 { options.conv } else { Conv::Direct },
             sqnr_floor: options.sqnr_floor,
             notes,
         })
@@ -158,10 +159,15 @@ impl Spec {
         }
     }
 
-    /// Whether a 3x3 convolution is stored for Winograd's F(2x2, 3x3): the two at full resolution, half of base's
-    /// multiplications, and level 1's.
-    pub fn is_winograd(&self, role: Role, layer: u16) -> bool {
-        self.winograd && matches!((role, layer), (Role::Fpn, 0 | 1) | (Role::Fuse, 0))
+    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd: the two at full resolution, half of
+    /// base's multiplications, and level 1's, whose lines come in pairs.
+    pub fn winograd_tile(&self, role: Role, layer: u16) -> Option<usize> {
+        match (self.conv, role, layer) {
+            (Conv::Direct, ..) => None,
+            (Conv::Winograd4, Role::Fpn | Role::Fuse, 0) => Some(4),
+            (_, Role::Fpn, 0 | 1) | (_, Role::Fuse, 0) => Some(2),
+            _ => None,
+        }
     }
 
     /// Patches across and down.
@@ -207,7 +213,11 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: if self.winograd { WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 } else { 0 },
+            winograd: match self.conv {
+                Conv::Direct => 0,
+                Conv::Winograd2 => WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1,
+                Conv::Winograd4 => WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 | WINOGRAD_LARGE,
+            },
             ..Header::zeroed()
         }
     }

@@ -1,17 +1,33 @@
-//! The nine taps of a 3x3 convolution as the sixteen matrices of Winograd's F(2x2, 3x3).
+//! The nine taps of a 3x3 convolution as the matrices of Winograd's F(2x2, 3x3) or F(4x4, 3x3).
 
-use beitle::format::WINOGRAD_TAPS;
+use beitle::format::winograd_taps;
 use rayon::prelude::*;
 
-/// G of F(2, 3).
-const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+/// G of F(2, 3), points 0, 1, −1, ∞.
+const G2: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
-/// G·g·Gᵀ for every pair of channels: from `[9][outputs · inputs]` to `[16][outputs · inputs]`, in f64.
-pub fn transform(taps: &[f32]) -> Vec<f32> {
+/// G of F(4, 3), points 0, ±√½, ±√2, ∞: [1, p, p²] over the product of (p − q) over the other points q.
+const G4: [[f64; 3]; 6] = {
+    const A: f64 = std::f64::consts::FRAC_1_SQRT_2;
+    const B: f64 = std::f64::consts::SQRT_2;
+    [
+        [1.0, 0.0, 0.0],
+        [-1.0 / 1.5, -A / 1.5, -0.5 / 1.5],
+        [-1.0 / 1.5, A / 1.5, -0.5 / 1.5],
+        [1.0 / 6.0, B / 6.0, 2.0 / 6.0],
+        [1.0 / 6.0, -B / 6.0, 2.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ]
+};
+
+/// G·g·Gᵀ for every pair of channels and tiles of `tile` outputs a side (2 or 4): from `[9][outputs · inputs]` to
+/// `[(tile + 2)²][outputs · inputs]`, in f64.
+pub fn transform(taps: &[f32], tile: usize) -> Vec<f32> {
+    let g: &[[f64; 3]] = if tile == 2 { &G2 } else { &G4 };
     let pairs = taps.len() / 9;
-    let mut out = vec![0f32; WINOGRAD_TAPS * pairs];
+    let mut out = vec![0f32; winograd_taps(tile) * pairs];
     out.par_chunks_mut(pairs.max(1)).enumerate().for_each(|(position, out)| {
-        let (gy, gx) = (G[position / 4], G[position % 4]);
+        let (gy, gx) = (g[position / g.len()], g[position % g.len()]);
         for (i, w) in out.iter_mut().enumerate() {
             let tap = |t: usize| gy[t / 3] * gx[t % 3] * f64::from(taps[t * pairs + i]);
             *w = (0..9).map(tap).sum::<f64>() as f32;
@@ -25,25 +41,50 @@ mod tests {
     use super::*;
 
     /// Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A is the convolution, for every tap alone.
-    #[test]
-    fn sixteen_products_make_the_convolution() {
-        const B: [[f64; 4]; 4] =
-            [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
-        const A: [[f64; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]];
-        let d: [[f64; 4]; 4] =
+    fn products_make_the_convolution<const T: usize, const M: usize>(b: [[f64; T]; T], a: [[f64; T]; M]) {
+        let d: [[f64; T]; T] =
             std::array::from_fn(|y| std::array::from_fn(|x| ((7 * y + 3 * x * x + y * x) % 11) as f64 - 5.0));
         for tap in 0..9 {
             let mut taps = [0f32; 9];
             taps[tap] = 1.0;
-            let g = transform(&taps);
-            for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let g = transform(&taps, M);
+            for (y, x) in (0..M * M).map(|i| (i / M, i % M)) {
                 let mut sum = 0.0;
-                for (i, j) in (0..16).map(|p| (p / 4, p % 4)) {
-                    let pixels = (0..16).map(|q| B[i][q / 4] * B[j][q % 4] * d[q / 4][q % 4]);
-                    sum += A[y][i] * A[x][j] * f64::from(g[4 * i + j]) * pixels.sum::<f64>();
+                for (i, j) in (0..T * T).map(|p| (p / T, p % T)) {
+                    let pixels = (0..T * T).map(|q| b[i][q / T] * b[j][q % T] * d[q / T][q % T]);
+                    sum += a[y][i] * a[x][j] * f64::from(g[T * i + j]) * pixels.sum::<f64>();
                 }
-                assert_eq!(sum, d[y + tap / 3][x + tap % 3], "tap {tap}, output {y} {x}");
+                let exact = d[y + tap / 3][x + tap % 3];
+                assert!((sum - exact).abs() < 1e-5, "tap {tap}, output {y} {x}: {sum}, not {exact}");
             }
         }
+    }
+
+    #[test]
+    fn sixteen_products_make_four_outputs() {
+        let b = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
+        products_make_the_convolution(b, [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]]);
+    }
+
+    #[test]
+    fn thirty_six_products_make_sixteen_outputs() {
+        let points = [0.0, 0.5f64.sqrt(), -0.5f64.sqrt(), 2f64.sqrt(), -2f64.sqrt()];
+        // Coefficients of the product of (x − q) over the points but number `but`.
+        let product = |but: usize| {
+            let mut c = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+            for q in (0..5).filter(|&i| i != but).map(|i| points[i]) {
+                for i in (0..6).rev() {
+                    c[i] = if i > 0 { c[i - 1] } else { 0.0 } - q * c[i];
+                }
+            }
+            c
+        };
+        let a = std::array::from_fn(|y| {
+            std::array::from_fn(|i| match i {
+                5 => f64::from(y == 3),
+                _ => points[i].powi(y as i32),
+            })
+        });
+        products_make_the_convolution::<6, 4>(std::array::from_fn(product), a);
     }
 }

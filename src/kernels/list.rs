@@ -3,10 +3,11 @@
 
 use super::attention::{Dims, Head};
 use super::gemm::{Product, Rows, Segment};
-use super::rows::{Accumulate, Activation, Along, Finish, Gather, Scores};
+use super::rows::{Accumulate, Activation, Along, Finish, Scores};
+use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
-use crate::format::{Role, WINOGRAD_TAPS, padded};
+use crate::format::{Role, padded, winograd_taps};
 use crate::model::conv_segment;
 use crate::parallel::Serial;
 use crate::weights::{Linear, Panels};
@@ -157,6 +158,9 @@ macro_rules! row {
     };
 }
 
+/// Positions of the largest Winograd tile.
+const MOST: usize = winograd_taps(4);
+
 /// A tile's epilogue: integers and their factors in, a tile out; the inputs are those of every epilogue.
 struct Tile {
     rows: usize,
@@ -176,12 +180,12 @@ impl Tile {
         Tile {
             rows,
             panels,
-            // For sixteen positions where a kernel takes them all.
-            sums: source.ints(WINOGRAD_TAPS * rows * wide),
-            weight_sum: source.ints(WINOGRAD_TAPS * wide),
-            scale: source.floats(WINOGRAD_TAPS * wide),
+            // For all positions of Winograd's tiles, which one kernel takes together.
+            sums: source.ints(MOST * rows * wide),
+            weight_sum: source.ints(MOST * wide),
+            scale: source.floats(MOST * wide),
             bias: source.floats(rows * wide),
-            params: source.params(WINOGRAD_TAPS * rows),
+            params: source.params(MOST * rows),
             acc: source.floats(rows * wide),
         }
     }
@@ -232,9 +236,10 @@ impl Tile {
         unsafe { isa.finish(&t) };
     }
 
-    fn gather(&self, isa: Isa, out: &mut [f32]) {
+    fn gather(&self, isa: Isa, tile: usize, out: &mut [f32]) {
         let (n, wide) = (self.acc.len(), self.panels * LANES);
         let t = Gather {
+            tile,
             sums: self.sums.as_ptr(),
             plane: n,
             rows: self.rows,
@@ -246,10 +251,10 @@ impl Tile {
             bias: self.bias.as_ptr(),
             activation: Activation::Relu,
             out: out.as_mut_ptr(),
-            pitch: 2 * wide,
-            line: 2 * n,
+            pixel: wide,
+            line: tile * n,
         };
-        // SAFETY: every field has what its comment asks for; `out` is two lines of two pixels a row.
+        // SAFETY: every field has what its comment asks for; `out` is `tile` lines of `tile` pixels a row.
         unsafe { isa.gather(&t) };
     }
 
@@ -377,9 +382,9 @@ fn product(isa: Isa, weights: &Linear, x: Rows, segments: &[Segment], len: usize
 /// Lines of a map that a convolution is timed on: a band's.
 const LINES: usize = 4;
 
-/// The width of a map for a convolution, even.
+/// The width of a map for a convolution, whole Winograd tiles.
 fn map_width(size: Size) -> usize {
-    size.rows.next_multiple_of(2)
+    size.rows.next_multiple_of(4)
 }
 
 /// Taps on lines outside the map are left out: of a map of four lines, two of twelve.
@@ -398,22 +403,36 @@ fn direct(size: Size, mut source: Source) -> Box<dyn Job> {
     })
 }
 
-/// The same by Winograd's F(2x2, 3x3): transform, products, way back.
-fn by_winograd(size: Size, mut source: Source) -> Box<dyn Job> {
+/// The same by Winograd's F(m x m, 3x3): transform, products, way back.
+fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn Job> {
     let (w, c) = (map_width(size), padded(size.k));
     let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
-    let weights = Weights::int8(size, WINOGRAD_TAPS, &mut source);
-    let pixels = LINES / 2 * w / 2 * WINOGRAD_TAPS;
+    let weights = Weights::int8(size, winograd_taps(m), &mut source);
+    let (tiles, pixels) = (w / m, w / m * winograd_taps(m));
     let rows = std::vec![0u64; rows_bytes(pixels, size.k, true) / 8];
-    let out = (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(c)]));
+    let out =
+        (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(m, c)]));
     made((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
         let line = |y: usize| lines.chunks((w + 2) * c).nth(y);
-        let four = |pair: usize| core::array::from_fn(|i| (2 * pair + i).checked_sub(1).and_then(line));
-        let mut rows = RowsMut::new(bytemuck::cast_slice_mut(rows), pixels, size.k, true);
-        winograd::transform((isa, &Serial), LINES / 2, &four, w / 2, size.k, &mut rows, scratch);
-        let (weights, x) = (&weights.linear(), rows.rows());
-        winograd::Convolution { isa, weights, bias: None, activation: Activation::Relu, x, tiles: w / 2 }
-            .run(&Serial, LINES / 2, out, scratch);
+        for (i, out) in out.chunks_mut(m * w * padded(size.n)).enumerate() {
+            let strip = core::array::from_fn(|j| (m * i + j).checked_sub(1).and_then(line));
+            let mut rows = RowsMut::new(bytemuck::cast_slice_mut(rows), pixels, size.k, true);
+            winograd::transform((isa, &Serial), (m, tiles), &strip, size.k, &mut rows, scratch);
+            let (weights, x) = (&weights.linear(), rows.rows());
+            let activation = Activation::Relu;
+            winograd::Convolution { isa, tile: m, weights, bias: None, activation, x, tiles }
+                .run(&Serial, out, scratch);
+        }
+    })
+}
+
+/// A tile of pixels into the transform's domain.
+fn winograd_input<const T: usize>(size: Size, mut source: Source) -> Box<dyn Job> {
+    let c = padded(size.n);
+    let lines: [Vec<bf16>; T] =
+        core::array::from_fn(|_| source.floats(T * c).into_iter().map(bf16::from_f32).collect());
+    made(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
+        isa.winograd_input(&lines.each_ref().map(|line| line.as_slice()), out)
     })
 }
 
@@ -544,16 +563,14 @@ pub const KERNELS: &[Kernel] = &[
         },
     },
     Kernel {
-        name: "winograd_input",
-        work: |s| 16 * padded(s.n),
-        job: |size, mut source| {
-            let c = padded(size.n);
-            let lines: [Vec<bf16>; 4] =
-                core::array::from_fn(|_| source.floats(4 * c).into_iter().map(bf16::from_f32).collect());
-            made(lines, std::vec![0.0; 16 * c], |isa, lines, out| {
-                isa.winograd_input(lines.each_ref().map(|line| line.as_slice()), out)
-            })
-        },
+        name: "winograd_input, 2x2",
+        work: |s| winograd_taps(2) * padded(s.n),
+        job: |size, source| winograd_input::<4>(size, source),
+    },
+    Kernel {
+        name: "winograd_input, 4x4",
+        work: |s| winograd_taps(4) * padded(s.n),
+        job: |size, source| winograd_input::<6>(size, source),
     },
     Kernel {
         name: "accumulate",
@@ -587,9 +604,14 @@ pub const KERNELS: &[Kernel] = &[
         },
     },
     Kernel {
-        name: "gather",
-        work: |s| WINOGRAD_TAPS * Tile::work(s),
-        job: |size, source| Tile::job(size, source, 4, |isa, t, out| t.gather(isa, out)),
+        name: "gather, 2x2",
+        work: |s| winograd_taps(2) * Tile::work(s),
+        job: |size, source| Tile::job(size, source, 4, |isa, t, out| t.gather(isa, 2, out)),
+    },
+    Kernel {
+        name: "gather, 4x4",
+        work: |s| winograd_taps(4) * Tile::work(s),
+        job: |size, source| Tile::job(size, source, 16, |isa, t, out| t.gather(isa, 4, out)),
     },
     Kernel {
         name: "scores",
@@ -619,7 +641,8 @@ pub const KERNELS: &[Kernel] = &[
         job: |size, mut s| linear(size, Weights::f32(size, &mut s), Inputs::f32(size.rows, size.k, &mut s)),
     },
     Kernel { name: "3x3, int8", work: conv_work, job: direct },
-    Kernel { name: "3x3 by Winograd, int8", work: conv_work, job: by_winograd },
+    Kernel { name: "3x3 by Winograd 2x2, int8", work: conv_work, job: |size, s| by_winograd(2, size, s) },
+    Kernel { name: "3x3 by Winograd 4x4, int8", work: conv_work, job: |size, s| by_winograd(4, size, s) },
     Kernel { name: "attention, int8", work: attention_work, job: |size, s| attention(size, s, true) },
     Kernel { name: "attention, f32", work: attention_work, job: |size, s| attention(size, s, false) },
 ];

@@ -29,12 +29,14 @@ pub(crate) mod rows;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transform;
 pub(crate) mod winograd;
 
 use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Along, Finish, Gather, Scores};
+use rows::{Accumulate, Along, Finish, Scores};
+use transform::Gather;
 
 /// The most rows and panels that any tile has.
 pub(crate) const MAX_ROWS: usize = 8;
@@ -66,7 +68,7 @@ macro_rules! with_row_kernels {
                 fn softmax_bytes(x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32;
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
                 fn to_bf16(x: &[f32], out: &mut [bf16]);
-                fn winograd_input(lines: [&[bf16]; 4], out: &mut [f32]);
+                fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
             }
             raw {
                 fn accumulate(t: &Accumulate);

@@ -6,6 +6,7 @@
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, exp_65535, gelu, sqrt};
+pub(crate) use super::transform::{gather, winograd_input};
 use half::bf16;
 
 /// What follows a linear layer, fused into its last step.
@@ -332,74 +333,6 @@ pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
     }
 }
 
-/// The integer sums of all sixteen positions of Winograd's F(2x2, 3x3) become outputs: v = scale_j · (s_i · sum_ij + m_i · Σw_j)
-/// for each position, Aᵀ·v·A, bias and activation.
-pub(crate) struct Gather {
-    /// Sixteen planes of `rows` x 16 · `panels`, `plane` apart.
-    pub sums: *const i32,
-    pub plane: usize,
-    pub rows: usize,
-    pub panels: usize,
-    /// (s, m) of the sixteen positions of each row.
-    pub params: *const [f32; 2],
-    /// Of each output, positions `position` apart.
-    pub scale: *const f32,
-    pub weight_sum: *const i32,
-    pub position: usize,
-    /// Of each output, or null.
-    pub bias: *const f32,
-    pub activation: Activation,
-    /// Outputs (0, 0) of the rows, `pitch` apart; (0, 1) is half a `pitch` further, (1, 0) a `line`.
-    pub out: *mut f32,
-    pub pitch: usize,
-    pub line: usize,
-}
-
-/// Aᵀ of F(2, 3) on four vectors.
-#[inline(always)]
-fn back<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 2] {
-    [l.add(l.add(a, b), c), l.sub(l.sub(b, c), d)]
-}
-
-/// # Safety
-/// The pointers of [`Gather`] cover what their comments say.
-#[inline(always)]
-pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
-    for p in 0..t.panels {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
-            for r in 0..t.rows {
-                let mut lines = [[l.splat(0.0); 2]; 4];
-                for (y, line) in lines.iter_mut().enumerate() {
-                    let mut v = [l.splat(0.0); 4];
-                    for (x, v) in v.iter_mut().enumerate() {
-                        let position = 4 * y + x;
-                        let [s, m] = *t.params.add(r * 16 + position);
-                        let at = position * t.position + p * LANES;
-                        let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(at)));
-                        let sum = t.sums.add(position * t.plane + (r * t.panels + p) * LANES);
-                        let sum =
-                            l.fma(l.to_f32(l.load_i32_at(sum)), l.splat(s), l.mul(weight_sum, l.splat(m)));
-                        *v = l.mul(sum, l.load_at(t.scale.add(at)));
-                    }
-                    *line = back(l, v);
-                }
-                let [a, b, c, d] = lines;
-                for x in 0..2 {
-                    for (y, v) in back(l, [a[x], b[x], c[x], d[x]]).into_iter().enumerate() {
-                        let mut v = l.add(v, bias);
-                        if t.activation == Activation::Relu {
-                            v = l.max(v, l.splat(0.0));
-                        }
-                        l.store_at(v, t.out.add(r * t.pitch + x * t.pitch / 2 + y * t.line + p * LANES));
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The nearest bfloat16 of every number.
 #[inline(always)]
 pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
@@ -407,43 +340,6 @@ pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
         // SAFETY: `o` is 16 numbers.
         unsafe { l.store_upper_at(l.add_i32(l.bits(l.load(v)), half), o.as_mut_ptr()) };
-    }
-}
-
-/// Bᵀ of F(2, 3) on four vectors.
-#[inline(always)]
-fn across<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 4] {
-    [l.sub(a, c), l.add(b, c), l.sub(c, b), l.sub(b, d)]
-}
-
-/// Bᵀ·d·B of F(2x2, 3x3): `lines` are four lines of four pixels, `out` sixteen pixels, position 4 · row + column.
-#[inline(always)]
-pub(crate) fn winograd_input<L: Lanes>(l: L, lines: [&[bf16]; 4], out: &mut [f32]) {
-    let c = out.len() / 16;
-    assert!(
-        c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == 4 * c),
-        "pixels are whole vectors"
-    );
-    for i in (0..c).step_by(LANES) {
-        // Plain loops: a closure would not be inlined here, and without the instruction set each load would be a call.
-        let mut columns = [[l.splat(0.0); 4]; 4];
-        // SAFETY: every line holds four pixels of c numbers, `out` sixteen; c is whole vectors.
-        unsafe {
-            for (x, column) in columns.iter_mut().enumerate() {
-                for (v, line) in column.iter_mut().zip(lines) {
-                    *v = l.load_bf16_at(line.as_ptr().add(x * c + i));
-                }
-                *column = across(l, *column);
-            }
-            let out = out.as_mut_ptr().add(i);
-            for y in 0..4 {
-                let [a, b, c0, d] = columns;
-                let row = across(l, [a[y], b[y], c0[y], d[y]]);
-                for (x, v) in row.into_iter().enumerate() {
-                    l.store_at(v, out.add((4 * y + x) * c));
-                }
-            }
-        }
     }
 }
 

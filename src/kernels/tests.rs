@@ -213,20 +213,37 @@ proptest! {
 
     #[test]
     fn winograd_input_is_its_definition(vectors in 1usize..5, seed: u64) {
-        let c = vectors * LANES;
-        let mut s = Source(seed);
-        let lines: [Vec<half::bf16>; 4] =
-            core::array::from_fn(|_| s.floats(4 * c).into_iter().map(half::bf16::from_f32).collect());
-        let lines = lines.each_ref().map(|line| line.as_slice());
-        // Bᵀ·d·B, whose sums of four numbers of few bits are exact in f64.
-        let b = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
-        let mut out = std::vec![0.0; 16 * c];
-        portable().winograd_input(lines, &mut out);
-        for (i, found) in out.iter().enumerate() {
-            let (y, x, channel) = (i / c / 4, i / c % 4, i % c);
-            let term = |p: usize| b[y][p / 4] * b[x][p % 4] * f64::from(lines[p / 4][p % 4 * c + channel].to_f32());
-            let exact: f64 = (0..16).map(term).sum();
-            assert!((f64::from(*found) - exact).abs() <= 1e-4, "{found} is not {exact}");
-        }
+        let small = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
+        // Rows are the coefficients of the product of (x − q) over all points q but one.
+        let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
+        let large = [
+            [1.0, 0.0, -2.5, 0.0, 1.0, 0.0],
+            [0.0, -b, -2.0, a, 1.0, 0.0],
+            [0.0, b, -2.0, -a, 1.0, 0.0],
+            [0.0, -a, -0.5, b, 1.0, 0.0],
+            [0.0, a, -0.5, -b, 1.0, 0.0],
+            [0.0, 1.0, 0.0, -2.5, 0.0, 1.0],
+        ];
+        input_is_defined_by(small, vectors, seed);
+        input_is_defined_by(large, vectors, seed);
+    }
+}
+
+/// Bᵀ·d·B for this Bᵀ, on random pixels.
+fn input_is_defined_by<const T: usize>(b: [[f64; T]; T], vectors: usize, seed: u64) {
+    let c = vectors * LANES;
+    let mut s = Source(seed);
+    let lines: [Vec<half::bf16>; T] =
+        core::array::from_fn(|_| s.floats(T * c).into_iter().map(half::bf16::from_f32).collect());
+    let lines = lines.each_ref().map(|line| line.as_slice());
+    let mut out = std::vec![0.0; T * T * c];
+    portable().winograd_input(&lines, &mut out);
+    let most = lines.iter().flat_map(|l| l.iter()).fold(0f64, |m, x| m.max(f64::from(x.to_f32()).abs()));
+    for (i, found) in out.iter().enumerate() {
+        let (y, x, channel) = (i / c / T, i / c % T, i % c);
+        let term =
+            |p: usize| b[y][p / T] * b[x][p % T] * f64::from(lines[p / T][p % T * c + channel].to_f32());
+        let exact: f64 = (0..T * T).map(term).sum();
+        assert!((f64::from(*found) - exact).abs() <= 3e-6 * most, "{found} is not {exact}");
     }
 }

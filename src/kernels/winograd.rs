@@ -1,17 +1,18 @@
-//! 3x3 convolution in int8 by Winograd's F(2x2, 3x3): 16 products for 4 outputs instead of 36.
+//! 3x3 convolution in int8 by Winograd's F(M x M, 3x3): 16 products for 4 outputs (M = 2) or 36 for 16 (M = 4) instead of 9 each.
 //!
 //! Y = Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"): d is a tile
-//! of 4x4 input pixels, g the nine taps, Y the 2x2 outputs in the tile's middle. The converter has stored G·g·Gᵀ. Pixels
-//! are transformed in f32 and quantised *afterwards*, each of the sixteen transformed pixels with its own range (Li et
-//! al. 2024, LoWino): quantised before, the transform would spread one pixel's rounding over all sixteen.
+//! of (M + 2)² input pixels, g the nine taps, Y the M x M outputs in the tile's middle. The converter has stored G·g·Gᵀ.
+//! Pixels are transformed in f32 and quantised *afterwards*, each transformed pixel with its own range (Li et al. 2024,
+//! LoWino): quantised before, the transform would spread one pixel's rounding over all positions.
 
 use super::gemm::{Rows, TASKS_PER_WORKER, part};
 use super::micro::TileI8;
-use super::rows::{Activation, Gather};
+use super::rows::Activation;
 use super::split::{Shared, chunks2_with, with_scratch};
+use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
 use crate::activations::RowsMut;
-use crate::format::{WINOGRAD_TAPS as POSITIONS, padded};
+use crate::format::{padded, winograd_taps};
 use crate::parallel::Parallel;
 use crate::weights::{Linear, Panels};
 use core::ops::Range;
@@ -22,21 +23,26 @@ const TILES: usize = 8;
 /// Tiles whose sums of all positions wait for the way back: a position's weights are read once for so many, and the sums stay
 /// in a core's second-level cache.
 const WAITING: usize = 5 * MAX_ROWS;
+/// Lines that the largest tile reads.
+pub(crate) const MAX_LINES: usize = 6;
 
-/// f32 that each worker needs for pixels of `c` numbers: sixteen transformed pixels and four blank ones in bfloat16, or the
-/// sums that wait.
-pub(crate) const fn scratch(c: usize) -> usize {
-    let (transform, sums) = ((POSITIONS + 2) * c, POSITIONS * WAITING * MAX_PANELS * LANES);
+/// f32 that each worker needs for pixels of `c` numbers and tiles of `tile` outputs a side: all transformed pixels of a tile
+/// and a line of blank ones in bfloat16, or the sums that wait.
+pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
+    let positions = winograd_taps(tile);
+    let (transform, sums) = (positions * c + (tile + 2) * c / 2, positions * WAITING * MAX_PANELS * LANES);
     if transform > sums { transform } else { sums }
 }
 
-/// Transforms the pixels under pairs of output lines. Pair i reads `lines(i)`: four lines, each with a blank pixel at
-/// both ends, `None` where it lies outside the map. Position p of tile t of pair i becomes row (i · tiles + t) · 16 + p.
-pub(crate) fn transform<'a>(
+/// The lines under a strip of tiles, each with a blank pixel at both ends, `None` where it lies outside the map.
+pub(crate) type Strip<'a> = [Option<&'a [bf16]>; MAX_LINES];
+
+/// Transforms the pixels under a strip of `tiles` tiles of M x M outputs, which reads the first M + 2 of `lines`. Position p of
+/// tile t becomes row t · (M + 2)² + p.
+pub(crate) fn transform(
     (isa, par): (Isa, &dyn Parallel),
-    pairs: usize,
-    lines: &(dyn Fn(usize) -> [Option<&'a [bf16]>; 4] + Sync),
-    tiles: usize,
+    (m, tiles): (usize, usize),
+    lines: &Strip,
     n: usize,
     rows: &mut RowsMut,
     scratch: &mut [f32],
@@ -44,19 +50,20 @@ pub(crate) fn transform<'a>(
     let RowsMut::Bytes { data, pitch, params } = rows else {
         unreachable!("transformed pixels are bytes");
     };
-    let (rows, pitch) = (pairs * tiles * POSITIONS, *pitch);
+    let (side, positions) = (m + 2, winograd_taps(m));
+    let (rows, pitch) = (tiles * positions, *pitch);
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
     let c = padded(n);
-    let (a, b) = ((data, TILES * POSITIONS * pitch), (params, TILES * POSITIONS));
+    let (a, b) = ((data, TILES * positions * pitch), (params, TILES * positions));
     chunks2_with(par, a, b, scratch, |task, data, params, scratch| {
-        let (zeros, transformed) = scratch[..(POSITIONS + 2) * c].split_at_mut(2 * c);
+        let (transformed, zeros) = scratch[..positions * c + side * c / 2].split_at_mut(positions * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
-        let rows = data.chunks_mut(POSITIONS * pitch).zip(params.chunks_mut(POSITIONS));
+        let rows = data.chunks_mut(positions * pitch).zip(params.chunks_mut(positions));
         for (i, (rows, params)) in rows.enumerate() {
-            let (pair, tile) = ((task * TILES + i) / tiles, (task * TILES + i) % tiles);
-            let four = lines(pair).map(|line| line.map_or(zeros, |l| &l[2 * tile * c..][..4 * c]));
-            isa.winograd_input(four, transformed);
+            let first = m * (task * TILES + i) * c;
+            let pixels = lines.map(|line| line.map_or(zeros, |l| &l[first..][..side * c]));
+            isa.winograd_input(&pixels[..side], transformed);
             let transformed = transformed.chunks(c).zip(rows.chunks_mut(pitch)).zip(params);
             for ((x, row), param) in transformed {
                 *param = isa.quantise(x, n, row);
@@ -68,21 +75,24 @@ pub(crate) fn transform<'a>(
 /// The products and the way back.
 pub(crate) struct Convolution<'a> {
     pub isa: Isa,
-    /// Sixteen matrices, int8.
+    /// Outputs along a side of a tile.
+    pub tile: usize,
+    /// A matrix for each position, int8.
     pub weights: &'a Linear<'a>,
     pub bias: Option<&'a [f32]>,
     pub activation: Activation,
     /// Transformed pixels, see [`transform`].
     pub x: Rows<'a>,
-    /// Of an output line: half its width.
+    /// In a strip.
     pub tiles: usize,
 }
 
 impl Convolution<'_> {
-    /// Writes `pairs` pairs of lines, `[2 · pairs][2 · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
-    pub fn run(&self, par: &dyn Parallel, pairs: usize, out: &mut [f32], scratch: &mut [f32]) {
+    /// Writes M lines, `[M][M · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
+    pub fn run(&self, par: &dyn Parallel, out: &mut [f32], scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
-        assert!(out.len() >= 4 * pairs * self.tiles * panels * LANES, "the lines must fit");
+        let outputs = self.tile * self.tile * self.tiles;
+        assert!(out.len() >= outputs * panels * LANES, "the lines must fit");
         assert!(
             self.bias.is_none_or(|b| b.len() == panels * LANES),
             "a bias has the padded number of outputs"
@@ -91,49 +101,42 @@ impl Convolution<'_> {
         let n_tiles = panels.div_ceil(shape.panels);
         // Whole tiles of the kernel, but for the last.
         let units = self.tiles.div_ceil(shape.rows);
-        let m_parts = units.div_ceil(WAITING / shape.rows);
-        let m_tasks = pairs * m_parts;
+        let m_tasks = units.div_ceil(WAITING / shape.rows);
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
-            let units = part(units, m_parts, m % m_parts);
+            let units = part(units, m_tasks, m);
             let tiles = units.start * shape.rows..(units.end * shape.rows).min(self.tiles);
             let sums = bytemuck::cast_slice_mut(scratch);
             for group in part(n_tiles, n_tasks, n) {
-                self.group(m / m_parts, tiles.clone(), part(panels, n_tiles, group), sums, &out);
+                self.group(tiles.clone(), part(panels, n_tiles, group), sums, &out);
             }
         });
     }
 
-    /// Up to [`WAITING`] Winograd tiles of a pair of lines and a tile's panels: all sixteen positions, then four outputs each.
-    fn group(
-        &self,
-        pair: usize,
-        tiles: Range<usize>,
-        panels: Range<usize>,
-        sums: &mut [i32],
-        out: &Shared<f32>,
-    ) {
+    /// Up to [`WAITING`] Winograd tiles and a kernel tile's panels: all positions, then the outputs.
+    fn group(&self, tiles: Range<usize>, panels: Range<usize>, sums: &mut [i32], out: &Shared<f32>) {
         let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
             (self.x, self.weights.panels)
         else {
             unreachable!("transformed pixels and their weights are int8");
         };
+        let positions = winograd_taps(self.tile);
         let (groups, count) = (self.weights.k.div_ceil(4), self.weights.panel_count());
-        let (first, wide) = ((pair * self.tiles + tiles.start) * POSITIONS, panels.len() * LANES);
+        let (first, wide) = (tiles.start * positions, panels.len() * LANES);
         let plane = tiles.len() * wide;
         // The last row read exists, whatever the caller says.
-        let rows = first + tiles.len() * POSITIONS;
+        let rows = first + tiles.len() * positions;
         assert!(rows <= params.len() && rows * pitch <= data.len(), "transformed pixels must exist");
         let most = self.isa.shape_i8().rows;
         let parts = tiles.len().div_ceil(most);
-        for (position, sums) in sums[..POSITIONS * plane].chunks_mut(plane).enumerate() {
+        for (position, sums) in sums[..positions * plane].chunks_mut(plane).enumerate() {
             let panel = position * count + panels.start;
             for rows in (0..parts).map(|i| part(tiles.len(), parts, i)) {
                 let tile = TileI8 {
-                    a: data[(first + rows.start * POSITIONS + position) * pitch..].as_ptr(),
-                    pitch: POSITIONS * pitch,
+                    a: data[(first + rows.start * positions + position) * pitch..].as_ptr(),
+                    pitch: positions * pitch,
                     w: weights[panel * groups * 64..].as_ptr(),
                     panel: groups * 64,
                     groups,
@@ -145,10 +148,11 @@ impl Convolution<'_> {
                 unsafe { self.isa.tile_i8(rows.len(), panels.len(), &tile) };
             }
         }
-        let (panel, width) = (panels.start, count * LANES);
+        let (panel, width, m) = (panels.start, count * LANES, self.tile);
         // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
         unsafe {
             self.isa.gather(&Gather {
+                tile: m,
                 sums: sums.as_ptr(),
                 plane,
                 rows: tiles.len(),
@@ -159,9 +163,9 @@ impl Convolution<'_> {
                 position: width,
                 bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
                 activation: self.activation,
-                out: out.at((4 * pair * self.tiles + 2 * tiles.start) * width + panel * LANES),
-                pitch: 2 * width,
-                line: 2 * self.tiles * width,
+                out: out.at(tiles.start * m * width + panel * LANES),
+                pixel: width,
+                line: m * self.tiles * width,
             });
         }
     }

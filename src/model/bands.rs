@@ -10,9 +10,10 @@
 //!
 //! A 3x3 convolution needs a line ahead, an interpolation one too, so each stage runs a little further than the next;
 //! rings keep the lines in between. With h lines of the logits in step r, counting from 0:
-//! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, made in pairs of lines (Winograd's tiles are two high), so to 4r+5, which
+//! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, made in pairs of lines (Winograd's tiles of 2x2), so to 4r+5, which
 //! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4 (chunk r+2); the products of level 1 are read to line
-//! 2r+2 of fpn 1, made in pairs to 2r+3, which reads lateral 1 to 2r+4.
+//! 2r+2 of fpn 1, made in pairs to 2r+3, which reads lateral 1 to 2r+4. Tiles of 4x4 would make fpn 0 to 4r+7: they lie three
+//! lines higher instead, each step's being lines 4r+1 .. 4r+4.
 
 use super::conv::{Conv, Lines, Passing};
 use super::map::MapRows;
@@ -77,7 +78,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Re
         while bands.done.lateral0_chunks <= (r + 1).min(last) {
             bands.lateral0(cx)?;
         }
-        bands.fpn0(cx, 4 * r + 5)?;
+        bands.fpn0(cx, r)?;
         bands.products(cx, 4 * r + 4)?;
         bands.fuse(cx, r)?;
         map.logits_lines(4 * r..4 * r + 4, bands.logits, output);
@@ -218,10 +219,10 @@ impl<'a> Bands<'a> {
         cx.done(Stage::Upsample)
     }
 
-    /// Level 0's 3x3 convolution, to line `last`.
-    fn fpn0(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
+    /// Level 0's 3x3 convolution, as far as step r reads it.
+    fn fpn0(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(0));
-        let (w, end) = (size.0, (last + 1).min(size.1));
+        let (w, h) = size;
         let weights = cx.linear(Role::Fpn, 0)?;
         let conv = Conv {
             weights: &weights,
@@ -231,11 +232,17 @@ impl<'a> Bands<'a> {
             activation: Activation::Relu,
             bias: true,
         };
+        // Of the first tiles of 4x4 three lines lie above the map.
+        let tall = weights.winograd_tile() == Some(4);
+        let end = if tall { 4 * r + 5 } else { 4 * r + 6 }.min(h);
         while self.done.fpn0 < end {
             let first = self.done.fpn0;
-            let lines = (end - first).min(ring::LINES);
+            let above = if tall && first == 0 { 3 } else { 0 };
+            let lines = if tall { 4 } else { (end - first).min(ring::LINES) };
             let out = &mut self.lines[..lines * w * c];
-            conv.run(cx, first, &mut self.passing, out);
+            conv.run(cx, first as isize - above as isize, &mut self.passing, out);
+            let lines = (lines - above).min(h - first);
+            let out = &out[above * w * c..][..lines * w * c];
             cx.show(TensorName::Fpn(0, first), out);
             for (i, line) in out.chunks(w * c).enumerate() {
                 self.fpn0_lines.store(cx, (first + i) % ring::FPN0, w, line);
@@ -292,7 +299,7 @@ impl<'a> Bands<'a> {
         while self.done.fpn1 < end {
             let first = self.done.fpn1;
             let out = &mut self.lines[..(end - first).min(ring::FPN1) * w * c];
-            conv.run(cx, first, &mut self.passing, out);
+            conv.run(cx, first as isize, &mut self.passing, out);
             cx.show(TensorName::Fpn(1, first), out);
             for (i, line) in out.chunks(w * c).enumerate() {
                 cx.store(&mut self.fpn1_rows, (first + i) % ring::FPN1 * w, line);
@@ -318,7 +325,7 @@ impl<'a> Bands<'a> {
             activation: Activation::None,
             bias: false,
         };
-        conv.run(cx, 4 * r, &mut self.passing, out);
+        conv.run(cx, 4 * r as isize, &mut self.passing, out);
         cx.done(Stage::Fuse)?;
         let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];
         let maps = [

@@ -1,9 +1,10 @@
-//! The 3x3 convolutions at full resolution, on rings of lines with blank borders: direct, or by Winograd's F(2x2, 3x3).
+//! The 3x3 convolutions of the finer levels, on rings of lines with blank borders: direct, or by Winograd's F(2x2, 3x3) or
+//! F(4x4, 3x3).
 
 use super::top::store_bordered;
 use super::{Call, Context, bordered, conv_segment};
 use crate::activations::{RowsMut, rows_bytes, typed};
-use crate::format::{WINOGRAD_TAPS, padded};
+use crate::format::{padded, winograd_taps};
 use crate::kernels::gemm::Segment;
 use crate::kernels::rows::Activation;
 use crate::kernels::split::chunks;
@@ -22,7 +23,7 @@ pub(super) enum Lines<'a> {
 /// Bytes of `count` lines of `width` pixels of `n` numbers that `weights` reads.
 pub(crate) fn lines_bytes(weights: &Linear, count: usize, width: usize, n: usize) -> usize {
     let pixels = count * (width + 2);
-    match weights.is_winograd() {
+    match weights.winograd_tile().is_some() {
         true => (pixels * padded(n) * size_of::<bf16>()).next_multiple_of(64),
         false => rows_bytes(pixels, n, weights.is_int8()),
     }
@@ -32,7 +33,7 @@ impl<'a> Lines<'a> {
     /// Lays them over a region of the arena of at least [`lines_bytes`].
     pub fn new(region: &'a mut [u8], weights: &Linear, count: usize, width: usize, n: usize) -> Self {
         let pixels = count * (width + 2);
-        match weights.is_winograd() {
+        match weights.winograd_tile().is_some() {
             true => Lines::Bf16(typed(region, pixels * padded(n))),
             false => Lines::Rows(RowsMut::new(region, pixels, n, weights.is_int8())),
         }
@@ -75,40 +76,41 @@ pub(super) struct Conv<'a> {
 }
 
 impl Conv<'_> {
-    /// Lines `first..` of the map, as many as `out` holds; both numbers are even.
-    pub fn run(&self, cx: &mut Context, first: usize, passing: &mut Passing, out: &mut [f32]) {
+    /// Lines `first..` of the map, as many as `out` holds, whole tiles; what it makes of lines outside the map means nothing.
+    pub fn run(&self, cx: &mut Context, first: isize, passing: &mut Passing, out: &mut [f32]) {
         match self.x {
             Lines::Bf16(x) => self.winograd(cx, x, first, passing, out),
             Lines::Rows(x) => self.direct(cx, x, first, out),
         }
     }
 
-    fn direct(&self, cx: &mut Context, x: &RowsMut, first: usize, out: &mut [f32]) {
+    fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
         let segments: [Segment; ring::LINES] =
-            core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
+            core::array::from_fn(|i| conv_segment(first as usize + i, self.size, self.ring, i * w));
         let lines = out.len() / (w * cx.pitch());
         let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
         cx.product(call.activation(self.activation), &segments[..lines], w, out);
     }
 
-    fn winograd(&self, cx: &mut Context, x: &[bf16], first: usize, t: &mut Passing, out: &mut [f32]) {
+    fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut Passing, out: &mut [f32]) {
         let ((w, h), n, c) = (self.size, cx.facts.channels, cx.pitch());
-        let line = |y: Option<usize>| {
-            let y = y.filter(|&y| y < h)?;
+        let m = self.weights.winograd_tile().unwrap_or(2);
+        let (tiles, positions) = (w / m, winograd_taps(m));
+        let line = |y: isize| {
+            let y = usize::try_from(y).ok().filter(|&y| y < h)?;
             Some(&x[(bordered(y % self.ring, w) - 1) * c..][..(w + 2) * c])
         };
-        for (i, out) in out.chunks_mut(ring::WINOGRAD * w * c).enumerate() {
-            let first = first + ring::WINOGRAD * i;
-            let pairs = out.len() / (2 * w * c);
-            let lines = |pair: usize| core::array::from_fn(|i| line((first + 2 * pair + i).checked_sub(1)));
-            let mut rows = RowsMut::new(t.rows, pairs * w / 2 * WINOGRAD_TAPS, n, true);
-            winograd::transform((cx.isa, cx.par), pairs, &lines, w / 2, n, &mut rows, t.scratch);
-            cx.macs += (pairs * w / 2 * WINOGRAD_TAPS * n * self.weights.n) as u64;
+        for (i, out) in out.chunks_mut(m * w * c).enumerate() {
+            let first = first + (m * i) as isize;
+            let lines = core::array::from_fn(|i| line(first + i as isize - 1));
+            let mut rows = RowsMut::new(t.rows, tiles * positions, n, true);
+            winograd::transform((cx.isa, cx.par), (m, tiles), &lines, n, &mut rows, t.scratch);
+            cx.macs += (tiles * positions * n * self.weights.n) as u64;
             let bias = self.bias.then(|| self.weights.bias(0)).flatten();
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            winograd::Convolution { isa, weights, bias, activation, x: rows.rows(), tiles: w / 2 }
-                .run(cx.par, pairs, out, t.scratch);
+            winograd::Convolution { isa, tile: m, weights, bias, activation, x: rows.rows(), tiles }
+                .run(cx.par, out, t.scratch);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::console::{Failure, Output, bytes};
 use crate::{layout, session};
-use beitle::format::{Kind, Role};
+use beitle::format::{Kind, Role, WINOGRAD_LARGE};
 use beitle::plan::Plan;
 use beitle::resize::Filter;
 use beitle::{Isa, Model};
@@ -113,7 +113,8 @@ fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
             match model.file().header().winograd {
                 0 => "direct",
                 3 => "Winograd F(2x2, 3x3) at full resolution",
-                _ => "Winograd F(2x2, 3x3) at full and half resolution",
+                w if w & WINOGRAD_LARGE == 0 => "Winograd F(2x2, 3x3) at full and half resolution",
+                _ => "Winograd F(4x4, 3x3) at full resolution, F(2x2, 3x3) at half",
             }
             .into(),
         ),

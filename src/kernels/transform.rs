@@ -1,0 +1,197 @@
+//! Winograd's transforms over the lanes: Bᵀ·d·B on the way in, Aᵀ·m·A on the way out, for tiles of 2x2 and of 4x4 outputs.
+//!
+//! F(2, 3) interpolates at the points 0, 1, −1 and ∞; F(4, 3) at 0, ±√½, ±√2 and ∞. With the usual 0, ±1, ±2, ∞ eight bits
+//! lose twice as much (`benches/README.md`): the powers of ±√½ and ±√2 differ less.
+
+use super::lanes::{LANES, Lanes};
+use super::rows::Activation;
+use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
+use half::bf16;
+
+/// One of the transforms: M outputs from T = M + 2 inputs, along one side of a tile. All in functions that are always inlined:
+/// called without the instruction set, each operation would be a call of its own.
+trait Transform<const T: usize, const M: usize> {
+    /// Bᵀ: the coefficients of Π (x − q) over the other points q.
+    fn across<L: Lanes>(l: L, inputs: [L::F; T]) -> [L::F; T];
+    /// Aᵀ: the powers of the points.
+    fn back<L: Lanes>(l: L, products: [L::F; T]) -> [L::F; M];
+}
+
+/// F(2, 3).
+struct Two;
+
+impl Transform<4, 2> for Two {
+    #[inline(always)]
+    fn across<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 4] {
+        [l.sub(a, c), l.add(b, c), l.sub(c, b), l.sub(b, d)]
+    }
+    #[inline(always)]
+    fn back<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 2] {
+        [l.add(l.add(a, b), c), l.sub(l.sub(b, c), d)]
+    }
+}
+
+/// F(4, 3).
+struct Four;
+
+impl Transform<6, 4> for Four {
+    #[inline(always)]
+    fn across<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 6] {
+        let even = fma(l, -2.0, c, e);
+        let odd = fma(l, FRAC_1_SQRT_2, d, l.mul(b, l.splat(-SQRT_2)));
+        let even2 = fma(l, -0.5, c, e);
+        let odd2 = fma(l, SQRT_2, d, l.mul(b, l.splat(-FRAC_1_SQRT_2)));
+        [
+            fma(l, -2.5, c, l.add(a, e)),
+            l.add(even, odd),
+            l.sub(even, odd),
+            l.add(even2, odd2),
+            l.sub(even2, odd2),
+            fma(l, -2.5, d, l.add(b, f)),
+        ]
+    }
+    #[inline(always)]
+    fn back<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 4] {
+        let (sum, difference) = (l.add(b, c), l.sub(b, c));
+        let (sum2, difference2) = (l.add(d, e), l.sub(d, e));
+        [
+            l.add(l.add(a, sum), sum2),
+            fma(l, SQRT_2, difference2, l.mul(difference, l.splat(FRAC_1_SQRT_2))),
+            fma(l, 2.0, sum2, l.mul(sum, l.splat(0.5))),
+            fma(l, 2.0 * SQRT_2, difference2, fma(l, 0.5 * FRAC_1_SQRT_2, difference, f)),
+        ]
+    }
+}
+
+/// x · v + to
+#[inline(always)]
+fn fma<L: Lanes>(l: L, x: f32, v: L::F, to: L::F) -> L::F {
+    l.fma(v, l.splat(x), to)
+}
+
+/// Bᵀ·d·B: `lines` are T lines of T pixels, `out` T² pixels, position T · row + column; T = 4 for F(2x2, 3x3), 6 for F(4x4, 3x3).
+#[inline(always)]
+pub(crate) fn winograd_input<L: Lanes>(l: L, lines: &[&[bf16]], out: &mut [f32]) {
+    match lines {
+        [a, b, c, d] => input::<L, Two, 4, 2>(l, [a, b, c, d], out),
+        [a, b, c, d, e, f] => input::<L, Four, 6, 4>(l, [a, b, c, d, e, f], out),
+        _ => unreachable!("Winograd's tiles read four or six lines"),
+    }
+}
+
+#[inline(always)]
+fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
+    l: L,
+    lines: [&[bf16]; T],
+    out: &mut [f32],
+) {
+    let c = out.len() / (T * T);
+    assert!(
+        c.is_multiple_of(LANES) && lines.iter().all(|line| line.len() == T * c),
+        "pixels are whole vectors"
+    );
+    for i in (0..c).step_by(LANES) {
+        // Plain loops: closures might not be inlined.
+        let mut columns = [[l.splat(0.0); T]; T];
+        // SAFETY: every line holds T pixels of c numbers, `out` T²; c is whole vectors.
+        unsafe {
+            for (x, column) in columns.iter_mut().enumerate() {
+                for (v, line) in column.iter_mut().zip(lines) {
+                    *v = l.load_bf16_at(line.as_ptr().add(x * c + i));
+                }
+                *column = F::across(l, *column);
+            }
+            let out = out.as_mut_ptr().add(i);
+            for y in 0..T {
+                let mut row = [l.splat(0.0); T];
+                for (v, column) in row.iter_mut().zip(&columns) {
+                    *v = column[y];
+                }
+                for (x, v) in F::across(l, row).into_iter().enumerate() {
+                    l.store_at(v, out.add((T * y + x) * c));
+                }
+            }
+        }
+    }
+}
+
+/// The integer sums of all positions become outputs: v = scale_j · (s_i · sum_ij + m_i · Σw_j) for each position, Aᵀ·v·A, bias
+/// and activation.
+pub(crate) struct Gather {
+    /// Outputs of a tile along a side: 2 or 4.
+    pub tile: usize,
+    /// A plane of `rows` x 16 · `panels` for each of the (tile + 2)² positions, `plane` apart.
+    pub sums: *const i32,
+    pub plane: usize,
+    pub rows: usize,
+    pub panels: usize,
+    /// (s, m) of the positions of each row.
+    pub params: *const [f32; 2],
+    /// Of each output, positions `position` apart.
+    pub scale: *const f32,
+    pub weight_sum: *const i32,
+    pub position: usize,
+    /// Of each output, or null.
+    pub bias: *const f32,
+    pub activation: Activation,
+    /// Outputs (0, 0) of the rows, `tile` · `pixel` apart; (y, x) is x · `pixel` + y · `line` further.
+    pub out: *mut f32,
+    pub pixel: usize,
+    pub line: usize,
+}
+
+/// # Safety
+/// The pointers of [`Gather`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
+    // SAFETY: passed on.
+    unsafe {
+        match t.tile {
+            2 => output::<L, Two, 4, 2>(l, t),
+            4 => output::<L, Four, 6, 4>(l, t),
+            _ => unreachable!("Winograd's tiles have two or four outputs a side"),
+        }
+    }
+}
+
+/// # Safety
+/// As [`gather`], with M outputs and T positions a side.
+#[inline(always)]
+unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l: L, t: &Gather) {
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
+            for r in 0..t.rows {
+                let mut lines = [[l.splat(0.0); M]; T];
+                for (y, line) in lines.iter_mut().enumerate() {
+                    let mut v = [l.splat(0.0); T];
+                    for (x, v) in v.iter_mut().enumerate() {
+                        let position = T * y + x;
+                        let [s, m] = *t.params.add(r * T * T + position);
+                        let at = position * t.position + p * LANES;
+                        let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(at)));
+                        let sum = t.sums.add(position * t.plane + (r * t.panels + p) * LANES);
+                        let sum =
+                            l.fma(l.to_f32(l.load_i32_at(sum)), l.splat(s), l.mul(weight_sum, l.splat(m)));
+                        *v = l.mul(sum, l.load_at(t.scale.add(at)));
+                    }
+                    *line = F::back(l, v);
+                }
+                for x in 0..M {
+                    let mut column = [l.splat(0.0); T];
+                    for (v, line) in column.iter_mut().zip(&lines) {
+                        *v = line[x];
+                    }
+                    for (y, v) in F::back(l, column).into_iter().enumerate() {
+                        let mut v = l.add(v, bias);
+                        if t.activation == Activation::Relu {
+                            v = l.max(v, l.splat(0.0));
+                        }
+                        l.store_at(v, t.out.add((r * M + x) * t.pixel + y * t.line + p * LANES));
+                    }
+                }
+            }
+        }
+    }
+}
