@@ -25,11 +25,12 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
             &[("four lines of 160", Size { rows: 160, n: 768, k: 768 })]
         }
         "attention, int8" | "attention, f32" => &[("a head of 40x40", Size { rows: 40, n: 64, k: 40 })],
-        "softmax" | "softmax_bytes" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
+        "softmax" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
         "argmax_lerp" => &[("150 classes", Size { rows: 1, n: 150, k: 1 })],
         "add_columns" | "add_along" => &[("64 channels", Size { rows: 160, n: 64, k: 1 })],
-        "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "gather"
-        | "scores" | "weigh" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "gather, 2x2"
+        | "gather, 4x4" | "block_weights" | "blend" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        "block_factors" => &[("26 blocks", Size { rows: 1, n: 26, k: 1 })],
         _ => &[("768 channels", Size { rows: 1, n: 768, k: 1 })],
     }
 }

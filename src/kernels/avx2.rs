@@ -17,6 +17,25 @@ impl Avx2 {
     }
 }
 
+/// The last three steps of the fixed tree: lane i with i + 4, i + 2, i + 1.
+macro_rules! tree {
+    ($name:ident, $op:ident) => {
+        /// # Safety
+        /// The processor has avx.
+        #[inline(always)]
+        pub(super) unsafe fn $name(v: __m256) -> f32 {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let v = $op(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                let v = $op(v, _mm_movehl_ps(v, v));
+                _mm_cvtss_f32($op(v, _mm_shuffle_ps::<1>(v, v)))
+            }
+        }
+    };
+}
+tree!(largest, _mm_max_ps);
+tree!(smallest, _mm_min_ps);
+
 // SAFETY of every block below: an `Avx2` exists only where the processor has the instructions (`Avx2::new`); reads and
 // writes through pointers are the caller's promise, and are unaligned.
 impl Lanes for Avx2 {
@@ -95,6 +114,14 @@ impl Lanes for Avx2 {
         })
     }
     #[inline(always)]
+    fn largest(self, [low, high]: Self::F) -> f32 {
+        unsafe { largest(_mm256_max_ps(low, high)) }
+    }
+    #[inline(always)]
+    fn smallest(self, [low, high]: Self::F) -> f32 {
+        unsafe { smallest(_mm256_min_ps(low, high)) }
+    }
+    #[inline(always)]
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
         let p = p.cast::<__m256i>();
         unsafe { [_mm256_loadu_si256(p), _mm256_loadu_si256(p.add(1))] }
@@ -133,10 +160,6 @@ impl Lanes for Avx2 {
             let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             _mm_storeu_si128(p.cast(), bytes);
         }
-    }
-    #[inline(always)]
-    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
-        unsafe { self.store_low_bytes_at([_mm256_srli_epi32::<8>(v[0]), _mm256_srli_epi32::<8>(v[1])], p) }
     }
 }
 

@@ -83,6 +83,20 @@ impl Lanes for Avx512 {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
+    fn largest(self, v: Self::F) -> f32 {
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            super::avx2::largest(_mm256_max_ps(low, high))
+        }
+    }
+    #[inline(always)]
+    fn smallest(self, v: Self::F) -> f32 {
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            super::avx2::smallest(_mm256_min_ps(low, high))
+        }
+    }
+    #[inline(always)]
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
         unsafe { _mm512_loadu_epi32(p) }
     }
@@ -113,10 +127,6 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
-    }
-    #[inline(always)]
-    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
-        unsafe { self.store_low_bytes_at(_mm512_srli_epi32::<8>(v), p) }
     }
 }
 
@@ -151,8 +161,13 @@ unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels.
+/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels, or 6 rows and 4 panels.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: passed on.
-    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)) }
+    unsafe {
+        match panels {
+            4 => pick_tile!(rows, panels, 1 2 3 4 5 6, [4], vnni[](t)),
+            _ => pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)),
+        }
+    }
 }

@@ -77,10 +77,6 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 16 bytes can be written at `p`.
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
-    /// Bits 8 to 15 of each lane.
-    /// # Safety
-    /// 16 bytes can be written at `p`.
-    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8);
 
     /// Sixteen f32 of a slice.
     #[inline(always)]

@@ -1,9 +1,11 @@
 //! Every kernel as a job that any instruction set can do: the one list behind the property tests (the same bits everywhere)
 //! and the benchmarks (`cargo bench --features bench`).
 
-use super::attention::{Dims, Head};
+use super::attention::int8::Sums;
+use super::attention::softmax::{self, Blend};
+use super::attention::{BLOCK, Dims, Head};
 use super::gemm::{Product, Rows, Segment};
-use super::rows::{Accumulate, Activation, Along, Finish, Scores};
+use super::rows::{Accumulate, Activation, Along, Finish};
 use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
@@ -258,14 +260,18 @@ impl Tile {
         unsafe { isa.gather(&t) };
     }
 
-    /// Bias rows forwards and backwards, as queries read them.
-    fn scores(&self, isa: Isa, out: &mut [f32]) {
+    /// Bytes of the rows, then of each row the largest logit and sixteen sums; bias rows forwards and backwards, as queries read
+    /// them.
+    fn block_weights(&self, isa: Isa, out: &mut [f32]) {
         let wide = self.panels * LANES;
-        let tiles = out.chunks_mut(self.rows * wide);
-        for (out, (from, step)) in tiles.zip([(0, wide as isize), ((self.rows - 1) * wide, -(wide as isize))])
+        for (out, (from, step)) in
+            out.chunks_mut(BLOCK_OUT).zip([(0, wide as isize), ((self.rows - 1) * wide, -(wide as isize))])
         {
-            let t = Scores {
-                sums: self.sums.as_ptr(),
+            let mut sums = self.sums[..self.acc.len()].to_vec();
+            let (bytes, rest) = out.split_at_mut(MAX_ROWS * BLOCK / 4);
+            let (top, total) = rest.split_at_mut(MAX_ROWS);
+            let t = softmax::Weights {
+                sums: self.block_sums(&mut sums),
                 rows: self.rows,
                 panels: self.panels,
                 params: self.params.as_ptr(),
@@ -274,22 +280,41 @@ impl Tile {
                 k_sum: self.weight_sum.as_ptr(),
                 bias: self.bias[from..].as_ptr(),
                 bias_step: step,
-                out: out.as_mut_ptr(),
+                out: bytes.as_mut_ptr().cast(),
                 pitch: wide,
+                top: top.as_mut_ptr(),
+                top_pitch: 1,
+                total: total.as_mut_ptr().cast(),
+                total_pitch: LANES,
             };
             // SAFETY: every field has what its comment asks for.
-            unsafe { isa.scores(&t) };
+            unsafe { isa.block_weights(&t) };
         }
     }
 
-    fn weigh(&self, isa: Isa, out: &mut [f32]) {
-        let wide = self.panels * LANES;
-        let low = &self.sums[(self.rows - 1) * wide..];
-        let (high, sum) = (self.sums.as_ptr(), self.weight_sum.as_ptr());
-        // SAFETY: all have a number for each column.
-        unsafe { isa.weigh(high, low.as_ptr(), sum, self.scale.as_ptr(), 0.1, &mut out[..wide]) };
+    fn blend(&self, isa: Isa, out: &mut [f32]) {
+        let mut sums = self.sums[..self.acc.len()].to_vec();
+        let t = Blend {
+            sums: self.block_sums(&mut sums),
+            rows: self.rows,
+            panels: self.panels,
+            weight_sum: self.weight_sum.as_ptr(),
+            factor: self.bias.as_ptr(),
+            factor_pitch: 1,
+            acc: out.as_mut_ptr(),
+        };
+        // SAFETY: every field has what its comment asks for.
+        unsafe { isa.blend(&t) };
+    }
+
+    /// One panel after the other.
+    fn block_sums(&self, sums: &mut [i32]) -> Sums {
+        Sums { at: sums.as_mut_ptr(), row: LANES, panel: self.rows * LANES }
     }
 }
+
+/// What `block_weights` gives for a block.
+const BLOCK_OUT: usize = MAX_ROWS * (BLOCK / 4 + 1 + LANES);
 
 /// Weights of a product as the file holds them.
 struct Weights {
@@ -518,16 +543,6 @@ pub const KERNELS: &[Kernel] = &[
         },
         |s, n| (zeros(s, n), 0.0)
     ),
-    row!(
-        "softmax_bytes",
-        |isa, size, x, y, out| {
-            let ((high, low), (row, sum)) = out;
-            row.copy_from_slice(x);
-            row[size.n..].fill(f32::NEG_INFINITY);
-            *sum = isa.softmax_bytes(row, size.n, high, low);
-        },
-        |s: &mut Source, n| ((no_bytes(s, n), no_bytes(s, n)), (zeros(s, n), 0u32))
-    ),
     row!("to_bf16", |isa, size, x, y, out| isa.to_bf16(x, out), |_: &mut Source, n| std::vec![bf16::ZERO; n]),
     row!(
         "argmax_lerp",
@@ -614,14 +629,30 @@ pub const KERNELS: &[Kernel] = &[
         job: |size, source| Tile::job(size, source, 16, |isa, t, out| t.gather(isa, 4, out)),
     },
     Kernel {
-        name: "scores",
+        name: "block_weights",
         work: |s| 2 * Tile::work(s),
-        job: |size, source| Tile::job(size, source, 2, |isa, t, out| t.scores(isa, out)),
+        job: |size, mut source| {
+            let tile = Tile::new(size, &mut source);
+            made(tile, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.block_weights(isa, out))
+        },
     },
     Kernel {
-        name: "weigh",
-        work: |s| s.n.div_ceil(LANES).min(MAX_PANELS) * LANES,
-        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.weigh(isa, out)),
+        name: "blend",
+        work: Tile::work,
+        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.blend(isa, out)),
+    },
+    Kernel {
+        name: "block_factors",
+        work: |s| s.n * LANES,
+        job: |size, mut source| {
+            let tops: Vec<f32> = source.row(size.n).iter().map(|x| x.clamp(-60.0, 60.0)).collect();
+            let totals = source.ints(size.n * LANES);
+            let out = (std::vec![0.0; padded(size.n)], 0.0);
+            made((tops, totals), out, |isa, (tops, totals), (factors, sum)| {
+                factors.copy_from_slice(tops);
+                *sum = isa.block_factors(factors, totals);
+            })
+        },
     },
     Kernel {
         name: "product, int8",

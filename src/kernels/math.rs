@@ -24,17 +24,17 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     l.float_of_bits(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
 }
 
-/// 65535 · e^x for x ≤ 0: relative error at most 4e-6 (test below), half a unit of the integer it is rounded to. Below −30 as
-/// at −30, where nothing is left.
+/// 255 · 2^x for x ≤ 0, to be rounded to a byte: relative error at most 8e-5 (test below). Below −16 as at −16, where nothing
+/// is left.
 ///
-/// x · log₂ e = n + r with |r| ≤ 1/2; 65535 · 2^r by a minimax polynomial of degree 4, 2^n added to the exponent.
+/// x = n + r with |r| ≤ 1/2; 255 · 2^r by a minimax polynomial of degree 3, 2^n added to the exponent.
 #[inline(always)]
-pub(crate) fn exp_65535<L: Lanes>(l: L, x: L::F) -> L::F {
-    let (x, log2e) = (l.max(x, l.splat(-30.0)), l.splat(core::f32::consts::LOG2_E));
-    let t = l.fma(x, log2e, l.splat(ROUND));
-    let r = l.fma(x, log2e, l.sub(l.splat(ROUND), t));
-    let mut p = l.splat(627.176_5);
-    for c in [3_664.576_7, 15_744.617, 45_423.74, 65_534.95] {
+pub(crate) fn exp2_255<L: Lanes>(l: L, x: L::F) -> L::F {
+    let x = l.max(x, l.splat(-16.0));
+    let t = l.add(x, l.splat(ROUND));
+    let r = l.sub(x, l.sub(t, l.splat(ROUND)));
+    let mut p = l.splat(14.068_687);
+    for c in [61.865_69, 176.781_56, 254.981_67] {
         p = l.fma(p, r, l.splat(c));
     }
     l.float_of_bits(l.add_i32(l.bits(p), l.shl23(l.bits(t))))
@@ -98,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn exp_65535_is_close() {
-        over(-30.0..0.0, 0.000_37, |x| {
-            let y = f64::from(exp_65535(Portable, [x; 16])[0]);
-            let want = 65535.0 * f64::from(x).exp();
-            assert!(((y - want) / want).abs() < 4e-6, "65535 e^{x} = {y}, not {want}");
+    fn exp2_255_is_close() {
+        over(-16.0..0.0, 0.000_19, |x| {
+            let y = f64::from(exp2_255(Portable, [x; 16])[0]);
+            let want = 255.0 * f64::from(x).exp2();
+            assert!(((y - want) / want).abs() < 8e-5, "255 · 2^{x} = {y}, not {want}");
         });
-        assert_eq!(exp_65535(Portable, [0.0; 16])[0].round(), 65535.0);
-        assert!(exp_65535(Portable, [f32::NEG_INFINITY; 16])[0] < 0.001);
+        assert_eq!(exp2_255(Portable, [0.0; 16])[0].round(), 255.0);
+        assert!(exp2_255(Portable, [f32::NEG_INFINITY; 16])[0] < 0.01);
     }
 
     /// Every float of the domain: minutes.

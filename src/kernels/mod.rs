@@ -32,13 +32,14 @@ mod tests;
 pub(crate) mod transform;
 pub(crate) mod winograd;
 
+use attention::softmax::{Blend, Weights};
 use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Along, Finish, Scores};
+use rows::{Accumulate, Along, Finish};
 use transform::Gather;
 
-/// The most rows and panels that any tile has.
+/// The most rows of any tile, and panels of those for matrix products.
 pub(crate) const MAX_ROWS: usize = 8;
 pub(crate) const MAX_PANELS: usize = 3;
 
@@ -65,7 +66,7 @@ macro_rules! with_row_kernels {
                 fn max_into(a: &[f32], out: &mut [f32]);
                 fn bias_relu(bias: &[f32], out: &mut [f32]);
                 fn softmax(x: &mut [f32], n: usize) -> f32;
-                fn softmax_bytes(x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32;
+                fn block_factors(tops: &mut [f32], totals: &[i32]) -> f32;
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
                 fn to_bf16(x: &[f32], out: &mut [bf16]);
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
@@ -74,9 +75,9 @@ macro_rules! with_row_kernels {
                 fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
                 fn gather(t: &Gather);
-                fn scores(t: &Scores);
+                fn block_weights(t: &Weights);
+                fn blend(t: &Blend);
                 fn add_along(t: &Along, count: usize, out: *mut f32, pitch: usize, len: usize);
-                fn weigh(high: *const i32, low: *const i32, sum: *const i32, scale: *const f32, factor: f32, out: &mut [f32]);
             }
         }
     };
@@ -89,6 +90,7 @@ macro_rules! table {
             name: &'static str,
             shape_i8: Shape,
             tile_i8: unsafe fn(usize, usize, &TileI8),
+            shape_block: Shape,
             shape_f: Shape,
             tile_f32: unsafe fn(usize, usize, &TileF<f32>),
             tile_f16: unsafe fn(usize, usize, &TileF<f16>),
@@ -118,7 +120,7 @@ with_row_kernels!(table());
 /// Makes the module of one instruction set: every kernel compiled for its features over its lanes.
 macro_rules! instance {
     (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]], f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt,
-      i8: $i_rows:literal x $i_panels:literal $tile_i8:path)
+      i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal)
      safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
         mod $isa {
             use super::*;
@@ -155,6 +157,7 @@ macro_rules! instance {
                 name: $name,
                 shape_i8: Shape { rows: $i_rows, panels: $i_panels },
                 tile_i8: $tile_i8,
+                shape_block: Shape { rows: $b_rows, panels: $b_panels },
                 shape_f: Shape { rows: $f_rows, panels: $f_panels },
                 tile_f32,
                 tile_f16,
@@ -166,26 +169,26 @@ macro_rules! instance {
 }
 
 with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inline]],
-    f: 4 x 1 [1 2 3 4] [1], i8: 4 x 1 portable::tile_i8));
+    f: 4 x 1 [1 2 3 4] [1], i8: 4 x 1 portable::tile_i8, block: 4 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 5 x 1 avx2::tile_i8));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 5 x 1 avx2::tile_i8, block: 5 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 avx2::tile_i8_vnni));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
-    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3], i8: 8 x 3 avx512::tile_i8));
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3], i8: 8 x 3 avx512::tile_i8, block: 6 x 4));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 2 x 1 neon::tile_i8));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 2 x 1 neon::tile_i8, block: 2 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 dotprod::tile_i8));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 dotprod::tile_i8, block: 6 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 i8mm::tile_i8));
+    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 i8mm::tile_i8, block: 6 x 1));
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
@@ -252,12 +255,17 @@ impl Isa {
         self.0.shape_i8
     }
 
+    /// The tile for blocks of attention: one panel, or the four of a block together.
+    pub(crate) fn shape_block(self) -> Shape {
+        self.0.shape_block
+    }
+
     pub(crate) fn shape_f(self) -> Shape {
         self.0.shape_f
     }
 
     /// # Safety
-    /// See [`TileI8`]; `rows` and `panels` at most [`Isa::shape_i8`].
+    /// See [`TileI8`]; `rows` and `panels` at most [`Isa::shape_i8`], or [`Isa::shape_block`].
     #[inline]
     pub(crate) unsafe fn tile_i8(self, rows: usize, panels: usize, t: &TileI8) {
         // SAFETY: the caller's promise; an `Isa` exists only where the processor has the instructions.

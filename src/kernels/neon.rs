@@ -138,13 +138,6 @@ impl Lanes for Neon {
             vst1q_u8(p, vuzp1q_u8(a, b));
         }
     }
-    #[inline(always)]
-    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
-        unsafe {
-            let [a, b] = low_halves(v);
-            vst1q_u8(p, vuzp2q_u8(a, b));
-        }
-    }
 }
 
 /// The low 16 bits of sixteen i32.

@@ -138,11 +138,6 @@ impl Lanes for Portable {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
-    #[inline(always)]
-    unsafe fn store_second_bytes_at(self, v: Self::I, p: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| (x >> 8) as u8)) }
-    }
 }
 
 /// One row at a time, one output at a time: the definition of the int8 tile.

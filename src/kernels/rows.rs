@@ -3,9 +3,10 @@
 //! Rows are padded to whole vectors ([`padded`](crate::format::padded)); the padding is zero and stays zero. `n` counts
 //! the real numbers of a row.
 
+pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
-use super::math::{exp, exp_65535, gelu, sqrt};
+use super::math::{exp, gelu, sqrt};
 pub(crate) use super::transform::{gather, winograd_input};
 use half::bf16;
 
@@ -236,30 +237,6 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     l.sum(sum)
 }
 
-/// Softmax to sixteen bits: p = round(65535 · e^(x − max)) split into high and low bytes. Returns the exact sum of p.
-/// The first `n` count; the others must be −∞ and become 0.
-#[inline(always)]
-pub(crate) fn softmax_bytes<L: Lanes>(l: L, x: &[f32], n: usize, high: &mut [u8], low: &mut [u8]) -> u32 {
-    let (_, top) = range(l, x, n);
-    let (top, round) = (l.splat(top), l.splat(ROUND));
-    let mut sum = l.splat_i32(0);
-    let (high, low) = (high.as_chunks_mut::<LANES>().0, low.as_chunks_mut::<LANES>().0);
-    for ((v, h), o) in vectors(x).zip(high).zip(low) {
-        let p = l.bits(l.add(exp_65535(l, l.sub(l.load(v), top)), round));
-        sum = l.add_i32(sum, p);
-        // SAFETY: both are 16 bytes.
-        unsafe {
-            l.store_second_bytes_at(p, h.as_mut_ptr());
-            l.store_low_bytes_at(p, o.as_mut_ptr());
-        }
-    }
-    // Sixteen integers, stored as the floats of their bits, each number with the bits of `ROUND` on top.
-    let mut parts = [0.0; LANES];
-    l.store(l.float_of_bits(sum), &mut parts);
-    let tops = ROUND.to_bits().wrapping_mul(x.len() as u32);
-    parts.iter().fold(0u32, |s, p| s.wrapping_add(p.to_bits())).wrapping_sub(tops)
-}
-
 /// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are.
 #[inline(always)]
 pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
@@ -380,74 +357,6 @@ pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
                 }
                 l.store_at(v, out);
             }
-        }
-    }
-}
-
-/// One tile of attention logits from integers: out_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij.
-pub(crate) struct Scores {
-    /// `rows` x 16 · `panels`.
-    pub sums: *const i32,
-    pub rows: usize,
-    pub panels: usize,
-    /// (s, m) of the queries, `param_step` apart.
-    pub params: *const [f32; 2],
-    pub param_step: usize,
-    /// Of each key.
-    pub k_scale: *const f32,
-    pub k_sum: *const i32,
-    /// Bias rows: row r starts at `bias + r · bias_step`.
-    pub bias: *const f32,
-    pub bias_step: isize,
-    pub out: *mut f32,
-    pub pitch: usize,
-}
-
-/// # Safety
-/// The pointers of [`Scores`] cover what their comments say.
-#[inline(always)]
-pub(crate) unsafe fn scores<L: Lanes>(l: L, t: &Scores) {
-    for p in 0..t.panels {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let scale = l.load_at(t.k_scale.add(p * LANES));
-            let k_sum = l.to_f32(l.load_i32_at(t.k_sum.add(p * LANES)));
-            for r in 0..t.rows {
-                let [s, m] = *t.params.add(r * t.param_step);
-                let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.panels + p) * LANES)));
-                let v = l.fma(sum, l.splat(s), l.mul(k_sum, l.splat(m)));
-                let bias = l.load_at(t.bias.offset(r as isize * t.bias_step).add(p * LANES));
-                l.store_at(l.fma(v, scale, bias), t.out.add(r * t.pitch + p * LANES));
-            }
-        }
-    }
-}
-
-/// Attention's result from the two byte planes: out_j = (256 · high_j + low_j) · scale_j · factor, with the 128 that
-/// the integer tiles leave out put back.
-///
-/// # Safety
-/// `high`, `low` and `sum` have `out.len()` readable i32 each, `scale` as many f32; `out` is whole vectors.
-#[inline(always)]
-pub(crate) unsafe fn weigh<L: Lanes>(
-    l: L,
-    high: *const i32,
-    low: *const i32,
-    sum: *const i32,
-    scale: *const f32,
-    factor: f32,
-    out: &mut [f32],
-) {
-    for (p, o) in vectors_mut(out).enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let at = p * LANES;
-            let s = l.load_i32_at(sum.add(at));
-            let back = (0..7).fold(s, |s, _| l.add_i32(s, s));
-            let high = l.to_f32(l.add_i32(l.load_i32_at(high.add(at)), back));
-            let low = l.to_f32(l.add_i32(l.load_i32_at(low.add(at)), back));
-            let v = l.mul(l.fma(high, l.splat(256.0), low), l.splat(factor));
-            l.store(l.mul(v, l.load_at(scale.add(at))), o);
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::list::{KERNELS, Size, Source};
 use super::micro::{TileF, TileI8};
 use super::{Isa, LANES};
-use crate::format::padded;
 use half::f16;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -198,17 +197,6 @@ proptest! {
                 prop_assert_eq!(run(isa), want.clone(), "{} on {}, {:?}", kernel.name, isa.name(), small);
             }
         }
-    }
-
-    #[test]
-    fn sixteen_bit_softmax_sums_exactly(n in 1usize..200, seed: u64) {
-        let mut logits = Source(seed).row(n);
-        logits[n..].fill(f32::NEG_INFINITY);
-        let (mut high, mut low) = (std::vec![1; padded(n)], std::vec![1; padded(n)]);
-        let sum = portable().softmax_bytes(&logits, n, &mut high, &mut low);
-        let p = |i: usize| u32::from(high[i]) * 256 + u32::from(low[i]);
-        assert_eq!((0..padded(n)).map(p).sum::<u32>(), sum);
-        assert!((0..n).any(|i| p(i) == 65535) && (n..padded(n)).all(|i| p(i) == 0));
     }
 
     #[test]

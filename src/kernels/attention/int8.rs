@@ -1,0 +1,268 @@
+//! Attention in int8, keys in blocks.
+//!
+//! q per token over its own range; k per token, minus its mean over the tokens (softmax does not see a constant per query, and
+//! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel. A block's weights are bytes,
+//! p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's; the exact
+//! sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m). Logits are in powers of two: k's scales and the
+//! biases carry the log₂ e.
+
+use super::super::gemm::Rows;
+use super::super::micro::TileI8;
+use super::super::split::{Shared, chunks, chunks2};
+use super::super::{Isa, LANES, MAX_ROWS};
+use super::softmax::{Blend, Weights};
+use super::{BLOCK, Bias, Head, Queries, TILE};
+use crate::activations::{RowsMut, rows_bytes, typed};
+use crate::format::padded;
+use core::f32::consts::LOG2_E;
+
+/// A head's operands, ready to multiply.
+pub(super) struct Keys<'a> {
+    head: &'a Head<'a>,
+    q: RowsMut<'a>,
+    /// Panels, and of each key its scale and the sum of its weights.
+    k: &'a mut [i8],
+    k_scale: &'a mut [f32],
+    k_sum: &'a mut [i32],
+    /// Panels, of each channel its scale, and `[blocks][channels]` sums.
+    v: &'a mut [i8],
+    v_scale: &'a mut [f32],
+    v_sum: &'a mut [i32],
+}
+
+impl<'a> Keys<'a> {
+    pub fn pack(head: &'a Head, packed: &'a mut [u8], scratch: &mut [f32]) -> Keys<'a> {
+        let dims = &head.dims;
+        let (tokens, t, d) = (dims.tokens(), dims.padded_tokens(), dims.head_padded);
+        let (q, rest) = packed.split_at_mut(rows_bytes(tokens, d, true));
+        let (k, rest) = rest.split_at_mut(t * d);
+        let (v, rest) = rest.split_at_mut(t * d);
+        let (k_scale, rest) = rest.split_at_mut(4 * t);
+        let (k_sum, rest) = rest.split_at_mut(4 * t);
+        let (v_scale, v_sum) = rest.split_at_mut(4 * d);
+        let mut keys = Keys {
+            head,
+            q: RowsMut::new(q, tokens, d, true),
+            k: typed(k, t * d),
+            k_scale: typed(k_scale, t),
+            k_sum: typed(k_sum, t),
+            v: typed(v, t * d),
+            v_scale: typed(v_scale, d),
+            v_sum: typed(v_sum, d * dims.blocks()),
+        };
+        // k's mean and v's largest absolute values, by channel.
+        let (mean, most) = scratch[..2 * d].split_at_mut(d);
+        let mut both = [(mean, 1), (most, 2)];
+        chunks(head.par, &mut both, 1, |_, side| {
+            let (row, part) = &mut side[0];
+            row.fill(0.0);
+            for token in 0..tokens {
+                match part {
+                    1 => head.isa.add_scaled(head.part(token, 1), 1.0, row),
+                    _ => head.isa.abs_max(head.part(token, 2), row),
+                }
+            }
+        });
+        let [(mean, _), (most, _)] = both;
+        mean.iter_mut().for_each(|m| *m /= tokens as f32);
+        keys.pack_q();
+        keys.pack_k(mean);
+        keys.pack_v(most);
+        keys
+    }
+
+    fn pack_q(&mut self) {
+        let RowsMut::Bytes { data, pitch, params } = &mut self.q else { return };
+        let (head, pitch) = (self.head, *pitch);
+        chunks2(head.par, (data, 64 * pitch), (params, 64), |i, rows, params| {
+            for ((j, row), param) in rows.chunks_mut(pitch).enumerate().zip(params) {
+                *param = head.isa.quantise(head.part(i * 64 + j, 0), head.dims.head, row);
+            }
+        });
+    }
+
+    fn pack_k(&mut self, mean: &[f32]) {
+        let head = self.head;
+        let (tokens, d, n) = (head.dims.tokens(), head.dims.head_padded, head.dims.head);
+        let sums = Shared::new(self.k_sum);
+        chunks2(head.par, (self.k, LANES * d), (self.k_scale, LANES), |p, panel, scale| {
+            panel.fill(0);
+            // SAFETY: the sums of panel p belong to task p.
+            let sums = unsafe { sums.part(p * LANES, LANES) };
+            sums.fill(0);
+            scale.fill(0.0);
+            let mut row = [0f32; 256];
+            let mut q = [0i8; 256];
+            for lane in 0..LANES.min(tokens - p * LANES) {
+                let (row, q) = (&mut row[..d], &mut q[..d]);
+                row.copy_from_slice(head.part(p * LANES + lane, 1));
+                head.isa.add_scaled(mean, -1.0, row);
+                scale[lane] = head.isa.quantise_signed(row, n, q) * LOG2_E;
+                sums[lane] = q.iter().map(|&q| i32::from(q)).sum();
+                for (group, q) in panel.chunks_mut(4 * LANES).zip(q.chunks(4)) {
+                    group[4 * lane..][..4].copy_from_slice(q);
+                }
+            }
+        });
+    }
+
+    fn pack_v(&mut self, most: &[f32]) {
+        let head = self.head;
+        let (tokens, t, d) = (head.dims.tokens(), head.dims.padded_tokens(), head.dims.head_padded);
+        for (m, s) in most.iter().zip(self.v_scale.iter_mut()) {
+            *s = *m / 127.0;
+        }
+        let sums = Shared::new(self.v_sum);
+        chunks(head.par, self.v, t * LANES, |p, panel| {
+            let factor: [f32; LANES] = core::array::from_fn(|i| match most[p * LANES + i] {
+                m if m > 0.0 => 127.0 / m,
+                _ => 0.0,
+            });
+            for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
+                // SAFETY: the sums of these channels belong to task p.
+                let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
+                sums.fill(0);
+                for (g, group) in panel.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().enumerate() {
+                    let first = block * BLOCK + 4 * g;
+                    let mut four = [[0i8; LANES]; 4];
+                    for (j, q) in four.iter_mut().enumerate().take(tokens.saturating_sub(first)) {
+                        head.isa.quantise_by(&head.part(first + j, 2)[p * LANES..][..LANES], &factor, q);
+                        sums.iter_mut().zip(&*q).for_each(|(s, &q)| *s += i32::from(q));
+                    }
+                    for (lane, out) in group.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                        *out = four.map(|q| q[lane]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl super::Keys for Keys<'_> {
+    const UNIT: f32 = LOG2_E;
+
+    fn rows(&self) -> usize {
+        self.head.isa.shape_block().rows
+    }
+
+    fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>) {
+        let (dims, isa) = (&self.head.dims, self.head.isa);
+        let (t, d, blocks) = (dims.padded_tokens(), dims.head_padded, dims.blocks());
+        let (bytes, rest) = work.split_at_mut(MAX_ROWS * t / 4);
+        let (tops, totals) = rest.split_at_mut(MAX_ROWS * padded(blocks));
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
+        let totals: &mut [i32] = &mut bytemuck::cast_slice_mut(totals)[..MAX_ROWS * blocks * LANES];
+        let Rows::Bytes { data, pitch, params } = self.q.rows() else { return };
+        let (mut sums, mut tail) = ([0i32; TILE], [0f32; TILE]);
+        for block in 0..blocks {
+            let keys = block * BLOCK..((block + 1) * BLOCK).min(t);
+            let panels = keys.len() / LANES;
+            let product = TileI8 {
+                a: data[rows.first * pitch..].as_ptr(),
+                pitch: rows.step * pitch,
+                w: self.k[keys.start * d..].as_ptr(),
+                panel: d * LANES,
+                groups: d / 4,
+                sum: self.k_sum[keys.start..].as_ptr(),
+                out: sums.as_mut_ptr(),
+            };
+            let bias = bias.of_keys(rows.count, keys.clone(), &mut tail);
+            // SAFETY: every query of the tile is a token with a row in q; k holds whole panels, scales and sums; a bias row
+            // has a number for each key; bytes, tops and totals have these rows.
+            unsafe {
+                let sums = multiply(isa, rows.count, panels, product);
+                isa.block_weights(&Weights {
+                    sums,
+                    rows: rows.count,
+                    panels,
+                    params: params[rows.first..].as_ptr(),
+                    param_step: rows.step,
+                    k_scale: self.k_scale[keys.start..].as_ptr(),
+                    k_sum: self.k_sum[keys.start..].as_ptr(),
+                    bias: bias.at,
+                    bias_step: bias.step,
+                    out: bytes[keys.start..].as_mut_ptr(),
+                    pitch: t,
+                    top: tops[block..].as_mut_ptr(),
+                    top_pitch: padded(blocks),
+                    total: totals[block * LANES..].as_mut_ptr(),
+                    total_pitch: blocks * LANES,
+                });
+            }
+        }
+        let mut shares = [0f32; MAX_ROWS];
+        let (tops_of, totals_of) = (tops.chunks_mut(padded(blocks)), totals.chunks(blocks * LANES));
+        for ((share, tops), totals) in shares.iter_mut().zip(tops_of).zip(totals_of).take(rows.count) {
+            *share = 1.0 / isa.block_factors(tops, totals);
+        }
+        for first in (0..d).step_by(BLOCK) {
+            let columns = first..(first + BLOCK).min(d);
+            let panels = columns.len() / LANES;
+            let mut result = [0f32; TILE];
+            for block in 0..blocks {
+                let keys = block * BLOCK..((block + 1) * BLOCK).min(t);
+                let product = TileI8 {
+                    a: bytes[keys.start..].as_ptr(),
+                    pitch: t,
+                    w: self.v[first * t + keys.start * LANES..].as_ptr(),
+                    panel: t * LANES,
+                    groups: keys.len() / 4,
+                    sum: self.v_sum[block * d + first..].as_ptr(),
+                    out: sums.as_mut_ptr(),
+                };
+                // SAFETY: bytes hold rows of t, v whole panels and sums; a block is whole groups; tops have these rows, the
+                // result a whole tile.
+                unsafe {
+                    let sum = product.sum;
+                    let sums = multiply(isa, rows.count, panels, product);
+                    isa.blend(&Blend {
+                        sums,
+                        rows: rows.count,
+                        panels,
+                        weight_sum: sum,
+                        factor: tops[block..].as_ptr(),
+                        factor_pitch: padded(blocks),
+                        acc: result.as_mut_ptr(),
+                    });
+                }
+            }
+            let scale = &self.v_scale[first..];
+            let count = columns.end.min(dims.head) - first;
+            for (r, row) in result.chunks(panels * LANES).enumerate().take(rows.count) {
+                let at = (rows.first + r * rows.step) * dims.out_pitch + first;
+                // SAFETY: this task alone writes these tokens.
+                let out = unsafe { out.part(at, count) };
+                let row = row.iter().zip(scale);
+                out.iter_mut().zip(row).for_each(|(o, (x, scale))| *o = x * shares[r] * scale);
+            }
+        }
+    }
+}
+
+/// Sums of a tile of queries and up to a block of columns: number (r, p · 16 + i) is at `r · row + p · panel + i`.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums {
+    pub at: *mut i32,
+    pub row: usize,
+    pub panel: usize,
+}
+
+/// A product with as many panels at a time as the instruction set takes.
+///
+/// # Safety
+/// As [`TileI8`] asks, for `rows` of at most [`Isa::shape_block`] and `panels` of at most a block.
+unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) -> Sums {
+    if isa.shape_block().panels >= panels {
+        // SAFETY: the caller's promise.
+        unsafe { isa.tile_i8(rows, panels, &tile) };
+        return Sums { at: tile.out, row: panels * LANES, panel: LANES };
+    }
+    for p in 0..panels {
+        // SAFETY: the caller's promise, panel by panel.
+        unsafe {
+            let (w, sum) = (tile.w.add(p * tile.panel), tile.sum.add(p * LANES));
+            isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
+        }
+    }
+    Sums { at: tile.out, row: LANES, panel: rows * LANES }
+}

@@ -1,0 +1,155 @@
+//! Softmax in blocks of keys, over the lanes: integer products to bytes, blocks into proportion, blocks together.
+
+use super::super::MAX_ROWS;
+use super::super::lanes::{LANES, Lanes, ROUND};
+use super::super::math::{exp, exp2_255};
+use super::int8::Sums;
+
+/// A block of keys for a tile of queries. With logits x_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij (in powers of
+/// two) and top_i the largest of a row: bytes p_ij = round(255 · 2^(x_ij − top_i)).
+pub(crate) struct Weights {
+    /// `rows` x 16 · `panels`; overwritten.
+    pub sums: Sums,
+    /// At most [`MAX_ROWS`].
+    pub rows: usize,
+    /// At most four.
+    pub panels: usize,
+    /// (s, m) of the queries, `param_step` apart.
+    pub params: *const [f32; 2],
+    pub param_step: usize,
+    /// Of each key.
+    pub k_scale: *const f32,
+    pub k_sum: *const i32,
+    /// Row r starts at `bias + r · bias_step`; −∞ for keys that do not exist.
+    pub bias: *const f32,
+    pub bias_step: isize,
+    /// Rows of bytes, `pitch` apart.
+    pub out: *mut u8,
+    pub pitch: usize,
+    /// A number for each row, `top_pitch` apart.
+    pub top: *mut f32,
+    pub top_pitch: usize,
+    /// Sixteen sums of p for each row, lane by lane, rows `total_pitch` apart.
+    pub total: *mut i32,
+    pub total_pitch: usize,
+}
+
+/// # Safety
+/// The pointers of [`Weights`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
+    // SAFETY: passed on.
+    unsafe {
+        match t.panels {
+            1 => weights::<L, 1>(l, t),
+            2 => weights::<L, 2>(l, t),
+            3 => weights::<L, 3>(l, t),
+            4 => weights::<L, 4>(l, t),
+            _ => unreachable!("a block has one to four panels"),
+        }
+    }
+}
+
+/// # Safety
+/// As [`block_weights`], with this many panels.
+#[inline(always)]
+unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
+    let (mut scale, mut k_sum) = ([l.splat(0.0); PANELS], [l.splat(0.0); PANELS]);
+    // SAFETY: the caller's promise.
+    unsafe {
+        for p in 0..PANELS {
+            scale[p] = l.load_at(t.k_scale.add(p * LANES));
+            k_sum[p] = l.to_f32(l.load_i32_at(t.k_sum.add(p * LANES)));
+        }
+        // Three rounds, so that no row waits for another's maximum: logits, in the place of the sums; their maxima; weights.
+        let mut tops = [l.splat(f32::NEG_INFINITY); MAX_ROWS];
+        for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
+            let [s, m] = *t.params.add(r * t.param_step);
+            let (s, m) = (l.splat(s), l.splat(m));
+            let bias = t.bias.offset(r as isize * t.bias_step);
+            for p in 0..PANELS {
+                let sum = t.sums.at.add(r * t.sums.row + p * t.sums.panel);
+                let v = l.fma(l.to_f32(l.load_i32_at(sum)), s, l.mul(k_sum[p], m));
+                let x = l.fma(v, scale[p], l.load_at(bias.add(p * LANES)));
+                *top = l.max(x, *top);
+                l.store_at(x, sum.cast());
+            }
+        }
+        for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
+            let most = l.largest(*top);
+            *t.top.add(r * t.top_pitch) = most;
+            *top = l.splat(most);
+        }
+        for (r, &top) in tops.iter().enumerate().take(t.rows) {
+            // The bits of `ROUND` come with each number.
+            let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(PANELS as i32)));
+            for p in 0..PANELS {
+                let x = l.load_at(t.sums.at.add(r * t.sums.row + p * t.sums.panel).cast());
+                let q = l.bits(l.add(exp2_255(l, l.sub(x, top)), l.splat(ROUND)));
+                total = l.add_i32(total, q);
+                l.store_low_bytes_at(q, t.out.add(r * t.pitch + p * LANES));
+            }
+            l.store_at(l.float_of_bits(total), t.total.add(r * t.total_pitch).cast());
+        }
+    }
+}
+
+/// The largest logits of the blocks of a row become the blocks' factors, 2^(top_b − top); returns Σ_b factor_b · Σ p. `tops` is
+/// padded, `totals` has sixteen sums for each block.
+#[inline(always)]
+pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32]) -> f32 {
+    let (totals, _) = totals.as_chunks::<LANES>();
+    tops[totals.len()..].fill(f32::NEG_INFINITY);
+    let mut top = l.splat(f32::NEG_INFINITY);
+    for v in tops.as_chunks::<LANES>().0 {
+        top = l.max(l.load(v), top);
+    }
+    let (top, ln2) = (l.splat(l.largest(top)), l.splat(core::f32::consts::LN_2));
+    for v in tops.as_chunks_mut::<LANES>().0 {
+        l.store(exp(l, l.mul(l.sub(l.load(v), top), ln2)), v);
+    }
+    let mut sum = l.splat(0.0);
+    for (factor, total) in tops.iter().zip(totals) {
+        // SAFETY: `total` is sixteen integers.
+        let total = unsafe { l.load_i32_at(total.as_ptr()) };
+        sum = l.fma(l.to_f32(total), l.splat(*factor), sum);
+    }
+    l.sum(sum)
+}
+
+/// A block's weighted sums of the values join those before it: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
+/// tiles leave out put back.
+pub(crate) struct Blend {
+    /// `rows` x 16 · `panels`.
+    pub sums: Sums,
+    pub rows: usize,
+    pub panels: usize,
+    /// Of each column, in this block.
+    pub weight_sum: *const i32,
+    /// Of each row, `factor_pitch` apart.
+    pub factor: *const f32,
+    pub factor_pitch: usize,
+    /// `rows` x 16 · `panels`.
+    pub acc: *mut f32,
+}
+
+/// # Safety
+/// The pointers of [`Blend`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
+    for p in 0..t.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut back = l.load_i32_at(t.weight_sum.add(p * LANES));
+            for _ in 0..7 {
+                back = l.add_i32(back, back);
+            }
+            for r in 0..t.rows {
+                let sum = l.load_i32_at(t.sums.at.add(r * t.sums.row + p * t.sums.panel));
+                let acc = t.acc.add((r * t.panels + p) * LANES);
+                let factor = l.splat(*t.factor.add(r * t.factor_pitch));
+                l.store_at(l.fma(l.to_f32(l.add_i32(sum, back)), factor, l.load_at(acc)), acc);
+            }
+        }
+    }
+}
