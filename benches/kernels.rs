@@ -28,8 +28,10 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
         "softmax" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
         "argmax_lerp" => &[("150 classes", Size { rows: 1, n: 150, k: 1 })],
         "add_columns" | "add_along" => &[("64 channels", Size { rows: 160, n: 64, k: 1 })],
-        "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "gather, 2x2"
-        | "gather, 4x4" | "block_weights" | "blend" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "finish_i8"
+        | "finish_i8, ReLU" | "gather, 2x2" | "gather, 4x4" | "block_weights" | "blend" => {
+            &[("8 x 48", Size { rows: 8, n: 48, k: 1 })]
+        }
         "block_factors" => &[("26 blocks", Size { rows: 1, n: 26, k: 1 })],
         _ => &[("768 channels", Size { rows: 1, n: 768, k: 1 })],
     }

@@ -161,6 +161,22 @@ impl Lanes for Avx2 {
             _mm_storeu_si128(p.cast(), bytes);
         }
     }
+    #[inline(always)]
+    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
+        for i in 0..2 {
+            unsafe {
+                let low = _mm256_set1_epi32(0xFF);
+                let pair = |x, y| {
+                    _mm256_or_si256(
+                        _mm256_and_si256(x, low),
+                        _mm256_slli_epi32::<8>(_mm256_and_si256(y, low)),
+                    )
+                };
+                let all = _mm256_or_si256(pair(a[i], b[i]), _mm256_slli_epi32::<16>(pair(c[i], d[i])));
+                _mm256_storeu_si256(p.add(32 * i).cast(), all);
+            }
+        }
+    }
 }
 
 /// Groups of K whose activations are split at a time: the halves of six rows then stay in the first-level cache.

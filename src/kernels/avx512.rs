@@ -128,6 +128,18 @@ impl Lanes for Avx512 {
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
     }
+    #[inline(always)]
+    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
+        // Of three operands x, y and a mask: x where the mask is set, y elsewhere.
+        const PICK: i32 = 0b1110_0100;
+        unsafe {
+            let (low, half) = (_mm512_set1_epi32(0xFF), _mm512_set1_epi32(0xFFFF));
+            let ab = _mm512_ternarylogic_epi32::<PICK>(a, _mm512_slli_epi32::<8>(b), low);
+            let cd = _mm512_ternarylogic_epi32::<PICK>(c, _mm512_slli_epi32::<8>(d), low);
+            let all = _mm512_ternarylogic_epi32::<PICK>(ab, _mm512_slli_epi32::<16>(cd), half);
+            _mm512_storeu_si512(p.cast(), all);
+        }
+    }
 }
 
 /// # Safety
@@ -145,6 +157,7 @@ unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
         for g in 0..t.groups {
             let w: [__m512i; PANELS] =
                 core::array::from_fn(|p| _mm512_loadu_si512(t.w.add(p * t.panel + g * 64).cast()));
+            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = _mm512_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
                 for (acc, &w) in acc.iter_mut().zip(&w) {

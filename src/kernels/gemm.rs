@@ -7,7 +7,7 @@
 //! never the sums.
 
 use super::micro::{TileF, TileI8};
-use super::rows::{Accumulate, Activation, Finish};
+use super::rows::{Accumulate, Activation, Finish, FinishI8};
 use super::split::Shared;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
 use crate::parallel::Parallel;
@@ -123,7 +123,7 @@ impl Product<'_> {
         }
     }
 
-    /// All rows of a task for one group of panels, whose weights stay in the first-level cache meanwhile.
+    /// All rows of a task for one group of panels, whose weights stay in the nearest caches meanwhile.
     fn column(
         &self,
         segment: &Segment,
@@ -136,75 +136,68 @@ impl Product<'_> {
         const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
         let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
         let tiles = rows.len().div_ceil(shape.rows);
-        for tile in 0..tiles {
-            let r = part(rows.len(), tiles, tile);
+        // One tap in int8 needs no sum in f32.
+        let single = match segment.from[0] {
+            Some(from) if self.taps.len() == 1 && self.weights.is_int8() => {
+                Some((self.taps.start, from as usize))
+            }
+            _ => None,
+        };
+        for nth in 0..tiles {
+            let r = part(rows.len(), tiles, nth);
             let (first, count) = (rows.start + r.start, r.len());
+            let at = (segment.to + first * self.step) * pitch + panels.start * LANES;
+            let to = Finish {
+                acc: acc.as_ptr(),
+                rows: count,
+                panels: panels.len(),
+                bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
+                activation: self.activation,
+                // SAFETY: `check` has compared every output row with the slice.
+                out: unsafe { out.at(at) },
+                pitch: self.step * pitch,
+                add: self.add,
+            };
+            let tile = Tile { nth, rows: count, panels: panels.clone() };
+            if let Some((tap, from)) = single {
+                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from + first, &tile, &mut sums);
+                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
+                // writes these rows and columns; the bias has the padded number.
+                unsafe {
+                    self.isa.finish_i8(&FinishI8 { sums: sums.as_ptr(), params, scale, weight_sum, to })
+                };
+                continue;
+            }
             let mut empty = true;
-            for (t, from) in self.taps.clone().zip(segment.from) {
+            for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };
-                self.tile(t, from as usize + first, count, panels.clone(), &mut sums, &mut acc, empty);
+                self.tap(tap, from as usize + first, &tile, &mut sums, &mut acc, empty);
                 empty = false;
             }
             if empty {
                 acc.fill(0.0);
             }
-            let at = (segment.to + first * self.step) * pitch + panels.start * LANES;
-            let bias = self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr());
-            // SAFETY: `check` has compared every output row with the slice; this task alone writes these rows and
-            // columns; the tile has count · panels · 16 numbers, the bias has the padded number.
-            unsafe {
-                self.isa.finish(&Finish {
-                    acc: acc.as_ptr(),
-                    rows: count,
-                    panels: panels.len(),
-                    bias,
-                    activation: self.activation,
-                    out: out.at(at),
-                    pitch: self.step * pitch,
-                    add: self.add,
-                });
-            }
+            // SAFETY: as above; the tile has count · panels · 16 numbers.
+            unsafe { self.isa.finish(&to) };
         }
     }
 
     /// One tap of one tile into `acc`.
-    #[allow(clippy::too_many_arguments)]
-    fn tile(
-        &self,
-        tap: usize,
-        from: usize,
-        count: usize,
-        panels: Range<usize>,
-        sums: &mut [i32],
-        acc: &mut [f32],
-        first: bool,
-    ) {
+    fn tap(&self, tap: usize, from: usize, t: &Tile, sums: &mut [i32], acc: &mut [f32], first: bool) {
         let w = self.weights;
-        let panel = tap * w.panel_count() + panels.start;
-        let np = panels.len();
+        let panel = tap * w.panel_count() + t.panels.start;
         match (self.x, w.panels) {
-            (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) => {
-                let groups = w.k.div_ceil(4);
-                let tile = TileI8 {
-                    a: data[from * pitch..].as_ptr(),
-                    pitch,
-                    w: weights[panel * groups * 64..].as_ptr(),
-                    panel: groups * 64,
-                    groups,
-                    sum: sum[panel * LANES..].as_ptr(),
-                    out: sums.as_mut_ptr(),
-                };
-                // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; tile and
-                // sums hold MAX_ROWS x MAX_PANELS x 16; count and np are within the kernel's shape.
+            (Rows::Bytes { .. }, Panels::Int8 { .. }) => {
+                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from, t, sums);
+                // SAFETY: as for the tile; sums and acc hold a tile.
                 unsafe {
-                    self.isa.tile_i8(count, np, &tile);
                     self.isa.accumulate(&Accumulate {
                         sums: sums.as_ptr(),
-                        rows: count,
-                        panels: np,
-                        params: params[from..].as_ptr(),
-                        scale: scale[panel * LANES..].as_ptr(),
-                        weight_sum: sum[panel * LANES..].as_ptr(),
+                        rows: t.rows,
+                        panels: t.panels.len(),
+                        params,
+                        scale,
+                        weight_sum,
                         acc: acc.as_mut_ptr(),
                         first,
                     });
@@ -212,17 +205,64 @@ impl Product<'_> {
             }
             (Rows::F32 { data, pitch }, Panels::F32(weights)) => {
                 let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
-                // SAFETY: as above.
-                unsafe { self.isa.tile_f32(count, np, &tile) }
+                // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; acc holds a tile.
+                unsafe { self.isa.tile_f32(t.rows, t.panels.len(), &tile) }
             }
             (Rows::F32 { data, pitch }, Panels::F16(weights)) => {
                 let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
                 // SAFETY: as above.
-                unsafe { self.isa.tile_f16(count, np, &tile) }
+                unsafe { self.isa.tile_f16(t.rows, t.panels.len(), &tile) }
             }
             _ => unreachable!("`check` has compared rows and weights"),
         }
     }
+
+    /// The integer sums of one tap of one tile, and what makes numbers of them.
+    #[inline(always)]
+    fn tile_i8(&self, tap: usize, from: usize, t: &Tile, sums: &mut [i32]) -> Factors {
+        let w = self.weights;
+        let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) = (self.x, w.panels)
+        else {
+            unreachable!("`check` has compared rows and weights")
+        };
+        let (groups, panels) = (w.k.div_ceil(4), t.panels.len());
+        let panel = tap * w.panel_count() + t.panels.start;
+        // One of the next column's panels.
+        let ahead = (panel + panels + t.nth % panels) * groups * 64;
+        let factors = Factors {
+            params: params[from..].as_ptr(),
+            scale: scale[panel * LANES..].as_ptr(),
+            weight_sum: sum[panel * LANES..].as_ptr(),
+        };
+        let tile = TileI8 {
+            a: data[from * pitch..].as_ptr(),
+            pitch,
+            w: weights[panel * groups * 64..].as_ptr(),
+            panel: groups * 64,
+            groups,
+            sum: factors.weight_sum,
+            ahead: weights.as_ptr().wrapping_add(ahead),
+            out: sums.as_mut_ptr(),
+        };
+        // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; the sums hold a tile; the
+        // counts are within the kernel's shape.
+        unsafe { self.isa.tile_i8(t.rows, panels, &tile) };
+        factors
+    }
+}
+
+/// A tile of a column: its number, rows and panels.
+struct Tile {
+    nth: usize,
+    rows: usize,
+    panels: Range<usize>,
+}
+
+/// (s, m) of a tile's rows, and of its columns scales and the weights' sums.
+struct Factors {
+    params: *const [f32; 2],
+    scale: *const f32,
+    weight_sum: *const i32,
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -77,6 +77,10 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 16 bytes can be written at `p`.
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
+    /// Bits 0 to 7 of each lane of four vectors, interleaved: byte 4i + j is lane i of vector j.
+    /// # Safety
+    /// 64 bytes can be written at `p`.
+    unsafe fn store_four_bytes_at(self, v: [Self::I; 4], p: *mut u8);
 
     /// Sixteen f32 of a slice.
     #[inline(always)]

@@ -5,7 +5,7 @@ use super::attention::int8::Sums;
 use super::attention::softmax::{self, Blend};
 use super::attention::{BLOCK, Dims, Head};
 use super::gemm::{Product, Rows, Segment};
-use super::rows::{Accumulate, Activation, Along, Finish};
+use super::rows::{Accumulate, Activation, Along, Finish, FinishI8};
 use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
@@ -224,7 +224,24 @@ impl Tile {
     }
 
     fn finish(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
-        let t = Finish {
+        // SAFETY: every field has what its comment asks for.
+        unsafe { isa.finish(&self.to(out, activation, add)) };
+    }
+
+    fn finish_i8(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
+        let t = FinishI8 {
+            sums: self.sums.as_ptr(),
+            params: self.params.as_ptr(),
+            scale: self.scale.as_ptr(),
+            weight_sum: self.weight_sum.as_ptr(),
+            to: self.to(out, activation, add),
+        };
+        // SAFETY: as above.
+        unsafe { isa.finish_i8(&t) };
+    }
+
+    fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> Finish {
+        Finish {
             acc: self.acc.as_ptr(),
             rows: self.rows,
             panels: self.panels,
@@ -233,9 +250,7 @@ impl Tile {
             out: out.as_mut_ptr(),
             pitch: self.panels * LANES,
             add,
-        };
-        // SAFETY: every field has what its comment asks for.
-        unsafe { isa.finish(&t) };
+        }
     }
 
     fn gather(&self, isa: Isa, tile: usize, out: &mut [f32]) {
@@ -272,6 +287,7 @@ impl Tile {
             let (top, total) = rest.split_at_mut(MAX_ROWS);
             let t = softmax::Weights {
                 sums: self.block_sums(&mut sums),
+                blocks: 1,
                 rows: self.rows,
                 panels: self.panels,
                 params: self.params.as_ptr(),
@@ -296,9 +312,11 @@ impl Tile {
         let mut sums = self.sums[..self.acc.len()].to_vec();
         let t = Blend {
             sums: self.block_sums(&mut sums),
+            blocks: 1,
             rows: self.rows,
             panels: self.panels,
             weight_sum: self.weight_sum.as_ptr(),
+            sum_pitch: 0,
             factor: self.bias.as_ptr(),
             factor_pitch: 1,
             acc: out.as_mut_ptr(),
@@ -616,6 +634,20 @@ pub const KERNELS: &[Kernel] = &[
         work: Tile::work,
         job: |size, source| {
             Tile::job(size, source, 1, |isa, t, out| t.finish(isa, out, Activation::Relu, false))
+        },
+    },
+    Kernel {
+        name: "finish_i8",
+        work: Tile::work,
+        job: |size, source| {
+            Tile::job(size, source, 1, |isa, t, out| t.finish_i8(isa, out, Activation::None, true))
+        },
+    },
+    Kernel {
+        name: "finish_i8, ReLU",
+        work: Tile::work,
+        job: |size, source| {
+            Tile::job(size, source, 1, |isa, t, out| t.finish_i8(isa, out, Activation::Relu, false))
         },
     },
     Kernel {

@@ -12,6 +12,9 @@ use super::lanes::{LANES, Lanes};
 /// - `w` points at `panels` panels, `panel` bytes apart, each `64 · groups` bytes;
 /// - `sum` points at `16 · panels` sums of the weights of each output;
 /// - `out` points at `rows · panels · 16` writable i32, rows `16 · panels` apart.
+///
+/// `ahead` may be any address: what is there, as many bytes as a panel has, will be asked for next, and a kernel may have it
+/// fetched meanwhile.
 pub(crate) struct TileI8 {
     pub a: *const u8,
     pub pitch: usize,
@@ -19,6 +22,7 @@ pub(crate) struct TileI8 {
     pub panel: usize,
     pub groups: usize,
     pub sum: *const i32,
+    pub ahead: *const i8,
     pub out: *mut i32,
 }
 

@@ -36,7 +36,7 @@ use attention::softmax::{Blend, Weights};
 use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile, tile_f};
-use rows::{Accumulate, Along, Finish};
+use rows::{Accumulate, Along, Finish, FinishI8};
 use transform::Gather;
 
 /// The most rows of any tile, and panels of those for matrix products.
@@ -74,6 +74,7 @@ macro_rules! with_row_kernels {
             raw {
                 fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
+                fn finish_i8(t: &FinishI8);
                 fn gather(t: &Gather);
                 fn block_weights(t: &Weights);
                 fn blend(t: &Blend);

@@ -138,6 +138,16 @@ impl Lanes for Neon {
             vst1q_u8(p, vuzp1q_u8(a, b));
         }
     }
+    #[inline(always)]
+    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
+        unsafe {
+            let bytes = |v| {
+                let [low, high] = low_halves(v);
+                vuzp1q_u8(low, high)
+            };
+            vst4q_u8(p, uint8x16x4_t(bytes(a), bytes(b), bytes(c), bytes(d)));
+        }
+    }
 }
 
 /// The low 16 bits of sixteen i32.

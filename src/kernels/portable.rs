@@ -138,6 +138,15 @@ impl Lanes for Portable {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
+    #[inline(always)]
+    unsafe fn store_four_bytes_at(self, v: [Self::I; 4], p: *mut u8) {
+        for i in 0..LANES {
+            for (j, v) in v.iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { p.add(4 * i + j).write(v[i] as u8) };
+            }
+        }
+    }
 }
 
 /// One row at a time, one output at a time: the definition of the int8 tile.

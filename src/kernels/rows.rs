@@ -260,16 +260,8 @@ pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize
         at = l.if_greater(v, best, index, at);
         best = l.max(v, best);
     }
-    let (mut values, mut places) = ([0.0; LANES], [0.0; LANES]);
-    l.store(best, &mut values);
-    l.store(at, &mut places);
-    let (mut value, mut place) = (values[0], places[0]);
-    for (&v, &p) in values.iter().zip(&places).skip(1) {
-        if v > value || v == value && p < place {
-            (value, place) = (v, p);
-        }
-    }
-    place as u16
+    let most = l.splat(l.largest(best));
+    l.smallest(l.if_greater(most, best, l.splat(f32::INFINITY), at)) as u16
 }
 
 /// A tile of integer sums becomes part of a tile of f32: acc (+)= scale_j · (s_i · sum_ij + m_i · Σw_j).
@@ -320,6 +312,39 @@ pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
     }
 }
 
+/// A tile of integer sums goes out in one step: activation(scale_j · (s_i · sum_ij + m_i · Σw_j) + bias_j).
+pub(crate) struct FinishI8 {
+    /// `rows` x 16 · `panels`.
+    pub sums: *const i32,
+    /// (s, m) of each row.
+    pub params: *const [f32; 2],
+    /// Of each output.
+    pub scale: *const f32,
+    pub weight_sum: *const i32,
+    /// Where it goes; `acc` is not looked at.
+    pub to: Finish,
+}
+
+/// # Safety
+/// The pointers of [`FinishI8`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn finish_i8<L: Lanes>(l: L, t: &FinishI8) {
+    for p in 0..t.to.panels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = l.load_at(t.scale.add(p * LANES));
+            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
+            let bias = t.to.bias_of(l, p);
+            for r in 0..t.to.rows {
+                let [s, m] = *t.params.add(r);
+                let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.to.panels + p) * LANES)));
+                let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
+                t.to.put(l, r, p, l.fma(v, scale, bias));
+            }
+        }
+    }
+}
+
 /// A finished tile goes out: bias, activation, store or add.
 pub(crate) struct Finish {
     /// `rows` x 16 · `panels`.
@@ -343,20 +368,41 @@ pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
     for p in 0..t.panels {
         // SAFETY: the caller's promise.
         unsafe {
-            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
+            let bias = t.bias_of(l, p);
             for r in 0..t.rows {
-                let mut v = l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias);
-                match t.activation {
-                    Activation::None => {}
-                    Activation::Gelu => v = gelu(l, v),
-                    Activation::Relu => v = l.max(v, l.splat(0.0)),
-                }
-                let out = t.out.add(r * t.pitch + p * LANES);
-                if t.add {
-                    v = l.add(v, l.load_at(out));
-                }
-                l.store_at(v, out);
+                t.put(l, r, p, l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias));
             }
+        }
+    }
+}
+
+impl Finish {
+    /// # Safety
+    /// As the fields say; panel `p` exists.
+    #[inline(always)]
+    unsafe fn bias_of<L: Lanes>(&self, l: L, p: usize) -> L::F {
+        // SAFETY: the caller's promise.
+        unsafe { if self.bias.is_null() { l.splat(0.0) } else { l.load_at(self.bias.add(p * LANES)) } }
+    }
+
+    /// Activation, then out.
+    ///
+    /// # Safety
+    /// As the fields say; row `r` and panel `p` exist.
+    #[inline(always)]
+    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, mut v: L::F) {
+        match self.activation {
+            Activation::None => {}
+            Activation::Gelu => v = gelu(l, v),
+            Activation::Relu => v = l.max(v, l.splat(0.0)),
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = self.out.add(r * self.pitch + p * LANES);
+            if self.add {
+                v = l.add(v, l.load_at(out));
+            }
+            l.store_at(v, out);
         }
     }
 }

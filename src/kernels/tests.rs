@@ -39,6 +39,7 @@ fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> 
         panel,
         groups,
         sum: sum.as_ptr(),
+        ahead: core::ptr::null(),
         out: out.as_mut_ptr(),
     };
     // SAFETY: sizes as the tile's contract asks for.
@@ -123,6 +124,7 @@ fn int8_tiles_do_not_saturate() {
                 panel: 4096 * LANES,
                 groups,
                 sum: sum.as_ptr(),
+                ahead: core::ptr::null(),
                 out: out.as_mut_ptr(),
             };
             // SAFETY: one row, one panel, as sized above.

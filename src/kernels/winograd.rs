@@ -133,7 +133,10 @@ impl Convolution<'_> {
         let parts = tiles.len().div_ceil(most);
         for (position, sums) in sums[..positions * plane].chunks_mut(plane).enumerate() {
             let panel = position * count + panels.start;
-            for rows in (0..parts).map(|i| part(tiles.len(), parts, i)) {
+            for i in 0..parts {
+                let rows = part(tiles.len(), parts, i);
+                // The next position's panels, one with each of the first tiles.
+                let ahead = (panel + count + i % panels.len()) * groups * 64;
                 let tile = TileI8 {
                     a: data[(first + rows.start * positions + position) * pitch..].as_ptr(),
                     pitch: positions * pitch,
@@ -141,6 +144,7 @@ impl Convolution<'_> {
                     panel: groups * 64,
                     groups,
                     sum: sum[panel * LANES..].as_ptr(),
+                    ahead: weights.as_ptr().wrapping_add(ahead),
                     out: sums[rows.start * wide..rows.end * wide].as_mut_ptr(),
                 };
                 // SAFETY: the rows exist, as asserted, and are as wide as the weights ask (`RowsMut`); `Linear` has compared

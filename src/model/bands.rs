@@ -259,14 +259,19 @@ impl<'a> Bands<'a> {
         let needed = |level| position(last, f.level(level).1, f.level(0).1).high + 1;
         let weights = cx.linear(Role::Fuse, 1)?;
         self.fpn1(cx, needed(1))?;
-        let (c, (w1, _)) = (cx.pitch(), f.level(1));
-        let lines = needed(1) - self.done.product1;
-        for i in 0..lines {
-            let y = self.done.product1 + i;
-            let out = &mut self.product1[y % ring::PRODUCT1 * w1 * 9 * c..][..w1 * 9 * c];
-            nine_products(cx, &weights, &self.fpn1_rows, y % ring::FPN1 * w1, w1, out);
+        let (w1, _) = f.level(1);
+        // All lines of a step together, in the order of the ring: the weights are read once.
+        let wanted = self.done.product1..needed(1);
+        let mut lines = [Segment::line(0, 0); ring::PRODUCT1];
+        let mut count = 0;
+        for slot in 0..ring::PRODUCT1 {
+            if let Some(y) = wanted.clone().find(|y| y % ring::PRODUCT1 == slot) {
+                lines[count] = Segment::line(y % ring::FPN1 * w1, slot * w1 * 9);
+                count += 1;
+            }
         }
-        self.done.product1 += lines;
+        nine_products(cx, &weights, &self.fpn1_rows, &lines[..count], w1, self.product1);
+        self.done.product1 = wanted.end;
         let coarse = [
             (2, &mut self.done.product2, &self.fpn2_rows, &mut *self.product2, ring::PRODUCT2),
             (3, &mut self.done.product3, &self.top_rows, &mut *self.product3, ring::PRODUCT3),
@@ -275,8 +280,8 @@ impl<'a> Bands<'a> {
             let weights = cx.linear(Role::Fuse, level)?;
             let w = f.level(level).0;
             while *done < needed(level) {
-                let out = &mut products[*done % ring * w * 9 * c..][..w * 9 * c];
-                nine_products(cx, &weights, rows, *done * w, w, out);
+                let line = [Segment::line(*done * w, *done % ring * w * 9)];
+                nine_products(cx, &weights, rows, &line, w, products);
                 *done += 1;
             }
         }

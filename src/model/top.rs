@@ -97,7 +97,7 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         let mut rows = RowsMut::new(pool_rows, count, f.channels, taps.is_int8());
         cx.store(&mut rows, 0, out);
         let products = typed::<f32>(pool_taps, count * 9 * c);
-        nine_products(cx, &taps, &rows, 0, count, products);
+        nine_products(cx, &taps, &rows, &[Segment::line(0, 0)], count, products);
         let small = Small { data: products, ring: scale, width: scale, height: scale, taps: 9 };
         cx.upsample(size).add(&[small], 0, top, scratch);
     }
@@ -164,18 +164,18 @@ pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, widt
     rows.blank(first + width);
 }
 
-/// Rows `from..from + count` times each of the nine matrices: `[count][9][channels]`.
+/// Lines of `count` rows times each of the nine matrices: from a segment's `to` on, `[count][9][channels]`.
 pub(super) fn nine_products(
     cx: &mut Context,
     weights: &crate::weights::Linear,
     rows: &RowsMut,
-    from: usize,
+    lines: &[Segment],
     count: usize,
     out: &mut [f32],
 ) {
     let c = cx.pitch();
     for tap in 0..9 {
         let call = Call { step: 9, ..Call::new(weights, rows.rows()).tap(tap).bare() };
-        cx.product(call, &[Segment::line(from, 0)], count, &mut out[tap * c..]);
+        cx.product(call, lines, count, &mut out[tap * c..]);
     }
 }

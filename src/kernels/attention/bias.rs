@@ -4,7 +4,7 @@
 //! bias row of query (yi, xi) over all keys, in token order, is the run of D that starts at row gh − 1 − yi.
 
 use super::super::MAX_ROWS;
-use super::{BLOCK, Dims, TILE};
+use super::{BLOCK, Dims, SPAN, TILE};
 use core::ops::Range;
 
 /// Biases of a tile: row r for the patches starts at `at[start − r · step]`, the class key's is `class` for all.
@@ -59,17 +59,19 @@ impl<'a> Bias<'a> {
         Bias { start: (d.grid_height - 1 - yi) * d.grid_width, ..self }
     }
 
-    /// The biases of up to a block of keys. Where these reach past the patches, rows are made in `tail`: −∞ behind the class
+    /// The biases of up to a span of keys. Where these reach past the patches, rows are made in `tail`: −∞ behind the class
     /// token.
-    pub fn of_keys(&self, rows: usize, keys: Range<usize>, tail: &mut [f32; TILE]) -> BiasRows {
+    pub fn of_keys(&self, rows: usize, keys: Range<usize>, tail: &mut [f32; SPAN * TILE]) -> BiasRows {
         debug_assert!(
-            rows <= MAX_ROWS && keys.len() <= BLOCK && rows.saturating_sub(1) * self.step <= self.start
+            rows <= MAX_ROWS
+                && keys.len() <= SPAN * BLOCK
+                && rows.saturating_sub(1) * self.step <= self.start
         );
         if keys.end <= self.patches {
             return BiasRows { at: self.at[self.start + keys.start..].as_ptr(), step: -(self.step as isize) };
         }
         tail.fill(f32::NEG_INFINITY);
-        for (r, row) in tail.chunks_mut(BLOCK).enumerate().take(rows) {
+        for (r, row) in tail.chunks_mut(SPAN * BLOCK).enumerate().take(rows) {
             for (out, key) in row.iter_mut().zip(keys.clone()).take_while(|(_, key)| *key <= self.patches) {
                 *out = match key == self.patches {
                     true => self.class,
@@ -77,6 +79,6 @@ impl<'a> Bias<'a> {
                 };
             }
         }
-        BiasRows { at: tail.as_ptr(), step: BLOCK as isize }
+        BiasRows { at: tail.as_ptr(), step: (SPAN * BLOCK) as isize }
     }
 }

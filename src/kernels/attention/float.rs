@@ -3,7 +3,7 @@
 use super::super::micro::TileF;
 use super::super::split::{Shared, chunks};
 use super::super::{LANES, MAX_ROWS};
-use super::{Bias, Head, Queries, TILE};
+use super::{Bias, Head, Queries, SPAN, TILE};
 use crate::activations::typed;
 
 /// A head's keys and values as panels.
@@ -43,7 +43,7 @@ impl<'a> Keys<'a> {
         let (t, d) = (head.dims.padded_tokens(), head.dims.head_padded);
         let panels = t / LANES;
         let tiles = panels.div_ceil(isa.shape_f().panels);
-        let (mut tile, mut tail) = ([0f32; TILE], [0f32; TILE]);
+        let (mut tile, mut tail) = ([0f32; TILE], [0f32; SPAN * TILE]);
         for i in 0..tiles {
             let (from, to) = (panels * i / tiles * LANES, panels * (i + 1) / tiles * LANES);
             let columns = to - from;

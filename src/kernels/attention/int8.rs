@@ -11,10 +11,11 @@ use super::super::micro::TileI8;
 use super::super::split::{Shared, chunks, chunks2};
 use super::super::{Isa, LANES, MAX_ROWS};
 use super::softmax::{Blend, Weights};
-use super::{BLOCK, Bias, Head, Queries, TILE};
+use super::{BLOCK, Bias, Head, Queries, SPAN, TILE};
 use crate::activations::{RowsMut, rows_bytes, typed};
 use crate::format::padded;
 use core::f32::consts::LOG2_E;
+use core::ops::Range;
 
 /// A head's operands, ready to multiply.
 pub(super) struct Keys<'a> {
@@ -24,10 +25,11 @@ pub(super) struct Keys<'a> {
     k: &'a mut [i8],
     k_scale: &'a mut [f32],
     k_sum: &'a mut [i32],
-    /// Panels, of each channel its scale, and `[blocks][channels]` sums.
+    /// Panels, of each channel its scale, and `[blocks][channels]` sums, as they are and times 128.
     v: &'a mut [i8],
     v_scale: &'a mut [f32],
     v_sum: &'a mut [i32],
+    v_back: &'a mut [i32],
 }
 
 impl<'a> Keys<'a> {
@@ -39,7 +41,8 @@ impl<'a> Keys<'a> {
         let (v, rest) = rest.split_at_mut(t * d);
         let (k_scale, rest) = rest.split_at_mut(4 * t);
         let (k_sum, rest) = rest.split_at_mut(4 * t);
-        let (v_scale, v_sum) = rest.split_at_mut(4 * d);
+        let (v_scale, rest) = rest.split_at_mut(4 * d);
+        let (v_sum, v_back) = rest.split_at_mut(4 * d * dims.blocks());
         let mut keys = Keys {
             head,
             q: RowsMut::new(q, tokens, d, true),
@@ -49,6 +52,7 @@ impl<'a> Keys<'a> {
             v: typed(v, t * d),
             v_scale: typed(v_scale, d),
             v_sum: typed(v_sum, d * dims.blocks()),
+            v_back: typed(v_back, d * dims.blocks()),
         };
         // k's mean and v's largest absolute values, by channel.
         let (mean, most) = scratch[..2 * d].split_at_mut(d);
@@ -68,6 +72,7 @@ impl<'a> Keys<'a> {
         keys.pack_q();
         keys.pack_k(mean);
         keys.pack_v(most);
+        keys.v_back.iter_mut().zip(&*keys.v_sum).for_each(|(back, sum)| *back = 128 * sum);
         keys
     }
 
@@ -122,12 +127,16 @@ impl<'a> Keys<'a> {
                 // SAFETY: the sums of these channels belong to task p.
                 let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
                 sums.fill(0);
+                // A whole block's keys are in the order that its weights come in.
+                let whole = panel.len() == BLOCK * LANES;
                 for (g, group) in panel.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().enumerate() {
-                    let first = block * BLOCK + 4 * g;
                     let mut four = [[0i8; LANES]; 4];
-                    for (j, q) in four.iter_mut().enumerate().take(tokens.saturating_sub(first)) {
-                        head.isa.quantise_by(&head.part(first + j, 2)[p * LANES..][..LANES], &factor, q);
-                        sums.iter_mut().zip(&*q).for_each(|(s, &q)| *s += i32::from(q));
+                    for (j, q) in four.iter_mut().enumerate() {
+                        let key = block * BLOCK + if whole { LANES * j + g } else { 4 * g + j };
+                        if key < tokens {
+                            head.isa.quantise_by(&head.part(key, 2)[p * LANES..][..LANES], &factor, q);
+                            sums.iter_mut().zip(&*q).for_each(|(s, &q)| *s += i32::from(q));
+                        }
                     }
                     for (lane, out) in group.as_chunks_mut::<4>().0.iter_mut().enumerate() {
                         *out = four.map(|q| q[lane]);
@@ -153,39 +162,44 @@ impl super::Keys for Keys<'_> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let totals: &mut [i32] = &mut bytemuck::cast_slice_mut(totals)[..MAX_ROWS * blocks * LANES];
         let Rows::Bytes { data, pitch, params } = self.q.rows() else { return };
-        let (mut sums, mut tail) = ([0i32; TILE], [0f32; TILE]);
-        for block in 0..blocks {
-            let keys = block * BLOCK..((block + 1) * BLOCK).min(t);
-            let panels = keys.len() / LANES;
-            let product = TileI8 {
-                a: data[rows.first * pitch..].as_ptr(),
-                pitch: rows.step * pitch,
-                w: self.k[keys.start * d..].as_ptr(),
-                panel: d * LANES,
-                groups: d / 4,
-                sum: self.k_sum[keys.start..].as_ptr(),
-                out: sums.as_mut_ptr(),
-            };
-            let bias = bias.of_keys(rows.count, keys.clone(), &mut tail);
-            // SAFETY: every query of the tile is a token with a row in q; k holds whole panels, scales and sums; a bias row
-            // has a number for each key; bytes, tops and totals have these rows.
+        let (mut sums, mut tail) = ([0i32; SPAN * TILE], [0f32; SPAN * TILE]);
+        for span in spans(t) {
+            let from = span.keys().start;
+            for block in 0..span.blocks {
+                let key = from + block * BLOCK;
+                let product = TileI8 {
+                    a: data[rows.first * pitch..].as_ptr(),
+                    pitch: rows.step * pitch,
+                    w: self.k[key * d..].as_ptr(),
+                    panel: d * LANES,
+                    groups: d / 4,
+                    sum: self.k_sum[key..].as_ptr(),
+                    ahead: core::ptr::null(),
+                    out: sums[block * TILE..].as_mut_ptr(),
+                };
+                // SAFETY: every query of the tile is a token with a row in q; k holds whole panels and sums.
+                unsafe { multiply(isa, rows.count, span.panels, product) };
+            }
+            let bias = bias.of_keys(rows.count, span.keys(), &mut tail);
+            // SAFETY: the sums are those of the span; k's scales and sums and the bias rows have a number for each key; bytes,
+            // tops and totals have these rows.
             unsafe {
-                let sums = multiply(isa, rows.count, panels, product);
                 isa.block_weights(&Weights {
-                    sums,
+                    sums: Sums::new(isa, &mut sums, rows.count, span.panels),
+                    blocks: span.blocks,
                     rows: rows.count,
-                    panels,
+                    panels: span.panels,
                     params: params[rows.first..].as_ptr(),
                     param_step: rows.step,
-                    k_scale: self.k_scale[keys.start..].as_ptr(),
-                    k_sum: self.k_sum[keys.start..].as_ptr(),
+                    k_scale: self.k_scale[from..].as_ptr(),
+                    k_sum: self.k_sum[from..].as_ptr(),
                     bias: bias.at,
                     bias_step: bias.step,
-                    out: bytes[keys.start..].as_mut_ptr(),
+                    out: bytes[from..].as_mut_ptr(),
                     pitch: t,
-                    top: tops[block..].as_mut_ptr(),
+                    top: tops[span.first..].as_mut_ptr(),
                     top_pitch: padded(blocks),
-                    total: totals[block * LANES..].as_mut_ptr(),
+                    total: totals[span.first * LANES..].as_mut_ptr(),
                     total_pitch: blocks * LANES,
                 });
             }
@@ -199,28 +213,33 @@ impl super::Keys for Keys<'_> {
             let columns = first..(first + BLOCK).min(d);
             let panels = columns.len() / LANES;
             let mut result = [0f32; TILE];
-            for block in 0..blocks {
-                let keys = block * BLOCK..((block + 1) * BLOCK).min(t);
-                let product = TileI8 {
-                    a: bytes[keys.start..].as_ptr(),
-                    pitch: t,
-                    w: self.v[first * t + keys.start * LANES..].as_ptr(),
-                    panel: t * LANES,
-                    groups: keys.len() / 4,
-                    sum: self.v_sum[block * d + first..].as_ptr(),
-                    out: sums.as_mut_ptr(),
-                };
-                // SAFETY: bytes hold rows of t, v whole panels and sums; a block is whole groups; tops have these rows, the
-                // result a whole tile.
+            for span in spans(t) {
+                let groups = span.panels * LANES / 4;
+                for block in 0..span.blocks {
+                    let key = span.keys().start + block * BLOCK;
+                    let product = TileI8 {
+                        a: bytes[key..].as_ptr(),
+                        pitch: t,
+                        w: self.v[first * t + key * LANES..].as_ptr(),
+                        panel: t * LANES,
+                        groups,
+                        sum: self.v_sum[(span.first + block) * d + first..].as_ptr(),
+                        ahead: core::ptr::null(),
+                        out: sums[block * TILE..].as_mut_ptr(),
+                    };
+                    // SAFETY: bytes hold rows of t, v whole panels and sums; a block is whole groups.
+                    unsafe { multiply(isa, rows.count, panels, product) };
+                }
+                // SAFETY: the sums are those of the span; backs and tops have its blocks, the result a whole tile.
                 unsafe {
-                    let sum = product.sum;
-                    let sums = multiply(isa, rows.count, panels, product);
                     isa.blend(&Blend {
-                        sums,
+                        sums: Sums::new(isa, &mut sums, rows.count, panels),
+                        blocks: span.blocks,
                         rows: rows.count,
                         panels,
-                        weight_sum: sum,
-                        factor: tops[block..].as_ptr(),
+                        weight_sum: self.v_back[span.first * d + first..].as_ptr(),
+                        sum_pitch: d,
+                        factor: tops[span.first..].as_ptr(),
                         factor_pitch: padded(blocks),
                         acc: result.as_mut_ptr(),
                     });
@@ -239,23 +258,68 @@ impl super::Keys for Keys<'_> {
     }
 }
 
-/// Sums of a tile of queries and up to a block of columns: number (r, p · 16 + i) is at `r · row + p · panel + i`.
+/// Whole blocks that are taken together, or the part of a block at the end.
+struct Span {
+    /// The first block.
+    first: usize,
+    blocks: usize,
+    /// Of each block.
+    panels: usize,
+}
+
+impl Span {
+    fn keys(&self) -> Range<usize> {
+        let start = self.first * BLOCK;
+        start..start + self.blocks * self.panels * LANES
+    }
+}
+
+/// The spans of `t` keys.
+fn spans(t: usize) -> impl Iterator<Item = Span> {
+    let (whole, rest) = (t / BLOCK, t % BLOCK / LANES);
+    let spans = (0..whole).step_by(SPAN);
+    let last = (rest > 0).then_some(Span { first: whole, blocks: 1, panels: rest });
+    spans.map(move |first| Span { first, blocks: SPAN.min(whole - first), panels: BLOCK / LANES }).chain(last)
+}
+
+/// Sums of a tile of queries and blocks of columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums {
     pub at: *mut i32,
+    /// From one row to the next, and from one panel.
     pub row: usize,
     pub panel: usize,
+}
+
+impl Sums {
+    /// As [`multiply`] leaves them.
+    fn new(isa: Isa, sums: &mut [i32], rows: usize, panels: usize) -> Sums {
+        let at = sums.as_mut_ptr();
+        match isa.shape_block().panels >= panels {
+            true => Sums { at, row: panels * LANES, panel: LANES },
+            false => Sums { at, row: LANES, panel: rows * LANES },
+        }
+    }
+
+    /// The sixteen of row `r`, panel `p` of block `b`.
+    ///
+    /// # Safety
+    /// They exist.
+    #[inline(always)]
+    pub unsafe fn of(self, b: usize, r: usize, p: usize) -> *mut i32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.at.add(b * TILE + r * self.row + p * self.panel) }
+    }
 }
 
 /// A product with as many panels at a time as the instruction set takes.
 ///
 /// # Safety
 /// As [`TileI8`] asks, for `rows` of at most [`Isa::shape_block`] and `panels` of at most a block.
-unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) -> Sums {
+unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
     if isa.shape_block().panels >= panels {
         // SAFETY: the caller's promise.
-        unsafe { isa.tile_i8(rows, panels, &tile) };
-        return Sums { at: tile.out, row: panels * LANES, panel: LANES };
+        return unsafe { isa.tile_i8(rows, panels, &tile) };
     }
     for p in 0..panels {
         // SAFETY: the caller's promise, panel by panel.
@@ -264,5 +328,4 @@ unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) -> Sums {
             isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
         }
     }
-    Sums { at: tile.out, row: LANES, panel: rows * LANES }
 }

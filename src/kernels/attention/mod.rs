@@ -20,7 +20,9 @@ use bias::Bias;
 
 /// Keys of a block.
 pub(crate) const BLOCK: usize = 64;
-/// The most numbers in a tile of queries by keys.
+/// Blocks that are taken together: long enough that no step waits for the one before.
+pub(crate) const SPAN: usize = 4;
+/// The most numbers in a tile of queries by the keys of a block.
 const TILE: usize = MAX_ROWS * BLOCK;
 
 /// The sizes an attention layer works with.
@@ -65,11 +67,11 @@ impl Dims {
         padded(self.bias_len() + MAX_ROWS * t.max(t / 4 + padded(blocks) + LANES * blocks))
     }
     /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales and
-    /// its sums of each block.
+    /// its sums of each block, twice.
     pub fn packed_bytes(&self, int8: bool) -> usize {
         let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {
-            true => rows_bytes(self.tokens(), d, true) + 2 * t * d + 8 * t + 4 * d * (1 + self.blocks()),
+            true => rows_bytes(self.tokens(), d, true) + 2 * t * d + 8 * t + 4 * d * (1 + 2 * self.blocks()),
             false => 2 * 4 * t * d,
         }
     }

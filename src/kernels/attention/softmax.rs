@@ -3,13 +3,16 @@
 use super::super::MAX_ROWS;
 use super::super::lanes::{LANES, Lanes, ROUND};
 use super::super::math::{exp, exp2_255};
+use super::SPAN;
 use super::int8::Sums;
 
-/// A block of keys for a tile of queries. With logits x_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij (in powers of
-/// two) and top_i the largest of a row: bytes p_ij = round(255 · 2^(x_ij − top_i)).
+/// Blocks of keys for a tile of queries, as many panels in each. With logits x_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij (in powers of
+/// two) and top_i the largest of a row and block: bytes p_ij = round(255 · 2^(x_ij − top_i)).
 pub(crate) struct Weights {
-    /// `rows` x 16 · `panels`; overwritten.
+    /// Of each block `rows` x 16 · `panels`; overwritten.
     pub sums: Sums,
+    /// At most [`SPAN`].
+    pub blocks: usize,
     /// At most [`MAX_ROWS`].
     pub rows: usize,
     /// At most four.
@@ -23,13 +26,13 @@ pub(crate) struct Weights {
     /// Row r starts at `bias + r · bias_step`; −∞ for keys that do not exist.
     pub bias: *const f32,
     pub bias_step: isize,
-    /// Rows of bytes, `pitch` apart.
+    /// Rows of bytes, `pitch` apart; those of four panels interleaved: byte 4i + p is key 16p + i.
     pub out: *mut u8,
     pub pitch: usize,
-    /// A number for each row, `top_pitch` apart.
+    /// A number for each row and block, rows `top_pitch` apart.
     pub top: *mut f32,
     pub top_pitch: usize,
-    /// Sixteen sums of p for each row, lane by lane, rows `total_pitch` apart.
+    /// Sixteen sums of p for each row and block, lane by lane, rows `total_pitch` apart.
     pub total: *mut i32,
     pub total_pitch: usize,
 }
@@ -54,42 +57,54 @@ pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
 /// As [`block_weights`], with this many panels.
 #[inline(always)]
 unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
-    let (mut scale, mut k_sum) = ([l.splat(0.0); PANELS], [l.splat(0.0); PANELS]);
+    // Three rounds, so that no row waits for another's maximum: logits, in the place of the sums; their maxima; weights.
+    let mut tops = [[l.splat(f32::NEG_INFINITY); MAX_ROWS]; SPAN];
     // SAFETY: the caller's promise.
     unsafe {
-        for p in 0..PANELS {
-            scale[p] = l.load_at(t.k_scale.add(p * LANES));
-            k_sum[p] = l.to_f32(l.load_i32_at(t.k_sum.add(p * LANES)));
-        }
-        // Three rounds, so that no row waits for another's maximum: logits, in the place of the sums; their maxima; weights.
-        let mut tops = [l.splat(f32::NEG_INFINITY); MAX_ROWS];
-        for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
-            let [s, m] = *t.params.add(r * t.param_step);
-            let (s, m) = (l.splat(s), l.splat(m));
-            let bias = t.bias.offset(r as isize * t.bias_step);
+        for (b, tops) in tops.iter_mut().enumerate().take(t.blocks) {
+            let key = b * PANELS * LANES;
+            let (mut scale, mut k_sum) = ([l.splat(0.0); PANELS], [l.splat(0.0); PANELS]);
             for p in 0..PANELS {
-                let sum = t.sums.at.add(r * t.sums.row + p * t.sums.panel);
-                let v = l.fma(l.to_f32(l.load_i32_at(sum)), s, l.mul(k_sum[p], m));
-                let x = l.fma(v, scale[p], l.load_at(bias.add(p * LANES)));
-                *top = l.max(x, *top);
-                l.store_at(x, sum.cast());
+                scale[p] = l.load_at(t.k_scale.add(key + p * LANES));
+                k_sum[p] = l.to_f32(l.load_i32_at(t.k_sum.add(key + p * LANES)));
+            }
+            for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
+                let [s, m] = *t.params.add(r * t.param_step);
+                let (s, m) = (l.splat(s), l.splat(m));
+                let bias = t.bias.offset(r as isize * t.bias_step).add(key);
+                for p in 0..PANELS {
+                    let sum = t.sums.of(b, r, p);
+                    let v = l.fma(l.to_f32(l.load_i32_at(sum)), s, l.mul(k_sum[p], m));
+                    let x = l.fma(v, scale[p], l.load_at(bias.add(p * LANES)));
+                    *top = l.max(x, *top);
+                    l.store_at(x, sum.cast());
+                }
             }
         }
-        for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
-            let most = l.largest(*top);
-            *t.top.add(r * t.top_pitch) = most;
-            *top = l.splat(most);
-        }
-        for (r, &top) in tops.iter().enumerate().take(t.rows) {
-            // The bits of `ROUND` come with each number.
-            let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(PANELS as i32)));
-            for p in 0..PANELS {
-                let x = l.load_at(t.sums.at.add(r * t.sums.row + p * t.sums.panel).cast());
-                let q = l.bits(l.add(exp2_255(l, l.sub(x, top)), l.splat(ROUND)));
-                total = l.add_i32(total, q);
-                l.store_low_bytes_at(q, t.out.add(r * t.pitch + p * LANES));
+        for (b, tops) in tops.iter_mut().enumerate().take(t.blocks) {
+            for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
+                let most = l.largest(*top);
+                *t.top.add(r * t.top_pitch + b) = most;
+                *top = l.splat(most);
             }
-            l.store_at(l.float_of_bits(total), t.total.add(r * t.total_pitch).cast());
+        }
+        for (b, tops) in tops.iter().enumerate().take(t.blocks) {
+            for (r, &top) in tops.iter().enumerate().take(t.rows) {
+                // The bits of `ROUND` come with each number.
+                let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(PANELS as i32)));
+                let mut q = [l.splat_i32(0); PANELS];
+                for (p, q) in q.iter_mut().enumerate() {
+                    let x = l.load_at(t.sums.of(b, r, p).cast());
+                    *q = l.bits(l.add(exp2_255(l, l.sub(x, top)), l.splat(ROUND)));
+                    total = l.add_i32(total, *q);
+                }
+                let out = t.out.add(r * t.pitch + b * PANELS * LANES);
+                match q[..] {
+                    [a, b, c, d] => l.store_four_bytes_at([a, b, c, d], out),
+                    _ => q.iter().enumerate().for_each(|(p, &q)| l.store_low_bytes_at(q, out.add(p * LANES))),
+                }
+                l.store_at(l.float_of_bits(total), t.total.add(r * t.total_pitch + b * LANES).cast());
+            }
         }
     }
 }
@@ -117,16 +132,18 @@ pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32]) ->
     l.sum(sum)
 }
 
-/// A block's weighted sums of the values join those before it: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
+/// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
 /// tiles leave out put back.
 pub(crate) struct Blend {
-    /// `rows` x 16 · `panels`.
+    /// Of each block `rows` x 16 · `panels`.
     pub sums: Sums,
+    pub blocks: usize,
     pub rows: usize,
     pub panels: usize,
-    /// Of each column, in this block.
+    /// Of each column, in each block; blocks `sum_pitch` apart.
     pub weight_sum: *const i32,
-    /// Of each row, `factor_pitch` apart.
+    pub sum_pitch: usize,
+    /// Of each row and block, rows `factor_pitch` apart.
     pub factor: *const f32,
     pub factor_pitch: usize,
     /// `rows` x 16 · `panels`.
@@ -140,15 +157,15 @@ pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
     for p in 0..t.panels {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut back = l.load_i32_at(t.weight_sum.add(p * LANES));
-            for _ in 0..7 {
-                back = l.add_i32(back, back);
-            }
             for r in 0..t.rows {
-                let sum = l.load_i32_at(t.sums.at.add(r * t.sums.row + p * t.sums.panel));
                 let acc = t.acc.add((r * t.panels + p) * LANES);
-                let factor = l.splat(*t.factor.add(r * t.factor_pitch));
-                l.store_at(l.fma(l.to_f32(l.add_i32(sum, back)), factor, l.load_at(acc)), acc);
+                let mut v = l.load_at(acc);
+                for b in 0..t.blocks {
+                    let back = l.load_i32_at(t.weight_sum.add(b * t.sum_pitch + p * LANES));
+                    let sum = l.add_i32(l.load_i32_at(t.sums.of(b, r, p)), back);
+                    v = l.fma(l.to_f32(sum), l.splat(*t.factor.add(r * t.factor_pitch + b)), v);
+                }
+                l.store_at(v, acc);
             }
         }
     }
