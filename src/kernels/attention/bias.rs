@@ -61,7 +61,7 @@ impl<'a> Bias<'a> {
 
     /// The biases of up to a span of keys. Where these reach past the patches, rows are made in `tail`: −∞ behind the class
     /// token.
-    pub fn of_keys(&self, rows: usize, keys: Range<usize>, tail: &mut [f32; SPAN * TILE]) -> BiasRows {
+    pub fn of_keys(&self, rows: usize, keys: Range<usize>, tail: &mut [f32]) -> BiasRows {
         debug_assert!(
             rows <= MAX_ROWS
                 && keys.len() <= SPAN * BLOCK
@@ -70,6 +70,7 @@ impl<'a> Bias<'a> {
         if keys.end <= self.patches {
             return BiasRows { at: self.at[self.start + keys.start..].as_ptr(), step: -(self.step as isize) };
         }
+        let tail = &mut tail[..SPAN * TILE];
         tail.fill(f32::NEG_INFINITY);
         for (r, row) in tail.chunks_mut(SPAN * BLOCK).enumerate().take(rows) {
             for (out, key) in row.iter_mut().zip(keys.clone()).take_while(|(_, key)| *key <= self.patches) {

@@ -38,16 +38,16 @@ impl<'a> Keys<'a> {
     }
 
     /// Logits of a tile of queries, rows `t` apart: q·k + bias.
-    fn logits(&self, rows: &Queries, bias: &Bias, logits: &mut [f32]) {
+    fn logits(&self, rows: &Queries, bias: &Bias, tail: &mut [f32], logits: &mut [f32]) {
         let (head, isa) = (self.head, self.head.isa);
         let (t, d) = (head.dims.padded_tokens(), head.dims.head_padded);
         let panels = t / LANES;
         let tiles = panels.div_ceil(isa.shape_f().panels);
-        let (mut tile, mut tail) = ([0f32; TILE], [0f32; SPAN * TILE]);
+        let mut tile = [0f32; TILE];
         for i in 0..tiles {
             let (from, to) = (panels * i / tiles * LANES, panels * (i + 1) / tiles * LANES);
             let columns = to - from;
-            let bias = bias.of_keys(rows.count, from..to, &mut tail);
+            let bias = bias.of_keys(rows.count, from..to, tail);
             for (r, row) in tile.chunks_mut(columns).enumerate().take(rows.count) {
                 // SAFETY: `bias` points at rows of at least `columns` numbers: the plane has a margin, the tail a block.
                 let bias =
@@ -82,8 +82,9 @@ impl super::Keys for Keys<'_> {
     fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let t = dims.padded_tokens();
-        let weights = &mut work[..MAX_ROWS * t];
-        self.logits(rows, bias, weights);
+        let (tail, weights) = work.split_at_mut(SPAN * TILE);
+        let weights = &mut weights[..MAX_ROWS * t];
+        self.logits(rows, bias, tail, weights);
         let mut factors = [0f32; MAX_ROWS];
         for (factor, row) in factors.iter_mut().zip(weights.chunks_mut(t)).take(rows.count) {
             *factor = 1.0 / isa.softmax(row, dims.tokens());

@@ -157,12 +157,14 @@ impl super::Keys for Keys<'_> {
     fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let (t, d, blocks) = (dims.padded_tokens(), dims.head_padded, dims.blocks());
-        let (bytes, rest) = work.split_at_mut(MAX_ROWS * t / 4);
+        let (tail, rest) = work.split_at_mut(SPAN * TILE);
+        let (sums, rest) = rest.split_at_mut(SPAN * TILE);
+        let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
+        let (bytes, rest) = rest.split_at_mut(MAX_ROWS * t / 4);
         let (tops, totals) = rest.split_at_mut(MAX_ROWS * padded(blocks));
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let totals: &mut [i32] = &mut bytemuck::cast_slice_mut(totals)[..MAX_ROWS * blocks * LANES];
         let Rows::Bytes { data, pitch, params } = self.q.rows() else { return };
-        let (mut sums, mut tail) = ([0i32; SPAN * TILE], [0f32; SPAN * TILE]);
         for span in spans(t) {
             let from = span.keys().start;
             for block in 0..span.blocks {
@@ -180,12 +182,12 @@ impl super::Keys for Keys<'_> {
                 // SAFETY: every query of the tile is a token with a row in q; k holds whole panels and sums.
                 unsafe { multiply(isa, rows.count, span.panels, product) };
             }
-            let bias = bias.of_keys(rows.count, span.keys(), &mut tail);
+            let bias = bias.of_keys(rows.count, span.keys(), tail);
             // SAFETY: the sums are those of the span; k's scales and sums and the bias rows have a number for each key; bytes,
             // tops and totals have these rows.
             unsafe {
                 isa.block_weights(&Weights {
-                    sums: Sums::new(isa, &mut sums, rows.count, span.panels),
+                    sums: Sums::new(isa, sums, rows.count, span.panels),
                     blocks: span.blocks,
                     rows: rows.count,
                     panels: span.panels,
@@ -233,7 +235,7 @@ impl super::Keys for Keys<'_> {
                 // SAFETY: the sums are those of the span; backs and tops have its blocks, the result a whole tile.
                 unsafe {
                     isa.blend(&Blend {
-                        sums: Sums::new(isa, &mut sums, rows.count, panels),
+                        sums: Sums::new(isa, sums, rows.count, panels),
                         blocks: span.blocks,
                         rows: rows.count,
                         panels,

@@ -60,11 +60,12 @@ impl Dims {
     fn bias_len(&self) -> usize {
         ((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens()) + BLOCK
     }
-    /// f32 that each worker needs while queries are answered: bias, and for each row of a tile logits in f32, or in int8
+    /// f32 that each worker needs while queries are answered: bias, the biases and sums of a span, and for each row of a tile logits in f32, or in int8
     /// bytes and of each block the largest logit and sixteen sums.
     pub fn scratch(&self) -> usize {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
-        padded(self.bias_len() + MAX_ROWS * t.max(t / 4 + padded(blocks) + LANES * blocks))
+        let each = MAX_ROWS * t.max(t / 4 + padded(blocks) + LANES * blocks);
+        padded(self.bias_len() + 2 * SPAN * TILE + each)
     }
     /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales and
     /// its sums of each block, twice.
