@@ -9,67 +9,26 @@ use core::arch::asm;
 const MOST: usize = 6;
 
 /// One vector of weights in v`w` times quarter `i` of six rows' activations in v24 to v29, and what stands between.
+#[rustfmt::skip]
 macro_rules! six {
     ($w:literal, $i:literal, [$a:literal $b:literal $c:literal $d:literal $e:literal $f:literal],
-     $first:literal, $a_done:literal, $b_done:literal, $c_done:literal, $d_done:literal, $e_done:literal, $f_done:literal) => {
+     $before:literal, $a_done:literal, $b_done:literal, $c_done:literal, $d_done:literal, $e_done:literal, $f_done:literal) => {
         concat!(
-            $first,
-            "\nsdot v",
-            $a,
-            ".4s, v",
-            $w,
-            ".16b, v24.4b[",
-            $i,
-            "]\n",
-            $a_done,
-            "\nsdot v",
-            $b,
-            ".4s, v",
-            $w,
-            ".16b, v25.4b[",
-            $i,
-            "]\n",
-            $b_done,
-            "\nsdot v",
-            $c,
-            ".4s, v",
-            $w,
-            ".16b, v26.4b[",
-            $i,
-            "]\n",
-            $c_done,
-            "\nsdot v",
-            $d,
-            ".4s, v",
-            $w,
-            ".16b, v27.4b[",
-            $i,
-            "]\n",
-            $d_done,
-            "\nsdot v",
-            $e,
-            ".4s, v",
-            $w,
-            ".16b, v28.4b[",
-            $i,
-            "]\n",
-            $e_done,
-            "\nsdot v",
-            $f,
-            ".4s, v",
-            $w,
-            ".16b, v29.4b[",
-            $i,
-            "]\n",
-            $f_done,
+            $before,
+            "\nsdot v", $a, ".4s, v", $w, ".16b, v24.4b[", $i, "]\n", $a_done,
+            "\nsdot v", $b, ".4s, v", $w, ".16b, v25.4b[", $i, "]\n", $b_done,
+            "\nsdot v", $c, ".4s, v", $w, ".16b, v26.4b[", $i, "]\n", $c_done,
+            "\nsdot v", $d, ".4s, v", $w, ".16b, v27.4b[", $i, "]\n", $d_done,
+            "\nsdot v", $e, ".4s, v", $w, ".16b, v28.4b[", $i, "]\n", $e_done,
+            "\nsdot v", $f, ".4s, v", $w, ".16b, v29.4b[", $i, "]\n", $f_done,
+            "\n",
         )
     };
-    ($w:literal, $i:literal, $acc:tt, $first:literal) => {
-        six!($w, $i, $acc, $first, "", "", "", "", "", "")
-    };
+    ($w:literal, $i:literal, $acc:tt, $before:literal) => { six!($w, $i, $acc, $before, "", "", "", "", "", "") };
 }
 
 /// Group `i` of four: the first vector of its weights is in v30, and the first of the next group's will be.
+#[rustfmt::skip]
 macro_rules! group {
     ($i:literal, $second:literal, $third:literal, $fourth:literal, $next:literal, $next_half:literal) => {
         concat!(

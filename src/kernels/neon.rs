@@ -2,7 +2,7 @@
 //! dot products.
 
 use super::lanes::{LANES, Lanes};
-use super::micro::{TileI8, pick_tile};
+use super::micro::{TileF, TileI8, pick_tile};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -160,6 +160,94 @@ unsafe fn low_halves(v: [int32x4_t; 4]) -> [uint8x16_t; 2] {
     }
 }
 
+/// Four weights, widened.
+pub(crate) trait Widen: Copy {
+    /// # Safety
+    /// 4 weights can be read at `p`.
+    unsafe fn four(p: *const Self) -> float32x4_t;
+}
+
+impl Widen for f32 {
+    #[inline(always)]
+    unsafe fn four(p: *const f32) -> float32x4_t {
+        // SAFETY: the caller's promise; only the tile below calls it, which asks for neon.
+        unsafe { vld1q_f32(p) }
+    }
+}
+
+impl Widen for half::f16 {
+    #[inline(always)]
+    unsafe fn four(p: *const half::f16) -> float32x4_t {
+        let wide;
+        // SAFETY: as above.
+        unsafe {
+            let half = vld1_u16(p.cast());
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) wide, in(vreg) half, options(pure, nomem, nostack, preserves_flags));
+        }
+        wide
+    }
+}
+
+/// Adds the products of one k: number `I` of each row's four with the 16 weights at `w`.
+///
+/// # Safety
+/// 16 weights can be read at `w`; the processor has neon.
+#[inline(always)]
+unsafe fn one<W: Widen, const ROWS: usize, const I: usize>(
+    acc: &mut [[float32x4_t; 4]; ROWS],
+    a: &[float32x4_t; ROWS],
+    w: *const W,
+) {
+    for j in 0..4 {
+        // SAFETY: the caller's promise.
+        let w = unsafe { W::four(w.add(j * 4)) };
+        for (acc, &a) in acc.iter_mut().zip(a) {
+            // SAFETY: registers in, registers out. Assembly without `pure` and `nomem` keeps the order as written, and
+            // so all accumulators in registers.
+            unsafe {
+                asm!("fmla {0:v}.4s, {1:v}.4s, {2:v}.s[{3}]", inout(vreg) acc[j], in(vreg) w, in(vreg) a, const I,
+                     options(nostack, preserves_flags));
+            }
+        }
+    }
+}
+
+/// The floating-point tile: activations are loaded four at a time, and each is taken from its register by number.
+///
+/// # Safety
+/// See [`TileF`], with `ROWS` rows and one panel; the processor has neon.
+#[inline(always)]
+pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS: usize>(_: L, t: &TileF<W>) {
+    const { assert!(PANELS == 1) }
+    // SAFETY: all reads and writes are inside what the tile promises.
+    unsafe {
+        let mut acc = [[vdupq_n_f32(0.0); 4]; ROWS];
+        if !t.first {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = core::array::from_fn(|j| vld1q_f32(t.out.add(r * LANES + 4 * j)));
+            }
+        }
+        let whole = t.k / 4 * 4;
+        for k in (0..whole).step_by(4) {
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vld1q_f32(t.a.add(r * t.pitch + k)));
+            let w = t.w.add(k * LANES);
+            one::<W, ROWS, 0>(&mut acc, &a, w);
+            one::<W, ROWS, 1>(&mut acc, &a, w.add(LANES));
+            one::<W, ROWS, 2>(&mut acc, &a, w.add(2 * LANES));
+            one::<W, ROWS, 3>(&mut acc, &a, w.add(3 * LANES));
+        }
+        for k in whole..t.k {
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vdupq_n_f32(*t.a.add(r * t.pitch + k)));
+            one::<W, ROWS, 0>(&mut acc, &a, t.w.add(k * LANES));
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (j, &v) in acc.iter().enumerate() {
+                vst1q_f32(t.out.add(r * LANES + 4 * j), v);
+            }
+        }
+    }
+}
+
 /// Four activations of a row, as q − 128 in i8, repeated four times.
 ///
 /// # Safety
@@ -173,54 +261,22 @@ unsafe fn four(p: *const u8) -> int8x16_t {
 }
 
 /// One vector of the weights of two groups, v`w0` and v`w1`, times two rows. Of either row, half the outputs' products of
-/// the first group go to i16 lanes, the second group's are added, and the round after adds them to the accumulators, in
-/// pairs; `before` are the accumulators of the round before. Between the steps of a product stand those of three others,
-/// and the loads of the round after: an in-order core need not wait.
+/// the first group go to i16 lanes, the second group's are added, and the next round adds them to the accumulators, in
+/// pairs: here to those of the round before. Between the steps of a product stand those of three others, and what the
+/// next rounds need, so that an in-order core does not wait.
+#[rustfmt::skip]
 macro_rules! round {
     ([$a:literal $b:literal $c:literal $d:literal], $w0:literal, $w1:literal, $next0:literal, $next1:literal,
      $first:literal, $second:literal, $third:literal, $fourth:literal) => {
         concat!(
-            "sadalp v",
-            $a,
-            ".4s, v16.8h\nsmull v16.8h, v20.8b, v",
-            $w0,
-            ".8b\n",
-            "sadalp v",
-            $b,
-            ".4s, v17.8h\nsmull2 v17.8h, v20.16b, v",
-            $w0,
-            ".16b\n",
-            "sadalp v",
-            $c,
-            ".4s, v18.8h\nsmull v18.8h, v22.8b, v",
-            $w0,
-            ".8b\n",
-            "sadalp v",
-            $d,
-            ".4s, v19.8h\nsmull2 v19.8h, v22.16b, v",
-            $w0,
-            ".16b\n",
-            "smlal v16.8h, v21.8b, v",
-            $w1,
-            ".8b\n",
-            $next0,
-            "\n",
-            $first,
-            "\nsmlal2 v17.8h, v21.16b, v",
-            $w1,
-            ".16b\n",
-            $second,
-            "\nsmlal v18.8h, v23.8b, v",
-            $w1,
-            ".8b\n",
-            $next1,
-            "\n",
-            $third,
-            "\nsmlal2 v19.8h, v23.16b, v",
-            $w1,
-            ".16b\n",
-            $fourth,
-            "\n",
+            "sadalp v", $a, ".4s, v16.8h\nsmull v16.8h, v20.8b, v", $w0, ".8b\n",
+            "sadalp v", $b, ".4s, v17.8h\nsmull2 v17.8h, v20.16b, v", $w0, ".16b\n",
+            "sadalp v", $c, ".4s, v18.8h\nsmull v18.8h, v22.8b, v", $w0, ".8b\n",
+            "sadalp v", $d, ".4s, v19.8h\nsmull2 v19.8h, v22.16b, v", $w0, ".16b\n",
+            "smlal v16.8h, v21.8b, v", $w1, ".8b\n", $next0, "\n", $first,
+            "\nsmlal2 v17.8h, v21.16b, v", $w1, ".16b\n", $second,
+            "\nsmlal v18.8h, v23.8b, v", $w1, ".8b\n", $next1, "\n", $third,
+            "\nsmlal2 v19.8h, v23.16b, v", $w1, ".16b\n", $fourth, "\n",
         )
     };
 }
