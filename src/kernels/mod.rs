@@ -172,6 +172,9 @@ with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_vnni));
+#[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
+with_row_kernels!(instance(on_evex, "avxvnni-evex", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_evex));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
@@ -218,6 +221,9 @@ impl Isa {
             has!("avx2", "fma", "f16c").then_some(Isa(&on_avx2::TABLE)),
             #[cfg(target_arch = "x86_64")]
             has!("avx2", "fma", "f16c", "avxvnni").then_some(Isa(&on_avxvnni::TABLE)),
+            // AVX-VNNI's tile as AVX-512 encodes it, to test it where there is no AVX-VNNI.
+            #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
+            has!("avx2", "fma", "f16c", "avx512vnni", "avx512vl").then_some(Isa(&on_evex::TABLE)),
             #[cfg(target_arch = "x86_64")]
             has!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
                 .then_some(Isa(&on_avx512::TABLE)),
