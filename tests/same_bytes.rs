@@ -1,5 +1,6 @@
 //! The same file and picture give the same bits on every instruction set and for every number of threads, and on every
-//! machine: the checksums are recorded in `tests/data/same_bytes.txt`.
+//! machine: the checksums are recorded in `tests/data/same_bytes.txt`. With the feature `bench` also AVX-VNNI's tile where
+//! only AVX-512 has its instruction.
 
 mod common;
 

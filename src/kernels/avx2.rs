@@ -257,37 +257,53 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     unsafe { pick_tile!(rows, panels, 1 2 3 4 5, [1], widen[](t)) }
 }
 
-/// # Safety
-/// See [`TileI8`]; the processor has avxvnni.
-#[target_feature(enable = "avx2,avxvnni")]
-unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
-    const { assert!(PANELS == 1) }
-    // SAFETY: the tile's promise covers the sums, every group and every output.
-    unsafe {
-        let start: [__m256i; 2] = core::array::from_fn(|h| {
-            let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
-            _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
-        });
-        let mut acc = [start; ROWS];
-        for g in 0..t.groups {
-            let w: [__m256i; 2] =
-                core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let a = _mm256_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
-                acc[0] = _mm256_dpbusd_avx_epi32(acc[0], a, w[0]);
-                acc[1] = _mm256_dpbusd_avx_epi32(acc[1], a, w[1]);
+/// The tile of 256-bit `vpdpbusd`, for the features that have it and by their intrinsic.
+macro_rules! vnni_tile {
+    ($(#[$only:meta])* $tile_i8:ident, $vnni:ident, $features:literal, $dpbusd:ident) => {
+        /// # Safety
+        /// See [`TileI8`]; the processor has the features.
+        $(#[$only])*
+        #[target_feature(enable = $features)]
+        unsafe fn $vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
+            const { assert!(PANELS == 1) }
+            // SAFETY: the tile's promise covers the sums, every group and every output.
+            unsafe {
+                let start: [__m256i; 2] = core::array::from_fn(|h| {
+                    let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
+                    _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
+                });
+                let mut acc = [start; ROWS];
+                for g in 0..t.groups {
+                    let w: [__m256i; 2] =
+                        core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        let a = _mm256_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
+                        acc[0] = $dpbusd(acc[0], a, w[0]);
+                        acc[1] = $dpbusd(acc[1], a, w[1]);
+                    }
+                }
+                for (r, acc) in acc.iter().enumerate() {
+                    _mm256_storeu_si256(t.out.add(r * LANES).cast(), acc[0]);
+                    _mm256_storeu_si256(t.out.add(r * LANES + 8).cast(), acc[1]);
+                }
             }
         }
-        for (r, acc) in acc.iter().enumerate() {
-            _mm256_storeu_si256(t.out.add(r * LANES).cast(), acc[0]);
-            _mm256_storeu_si256(t.out.add(r * LANES + 8).cast(), acc[1]);
-        }
-    }
-}
 
-/// # Safety
-/// See [`TileI8`]; the processor has avxvnni; at most 6 rows and 1 panel.
-pub(crate) unsafe fn tile_i8_vnni(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: passed on.
-    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6, [1], vnni[](t)) }
+        /// # Safety
+        /// See [`TileI8`]; the processor has the features; at most 6 rows and 1 panel.
+        $(#[$only])*
+        pub(crate) unsafe fn $tile_i8(rows: usize, panels: usize, t: &TileI8) {
+            // SAFETY: passed on.
+            unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6, [1], $vnni[](t)) }
+        }
+    };
 }
+vnni_tile!(tile_i8_vnni, vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+// The same instruction in AVX-512's encoding: the same code can be run and tested where there is no AVX-VNNI.
+vnni_tile!(
+    #[cfg(any(test, feature = "bench"))]
+    tile_i8_evex,
+    evex,
+    "avx2,avx512vnni,avx512vl",
+    _mm256_dpbusd_epi32
+);

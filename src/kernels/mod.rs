@@ -35,7 +35,7 @@ pub(crate) mod winograd;
 use attention::softmax::{Blend, Weights};
 use half::{bf16, f16};
 use lanes::LANES;
-use micro::{TileF, TileI8, pick_tile, tile_f};
+use micro::{TileF, TileI8, pick_tile};
 use rows::{Accumulate, Along, Finish, FinishI8};
 use transform::Gather;
 
@@ -120,7 +120,8 @@ with_row_kernels!(table());
 
 /// Makes the module of one instruction set: every kernel compiled for its features over its lanes.
 macro_rules! instance {
-    (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]], f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt,
+    (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]],
+      f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt $f_of:ident,
       i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal)
      safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
         mod $isa {
@@ -142,9 +143,9 @@ macro_rules! instance {
                 unsafe { rows::$r(proof(), $($ra),*) }
             })*
             #[$attr]
-            unsafe fn tile_of<W: micro::Widen, const ROWS: usize, const PANELS: usize>(t: &TileF<W>) {
+            unsafe fn tile_of<W: $f_of::Widen, const ROWS: usize, const PANELS: usize>(t: &TileF<W>) {
                 // SAFETY: passed on.
-                unsafe { tile_f::<_, W, ROWS, PANELS>(proof(), t) }
+                unsafe { $f_of::tile_f::<_, W, ROWS, PANELS>(proof(), t) }
             }
             unsafe fn tile_f32(rows: usize, panels: usize, t: &TileF<f32>) {
                 // SAFETY: passed on.
@@ -170,26 +171,29 @@ macro_rules! instance {
 }
 
 with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inline]],
-    f: 4 x 1 [1 2 3 4] [1], i8: 4 x 1 portable::tile_i8, block: 4 x 1));
+    f: 4 x 1 [1 2 3 4] [1] micro, i8: 4 x 1 portable::tile_i8, block: 4 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 5 x 1 avx2::tile_i8, block: 5 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 5 x 1 avx2::tile_i8, block: 5 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1));
+#[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
+with_row_kernels!(instance(on_evex, "avxvnni-evex", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_evex, block: 6 x 1));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
-    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3], i8: 8 x 3 avx512::tile_i8, block: 6 x 4));
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 6 x 4));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 2 x 1 neon::tile_i8, block: 2 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 dotprod::tile_i8, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 1 dotprod::tile_i8, block: 6 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1], i8: 6 x 1 i8mm::tile_i8, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1));
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
@@ -223,6 +227,9 @@ impl Isa {
             has!("avx2", "fma", "f16c").then_some(Isa(&on_avx2::TABLE)),
             #[cfg(target_arch = "x86_64")]
             has!("avx2", "fma", "f16c", "avxvnni").then_some(Isa(&on_avxvnni::TABLE)),
+            // AVX-VNNI's tile as AVX-512 encodes it, to test it where there is no AVX-VNNI.
+            #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
+            has!("avx2", "fma", "f16c", "avx512vnni", "avx512vl").then_some(Isa(&on_evex::TABLE)),
             #[cfg(target_arch = "x86_64")]
             has!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
                 .then_some(Isa(&on_avx512::TABLE)),

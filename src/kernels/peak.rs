@@ -88,6 +88,9 @@ mod loops {
     }
     #[rustfmt::skip]
     macro_rules! dot_ymm { ($i:literal) => { concat!("{{vex}} vpdpbusd ymm", $i, ", ymm12, ymm12") } }
+    #[cfg(any(test, feature = "bench"))]
+    #[rustfmt::skip]
+    macro_rules! dot_evex { ($i:literal) => { concat!("{{evex}} vpdpbusd ymm", $i, ", ymm12, ymm12") } }
     #[rustfmt::skip]
     macro_rules! dot_zmm { ($i:literal) => { concat!("vpdpbusd zmm", $i, ", zmm12, zmm12") } }
     #[rustfmt::skip]
@@ -97,6 +100,8 @@ mod loops {
 
     x86!(i8_avx2, "avx2", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", madd);
     x86!(i8_avxvnni, "avx2,avxvnni", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_ymm);
+    #[cfg(any(test, feature = "bench"))]
+    x86!(i8_evex, "avx2,avx512vnni,avx512vl", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_evex);
     x86!(i8_avx512, "avx512f,avx512vnni", "vpbroadcastd zmm12, {x:e}", dot_zmm);
     x86!(f_avx2, "avx2,fma", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", fma_ymm);
     x86!(f_avx512, "avx512f", "vpbroadcastd zmm12, {x:e}", fma_zmm);
@@ -105,8 +110,10 @@ mod loops {
         Some(match (isa, int8) {
             ("avx2", true) => Loop { macs: 16, run: i8_avx2 },
             ("avxvnni", true) => Loop { macs: 32, run: i8_avxvnni },
+            #[cfg(any(test, feature = "bench"))]
+            ("avxvnni-evex", true) => Loop { macs: 32, run: i8_evex },
             ("avx512", true) => Loop { macs: 64, run: i8_avx512 },
-            ("avx2" | "avxvnni", false) => Loop { macs: 8, run: f_avx2 },
+            ("avx2" | "avxvnni" | "avxvnni-evex", false) => Loop { macs: 8, run: f_avx2 },
             ("avx512", false) => Loop { macs: 16, run: f_avx512 },
             _ => return None,
         })

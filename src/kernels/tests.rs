@@ -76,7 +76,7 @@ fn int8_tiles_are_exact_for_every_shape() {
         let shape = isa.shape_i8();
         for rows in 1..=shape.rows {
             for panels in 1..=shape.panels {
-                for groups in [1, 2, 3, 4, 5, 7, 16, 33] {
+                for groups in [1, 2, 3, 4, 5, 7, 16, 33, 259] {
                     let seed = (rows * 100 + panels * 10 + groups) as u64;
                     let name = isa.name();
                     // One portable panel and row at a time is the definition.
