@@ -25,6 +25,8 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
             ("f16", Precision::F16, false),
             ("int8 direct", Precision::Int8, false),
             ("int8 winograd", Precision::Int8, true),
+            ("int4", Precision::Int4, false),
+            ("int4 winograd", Precision::Int4, true),
         ];
         for (kind, precision, winograd) in kinds {
             let file = case.convert_with(precision, |options| options.winograd = winograd);

@@ -6,7 +6,7 @@ use super::gemm::{Product, Rows, Segment};
 use super::rows::{Accumulate, Activation, Along, Finish, Gather, Scores};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
-use crate::format::{Role, WINOGRAD_TAPS, padded};
+use crate::format::{GROUP, Role, WINOGRAD_TAPS, padded};
 use crate::model::conv_segment;
 use crate::parallel::Serial;
 use crate::weights::{Linear, Panels};
@@ -370,8 +370,13 @@ fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
 
 fn product(isa: Isa, weights: &Linear, x: Rows, segments: &[Segment], len: usize, out: &mut [f32]) {
     let (taps, pitch) = (0..weights.taps, padded(weights.n));
-    Product { isa, weights, taps, bias: None, x, activation: Activation::None, step: 1, add: false }
-        .run(&Serial, segments, len, out, pitch);
+    Product { isa, weights, taps, bias: None, x, activation: Activation::None, step: 1, add: false }.run(
+        (&Serial, &mut []),
+        segments,
+        len,
+        out,
+        pitch,
+    );
 }
 
 /// Lines of a map that a convolution is timed on: a band's.
@@ -552,6 +557,18 @@ pub const KERNELS: &[Kernel] = &[
                 core::array::from_fn(|_| source.floats(4 * c).into_iter().map(bf16::from_f32).collect());
             made(lines, std::vec![0.0; 16 * c], |isa, lines, out| {
                 isa.winograd_input(lines.each_ref().map(|line| line.as_slice()), out)
+            })
+        },
+    },
+    Kernel {
+        name: "unpack",
+        work: |s| s.k * LANES,
+        job: |size, mut source| {
+            let k = size.k;
+            let packed = source.bytes(k.div_ceil(8) * 4 * LANES);
+            let multipliers = source.weights(k.div_ceil(GROUP) * LANES);
+            made((packed, multipliers), std::vec![0i8; k.div_ceil(4) * 4 * LANES], |isa, (packed, m), out| {
+                isa.unpack(packed, m, out)
             })
         },
     },

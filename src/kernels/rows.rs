@@ -6,6 +6,7 @@
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, exp_65535, gelu, sqrt};
+pub(crate) use super::nibbles::unpack;
 use half::bf16;
 
 /// What follows a linear layer, fused into its last step.
