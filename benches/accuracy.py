@@ -22,6 +22,7 @@ VARIANTS = [
     ("int8, direct convolutions", ["--conv", "direct"]),
     ("int8, nearest rounding", ["--rounding", "nearest"]),
     ("auto", ["--precision", "auto"]),
+    ("int4", ["--precision", "int4"]),
 ]
 
 

@@ -102,8 +102,8 @@ impl<'a> Engine<'a> {
         output: &mut Output,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        let mut cx = Context::new(self.model, self.isa, par, self.plan, observer);
-        let arena = &mut *self.arena;
+        let (arena, unpacked) = self.arena.split_at_mut(self.plan.unpacked().start);
+        let mut cx = Context::new(self.model, self.isa, par, self.plan, observer, unpacked);
         let [pixels, scratch] = cx.buffers(arena, [Buf::Pixels, Buf::ResizeScratch])?;
         preprocess::run(&cx.facts, image, pixels, scratch)?;
         cx.done(Stage::Resize)?;

@@ -78,6 +78,8 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Header>() == 512 && size_of::<Entry>() == 64);
 
+/// Inputs of an int4 tensor that share a multiplier.
+pub const GROUP: usize = 32;
 /// `Header::winograd`: level 0's 3x3 convolution.
 pub const WINOGRAD_FPN: u32 = 1;
 /// `Header::winograd`: the bottleneck's view of level 0.
@@ -182,6 +184,8 @@ numbered! {
         F16 = 3, "f16";
         /// Panels of int8 with scales and sums.
         Int8 = 4, "int8";
+        /// Panels of four-bit integers with scales, sums and a multiplier for each group.
+        Int4 = 5, "int4";
     }
 }
 
@@ -204,6 +208,8 @@ numbered! {
         F16 = 1, "f16";
         /// Integer weights and activations.
         Int8 = 2, "int8";
+        /// The same with weights of four bits.
+        Int4 = 3, "int4";
     }
 }
 
@@ -213,7 +219,7 @@ pub const fn padded(n: usize) -> usize {
 }
 
 impl Entry {
-    /// Bytes of each part of a linear tensor: weights, then scales and sums together, then biases. `None` on overflow
+    /// Bytes of each part of a linear tensor: weights, then scales, sums and multipliers together, then biases. `None` on overflow
     /// or when the kind is not linear.
     pub fn linear_parts(&self) -> Option<[usize; 3]> {
         let (taps, n, k) = (usize::from(self.taps), self.n as usize, self.k as usize);
@@ -222,9 +228,14 @@ impl Entry {
             Kind::F32 => columns.checked_mul(k)?.checked_mul(4)?,
             Kind::F16 => columns.checked_mul(k)?.checked_mul(2)?,
             Kind::Int8 => columns.checked_mul(k.checked_next_multiple_of(4)?)?,
+            Kind::Int4 => columns.checked_mul(k.checked_next_multiple_of(8)? / 2)?,
             Kind::Bytes | Kind::Plain => return None,
         };
-        let scales = if self.kind == Kind::Int8 as u8 { columns.checked_mul(8)? } else { 0 };
+        let scales = match Kind::from_code(self.kind)? {
+            Kind::Int8 => columns.checked_mul(8)?,
+            Kind::Int4 => columns.checked_mul(k.div_ceil(GROUP).checked_add(8)?)?,
+            _ => 0,
+        };
         Some([weights, scales, usize::from(self.bias_rows).checked_mul(padded(n))?.checked_mul(4)?])
     }
 

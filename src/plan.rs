@@ -6,7 +6,7 @@
 
 use crate::activations::rows_bytes;
 use crate::error::Error;
-use crate::format::{LANES, Role, padded, winograd_taps};
+use crate::format::{Kind, LANES, Role, padded, winograd_taps};
 use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
@@ -137,6 +137,8 @@ buffers! {
     Logits = "logits lines";
     /// A line of logits for each worker.
     MapScratch = "map scratch";
+    /// Weights of four bits as bytes, for each worker: behind all others, since every product uses it beside them.
+    Unpacked = "unpacked weights";
 }
 
 /// Where a buffer lies and when it is alive.
@@ -186,6 +188,7 @@ impl Plan {
         let mut plan = Plan { regions: [Region::default(); BUFS], bytes: 0, workers, picture };
         plan.sizes(model)?;
         plan.place();
+        plan.unpack(model)?;
         if plan.bytes > isize::MAX as usize {
             return Err(Error::TooLarge);
         }
@@ -221,6 +224,26 @@ impl Plan {
     pub(crate) fn range(&self, buf: Buf) -> Range<usize> {
         let r = &self.regions[buf as usize];
         r.offset..r.offset + r.bytes
+    }
+
+    /// Where products unpack weights of four bits: the arena's end, from its last whole line on.
+    pub(crate) fn unpacked(&self) -> Range<usize> {
+        self.range(Buf::Unpacked)
+    }
+
+    /// Makes room for that.
+    fn unpack(&mut self, model: &Model) -> Result<(), Error> {
+        let mut most = 0;
+        for entry in model.file().table().iter().filter(|e| e.kind == Kind::Int4 as u8) {
+            let role = Role::from_code(entry.role).unwrap_or(Role::Report);
+            most = most.max(model.linear(role, entry.layer.into())?.unpacked_bytes());
+        }
+        let most = self.workers.checked_mul(most).ok_or(Error::TooLarge)?;
+        self.set(Buf::Unpacked, most, phase::BLOCKS | phase::TOP | phase::BANDS);
+        let region = &mut self.regions[Buf::Unpacked as usize];
+        region.offset = self.bytes;
+        self.bytes = self.bytes.saturating_add(region.bytes);
+        Ok(())
     }
 
     fn set(&mut self, buf: Buf, bytes: usize, phases: u8) {

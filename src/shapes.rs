@@ -204,7 +204,9 @@ fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
         Form::Linear { taps, .. } if matches!(role, Role::Fpn | Role::Fuse) && taps > 9 => {
             (kind == Some(Kind::Int8), Kind::Int8)
         }
-        Form::Linear { .. } => (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8)), Kind::Int8),
+        Form::Linear { .. } => {
+            (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8 | Kind::Int4)), Kind::Int8)
+        }
     };
     if !kind_ok {
         return wrong("kind", e.kind.into(), example as u64);

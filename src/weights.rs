@@ -5,6 +5,7 @@ use crate::format::{
     ABSOLUTE, Entry, File, Header, Kind, LANES, Precision, RELATIVE, Recipe, Role, SHARED, padded,
     winograd_taps,
 };
+use crate::kernels::MAX_PANELS;
 use half::f16;
 
 /// Every fact of a model, as the file states it.
@@ -138,6 +139,7 @@ pub(crate) enum Panels<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
     Int8 { weights: &'a [i8], scale: &'a [f32], sum: &'a [i32] },
+    Int4 { weights: &'a [u8], scale: &'a [f32], sum: &'a [i32], multipliers: &'a [i8] },
 }
 
 /// One or several matrices of `n` outputs by `k` inputs, with biases.
@@ -162,6 +164,17 @@ impl<'a> Linear<'a> {
         let panels = match Kind::from_code(e.kind)? {
             Kind::F32 => Panels::F32(bytemuck::try_cast_slice(weights).ok()?),
             Kind::F16 => Panels::F16(bytemuck::try_cast_slice(weights).ok()?),
+            Kind::Int4 => {
+                let column = 4 * usize::from(e.taps) * padded(e.n as usize);
+                let (scale, rest) = scales.split_at_checked(column)?;
+                let (sum, multipliers) = rest.split_at_checked(column)?;
+                Panels::Int4 {
+                    weights,
+                    scale: bytemuck::try_cast_slice(scale).ok()?,
+                    sum: bytemuck::try_cast_slice(sum).ok()?,
+                    multipliers: bytemuck::try_cast_slice(multipliers).ok()?,
+                }
+            }
             _ => {
                 let (scale, sum) = scales.split_at(scales.len() / 2);
                 Panels::Int8 {
@@ -203,7 +216,25 @@ impl<'a> Linear<'a> {
 
     /// Whether activations are multiplied as bytes.
     pub fn is_int8(&self) -> bool {
-        matches!(self.panels, Panels::Int8 { .. })
+        matches!(self.panels, Panels::Int8 { .. } | Panels::Int4 { .. })
+    }
+
+    /// Bytes of a panel as the int8 tiles read it.
+    pub fn panel_bytes(&self) -> usize {
+        self.k.div_ceil(4) * 4 * LANES
+    }
+
+    /// Bytes of int8 that a product needs for weights of four bits: as many panels as a tile has, of all matrices that it
+    /// sums.
+    pub fn unpacked_bytes(&self) -> usize {
+        let taps = match (self.role, self.layer) {
+            (Role::Fpn | Role::Top, _) | (Role::Fuse, 0) => self.taps,
+            _ => 1,
+        };
+        match self.panels {
+            Panels::Int4 { .. } => taps * MAX_PANELS * self.panel_bytes(),
+            _ => 0,
+        }
     }
 
     /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd's F(2x2, 3x3) or F(4x4, 3x3).

@@ -45,7 +45,7 @@ fn frame(engine: &mut Engine, pool: &dyn Parallel, picture: &Picture, map: &mut 
 #[test]
 fn a_run_allocates_nothing() {
     let _guard = ONE_AT_A_TIME.lock().unwrap();
-    for precision in [Precision::F32, Precision::Int8] {
+    for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
         let case = Case::open("relative");
         let file = MappedFile::open(case.convert(precision)).unwrap();
         let model = Model::new(file.bytes()).unwrap();
@@ -79,7 +79,7 @@ fn the_arena_is_exactly_as_large_as_planned() {
     let _guard = ONE_AT_A_TIME.lock().unwrap();
     const CANARY: usize = 4096;
     for name in ["relative", "odd7", "head24", "pools"] {
-        for precision in [Precision::F32, Precision::Int8] {
+        for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
             let case = Case::open(name);
             let file = MappedFile::open(case.convert(precision)).unwrap();
             let model = Model::new(file.bytes()).unwrap();

@@ -63,6 +63,7 @@ fn a_model_agrees_with_itself() {
     assert_eq!(model["reference"]["agreement"], 1.0);
     assert!(model["reference"]["logits_sqnr_db"].is_null(), "nothing differs");
     assert!(model["reference"]["stages"].as_array().unwrap().len() > 15);
+    assert_eq!(model["reference"]["worst_pixels"].as_array().unwrap().len(), 0);
     let page = std::fs::read_to_string(&html).unwrap();
     assert_eq!(page.matches("data:image/png;base64,").count(), 4);
     assert!(!page.contains("http"), "the page needs nothing else");

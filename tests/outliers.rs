@@ -27,7 +27,7 @@ fn outlier_channels_cost_nothing() {
 
     let block = "beit.layers.0";
     type Change = fn(&mut Weights, &str, usize, f32);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("layer norm", |w, block, c, f| {
             for part in ["weight", "bias"] {
                 w.row(&format!("{block}.layernorm_before.{part}"), c, f);
@@ -35,6 +35,12 @@ fn outlier_channels_cost_nothing() {
             for part in ["q_proj", "k_proj", "v_proj"] {
                 w.column(&format!("{block}.attention.{part}.weight"), c, 1.0 / f);
             }
+        }),
+        ("second layer norm", |w, block, c, f| {
+            for part in ["weight", "bias"] {
+                w.row(&format!("{block}.layernorm_after.{part}"), c, f);
+            }
+            w.column(&format!("{block}.mlp.fc1.weight"), c, 1.0 / f);
         }),
         ("values", |w, block, c, f| {
             for part in ["weight", "bias"] {

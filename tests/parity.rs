@@ -141,13 +141,13 @@ fn bilinear(plane: &[f32], from: (usize, usize), at: (usize, usize), to: (usize,
 }
 
 #[test]
-fn f16_and_int8_stay_close() {
+fn f16_int8_and_int4_stay_close() {
     // Random tiny models are the worst case: narrow layers average little noise out.
     for name in CASES {
         let case = Case::open(name);
         let (want, shape) = numbers(&case.goldens(), "logits").unwrap();
         let reference = argmax(&want, shape[0]);
-        for (precision, floor) in [(Precision::F16, 0.98), (Precision::Int8, 0.75)] {
+        for (precision, floor) in [(Precision::F16, 0.98), (Precision::Int8, 0.75), (Precision::Int4, 0.4)] {
             let file = case.convert(precision);
             let outcome = run(&file, &case.picture(), Isa::detect(), 2, &mut ());
             let share = agreement(&argmax(&outcome.logits, shape[0]), &reference);

@@ -28,6 +28,8 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
             ("int8 direct", Precision::Int8, Conv::Direct),
             ("int8 winograd 2x2", Precision::Int8, Conv::Winograd2),
             ("int8 winograd 4x4", Precision::Int8, Conv::Winograd4),
+            ("int4", Precision::Int4, Conv::Direct),
+            ("int4 winograd 4x4", Precision::Int4, Conv::Winograd4),
         ];
         for (kind, precision, conv) in kinds {
             let file = case.convert_with(precision, |options| options.conv = conv);

@@ -42,13 +42,13 @@ impl Feedback {
         Some(Feedback { k, rows })
     }
 
-    /// Rounds sixteen outputs at once. `weights[i]` are the sixteen weights of input i, `round(lane, value)` gives the
-    /// stored number and what it stands for; `store(i, lane, number)` takes it.
+    /// Rounds sixteen outputs at once. `weights[i]` are the sixteen weights of input i, `round(i, lane, value)` gives the number
+    /// to store, the byte it runs as and what that stands for; `store(i, lane, number, byte, value)` takes them.
     pub fn round(
         &self,
         weights: &[[f32; 16]],
-        round: impl Fn(usize, f32) -> (i8, f32),
-        mut store: impl FnMut(usize, usize, i8),
+        round: impl Fn(usize, usize, f32) -> (i8, i8, f32),
+        mut store: impl FnMut(usize, usize, i8, i8, f32),
     ) {
         let mut errors: Vec<[f32; 16]> = Vec::with_capacity(self.k);
         for (j, weights) in weights.iter().enumerate() {
@@ -59,8 +59,8 @@ impl Feedback {
                 }
             }
             errors.push(core::array::from_fn(|lane| {
-                let (q, value) = round(lane, weights[lane] + owed[lane]);
-                store(j, lane, q);
+                let (number, byte, value) = round(j, lane, weights[lane] + owed[lane]);
+                store(j, lane, number, byte, value);
                 weights[lane] - value
             }));
         }
@@ -199,9 +199,9 @@ mod tests {
         let feedback = Feedback::new(&s).unwrap();
         let weights: Vec<[f32; 16]> =
             (0..k).map(|i| core::array::from_fn(|l| ((i * 37 + l * 11) % 64) as f32 / 13.0 - 2.3)).collect();
-        let round = |_: usize, w: f32| (w.round() as i8, w.round());
+        let round = |_: usize, _: usize, w: f32| (w.round() as i8, w.round() as i8, w.round());
         let mut compensated = vec![[0i8; 16]; k];
-        feedback.round(&weights, round, |i, lane, q| compensated[i][lane] = q);
+        feedback.round(&weights, round, |i, lane, q, _, _| compensated[i][lane] = q);
         let error = |stored: &dyn Fn(usize, usize) -> f32| -> f64 {
             let row_error = |row: &[bf16], lane: usize| -> f64 {
                 (0..k).map(|i| f64::from(row[i].to_f32() * (weights[i][lane] - stored(i, lane)))).sum()

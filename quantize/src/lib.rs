@@ -13,6 +13,7 @@ pub mod error;
 pub mod feedback;
 pub mod fold;
 pub mod names;
+pub mod nibbles;
 pub mod quantise;
 pub mod report;
 pub mod resample;
@@ -55,11 +56,12 @@ pub struct Options {
     pub heads: Option<usize>,
     /// Another input size (width, height).
     pub size: Option<(usize, usize)>,
-    /// How the largest 3x3 convolutions run under int8.
+    /// How the largest 3x3 convolutions run under int8 and int4; Winograd's weights are int8 always. By default directly under
+    /// int4: they take three times the space of four-bit weights.
     pub conv: Conv,
-    /// How int8 weights are rounded.
+    /// How int8 and int4 weights are rounded.
     pub rounding: Rounding,
-    /// Under int8, layers whose weights would keep less signal to noise than so many dB stay in half precision.
+    /// Under int8 and int4, layers whose weights would keep less signal to noise than so many dB stay in half precision.
     pub sqnr_floor: Option<f64>,
     /// Under int8, as many layers stay in half precision as it takes for this share of pixels to agree with it.
     pub agreement: Option<f64>,
@@ -76,7 +78,7 @@ pub enum Conv {
     Winograd4,
 }
 
-/// How int8 weights are rounded.
+/// How integer weights are rounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rounding {
     /// Each to the nearest.
@@ -96,7 +98,7 @@ impl Options {
             taps: None,
             heads: None,
             size: None,
-            conv: Conv::Winograd4,
+            conv: if precision == Precision::Int4 { Conv::Direct } else { Conv::Winograd4 },
             rounding: Rounding::Compensated(None),
             sqnr_floor: None,
             agreement: None,
@@ -115,7 +117,7 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
     let checkpoint = Checkpoint::open(&options.checkpoint)?;
     let mut spec = Spec::new(&checkpoint, options)?;
     let inputs = match &options.rounding {
-        Rounding::Compensated(folder) if options.precision == Precision::Int8 => {
+        Rounding::Compensated(folder) if matches!(options.precision, Precision::Int8 | Precision::Int4) => {
             let pictures = Pictures::find(folder.as_deref())?;
             spec.rounding = format!("compensated on {} {}", pictures.count(), pictures.name());
             Some(inputs(options, &pictures, progress)?)
@@ -222,11 +224,12 @@ fn make(
             if let Some(tile) = tile {
                 folded.weights = winograd::transform(&folded.weights, tile);
             }
-            let precision = spec.precision_of(role);
+            let precision = spec.precision_of(role, layer);
+            let integers = matches!(precision, Precision::Int8 | Precision::Int4);
             // Few samples say too little of many inputs; transformed pixels are none of those sampled.
             let samples = inputs
                 .and_then(|inputs| inputs.of(role, layer))
-                .filter(|s| precision == Precision::Int8 && 4 * s.rows.len() >= s.k * s.k)
+                .filter(|s| integers && 4 * s.rows.len() >= s.k * s.k)
                 .filter(|_| tile.is_none());
             let feedback = samples.and_then(Feedback::new);
             let pack = |precision| {
@@ -238,11 +241,12 @@ fn make(
             };
             let mut packed = pack(precision)?;
             // Winograd's matrices are int8 always.
-            let falls = precision == Precision::Int8 && tile.is_none();
+            let falls = integers && tile.is_none();
             if let Some(floor) = spec.sqnr_floor.filter(|floor| falls && packed.sqnr < *floor) {
                 let note = format!(
-                    "`{}` {layer} stays in half precision: int8 keeps {:.1} dB of it, {floor} are asked for",
+                    "`{}` {layer} stays in half precision: {} keeps {:.1} dB of it, {floor} are asked for",
                     role.name(),
+                    precision.name(),
                     packed.sqnr
                 );
                 packed = pack(Precision::F16)?;

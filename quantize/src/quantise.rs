@@ -2,7 +2,8 @@
 
 use crate::feedback::Feedback;
 use crate::fold::Folded;
-use beitle::format::{Kind, LANES, Precision, padded};
+use crate::nibbles;
+use beitle::format::{GROUP, Kind, LANES, Precision, padded};
 use half::f16;
 use rayon::prelude::*;
 
@@ -31,11 +32,13 @@ struct Loss {
 impl Loss {
     fn of(exact: &[f32], stored: impl Iterator<Item = f32>) -> Loss {
         let mut loss = Loss::default();
-        for (&x, y) in exact.iter().zip(stored) {
-            loss.signal += f64::from(x) * f64::from(x);
-            loss.noise += (f64::from(x) - f64::from(y)).powi(2);
-        }
+        exact.iter().zip(stored).for_each(|(x, y)| loss.add(*x, y));
         loss
+    }
+
+    fn add(&mut self, exact: f32, stored: f32) {
+        self.signal += f64::from(exact) * f64::from(exact);
+        self.noise += (f64::from(exact) - f64::from(stored)).powi(2);
     }
 
     fn db(all: impl Iterator<Item = Loss>) -> f64 {
@@ -45,7 +48,7 @@ impl Loss {
     }
 }
 
-/// Packs `taps` matrices of `n` x `k`, under int8 rounded with `feedback` where there is any. The error is what value does not fit the precision.
+/// Packs `taps` matrices of `n` x `k`, under int8 and int4 rounded with `feedback` where there is any. The error is what value does not fit the precision.
 pub fn pack(
     folded: &Folded,
     taps: usize,
@@ -70,6 +73,10 @@ pub fn pack(
         Precision::Int8 => {
             let (bytes, sqnr) = rows.int8(feedback.filter(|f| f.k() == k));
             (Kind::Int8, bytes, sqnr)
+        }
+        Precision::Int4 => {
+            let (bytes, sqnr) = rows.int4(feedback.filter(|f| f.k() == k));
+            (Kind::Int4, bytes, sqnr)
         }
     };
     for row in folded.bias.chunks(n) {
@@ -114,46 +121,114 @@ impl Rows<'_> {
 
     /// `[taps][panels][k/4][16][4]`, scales, sums; and the signal to noise ratio.
     fn int8(&self, feedback: Option<&Feedback>) -> (Vec<u8>, f64) {
-        let groups = self.k.div_ceil(4);
-        let mut out = vec![0u8; self.panel_count() * groups * 4 * LANES];
-        let rows: Vec<[(f32, i32, Loss); LANES]> = out
-            .par_chunks_mut((groups * 4 * LANES).max(1))
-            .enumerate()
-            .map(|(panel, out)| {
-                let rows: [Option<&[f32]>; LANES] = core::array::from_fn(|lane| self.row(panel, lane));
-                let scales = rows.map(|row| row.map_or(0.0, int8_scale));
-                let mut put =
-                    |i: usize, lane: usize, q: i8| out[(i / 4 * LANES + lane) * 4 + i % 4] = q as u8;
-                match feedback {
-                    Some(feedback) => {
-                        let weights: Vec<[f32; LANES]> =
-                            (0..self.k).map(|i| rows.map(|row| row.map_or(0.0, |row| row[i]))).collect();
-                        let round = |lane: usize, w: f32| {
-                            let q = to_int8(w, scales[lane]);
-                            (q, f32::from(q) * scales[lane])
-                        };
-                        feedback.round(&weights, round, put);
-                    }
-                    None => {
-                        for (lane, row) in rows.iter().enumerate() {
-                            let row = row.unwrap_or(&[]);
-                            row.iter().enumerate().for_each(|(i, w)| put(i, lane, to_int8(*w, scales[lane])));
+        let size = self.k.div_ceil(4) * 4 * LANES;
+        let (mut out, panels) = self.rounded(
+            size,
+            0,
+            feedback,
+            int8_scale,
+            |scale, _, w| {
+                let q = to_int8(w, *scale);
+                (q, q, f32::from(q) * scale)
+            },
+            |out, i, lane, q| out[(i / 4 * LANES + lane) * 4 + i % 4] = q as u8,
+        );
+        out.extend(panels.iter().flatten().flat_map(|row| row.grid.unwrap_or(0.0).to_le_bytes()));
+        out.extend(panels.iter().flatten().flat_map(|row| row.sum.to_le_bytes()));
+        (out, Loss::db(panels.iter().flatten().map(|row| row.loss)))
+    }
+
+    /// `[taps][panels][k/8][16][4]` of two numbers each, scales, sums, multipliers; and the signal to noise ratio.
+    fn int4(&self, feedback: Option<&Feedback>) -> (Vec<u8>, f64) {
+        let size = self.k.div_ceil(8) * 4 * LANES;
+        // Two eights are two zeros.
+        let (mut out, panels) = self.rounded(
+            size,
+            0x88,
+            feedback,
+            nibbles::Grid::new,
+            |grid, i, w| {
+                let (q, byte) = grid.round(i, w);
+                (q, byte, f32::from(byte) * grid.scale)
+            },
+            |out, i, lane, q| {
+                let (at, shift) = ((i / 8 * LANES + lane) * 4 + i % 4, i / 4 % 2 * 4);
+                out[at] = out[at] & !(15 << shift) | ((q + 8) as u8) << shift;
+            },
+        );
+        let scale = |row: &Row<nibbles::Grid>| row.grid.as_ref().map_or(0.0, |grid| grid.scale);
+        out.extend(panels.iter().flatten().flat_map(|row| scale(row).to_le_bytes()));
+        out.extend(panels.iter().flatten().flat_map(|row| row.sum.to_le_bytes()));
+        for panel in &panels {
+            for group in 0..self.k.div_ceil(GROUP) {
+                let of =
+                    |row: &Row<nibbles::Grid>| row.grid.as_ref().map_or(0, |grid| grid.multipliers[group]);
+                out.extend(panel.iter().map(|row| of(row) as u8));
+            }
+        }
+        (out, Loss::db(panels.iter().flatten().map(|row| row.loss)))
+    }
+
+    /// Rounds every row to a grid of its own: `fit` finds it, `round(grid, i, w)` gives the number to store for input i, the
+    /// byte that it runs as and what that stands for; `put(panel's bytes, i, lane, number)` stores it. A panel takes `size` bytes,
+    /// `blank` at first.
+    fn rounded<G: Send + Sync>(
+        &self,
+        size: usize,
+        blank: u8,
+        feedback: Option<&Feedback>,
+        fit: impl Fn(&[f32]) -> G + Sync,
+        round: impl Fn(&G, usize, f32) -> (i8, i8, f32) + Sync,
+        put: impl Fn(&mut [u8], usize, usize, i8) + Sync,
+    ) -> (Vec<u8>, Vec<[Row<G>; LANES]>) {
+        let mut out = vec![blank; self.panel_count() * size];
+        let panel = |(panel, out): (usize, &mut [u8])| {
+            let rows: [Option<&[f32]>; LANES] = core::array::from_fn(|lane| self.row(panel, lane));
+            let grids = rows.map(|row| row.map(&fit));
+            let mut done = [(0i32, Loss::default()); LANES];
+            let mut store = |i: usize, lane: usize, number: i8, byte: i8, value: f32| {
+                put(out, i, lane, number);
+                let exact = rows[lane].map_or(0.0, |row| row[i]);
+                let (sum, loss) = &mut done[lane];
+                *sum += i32::from(byte);
+                loss.add(exact, value);
+            };
+            match feedback {
+                Some(feedback) => {
+                    let weights: Vec<[f32; LANES]> =
+                        (0..self.k).map(|i| rows.map(|row| row.map_or(0.0, |row| row[i]))).collect();
+                    let round = |i: usize, lane: usize, w: f32| {
+                        grids[lane].as_ref().map_or((0, 0, 0.0), |grid| round(grid, i, w))
+                    };
+                    feedback.round(&weights, round, store);
+                }
+                None => {
+                    for (lane, (row, grid)) in rows.iter().zip(&grids).enumerate() {
+                        let (Some(row), Some(grid)) = (row, grid) else { continue };
+                        for (i, w) in row.iter().enumerate() {
+                            let (number, byte, value) = round(grid, i, *w);
+                            store(i, lane, number, byte, value);
                         }
                     }
                 }
-                core::array::from_fn(|lane| {
-                    let stored = |i: usize| out[(i / 4 * LANES + lane) * 4 + i % 4] as i8;
-                    let sum = (0..self.k).map(|i| i32::from(stored(i))).sum();
-                    let values = (0..self.k).map(|i| f32::from(stored(i)) * scales[lane]);
-                    (scales[lane], sum, Loss::of(rows[lane].unwrap_or(&[]), values))
-                })
+            }
+            let mut done = done.into_iter();
+            grids.map(|grid| {
+                let (sum, loss) = done.next().unwrap_or_default();
+                Row { grid, sum, loss }
             })
-            .collect();
-        let rows = || rows.iter().flatten();
-        out.extend(rows().flat_map(|(scale, ..)| scale.to_le_bytes()));
-        out.extend(rows().flat_map(|(_, sum, _)| sum.to_le_bytes()));
-        (out, Loss::db(rows().map(|r| r.2)))
+        };
+        let panels = out.par_chunks_mut(size.max(1)).enumerate().map(panel).collect();
+        (out, panels)
     }
+}
+
+/// A row that has been rounded; no grid where it is padding.
+struct Row<G> {
+    grid: Option<G>,
+    /// Of the bytes.
+    sum: i32,
+    loss: Loss,
 }
 
 fn to_int8(w: f32, scale: f32) -> i8 {
@@ -228,12 +303,47 @@ mod tests {
     }
 
     #[test]
+    fn nibbles_lie_where_the_format_says() {
+        let (taps, n, k) = (2, 19, 43);
+        let f = folded(taps, n, k);
+        let packed = pack(&f, taps, n, k, Precision::Int4, None).unwrap();
+        let columns = taps * 32;
+        let (weights, rest) = packed.bytes.split_at(columns * 48 / 2);
+        let (scales, rest) = rest.split_at(4 * columns);
+        let (sums, rest) = rest.split_at(4 * columns);
+        let (multipliers, bias) = rest.split_at(2 * columns);
+        assert_eq!(bias.len(), 4 * 32);
+        for t in 0..taps {
+            for o in 0..32 {
+                let (panel, lane) = (t * 2 + o / 16, o % 16);
+                let at = 4 * (panel * 16 + lane)..4 * (panel * 16 + lane + 1);
+                let scale = f32::from_le_bytes(scales[at.clone()].try_into().unwrap());
+                let mut sum = 0;
+                for i in 0..48 {
+                    let u = weights[((panel * 6 + i / 8) * 16 + lane) * 4 + i % 4] >> (i / 4 % 2 * 4) & 15;
+                    let m = multipliers[(panel * 2 + i / 32) * 16 + lane] as i8;
+                    let q = (i32::from(u) - 8) * i32::from(m);
+                    assert!(q.abs() <= 120 && m.abs() <= 15);
+                    sum += q;
+                    let exact = if o < n && i < k { f.weights[(t * n + o) * k + i] } else { 0.0 };
+                    // Half a step of the coarsest group, and what clipping takes.
+                    assert!((q as f32 * scale - exact).abs() < 0.15, "{q} {scale} {exact}");
+                }
+                assert_eq!(i32::from_le_bytes(sums[at].try_into().unwrap()), sum);
+            }
+        }
+        assert!(packed.sqnr > 18.0, "{}", packed.sqnr);
+    }
+
+    #[test]
     fn rows_of_zeros_and_of_tiny_numbers_are_kept() {
         for w in [0.0, f32::MIN_POSITIVE / 4.0, 1e-30] {
             let f = Folded { weights: vec![w; 8], bias: vec![], source_bytes: 0 };
-            let p = pack(&f, 1, 1, 8, Precision::Int8, None).unwrap();
-            let scales = p.bytes[2 * 64..].as_chunks::<4>().0.iter().take(16);
-            assert!(scales.map(|s| f32::from_le_bytes(*s)).all(f32::is_finite));
+            for (precision, weights) in [(Precision::Int8, 2 * 64), (Precision::Int4, 64)] {
+                let p = pack(&f, 1, 1, 8, precision, None).unwrap();
+                let scales = p.bytes[weights..].as_chunks::<4>().0.iter().take(16);
+                assert!(scales.map(|s| f32::from_le_bytes(*s)).all(f32::is_finite));
+            }
         }
     }
 

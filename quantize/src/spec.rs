@@ -143,7 +143,10 @@ impl Spec {
             preprocessing,
             precision: options.precision,
             rounding: "nearest".into(),
-            conv: if options.precision == Precision::Int8 { options.conv } else { Conv::Direct },
+            conv: match options.precision {
+                Precision::Int8 | Precision::Int4 => options.conv,
+                _ => Conv::Direct,
+            },
             sqnr_floor: options.sqnr_floor,
             notes,
         })
@@ -151,10 +154,13 @@ impl Spec {
 
     /// How a tensor is stored. Under int8 the embedding keeps half precision: it reads raw pixels, whose large common part
     /// turns the rounding of its weights into an error of the whole stream (on the random base-640 checkpoint it alone
-    /// changed 5.8% of the pixels), and it is 0.2% of the multiplications.
-    pub fn precision_of(&self, role: Role) -> Precision {
+    /// changed 5.8% of the pixels), and it is 0.2% of the multiplications. Under int4 the classifier, a sliver of the file, and
+    /// Winograd's matrices stay int8.
+    pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
         match (self.precision, role) {
-            (Precision::Int8, Role::Embed) => Precision::F16,
+            (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,
+            (Precision::Int4, Role::Classify) => Precision::Int8,
+            (Precision::Int4, _) if self.winograd_tile(role, layer).is_some() => Precision::Int8,
             (precision, _) => precision,
         }
     }

@@ -8,8 +8,9 @@
 
 use super::micro::{TileF, TileI8};
 use super::rows::{Accumulate, Activation, Finish, FinishI8};
-use super::split::Shared;
+use super::split::{Shared, with_scratch};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
+use crate::format::GROUP;
 use crate::parallel::Parallel;
 use crate::weights::{Linear, Panels};
 use core::ops::Range;
@@ -59,8 +60,18 @@ pub(crate) struct Product<'a> {
 
 /// Rows of a segment that one task takes, so that they stay in a core's second-level cache.
 pub(super) const ROWS_PER_TASK: usize = 256;
+/// Rows to aim at for a task that has weights to unpack first.
+const ROWS_PER_UNPACKING: usize = 768;
 /// Tasks per worker to aim at, for balance.
 pub(super) const TASKS_PER_WORKER: usize = 8;
+
+/// Panels of a product, and their weights where these are bytes: those of tap t from panel `first` + t · `step`.
+struct Columns<'a> {
+    panels: Range<usize>,
+    bytes: &'a [i8],
+    first: usize,
+    step: usize,
+}
 
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
 pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
@@ -69,11 +80,18 @@ pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
 
 impl Product<'_> {
     /// Runs it over segments of `len` rows each. Output rows are `pitch` numbers apart in `out`; each gets the padded
-    /// number of outputs.
+    /// number of outputs. `scratch`: [`Linear::unpacked_bytes`] for each worker.
     ///
     /// # Panics
     /// If rows lie outside the slices or segments' outputs overlap: a mistake of the caller's, whatever the data.
-    pub fn run(&self, par: &dyn Parallel, segments: &[Segment], len: usize, out: &mut [f32], pitch: usize) {
+    pub fn run(
+        &self,
+        (par, scratch): (&dyn Parallel, &mut [i8]),
+        segments: &[Segment],
+        len: usize,
+        out: &mut [f32],
+        pitch: usize,
+    ) {
         if segments.is_empty() || len == 0 {
             return;
         }
@@ -82,18 +100,45 @@ impl Product<'_> {
         let panels = self.weights.panel_count();
         let n_tiles = panels.div_ceil(shape.panels);
         let m_parts = len.div_ceil(ROWS_PER_TASK);
-        let m_tasks = m_parts * segments.len();
+        let units = m_parts * segments.len();
+        let m_tasks = match self.weights.panels {
+            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * m_parts / len).max(1)),
+            _ => units,
+        };
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
-        par.run(m_tasks * n_tasks, &|task, _| {
+        with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
-            let segment = &segments[m / m_parts];
-            let rows = part(len, m_parts, m % m_parts);
             for tile in part(n_tiles, n_tasks, n) {
-                let panels = part(panels, n_tiles, tile);
-                self.column(segment, rows.clone(), panels, shape, &out, pitch);
+                let columns = self.columns(part(panels, n_tiles, tile), scratch);
+                for unit in part(units, m_tasks, m) {
+                    let rows = part(len, m_parts, unit % m_parts);
+                    self.column(&segments[unit / m_parts], rows, &columns, shape, &out, pitch);
+                }
             }
         });
+    }
+
+    /// The weights of some panels: where they lie, or unpacked into `scratch`.
+    fn columns<'b>(&'b self, panels: Range<usize>, scratch: &'b mut [i8]) -> Columns<'b> {
+        let count = self.weights.panel_count();
+        let first = self.taps.start * count + panels.start;
+        match self.weights.panels {
+            Panels::Int8 { weights, .. } => Columns { panels, bytes: weights, first, step: count },
+            Panels::Int4 { weights, multipliers, .. } => {
+                let (wide, k) = (self.weights.panel_bytes(), self.weights.k);
+                let (packed, groups) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
+                let bytes = &mut scratch[..self.taps.len() * panels.len() * wide];
+                let stored =
+                    (0..self.taps.len()).flat_map(|t| (0..panels.len()).map(move |p| first + t * count + p));
+                for (panel, out) in stored.zip(bytes.chunks_mut(wide)) {
+                    let multipliers = &multipliers[panel * groups..][..groups];
+                    self.isa.unpack(&weights[panel * packed..][..packed], multipliers, out);
+                }
+                Columns { bytes, first: 0, step: panels.len(), panels }
+            }
+            Panels::F32(_) | Panels::F16(_) => Columns { panels, bytes: &[], first, step: count },
+        }
     }
 
     fn check(&self, segments: &[Segment], len: usize, out: usize, pitch: usize) {
@@ -128,13 +173,14 @@ impl Product<'_> {
         &self,
         segment: &Segment,
         rows: Range<usize>,
-        panels: Range<usize>,
+        columns: &Columns,
         shape: Shape,
         out: &Shared<f32>,
         pitch: usize,
     ) {
         const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
         let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
+        let panels = columns.panels.clone();
         let tiles = rows.len().div_ceil(shape.rows);
         // One tap in int8 needs no sum in f32.
         let single = match segment.from[0] {
@@ -160,7 +206,8 @@ impl Product<'_> {
             };
             let tile = Tile { nth, rows: count, panels: panels.clone() };
             if let Some((tap, from)) = single {
-                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from + first, &tile, &mut sums);
+                let Factors { params, scale, weight_sum } =
+                    self.tile_i8(tap, from + first, &tile, columns, &mut sums);
                 // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
                 // writes these rows and columns; the bias has the padded number.
                 unsafe {
@@ -171,7 +218,7 @@ impl Product<'_> {
             let mut empty = true;
             for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };
-                self.tap(tap, from as usize + first, &tile, &mut sums, &mut acc, empty);
+                self.tap(tap, from as usize + first, (&tile, columns), &mut sums, &mut acc, empty);
                 empty = false;
             }
             if empty {
@@ -183,12 +230,20 @@ impl Product<'_> {
     }
 
     /// One tap of one tile into `acc`.
-    fn tap(&self, tap: usize, from: usize, t: &Tile, sums: &mut [i32], acc: &mut [f32], first: bool) {
+    fn tap(
+        &self,
+        tap: usize,
+        from: usize,
+        (t, columns): (&Tile, &Columns),
+        sums: &mut [i32],
+        acc: &mut [f32],
+        first: bool,
+    ) {
         let w = self.weights;
         let panel = tap * w.panel_count() + t.panels.start;
         match (self.x, w.panels) {
-            (Rows::Bytes { .. }, Panels::Int8 { .. }) => {
-                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from, t, sums);
+            (Rows::Bytes { .. }, Panels::Int8 { .. } | Panels::Int4 { .. }) => {
+                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from, t, columns, sums);
                 // SAFETY: as for the tile; sums and acc hold a tile.
                 unsafe {
                     self.isa.accumulate(&Accumulate {
@@ -219,32 +274,35 @@ impl Product<'_> {
 
     /// The integer sums of one tap of one tile, and what makes numbers of them.
     #[inline(always)]
-    fn tile_i8(&self, tap: usize, from: usize, t: &Tile, sums: &mut [i32]) -> Factors {
+    fn tile_i8(&self, tap: usize, from: usize, t: &Tile, columns: &Columns, sums: &mut [i32]) -> Factors {
         let w = self.weights;
-        let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) = (self.x, w.panels)
+        let (
+            Rows::Bytes { data, pitch, params },
+            Panels::Int8 { scale, sum, .. } | Panels::Int4 { scale, sum, .. },
+        ) = (self.x, w.panels)
         else {
             unreachable!("`check` has compared rows and weights")
         };
-        let (groups, panels) = (w.k.div_ceil(4), t.panels.len());
-        let panel = tap * w.panel_count() + t.panels.start;
-        // One of the next column's panels.
-        let ahead = (panel + panels + t.nth % panels) * groups * 64;
+        let (wide, panels) = (w.panel_bytes(), t.panels.len());
+        let panel = (tap * w.panel_count() + t.panels.start) * LANES;
+        let stored = columns.first + (tap - self.taps.start) * columns.step;
         let factors = Factors {
             params: params[from..].as_ptr(),
-            scale: scale[panel * LANES..].as_ptr(),
-            weight_sum: sum[panel * LANES..].as_ptr(),
+            scale: scale[panel..].as_ptr(),
+            weight_sum: sum[panel..].as_ptr(),
         };
         let tile = TileI8 {
             a: data[from * pitch..].as_ptr(),
             pitch,
-            w: weights[panel * groups * 64..].as_ptr(),
-            panel: groups * 64,
-            groups,
+            w: columns.bytes[stored * wide..][..panels * wide].as_ptr(),
+            panel: wide,
+            groups: w.k.div_ceil(4),
             sum: factors.weight_sum,
-            ahead: weights.as_ptr().wrapping_add(ahead),
+            // One of the next column's panels.
+            ahead: columns.bytes.as_ptr().wrapping_add((stored + panels + t.nth % panels) * wide),
             out: sums.as_mut_ptr(),
         };
-        // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; the sums hold a tile; the
+        // SAFETY: `check` has compared the rows with the data, the slice above holds the panels; the sums hold a tile; the
         // counts are within the kernel's shape.
         unsafe { self.isa.tile_i8(t.rows, panels, &tile) };
         factors

@@ -9,7 +9,7 @@ use super::rows::{Accumulate, Activation, Along, Finish, FinishI8};
 use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
-use crate::format::{Role, padded, winograd_taps};
+use crate::format::{GROUP, Role, padded, winograd_taps};
 use crate::model::conv_segment;
 use crate::parallel::Serial;
 use crate::weights::{Linear, Panels};
@@ -418,8 +418,13 @@ fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
 
 fn product(isa: Isa, weights: &Linear, x: Rows, segments: &[Segment], len: usize, out: &mut [f32]) {
     let (taps, pitch) = (0..weights.taps, padded(weights.n));
-    Product { isa, weights, taps, bias: None, x, activation: Activation::None, step: 1, add: false }
-        .run(&Serial, segments, len, out, pitch);
+    Product { isa, weights, taps, bias: None, x, activation: Activation::None, step: 1, add: false }.run(
+        (&Serial, &mut []),
+        segments,
+        len,
+        out,
+        pitch,
+    );
 }
 
 /// Lines of a map that a convolution is timed on: a band's.
@@ -604,6 +609,18 @@ pub const KERNELS: &[Kernel] = &[
         name: "winograd_input, 4x4",
         work: |s| winograd_taps(4) * padded(s.n),
         job: |size, source| winograd_input::<6>(size, source),
+    },
+    Kernel {
+        name: "unpack",
+        work: |s| s.k * LANES,
+        job: |size, mut source| {
+            let k = size.k;
+            let packed = source.bytes(k.div_ceil(8) * 4 * LANES);
+            let multipliers = source.weights(k.div_ceil(GROUP) * LANES);
+            made((packed, multipliers), std::vec![0i8; k.div_ceil(4) * 4 * LANES], |isa, (packed, m), out| {
+                isa.unpack(packed, m, out)
+            })
+        },
     },
     Kernel {
         name: "accumulate",

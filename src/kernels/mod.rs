@@ -22,6 +22,7 @@ pub(crate) mod math;
 pub(crate) mod micro;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
+pub(crate) mod nibbles;
 #[cfg(any(feature = "cli", feature = "bench"))]
 mod peak;
 mod portable;
@@ -69,6 +70,7 @@ macro_rules! with_row_kernels {
                 fn block_factors(tops: &mut [f32], totals: &[i32]) -> f32;
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
                 fn to_bf16(x: &[f32], out: &mut [bf16]);
+                fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
             }
             raw {

@@ -7,6 +7,7 @@ pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, gelu, sqrt};
+pub(crate) use super::nibbles::unpack;
 pub(crate) use super::transform::{gather, winograd_input};
 use half::bf16;
 

@@ -3,6 +3,7 @@
 use super::list::{KERNELS, Size, Source};
 use super::micro::{TileF, TileI8};
 use super::{Isa, LANES};
+use crate::format::GROUP;
 use half::f16;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -198,6 +199,21 @@ proptest! {
             for isa in Isa::available() {
                 prop_assert_eq!(run(isa), want.clone(), "{} on {}, {:?}", kernel.name, isa.name(), small);
             }
+        }
+    }
+
+    #[test]
+    fn unpacked_weights_are_their_definition(k in 1usize..150, seed: u64) {
+        let mut s = Source(seed);
+        let packed = s.bytes(k.div_ceil(8) * 64);
+        let multipliers = s.weights(k.div_ceil(GROUP) * LANES);
+        let mut out = std::vec![0i8; k.div_ceil(4) * 64];
+        portable().unpack(&packed, &multipliers, &mut out);
+        for (at, found) in out.iter().enumerate() {
+            let (i, lane) = (at / 64 * 4 + at % 4, at / 4 % LANES);
+            let u = packed[(i / 8 * LANES + lane) * 4 + i % 4] >> (i / 4 % 2 * 4) & 15;
+            let m = i32::from(multipliers[i / GROUP * LANES + lane]);
+            assert_eq!(*found, ((i32::from(u) - 8) * m) as i8, "input {i} of output {lane}");
         }
     }
 

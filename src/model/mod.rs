@@ -31,6 +31,8 @@ pub(crate) struct Context<'a> {
     pub par: &'a dyn Parallel,
     pub plan: &'a Plan,
     pub observer: &'a mut dyn Observer,
+    /// Where products unpack weights of four bits.
+    unpacked: &'a mut [i8],
     /// Multiply-accumulates since the observer last heard.
     macs: u64,
 }
@@ -42,8 +44,10 @@ impl<'a> Context<'a> {
         par: &'a dyn Parallel,
         plan: &'a Plan,
         observer: &'a mut dyn Observer,
+        unpacked: &'a mut [u8],
     ) -> Self {
-        Context { model, facts: *model.facts(), isa, par, plan, observer, macs: 0 }
+        let unpacked = bytemuck::cast_slice_mut(unpacked);
+        Context { model, facts: *model.facts(), isa, par, plan, observer, unpacked, macs: 0 }
     }
 
     /// Width of a row of channels in memory.
@@ -86,8 +90,13 @@ impl<'a> Context<'a> {
         self.macs += (segments.len() * len * taps.len() * weights.n * weights.k) as u64;
         self.show_inputs(weights, &taps, x, segments, len);
         let pitch = padded(weights.n);
-        Product { isa: self.isa, weights, taps, bias, x, activation, step, add }
-            .run(self.par, segments, len, out, pitch);
+        Product { isa: self.isa, weights, taps, bias, x, activation, step, add }.run(
+            (self.par, self.unpacked),
+            segments,
+            len,
+            out,
+            pitch,
+        );
     }
 
     /// Shows the rows that a product reads to the observer, if it looks at such.

@@ -136,7 +136,8 @@ fn is_int8(model: &Model, stage: Stage) -> bool {
         Stage::Classify => Role::Classify,
         Stage::Resize | Stage::Norm | Stage::Tap | Stage::Upsample | Stage::Map => return false,
     };
-    model.file().find(role, 0).is_some_and(|entry| entry.kind == Kind::Int8 as u8)
+    let bytes = [Kind::Int8, Kind::Int4].map(|kind| kind as u8);
+    model.file().find(role, 0).is_some_and(|entry| bytes.contains(&entry.kind))
 }
 
 /// A stage as it is printed.

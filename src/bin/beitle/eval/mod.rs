@@ -1,6 +1,7 @@
 //! `beitle eval`: how well models do on a data set, and how closely they follow another file of the same checkpoint.
 
 mod data;
+mod flips;
 mod page;
 mod probe;
 mod report;
@@ -191,6 +192,7 @@ fn one(
             let mut likeness = Scores::new(classes);
             likeness.add(pixels(&map).zip(pixels(other).map(Some)));
             let agreement = likeness.pixel_accuracy();
+            report.flips.add(&item.image, size, session.logits_shape(), other_logits, &logits);
             report.likeness.push(Likeness {
                 image: item.image.clone(),
                 scores: likeness,

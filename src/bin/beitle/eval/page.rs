@@ -94,6 +94,11 @@ pub fn html(reports: &[Report<'_>], reference: Option<&Path>) -> String {
     for r in reports.iter().filter(|r| !r.likeness.is_empty()) {
         let _ = writeln!(page, "<h2>{}</h2>", escaped(r.path.display()));
         page += &plot(r);
+        if !r.flips.worst().is_empty() {
+            page += "<p>The worst pixels, where the reference was surest of another class:</p><ul>";
+            r.flips.worst().iter().for_each(|flip| page += &format!("<li>{}", escaped(r.sentence(flip))));
+            page += "</ul>\n";
+        }
         for shown in &r.shown {
             page += "<figure>";
             for (view, name) in shown.views.iter().zip(["picture", "reference", "model", "difference"]) {

@@ -1,5 +1,6 @@
 //! What `beitle eval` found out about one model: a table, and JSON.
 
+use super::flips::{Flip, Flips};
 use super::probe::Noise;
 use super::scores::Scores;
 use crate::console::{Failure, Output};
@@ -43,16 +44,37 @@ pub struct Report<'m> {
     pub likeness: Vec<Likeness>,
     /// The worst of them, the worst first.
     pub shown: Vec<Shown>,
+    /// The worst pixels of all.
+    pub flips: Flips,
 }
 
 impl<'m> Report<'m> {
     /// Nothing found out yet.
     pub fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa) -> Self {
-        Report { path, model, isa, pictures: 0, truth: None, likeness: Vec::new(), shown: Vec::new() }
+        Report {
+            path,
+            model,
+            isa,
+            pictures: 0,
+            truth: None,
+            likeness: Vec::new(),
+            shown: Vec::new(),
+            flips: Flips::default(),
+        }
     }
 
     fn name(&self, class: usize) -> &'m str {
         self.model.class_name(class).unwrap_or("?")
+    }
+
+    /// A pixel whose class has changed, in words.
+    pub fn sentence(&self, flip: &Flip) -> String {
+        let (reference, model) = (self.name(flip.reference), self.name(flip.model));
+        let (image, (x, y)) = (flip.image.display(), flip.at);
+        format!(
+            "{reference} became {model}, preferred by {:.3} in the reference: {image}, column {x}, row {y}",
+            flip.margin
+        )
     }
 
     /// All pictures against the reference.
@@ -115,6 +137,9 @@ impl<'m> Report<'m> {
         for (image, agreement) in self.ranked().into_iter().take(5) {
             out.line(format_args!("    {agreement:.5}  {}", image.display()))?;
         }
+        for flip in self.flips.worst().iter().take(3) {
+            out.line(format_args!("    {}", self.sentence(flip)))?;
+        }
         Ok(())
     }
 
@@ -148,6 +173,7 @@ impl<'m> Report<'m> {
                 "logits_sqnr_db": logits.db(),
                 "stages": stages,
                 "pictures": pictures,
+                "worst_pixels": self.flips.worst().iter().map(Flip::json).collect::<Vec<_>>(),
             })),
         })
     }
