@@ -27,7 +27,9 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
         "attention, int8" | "attention, f32" => &[("a head of 40x40", Size { rows: 40, n: 64, k: 40 })],
         "softmax" => &[("1601 keys", Size { rows: 1, n: 1601, k: 1 })],
         "argmax_lerp" => &[("150 classes", Size { rows: 1, n: 150, k: 1 })],
-        "add_columns" | "add_along" => &[("64 channels", Size { rows: 160, n: 64, k: 1 })],
+        "add_columns" | "add_columns_bf16" | "add_along" => {
+            &[("64 channels", Size { rows: 160, n: 64, k: 1 })]
+        }
         "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "finish_i8"
         | "finish_i8, ReLU" | "gather, 2x2" | "gather, 4x4" | "block_weights" | "blend" => {
             &[("8 x 48", Size { rows: 8, n: 48, k: 1 })]

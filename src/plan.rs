@@ -10,6 +10,7 @@ use crate::format::{Kind, LANES, Role, padded, winograd_taps};
 use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
+use crate::model::products::products_bytes;
 use crate::weights::{Facts, Model};
 use core::ops::Range;
 
@@ -321,9 +322,13 @@ impl Plan {
 
         self.set(Buf::Lateral1, map(ring::LATERAL1, w1), BANDS);
         self.set(Buf::Fpn1Rows, rows(ring::FPN1, w1, Role::Fuse, 1)?, BANDS);
-        self.set(Buf::Product1, 9 * map(ring::PRODUCT1, w1), BANDS);
-        self.set(Buf::Product2, 9 * map(ring::PRODUCT2, w2), BANDS);
-        self.set(Buf::Product3, 9 * map(ring::PRODUCT3, w3), BANDS);
+        for (buf, pixels, level) in [
+            (Buf::Product1, ring::PRODUCT1 * w1, 1),
+            (Buf::Product2, ring::PRODUCT2 * w2, 2),
+            (Buf::Product3, ring::PRODUCT3 * w3, 3),
+        ] {
+            self.set(buf, products_bytes(&model.linear(Role::Fuse, level)?, pixels, c), BANDS);
+        }
         let mut passing = rows(2, w1, Role::Up0b, 0)?.max(rows(4, w0, Role::Classify, 0)?);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
         // Lines at full resolution that a 3x3 convolution reads.

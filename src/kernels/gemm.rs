@@ -58,6 +58,17 @@ pub(crate) struct Product<'a> {
     pub add: bool,
 }
 
+/// What a product is written as: f32 or bfloat16.
+pub(crate) trait Number: Send {
+    const HALF: bool;
+}
+impl Number for f32 {
+    const HALF: bool = false;
+}
+impl Number for half::bf16 {
+    const HALF: bool = true;
+}
+
 /// Rows of a segment that one task takes, so that they stay in a core's second-level cache.
 pub(super) const ROWS_PER_TASK: usize = 256;
 /// Rows to aim at for a task that has weights to unpack first.
@@ -84,18 +95,19 @@ impl Product<'_> {
     ///
     /// # Panics
     /// If rows lie outside the slices or segments' outputs overlap: a mistake of the caller's, whatever the data.
-    pub fn run(
+    pub fn run<T: Number>(
         &self,
         (par, scratch): (&dyn Parallel, &mut [i8]),
         segments: &[Segment],
         len: usize,
-        out: &mut [f32],
+        out: &mut [T],
         pitch: usize,
     ) {
         if segments.is_empty() || len == 0 {
             return;
         }
         self.check(segments, len, out.len(), pitch);
+        assert!(!(T::HALF && self.add), "nothing is added to bfloat16");
         let shape = if self.weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
         let panels = self.weights.panel_count();
         let n_tiles = panels.div_ceil(shape.panels);
@@ -169,13 +181,13 @@ impl Product<'_> {
     }
 
     /// All rows of a task for one group of panels, whose weights stay in the nearest caches meanwhile.
-    fn column(
+    fn column<T: Number>(
         &self,
         segment: &Segment,
         rows: Range<usize>,
         columns: &Columns,
         shape: Shape,
-        out: &Shared<f32>,
+        out: &Shared<T>,
         pitch: usize,
     ) {
         const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
@@ -200,9 +212,10 @@ impl Product<'_> {
                 bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
                 activation: self.activation,
                 // SAFETY: `check` has compared every output row with the slice.
-                out: unsafe { out.at(at) },
+                out: unsafe { out.at(at) }.cast(),
                 pitch: self.step * pitch,
                 add: self.add,
+                half: T::HALF,
             };
             let tile = Tile { nth, rows: count, panels: panels.clone() };
             if let Some((tap, from)) = single {

@@ -9,6 +9,7 @@ use super::Isa;
 use super::rows::Along;
 use super::split::{Shared, with_scratch};
 use crate::parallel::Parallel;
+use half::bf16;
 
 /// Channels that one task takes, for all lines of a call: what it reads of the small maps then stays in a core's
 /// second-level cache from one line to the next.
@@ -30,11 +31,18 @@ pub(crate) fn position(at: usize, small: usize, large: usize) -> Position {
     Position { low, high: (low + 1).min(small - 1), weight: x - low as f32 }
 }
 
+/// Numbers of a small map.
+#[derive(Clone, Copy)]
+pub(crate) enum Pixels<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
+
 /// A small map, or the products of one with nine taps, of which some lines are in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Small<'a> {
     /// `[ring][width][taps][channels]`; line y is at y % ring.
-    pub data: &'a [f32],
+    pub data: Pixels<'a>,
     pub ring: usize,
     pub width: usize,
     pub height: usize,
@@ -95,9 +103,16 @@ impl Upsample<'_> {
             let p = position(y, map.height, self.height);
             for dx in 0..shifts {
                 let tap = (dy * shifts + dx) * self.channels + first;
-                let line = |y: usize| &map.data[y % map.ring * map.width * pixel + tap..];
+                let [low, high] = [p.low, p.high].map(|y| y % map.ring * map.width * pixel + tap);
                 let sums = &mut columns[dx * map.width * count..][..map.width * count];
-                self.isa.add_columns(line(p.low), line(p.high), pixel, p.weight, count, sums);
+                match map.data {
+                    Pixels::F32(x) => {
+                        self.isa.add_columns(&x[low..], &x[high..], pixel, p.weight, count, sums)
+                    }
+                    Pixels::Bf16(x) => {
+                        self.isa.add_columns_bf16(&x[low..], &x[high..], pixel, p.weight, count, sums)
+                    }
+                }
             }
         }
         // Then along the line.

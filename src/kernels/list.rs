@@ -240,6 +240,14 @@ impl Tile {
         unsafe { isa.finish_i8(&t) };
     }
 
+    fn finish_i8_bf16(&self, isa: Isa, out: &mut [f32]) {
+        let to = Finish { half: true, ..self.to(out, Activation::None, false) };
+        let (params, scale, weight_sum) =
+            (self.params.as_ptr(), self.scale.as_ptr(), self.weight_sum.as_ptr());
+        // SAFETY: as above; half as many bytes.
+        unsafe { isa.finish_i8(&FinishI8 { sums: self.sums.as_ptr(), params, scale, weight_sum, to }) };
+    }
+
     fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> Finish {
         Finish {
             acc: self.acc.as_ptr(),
@@ -250,6 +258,7 @@ impl Tile {
             out: out.as_mut_ptr(),
             pitch: self.panels * LANES,
             add,
+            half: false,
         }
     }
 
@@ -585,6 +594,21 @@ pub const KERNELS: &[Kernel] = &[
         },
     },
     Kernel {
+        name: "add_columns_bf16",
+        work: |s| SMALL * padded(s.n),
+        job: |size, mut source| {
+            let count = padded(size.n);
+            let mut line = || -> Vec<bf16> {
+                source.floats(SMALL * 3 * count).into_iter().map(bf16::from_f32).collect()
+            };
+            let lines = (line(), line());
+            let out = source.floats(SMALL * count);
+            made(lines, out, move |isa, (low, high), out| {
+                isa.add_columns_bf16(low, high, 3 * count, 0.3, count, out)
+            })
+        },
+    },
+    Kernel {
         name: "add_along",
         work: |s| 3 * s.rows * padded(s.n),
         job: |size, mut source| {
@@ -659,6 +683,11 @@ pub const KERNELS: &[Kernel] = &[
         job: |size, source| {
             Tile::job(size, source, 1, |isa, t, out| t.finish_i8(isa, out, Activation::None, true))
         },
+    },
+    Kernel {
+        name: "finish_i8, bfloat16",
+        work: Tile::work,
+        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.finish_i8_bf16(isa, out)),
     },
     Kernel {
         name: "finish_i8, ReLU",

@@ -62,6 +62,14 @@ impl Widen for half::f16 {
     }
 }
 
+impl Widen for half::bf16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(l: L, p: *const half::bf16) -> L::F {
+        // SAFETY: the caller's promise.
+        unsafe { l.load_bf16_at(p) }
+    }
+}
+
 /// Row `r` of rows that are `pitch` elements apart.
 ///
 /// # Safety

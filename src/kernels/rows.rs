@@ -7,6 +7,7 @@ pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
 use super::interpolate::position;
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, gelu, sqrt};
+use super::micro::Widen;
 pub(crate) use super::nibbles::unpack;
 pub(crate) use super::transform::{gather, winograd_input};
 use half::bf16;
@@ -157,12 +158,41 @@ pub(crate) fn add_columns<L: Lanes>(
     count: usize,
     sums: &mut [f32],
 ) {
+    columns(l, low, high, pixel, w, count, sums);
+}
+
+/// The same in bfloat16.
+#[inline(always)]
+pub(crate) fn add_columns_bf16<L: Lanes>(
+    l: L,
+    low: &[bf16],
+    high: &[bf16],
+    pixel: usize,
+    w: f32,
+    count: usize,
+    sums: &mut [f32],
+) {
+    columns(l, low, high, pixel, w, count, sums);
+}
+
+#[inline(always)]
+fn columns<L: Lanes, T: Widen>(
+    l: L,
+    low: &[T],
+    high: &[T],
+    pixel: usize,
+    w: f32,
+    count: usize,
+    sums: &mut [f32],
+) {
     let w = l.splat(w);
     for (x, sums) in sums.chunks_exact_mut(count).enumerate() {
         let (low, high) = (&low[x * pixel..][..count], &high[x * pixel..][..count]);
-        for ((a, b), o) in vectors(low).zip(vectors(high)).zip(vectors_mut(sums)) {
-            let a = l.load(a);
-            l.store(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load(o)), o);
+        let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
+        for ((a, b), o) in pairs.zip(vectors_mut(sums)) {
+            // SAFETY: both are sixteen numbers.
+            let (a, b) = unsafe { (T::load(l, a.as_ptr()), T::load(l, b.as_ptr())) };
+            l.store(l.add(l.fma(l.sub(b, a), w, a), l.load(o)), o);
         }
     }
 }
@@ -306,11 +336,18 @@ pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
 /// The nearest bfloat16 of every number.
 #[inline(always)]
 pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
-    let half = l.splat_i32(0x8000);
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
         // SAFETY: `o` is 16 numbers.
-        unsafe { l.store_upper_at(l.add_i32(l.bits(l.load(v)), half), o.as_mut_ptr()) };
+        unsafe { store_bf16(l, l.load(v), o.as_mut_ptr()) };
     }
+}
+
+/// # Safety
+/// 16 numbers can be written at `out`.
+#[inline(always)]
+unsafe fn store_bf16<L: Lanes>(l: L, v: L::F, out: *mut bf16) {
+    // SAFETY: the caller's promise.
+    unsafe { l.store_upper_at(l.add_i32(l.bits(v), l.splat_i32(0x8000)), out) };
 }
 
 /// A tile of integer sums goes out in one step: activation(scale_j · (s_i · sum_ij + m_i · Σw_j) + bias_j).
@@ -360,6 +397,8 @@ pub(crate) struct Finish {
     pub pitch: usize,
     /// Add to what is there (residual) rather than store.
     pub add: bool,
+    /// `out` is bfloat16, which nothing is added to.
+    pub half: bool,
 }
 
 /// # Safety
@@ -399,7 +438,11 @@ impl Finish {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let out = self.out.add(r * self.pitch + p * LANES);
+            let at = r * self.pitch + p * LANES;
+            if self.half {
+                return store_bf16(l, v, self.out.cast::<bf16>().add(at));
+            }
+            let out = self.out.add(at);
             if self.add {
                 v = l.add(v, l.load_at(out));
             }

@@ -17,14 +17,14 @@
 
 use super::conv::{Conv, Lines, Passing};
 use super::map::MapRows;
-use super::top::nine_products;
+use super::products::Products;
 use super::{Call, Context};
 use crate::activations::{RowsMut, typed};
 use crate::engine::Output;
 use crate::error::Error;
 use crate::format::{Role, padded};
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::{Small, position};
+use crate::kernels::interpolate::{Pixels, Small, position};
 use crate::kernels::rows::Activation;
 use crate::kernels::split::chunks;
 use crate::observe::{Stage, TensorName};
@@ -41,9 +41,9 @@ struct Bands<'a> {
     lateral1: &'a mut [f32],
     lateral1_lines: Lines<'a>,
     fpn1_rows: RowsMut<'a>,
-    product1: &'a mut [f32],
-    product2: &'a mut [f32],
-    product3: &'a mut [f32],
+    product1: Products<'a>,
+    product2: Products<'a>,
+    product3: Products<'a>,
     lines: &'a mut [f32],
     lateral0_lines: Lines<'a>,
     fpn0_lines: Lines<'a>,
@@ -147,9 +147,9 @@ impl<'a> Bands<'a> {
             lateral1: typed(lateral1, ring::LATERAL1 * w1 * c),
             lateral1_lines: Lines::new(lateral1_rows, &cx.linear(Role::Fpn, 1)?, ring::LATERAL1, w1, n),
             fpn1_rows: RowsMut::new(fpn1_rows, ring::FPN1 * w1, n, int8(Role::Fuse, 1)?),
-            product1: typed(product1, ring::PRODUCT1 * w1 * 9 * c),
-            product2: typed(product2, ring::PRODUCT2 * w2 * 9 * c),
-            product3: typed(product3, ring::PRODUCT3 * w3 * 9 * c),
+            product1: Products::new(product1, &cx.linear(Role::Fuse, 1)?, ring::PRODUCT1 * w1, c),
+            product2: Products::new(product2, &cx.linear(Role::Fuse, 2)?, ring::PRODUCT2 * w2, c),
+            product3: Products::new(product3, &cx.linear(Role::Fuse, 3)?, ring::PRODUCT3 * w3, c),
             lines: typed(lines, ring::LINES * w0 * c),
             lateral0_lines: Lines::new(lateral0_rows, &cx.linear(Role::Fpn, 0)?, ring::LATERAL0, w0, n),
             fpn0_lines: Lines::new(fpn0_rows, &cx.linear(Role::Fuse, 0)?, ring::FPN0, w0, n),
@@ -176,7 +176,8 @@ impl<'a> Bands<'a> {
         }
         cx.done(Stage::Lateral)?;
         let (w2, h2) = f.level(2);
-        let small = Small { data: self.lateral2, ring: h2, width: w2, height: h2, taps: 1 };
+        let data = Pixels::F32(self.lateral2);
+        let small = Small { data, ring: h2, width: w2, height: h2, taps: 1 };
         cx.upsample(size).add(&[small], 2 * r, out, self.scratch);
         cx.show(TensorName::Lateral1(2 * r), out);
         for (i, line) in out.chunks(w1 * c).enumerate() {
@@ -209,7 +210,8 @@ impl<'a> Bands<'a> {
             cx.product(call, &segments, w1, out);
         }
         cx.done(Stage::Lateral)?;
-        let small = Small { data: self.lateral1, ring: ring::LATERAL1, width: w1, height: h1, taps: 1 };
+        let data = Pixels::F32(self.lateral1);
+        let small = Small { data, ring: ring::LATERAL1, width: w1, height: h1, taps: 1 };
         cx.upsample(size).add(&[small], 4 * r, out, self.scratch);
         cx.show(TensorName::Lateral0(4 * r), out);
         for (i, line) in out.chunks(w0 * c).enumerate() {
@@ -270,18 +272,18 @@ impl<'a> Bands<'a> {
                 count += 1;
             }
         }
-        nine_products(cx, &weights, &self.fpn1_rows, &lines[..count], w1, self.product1);
+        self.product1.make(cx, &weights, &self.fpn1_rows, &lines[..count], w1);
         self.done.product1 = wanted.end;
         let coarse = [
-            (2, &mut self.done.product2, &self.fpn2_rows, &mut *self.product2, ring::PRODUCT2),
-            (3, &mut self.done.product3, &self.top_rows, &mut *self.product3, ring::PRODUCT3),
+            (2, &mut self.done.product2, &self.fpn2_rows, &mut self.product2, ring::PRODUCT2),
+            (3, &mut self.done.product3, &self.top_rows, &mut self.product3, ring::PRODUCT3),
         ];
         for (level, done, rows, products, ring) in coarse {
             let weights = cx.linear(Role::Fuse, level)?;
             let w = f.level(level).0;
             while *done < needed(level) {
                 let line = [Segment::line(*done * w, *done % ring * w * 9)];
-                nine_products(cx, &weights, rows, &line, w, products);
+                products.make(cx, &weights, rows, &line, w);
                 *done += 1;
             }
         }
@@ -332,11 +334,10 @@ impl<'a> Bands<'a> {
         };
         conv.run(cx, 4 * r as isize, &mut self.passing, out);
         cx.done(Stage::Fuse)?;
-        let [(w1, h1), (w2, h2), (w3, h3)] = [f.level(1), f.level(2), f.level(3)];
         let maps = [
-            Small { data: self.product1, ring: ring::PRODUCT1, width: w1, height: h1, taps: 9 },
-            Small { data: self.product2, ring: ring::PRODUCT2, width: w2, height: h2, taps: 9 },
-            Small { data: self.product3, ring: ring::PRODUCT3, width: w3, height: h3, taps: 9 },
+            self.product1.map(ring::PRODUCT1, f.level(1)),
+            self.product2.map(ring::PRODUCT2, f.level(2)),
+            self.product3.map(ring::PRODUCT3, f.level(3)),
         ];
         cx.upsample(size).add(&maps, 4 * r, out, self.scratch);
         let (isa, bias) = (cx.isa, weights.bias(0).unwrap_or(&[]));

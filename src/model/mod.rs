@@ -8,13 +8,14 @@ pub(crate) mod conv;
 pub(crate) mod embed;
 pub(crate) mod map;
 pub(crate) mod mlp;
+pub(crate) mod products;
 pub(crate) mod top;
 
 use crate::activations::RowsMut;
 use crate::error::Error;
 use crate::format::{Role, padded};
 use crate::kernels::Isa;
-use crate::kernels::gemm::{Product, Rows, Segment};
+use crate::kernels::gemm::{Number, Product, Rows, Segment};
 use crate::kernels::interpolate::Upsample;
 use crate::kernels::rows::Activation;
 use crate::observe::{Observer, Stage, TensorName};
@@ -84,7 +85,7 @@ impl<'a> Context<'a> {
     }
 
     /// out[to + i·step] = activation(W_taps · x + bias), see [`Product`].
-    pub fn product(&mut self, call: Call, segments: &[Segment], len: usize, out: &mut [f32]) {
+    pub fn product<T: Number>(&mut self, call: Call, segments: &[Segment], len: usize, out: &mut [T]) {
         let Call { weights, taps, x, activation, step, add, bias } = call;
         let bias = bias.then(|| weights.bias(taps.start)).flatten();
         self.macs += (segments.len() * len * taps.len() * weights.n * weights.k) as u64;

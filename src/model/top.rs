@@ -1,11 +1,12 @@
 //! The coarse half of the pyramid, whole maps: level 3 with its pooling module, lateral 2, level 2's convolution.
 
+use super::products::Products;
 use super::{Call, Context, bordered, conv_segment};
 use crate::activations::{RowsMut, typed};
 use crate::error::Error;
 use crate::format::Role;
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::Small;
+use crate::kernels::interpolate::{Pixels, Small};
 use crate::kernels::rows::Activation;
 use crate::observe::{Stage, TensorName};
 use crate::plan::Buf;
@@ -96,10 +97,9 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         let taps = cx.linear(Role::TopPool, i)?;
         let mut rows = RowsMut::new(pool_rows, count, f.channels, taps.is_int8());
         cx.store(&mut rows, 0, out);
-        let products = typed::<f32>(pool_taps, count * 9 * c);
-        nine_products(cx, &taps, &rows, &[Segment::line(0, 0)], count, products);
-        let small = Small { data: products, ring: scale, width: scale, height: scale, taps: 9 };
-        cx.upsample(size).add(&[small], 0, top, scratch);
+        let mut products = Products::new(pool_taps, &taps, count, c);
+        products.make(cx, &taps, &rows, &[Segment::line(0, 0)], count);
+        cx.upsample(size).add(&[products.map(scale, (scale, scale))], 0, top, scratch);
     }
     let bias = weights.bias(0).unwrap_or(&[]);
     top.chunks_mut(c).for_each(|x| cx.isa.bias_relu(bias, x));
@@ -123,7 +123,8 @@ fn lateral2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let call = Call::new(&weights, rows.rows()).activation(Activation::Relu);
     cx.product(call, &[Segment::line(0, 0)], f.patches(), lateral);
     cx.done(Stage::Lateral)?;
-    let small = Small { data: typed::<f32>(top, w3 * h3 * c), ring: h3, width: w3, height: h3, taps: 1 };
+    let data = Pixels::F32(typed(top, w3 * h3 * c));
+    let small = Small { data, ring: h3, width: w3, height: h3, taps: 1 };
     cx.upsample(f.level(2)).add(&[small], 0, lateral, bytemuck::cast_slice_mut(scratch));
     cx.show(TensorName::Lateral2, lateral);
     cx.done(Stage::Upsample)
@@ -162,20 +163,4 @@ pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, widt
     rows.blank(first - 1);
     cx.store(rows, first, line);
     rows.blank(first + width);
-}
-
-/// Lines of `count` rows times each of the nine matrices: from a segment's `to` on, `[count][9][channels]`.
-pub(super) fn nine_products(
-    cx: &mut Context,
-    weights: &crate::weights::Linear,
-    rows: &RowsMut,
-    lines: &[Segment],
-    count: usize,
-    out: &mut [f32],
-) {
-    let c = cx.pitch();
-    for tap in 0..9 {
-        let call = Call { step: 9, ..Call::new(weights, rows.rows()).tap(tap).bare() };
-        cx.product(call, lines, count, &mut out[tap * c..]);
-    }
 }
