@@ -50,7 +50,7 @@ def export(checkpoint, picture, work):
     from transformers import BeitForSemanticSegmentation
     from transformers.models.beit import modeling_beit
 
-    model = BeitForSemanticSegmentation.from_pretrained(checkpoint, attn_implementation="eager").eval()
+    model = BeitForSemanticSegmentation.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
     model.auxiliary_head = None
     x = pixels(picture, model.config.image_size)
     with torch.no_grad():
