@@ -1,6 +1,7 @@
 //! What the layers read: rows of activations, sampled while the unquantised model looks at pictures.
 
 use crate::error::Error;
+use crate::neighbourhoods::Neighbourhoods;
 use beitle::engine::{Engine, Output};
 use beitle::format::Role;
 use beitle::image::{ImageView, PixelFormat};
@@ -98,21 +99,29 @@ pub struct Samples {
     pub rows: Vec<bf16>,
 }
 
-/// Samples of every linear layer.
-pub struct Inputs(BTreeMap<(Role, u16), Samples>);
+/// Samples of every linear layer; of Winograd's convolutions, of every position of their tiles.
+pub struct Inputs(BTreeMap<(Role, u16), Vec<Samples>>);
 
 impl Inputs {
     /// Of a layer; the four views of the bottleneck and the taps read what their level's layer reads.
-    pub fn of(&self, role: Role, layer: u16) -> Option<&Samples> {
-        self.0.get(&(role, layer)).filter(|s| !s.rows.is_empty())
+    pub fn of(&self, role: Role, layer: u16) -> &[Samples] {
+        self.0.get(&(role, layer)).map_or(&[], Vec::as_slice)
     }
 
-    /// Runs the model in `file` over the pictures. `progress` is called after each.
-    pub fn collect(file: &Path, pictures: &Pictures, progress: &mut dyn FnMut()) -> Result<Inputs, Error> {
+    /// Runs the model in `file` over the pictures. `tile` says which convolutions will be Winograd's, and with how many outputs
+    /// along a side of a tile. `progress` is called after each picture.
+    pub fn collect(
+        file: &Path,
+        pictures: &Pictures,
+        tile: &(dyn Fn(Role, u16) -> Option<usize> + Sync),
+        progress: &mut dyn FnMut(),
+    ) -> Result<Inputs, Error> {
         let runner = Runner::open(file)?;
         let facts = runner.facts;
         let mut collector = Collector {
             layers: BTreeMap::new(),
+            tiles: BTreeMap::new(),
+            tile,
             seen: BTreeMap::new(),
             wanted: ROWS.div_ceil(pictures.count()),
             rows: |role: Role, layer: u16| {
@@ -127,10 +136,13 @@ impl Inputs {
         };
         for i in 0..pictures.count() {
             collector.seen.clear();
+            collector.tiles.values_mut().for_each(Neighbourhoods::restart);
             runner.run(&pictures.get(i, runner.size())?, &mut collector)?;
             progress();
         }
-        Ok(Inputs(collector.layers))
+        let layers = collector.layers.into_iter().map(|(layer, samples)| (layer, vec![samples]));
+        let tiles = collector.tiles.into_iter().map(|(layer, tiles)| (layer, tiles.samples));
+        Ok(Inputs(layers.chain(tiles).collect()))
     }
 }
 
@@ -183,8 +195,11 @@ impl Runner {
 }
 
 /// Keeps some rows of every layer, evenly over the picture.
-struct Collector<F> {
+struct Collector<'a, F> {
     layers: BTreeMap<(Role, u16), Samples>,
+    /// Of Winograd's convolutions.
+    tiles: BTreeMap<(Role, u16), Neighbourhoods>,
+    tile: &'a (dyn Fn(Role, u16) -> Option<usize> + Sync),
     /// Rows seen of the picture at hand.
     seen: BTreeMap<(Role, u16), u32>,
     /// Rows to keep of each picture.
@@ -193,7 +208,7 @@ struct Collector<F> {
     rows: F,
 }
 
-impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<F> {
+impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<'_, F> {
     fn done(&mut self, _: Stage, _: u64) -> bool {
         true
     }
@@ -204,6 +219,10 @@ impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<F> {
 
     fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
         let one_in = ((self.rows)(role, layer) / self.wanted).max(1) as u32;
+        if let Some(tile) = (self.tile)(role, layer) {
+            let tiles = self.tiles.entry((role, layer)).or_insert_with(|| Neighbourhoods::new(tile));
+            return tiles.line(rows, width, pitch, one_in);
+        }
         let samples = self.layers.entry((role, layer)).or_default();
         samples.k = width;
         let seen = self.seen.entry((role, layer)).or_default();

@@ -13,6 +13,7 @@ pub mod error;
 pub mod feedback;
 pub mod fold;
 pub mod names;
+mod neighbourhoods;
 pub mod nibbles;
 pub mod quantise;
 pub mod report;
@@ -25,7 +26,7 @@ pub use error::Error;
 
 use beitle::format::{Header, Kind, Precision, Recipe, Role};
 use beitle::shapes::{Form, check_header, for_each_tensor};
-use calibrate::{Inputs, Pictures};
+use calibrate::{Inputs, Pictures, Samples};
 use checkpoint::Checkpoint;
 use feedback::Feedback;
 use fold::Fold;
@@ -76,6 +77,19 @@ pub enum Conv {
     Winograd2,
     /// Winograd's F(4x4, 3x3), two and a quarter, at full resolution; F(2x2, 3x3) at level 1.
     Winograd4,
+}
+
+impl Conv {
+    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd: the two at full resolution, half of
+    /// base's multiplications, and level 1's, whose lines come in pairs.
+    pub fn tile(self, role: Role, layer: u16) -> Option<usize> {
+        match (self, role, layer) {
+            (Conv::Direct, ..) => None,
+            (Conv::Winograd4, Role::Fpn | Role::Fuse, 0) => Some(4),
+            (_, Role::Fpn, 0 | 1) | (_, Role::Fuse, 0) => Some(2),
+            _ => None,
+        }
+    }
 }
 
 /// How integer weights are rounded.
@@ -164,7 +178,8 @@ fn inputs(
         convert(&with(Precision::F32), progress)?;
     }
     let mut done = 0;
-    Inputs::collect(&draft.0, pictures, &mut || {
+    let tile = |role, layer| options.conv.tile(role, layer);
+    Inputs::collect(&draft.0, pictures, &tile, &mut || {
         done += 1;
         progress(done, pictures.count());
     })
@@ -226,18 +241,18 @@ fn make(
             }
             let precision = spec.precision_of(role, layer);
             let integers = matches!(precision, Precision::Int8 | Precision::Int4);
-            // Few samples say too little of many inputs; transformed pixels are none of those sampled.
-            let samples = inputs
-                .and_then(|inputs| inputs.of(role, layer))
-                .filter(|s| integers && 4 * s.rows.len() >= s.k * s.k)
-                .filter(|_| tile.is_none());
-            let feedback = samples.and_then(Feedback::new);
+            // Few samples say too little of many inputs.
+            let enough = |s: &&Samples| integers && 4 * s.rows.len() >= s.k * s.k;
+            let samples = inputs.map_or(&[][..], |inputs| inputs.of(role, layer));
+            let feedback: Vec<_> =
+                samples.iter().map(|s| Some(s).filter(enough).and_then(Feedback::new)).collect();
             let pack = |precision| {
-                quantise::pack(&folded, taps.into(), n as usize, k as usize, precision, feedback.as_ref())
-                    .map_err(|e| {
+                quantise::pack(&folded, taps.into(), n as usize, k as usize, precision, &feedback).map_err(
+                    |e| {
                         let what = format!("tensor `{}` {layer} of the new file: {e}", role.name());
                         Error::new(checkpoint.main_file(), what)
-                    })
+                    },
+                )
             };
             let mut packed = pack(precision)?;
             // Winograd's matrices are int8 always.

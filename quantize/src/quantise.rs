@@ -48,14 +48,15 @@ impl Loss {
     }
 }
 
-/// Packs `taps` matrices of `n` x `k`, under int8 and int4 rounded with `feedback` where there is any. The error is what value does not fit the precision.
+/// Packs `taps` matrices of `n` x `k`, under int8 and int4 rounded with `feedback` where there is any: one for all
+/// taps or one for each. The error is what value does not fit the precision.
 pub fn pack(
     folded: &Folded,
     taps: usize,
     n: usize,
     k: usize,
     precision: Precision,
-    feedback: Option<&Feedback>,
+    feedback: &[Option<Feedback>],
 ) -> Result<Packed, String> {
     let rows = Rows { weights: &folded.weights, taps, n, k };
     if let Some(i) = folded.weights.iter().chain(&folded.bias).position(|w| !w.is_finite()) {
@@ -71,11 +72,11 @@ pub fn pack(
             (Kind::F16, rows.panels(|w| f16::from_f32(w).to_le_bytes()), Loss::db([loss].into_iter()))
         }
         Precision::Int8 => {
-            let (bytes, sqnr) = rows.int8(feedback.filter(|f| f.k() == k));
+            let (bytes, sqnr) = rows.int8(feedback);
             (Kind::Int8, bytes, sqnr)
         }
         Precision::Int4 => {
-            let (bytes, sqnr) = rows.int4(feedback.filter(|f| f.k() == k));
+            let (bytes, sqnr) = rows.int4(feedback);
             (Kind::Int4, bytes, sqnr)
         }
     };
@@ -120,7 +121,7 @@ impl Rows<'_> {
     }
 
     /// `[taps][panels][k/4][16][4]`, scales, sums; and the signal to noise ratio.
-    fn int8(&self, feedback: Option<&Feedback>) -> (Vec<u8>, f64) {
+    fn int8(&self, feedback: &[Option<Feedback>]) -> (Vec<u8>, f64) {
         let size = self.k.div_ceil(4) * 4 * LANES;
         let (mut out, panels) = self.rounded(
             size,
@@ -139,7 +140,7 @@ impl Rows<'_> {
     }
 
     /// `[taps][panels][k/8][16][4]` of two numbers each, scales, sums, multipliers; and the signal to noise ratio.
-    fn int4(&self, feedback: Option<&Feedback>) -> (Vec<u8>, f64) {
+    fn int4(&self, feedback: &[Option<Feedback>]) -> (Vec<u8>, f64) {
         let size = self.k.div_ceil(8) * 4 * LANES;
         // Two eights are two zeros.
         let (mut out, panels) = self.rounded(
@@ -176,7 +177,7 @@ impl Rows<'_> {
         &self,
         size: usize,
         blank: u8,
-        feedback: Option<&Feedback>,
+        feedback: &[Option<Feedback>],
         fit: impl Fn(&[f32]) -> G + Sync,
         round: impl Fn(&G, usize, f32) -> (i8, i8, f32) + Sync,
         put: impl Fn(&mut [u8], usize, usize, i8) + Sync,
@@ -193,7 +194,9 @@ impl Rows<'_> {
                 *sum += i32::from(byte);
                 loss.add(exact, value);
             };
-            match feedback {
+            let tap = panel / self.n.div_ceil(LANES);
+            let feedback = if feedback.len() == self.taps { feedback.get(tap) } else { feedback.first() };
+            match feedback.and_then(Option::as_ref).filter(|f| f.k() == self.k) {
                 Some(feedback) => {
                     let weights: Vec<[f32; LANES]> =
                         (0..self.k).map(|i| rows.map(|row| row.map_or(0.0, |row| row[i]))).collect();
@@ -274,8 +277,8 @@ mod tests {
     fn panels_hold_every_weight_where_the_format_says() {
         let (taps, n, k) = (2, 19, 7);
         let f = folded(taps, n, k);
-        let f32s = pack(&f, taps, n, k, Precision::F32, None).unwrap();
-        let int8 = pack(&f, taps, n, k, Precision::Int8, None).unwrap();
+        let f32s = pack(&f, taps, n, k, Precision::F32, &[]).unwrap();
+        let int8 = pack(&f, taps, n, k, Precision::Int8, &[]).unwrap();
         let at = |bytes: &[u8], i: usize| f32::from_le_bytes(bytes[4 * i..][..4].try_into().unwrap());
         assert_eq!(f32s.bytes.len(), 4 * (taps * 32 * k + 32));
         assert_eq!(int8.bytes.len(), taps * 32 * 8 + 8 * taps * 32 + 4 * 32);
@@ -306,7 +309,7 @@ mod tests {
     fn nibbles_lie_where_the_format_says() {
         let (taps, n, k) = (2, 19, 43);
         let f = folded(taps, n, k);
-        let packed = pack(&f, taps, n, k, Precision::Int4, None).unwrap();
+        let packed = pack(&f, taps, n, k, Precision::Int4, &[]).unwrap();
         let columns = taps * 32;
         let (weights, rest) = packed.bytes.split_at(columns * 48 / 2);
         let (scales, rest) = rest.split_at(4 * columns);
@@ -340,7 +343,7 @@ mod tests {
         for w in [0.0, f32::MIN_POSITIVE / 4.0, 1e-30] {
             let f = Folded { weights: vec![w; 8], bias: vec![], source_bytes: 0 };
             for (precision, weights) in [(Precision::Int8, 2 * 64), (Precision::Int4, 64)] {
-                let p = pack(&f, 1, 1, 8, precision, None).unwrap();
+                let p = pack(&f, 1, 1, 8, precision, &[]).unwrap();
                 let scales = p.bytes[weights..].as_chunks::<4>().0.iter().take(16);
                 assert!(scales.map(|s| f32::from_le_bytes(*s)).all(f32::is_finite));
             }
@@ -350,6 +353,6 @@ mod tests {
     #[test]
     fn f16_overflow_is_an_error() {
         let f = Folded { weights: vec![1e6], bias: vec![], source_bytes: 0 };
-        assert!(pack(&f, 1, 1, 1, Precision::F16, None).is_err_and(|e| e.contains("65504")));
+        assert!(pack(&f, 1, 1, 1, Precision::F16, &[]).is_err_and(|e| e.contains("65504")));
     }
 }

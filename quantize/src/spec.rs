@@ -165,15 +165,9 @@ impl Spec {
         }
     }
 
-    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd: the two at full resolution, half of
-    /// base's multiplications, and level 1's, whose lines come in pairs.
+    /// See [`Conv::tile`].
     pub fn winograd_tile(&self, role: Role, layer: u16) -> Option<usize> {
-        match (self.conv, role, layer) {
-            (Conv::Direct, ..) => None,
-            (Conv::Winograd4, Role::Fpn | Role::Fuse, 0) => Some(4),
-            (_, Role::Fpn, 0 | 1) | (_, Role::Fuse, 0) => Some(2),
-            _ => None,
-        }
+        self.conv.tile(role, layer)
     }
 
     /// Patches across and down.

@@ -24,7 +24,7 @@ pub(super) struct BiasRows {
 }
 
 impl<'a> Bias<'a> {
-    /// The plane of a column, times `unit`, written to `plane`; tiles take [`Bias::from_row`] of it.
+    /// The plane of a column, times `unit`, written to `plane`; tiles take [`Bias::starting_at`] of it.
     pub fn of_column(
         d: &Dims,
         table: Option<&[f32]>,
@@ -55,7 +55,7 @@ impl<'a> Bias<'a> {
     }
 
     /// For queries of the column from row yi of the grid on.
-    pub fn from_row(self, d: &Dims, yi: usize) -> Bias<'a> {
+    pub fn starting_at(self, d: &Dims, yi: usize) -> Bias<'a> {
         Bias { start: (d.grid_height - 1 - yi) * d.grid_width, ..self }
     }
 

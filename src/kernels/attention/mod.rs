@@ -137,7 +137,7 @@ impl<'a> Head<'a> {
                 let yi = d.grid_height * i / tiles..d.grid_height * (i + 1) / tiles;
                 let rows =
                     Queries { first: yi.start * d.grid_width + xi, step: d.grid_width, count: yi.len() };
-                keys.answer(&rows, &plane.from_row(d, yi.start), work, &out);
+                keys.answer(&rows, &plane.starting_at(d, yi.start), work, &out);
             }
         });
     }
