@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 
 const CASES: &[&str] = &["relative", "odd7", "head24", "absolute"];
-const DEMONSTRATION: &str = "36d59477ddfe9b8ba70db6961056c23e995f2edd5e3e1380430f36878a587af7";
+const DEMONSTRATION: &str = "e418434bd6d8233f0faa89ffdea33c0cedd629b8d5d34d29462f24d89543c728";
 const RECORDED: &str = include_str!("data/same_bytes.txt");
 
 #[test]

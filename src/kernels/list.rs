@@ -559,10 +559,13 @@ pub const KERNELS: &[Kernel] = &[
     ),
     row!(
         "quantise_by",
-        |isa, size, x, y, out| isa.quantise_by(x, y, out),
+        |isa, size, x, y, out| isa.quantise_by(x, y, x, out),
         |_: &mut Source, n| std::vec![0i8; n]
     ),
-    row!("abs_max", |isa, size, x, y, out| isa.abs_max(x, out), floats),
+    row!("spread", |isa, size, x, y, out| isa.spread(x, &mut out.0, &mut out.1), |s: &mut Source, n| (
+        floats(s, n),
+        floats(s, n)
+    )),
     row!("lerp", |isa, size, x, y, out| isa.lerp(x, y, 0.3, out), zeros),
     row!("add_scaled", |isa, size, x, y, out| isa.add_scaled(x, -0.7, out), floats),
     row!("max_into", |isa, size, x, y, out| isa.max_into(x, out), floats),

@@ -59,8 +59,8 @@ macro_rules! with_row_kernels {
                 fn layer_norm(x: &[f32], n: usize, eps: f32, out: &mut [f32]);
                 fn quantise(x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2];
                 fn quantise_signed(x: &[f32], n: usize, out: &mut [i8]) -> f32;
-                fn quantise_by(x: &[f32], factor: &[f32], out: &mut [i8]);
-                fn abs_max(x: &[f32], out: &mut [f32]);
+                fn quantise_by(x: &[f32], centre: &[f32], factor: &[f32], out: &mut [i8]);
+                fn spread(x: &[f32], low: &mut [f32], high: &mut [f32]);
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
                 fn add_columns(low: &[f32], high: &[f32], pixel: usize, w: f32, count: usize, sums: &mut [f32]);

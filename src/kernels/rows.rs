@@ -103,11 +103,12 @@ pub(crate) fn quantise_signed<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [i8
     scale
 }
 
-/// A row to int8 with a factor for each number: q = round(x · factor), clamped to −127 ..= 127.
+/// A row to int8 with a centre and a factor for each number: q = round((x − centre) · factor), clamped to −127 ..= 127.
 #[inline(always)]
-pub(crate) fn quantise_by<L: Lanes>(l: L, x: &[f32], factor: &[f32], out: &mut [i8]) {
-    for ((v, f), o) in vectors(x).zip(vectors(factor)).zip(out.as_chunks_mut::<LANES>().0) {
-        store_signed(l, l.mul(l.load(v), l.load(f)), o);
+pub(crate) fn quantise_by<L: Lanes>(l: L, x: &[f32], centre: &[f32], factor: &[f32], out: &mut [i8]) {
+    let by = vectors(centre).zip(vectors(factor));
+    for ((v, (c, f)), o) in vectors(x).zip(by).zip(out.as_chunks_mut::<LANES>().0) {
+        store_signed(l, l.mul(l.sub(l.load(v), l.load(c)), l.load(f)), o);
     }
 }
 
@@ -118,12 +119,13 @@ fn store_signed<L: Lanes>(l: L, v: L::F, out: &mut [i8; LANES]) {
     unsafe { l.store_low_bytes_at(l.bits(l.add(q, l.splat(ROUND))), out.as_mut_ptr().cast()) };
 }
 
-/// out = max(out, |x|)
+/// low = min(low, x), high = max(high, x)
 #[inline(always)]
-pub(crate) fn abs_max<L: Lanes>(l: L, x: &[f32], out: &mut [f32]) {
-    for (v, o) in vectors(x).zip(vectors_mut(out)) {
+pub(crate) fn spread<L: Lanes>(l: L, x: &[f32], low: &mut [f32], high: &mut [f32]) {
+    for ((v, low), high) in vectors(x).zip(vectors_mut(low)).zip(vectors_mut(high)) {
         let v = l.load(v);
-        l.store(l.max(l.max(v, l.sub(l.splat(0.0), v)), l.load(o)), o);
+        l.store(l.min(v, l.load(low)), low);
+        l.store(l.max(v, l.load(high)), high);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Attention in int8, keys in blocks.
 //!
 //! q per token over its own range; k per token, minus its mean over the tokens (softmax does not see a constant per query, and
-//! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel. A block's weights are bytes,
+//! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel, around the middle of its range. A block's weights are bytes,
 //! p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's; the exact
 //! sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m). Logits are in powers of two: k's scales and the
 //! biases carry the log₂ e.
@@ -25,9 +25,10 @@ pub(super) struct Keys<'a> {
     k: &'a mut [i8],
     k_scale: &'a mut [f32],
     k_sum: &'a mut [i32],
-    /// Panels, of each channel its scale, and `[blocks][channels]` sums, as they are and times 128.
+    /// Panels, of each channel its scale and the middle of its range, and `[blocks][channels]` sums, as they are and times 128.
     v: &'a mut [i8],
     v_scale: &'a mut [f32],
+    v_centre: &'a mut [f32],
     v_sum: &'a mut [i32],
     v_back: &'a mut [i32],
 }
@@ -42,6 +43,7 @@ impl<'a> Keys<'a> {
         let (k_scale, rest) = rest.split_at_mut(4 * t);
         let (k_sum, rest) = rest.split_at_mut(4 * t);
         let (v_scale, rest) = rest.split_at_mut(4 * d);
+        let (v_centre, rest) = rest.split_at_mut(4 * d);
         let (v_sum, v_back) = rest.split_at_mut(4 * d * dims.blocks());
         let mut keys = Keys {
             head,
@@ -51,27 +53,30 @@ impl<'a> Keys<'a> {
             k_sum: typed(k_sum, t),
             v: typed(v, t * d),
             v_scale: typed(v_scale, d),
+            v_centre: typed(v_centre, d),
             v_sum: typed(v_sum, d * dims.blocks()),
             v_back: typed(v_back, d * dims.blocks()),
         };
-        // k's mean and v's largest absolute values, by channel.
-        let (mean, most) = scratch[..2 * d].split_at_mut(d);
-        let mut both = [(mean, 1), (most, 2)];
-        chunks(head.par, &mut both, 1, |_, side| {
-            let (row, part) = &mut side[0];
-            row.fill(0.0);
-            for token in 0..tokens {
-                match part {
-                    1 => head.isa.add_scaled(head.part(token, 1), 1.0, row),
-                    _ => head.isa.abs_max(head.part(token, 2), row),
-                }
-            }
-        });
-        let [(mean, _), (most, _)] = both;
+        // k's mean and v's range, by channel.
+        let (mean, rest) = scratch[..3 * d].split_at_mut(d);
+        let (low, high) = rest.split_at_mut(d);
+        mean.fill(0.0);
+        low.copy_from_slice(head.part(0, 2));
+        high.copy_from_slice(low);
+        for token in 0..tokens {
+            head.isa.add_scaled(head.part(token, 1), 1.0, mean);
+            head.isa.spread(head.part(token, 2), low, high);
+        }
         mean.iter_mut().for_each(|m| *m /= tokens as f32);
+        for (centre, (low, high)) in keys.v_centre.iter_mut().zip(low.iter().zip(&*high)) {
+            *centre = 0.5 * low + 0.5 * high;
+        }
+        for (scale, (low, high)) in keys.v_scale.iter_mut().zip(low.iter().zip(&*high)) {
+            *scale = (0.5 * high - 0.5 * low) / 127.0;
+        }
         keys.pack_q();
         keys.pack_k(mean);
-        keys.pack_v(most);
+        keys.pack_v();
         keys.v_back.iter_mut().zip(&*keys.v_sum).for_each(|(back, sum)| *back = 128 * sum);
         keys
     }
@@ -111,16 +116,14 @@ impl<'a> Keys<'a> {
         });
     }
 
-    fn pack_v(&mut self, most: &[f32]) {
+    fn pack_v(&mut self) {
         let head = self.head;
         let (tokens, t, d) = (head.dims.tokens(), head.dims.padded_tokens(), head.dims.head_padded);
-        for (m, s) in most.iter().zip(self.v_scale.iter_mut()) {
-            *s = *m / 127.0;
-        }
-        let sums = Shared::new(self.v_sum);
+        let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
         chunks(head.par, self.v, t * LANES, |p, panel| {
-            let factor: [f32; LANES] = core::array::from_fn(|i| match most[p * LANES + i] {
-                m if m > 0.0 => 127.0 / m,
+            let centre = &centres[p * LANES..][..LANES];
+            let factor: [f32; LANES] = core::array::from_fn(|i| match scales[p * LANES + i] {
+                s if s > 0.0 => 1.0 / s,
                 _ => 0.0,
             });
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
@@ -134,7 +137,8 @@ impl<'a> Keys<'a> {
                     for (j, q) in four.iter_mut().enumerate() {
                         let key = block * BLOCK + if whole { LANES * j + g } else { 4 * g + j };
                         if key < tokens {
-                            head.isa.quantise_by(&head.part(key, 2)[p * LANES..][..LANES], &factor, q);
+                            let v = &head.part(key, 2)[p * LANES..][..LANES];
+                            head.isa.quantise_by(v, centre, &factor, q);
                             sums.iter_mut().zip(&*q).for_each(|(s, &q)| *s += i32::from(q));
                         }
                     }
@@ -247,14 +251,17 @@ impl super::Keys for Keys<'_> {
                     });
                 }
             }
-            let scale = &self.v_scale[first..];
+            let (scale, centre) = (&self.v_scale[first..], &self.v_centre[first..]);
             let count = columns.end.min(dims.head) - first;
             for (r, row) in result.chunks(panels * LANES).enumerate().take(rows.count) {
                 let at = (rows.first + r * rows.step) * dims.out_pitch + first;
                 // SAFETY: this task alone writes these tokens.
                 let out = unsafe { out.part(at, count) };
-                let row = row.iter().zip(scale);
-                out.iter_mut().zip(row).for_each(|(o, (x, scale))| *o = x * shares[r] * scale);
+                let row = row.iter().zip(scale).zip(centre);
+                // The weights sum to one: what was taken from every value comes back once.
+                out.iter_mut()
+                    .zip(row)
+                    .for_each(|(o, ((x, scale), centre))| *o = x * shares[r] * scale + centre);
             }
         }
     }

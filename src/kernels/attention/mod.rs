@@ -67,12 +67,12 @@ impl Dims {
         let each = MAX_ROWS * t.max(t / 4 + padded(blocks) + LANES * blocks);
         padded(self.bias_len() + 2 * SPAN * TILE + each)
     }
-    /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales and
-    /// its sums of each block, twice.
+    /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales,
+    /// centres and its sums of each block, twice.
     pub fn packed_bytes(&self, int8: bool) -> usize {
         let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {
-            true => rows_bytes(self.tokens(), d, true) + 2 * t * d + 8 * t + 4 * d * (1 + 2 * self.blocks()),
+            true => rows_bytes(self.tokens(), d, true) + 2 * t * d + 8 * t + 4 * d * (2 + 2 * self.blocks()),
             false => 2 * 4 * t * d,
         }
     }
