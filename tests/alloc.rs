@@ -1,4 +1,6 @@
 //! Memory: nothing is allocated in a run, the arena needs exactly the planned bytes and its contents do not matter.
+//!
+//! Without the usual harness, whose own threads allocate when they please.
 
 mod common;
 
@@ -34,17 +36,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A counted section must not see another test's allocations.
-static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
 fn frame(engine: &mut Engine, pool: &dyn Parallel, picture: &Picture, map: &mut [u8]) -> Result<(), Error> {
     let mut output = Output::map(picture.size(), MapMut::U8(map));
     engine.run(pool, &picture.view(), &mut output, &mut ())
 }
 
-#[test]
 fn a_run_allocates_nothing() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap();
     for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
         let case = Case::open("relative");
         let file = MappedFile::open(case.convert(precision)).unwrap();
@@ -74,9 +71,7 @@ fn a_run_allocates_nothing() {
     }
 }
 
-#[test]
 fn the_arena_is_exactly_as_large_as_planned() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap();
     const CANARY: usize = 4096;
     for name in ["relative", "odd7", "head24", "pools"] {
         for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
@@ -113,9 +108,7 @@ fn the_arena_is_exactly_as_large_as_planned() {
     }
 }
 
-#[test]
 fn what_does_not_fit_is_an_error() {
-    let _guard = ONE_AT_A_TIME.lock().unwrap();
     let case = Case::open("relative");
     let file = MappedFile::open(case.convert(Precision::Int8)).unwrap();
     let model = Model::new(file.bytes()).unwrap();
@@ -135,4 +128,18 @@ fn what_does_not_fit_is_an_error() {
     let mut map = vec![0; 4000 * 3000];
     let unplanned = frame(&mut engine, &Serial, &large, &mut map);
     assert!(matches!(unplanned, Err(Error::Buffer { .. })), "{unplanned:?}");
+}
+
+fn main() {
+    let tests: [(&str, fn()); 3] = [
+        ("a_run_allocates_nothing", a_run_allocates_nothing),
+        ("the_arena_is_exactly_as_large_as_planned", the_arena_is_exactly_as_large_as_planned),
+        ("what_does_not_fit_is_an_error", what_does_not_fit_is_an_error),
+    ];
+    println!("\nrunning {} tests", tests.len());
+    for (name, test) in tests {
+        test();
+        println!("test {name} ... ok");
+    }
+    println!("\ntest result: ok. {} passed; 0 failed; 0 ignored\n", tests.len());
 }
