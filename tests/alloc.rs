@@ -49,6 +49,11 @@ fn a_run_allocates_nothing() {
         let picture = case.picture();
         let mut map = vec![0; picture.rgb.len() / 3];
         let pool = Threads::new(2).unwrap();
+        // Threads allocate when they start: both must be there before anything is counted.
+        let both = std::sync::Barrier::new(2);
+        pool.run(2, &|_, _| {
+            both.wait();
+        });
         for (name, pool) in [("the caller alone", &Serial as &dyn Parallel), ("two threads", &pool)] {
             let plan = Plan::new(&model, pool.workers(), picture.size()).unwrap();
             let mut arena = Arena::new(plan.bytes());
