@@ -23,7 +23,7 @@ NEEDS = {"torch": "torch", "transformers": "transformers", "PIL": "pillow", "onn
          "onnxruntime": "onnxruntime", "openvino": "openvino", "nncf": "nncf"}
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE.parent / "target/release"
-OURS = [("int8", []), ("int8", ["--conv", "direct"]), ("f32", [])]
+OURS = [("int8", []), ("int8", ["--conv", "winograd2"]), ("int8", ["--conv", "direct"]), ("f32", [])]
 PEERS = {None: ["openvino int8", "openvino bf16", "onnxruntime f32"], "avx2": ["openvino int8", "openvino f32"]}
 
 
@@ -204,7 +204,7 @@ def main():
         if not file.exists():
             subprocess.run([PROGRAMS / "beitle-quantize", args.checkpoint, "-o", file, "--precision", precision, *options],
                            check=True, capture_output=True)
-        name = f"beitle {precision}" + (" (direct convolutions)" if options else "")
+        name = " ".join(["beitle", precision, *options[1:]])
         rows[name] = {"agreement": agreement(file, args.picture, args.work), "file": file}
     threads = [int(t) for t in args.threads.split(",")]
     for count in threads:
