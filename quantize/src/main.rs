@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What `--precision auto` asks for unless told: what costs a quarter of the time on models that never were trained.
-const AGREEMENT: f64 = 0.974;
+const AGREEMENT: f64 = 0.976;
 
 /// Converts a BEiT segmentation checkpoint into one .beitle weight file.
 #[derive(Parser)]
