@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, default_value = "int8", value_parser = ["f32", "f16", "int8", "int4", "auto"])]
     precision: String,
     /// Under auto, the share of pixels that must agree with half precision, on the pictures the weights are rounded for
-    /// [default: 0.974, which costs models that never were trained a quarter of the time]
+    /// [default: 0.976, which costs models that never were trained a quarter of the time]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     agreement: Option<f64>,
     /// Under int8 and int4, layers whose weights would keep less signal to noise stay in half precision; the report names them
