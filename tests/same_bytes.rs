@@ -83,8 +83,10 @@ fn the_demonstration_model_gives_the_recorded_bits() {
     }
 }
 
-/// Winograd's convolutions compute the same as the direct ones, up to the rounding of int8.
+/// Winograd's convolutions compute the same as the direct ones, up to the rounding of int8. Where the bits are the recorded ones
+/// so is the noise: not again under emulation.
 #[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "the same bits, slowly")]
 fn winograd_stays_close_to_direct() {
     for name in common::CASES {
         let case = Case::open(name);
