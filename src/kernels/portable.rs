@@ -36,6 +36,8 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     core::array::from_fn(|i| f(a[i], b[i]))
 }
 
+// What is long on sixteen numbers is called, not inlined: kernels would be several times as large, and a fused product that is
+// computed in software is slow enough for a call not to show.
 impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
@@ -66,7 +68,7 @@ impl Lanes for Portable {
         let h = unsafe { p.cast::<[half::bf16; LANES]>().read() };
         h.map(|h| f32::from_bits(u32::from(h.to_bits()) << 16))
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
         let upper = v.map(|x| half::bf16::from_bits((x as u32 >> 16) as u16));
         // SAFETY: the caller's promise.
@@ -88,15 +90,15 @@ impl Lanes for Portable {
     fn div(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| a / b)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         core::array::from_fn(|i| fma(a[i], b[i], c[i]))
     }
-    #[inline(always)]
+    #[inline(never)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
-    #[inline(always)]
+    #[inline(never)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
@@ -133,12 +135,12 @@ impl Lanes for Portable {
     fn shl23(self, v: Self::I) -> Self::I {
         v.map(|x| x << 23)
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn store_four_bytes_at(self, v: [Self::I; 4], p: *mut u8) {
         for i in 0..LANES {
             for (j, v) in v.iter().enumerate() {
