@@ -44,27 +44,26 @@ pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
     // SAFETY: passed on.
     unsafe {
         match t.panels {
-            1 => weights::<L, 1>(l, t),
-            2 => weights::<L, 2>(l, t),
-            3 => weights::<L, 3>(l, t),
-            4 => weights::<L, 4>(l, t),
+            4 => weights::<L, true>(l, t),
+            1..4 => weights::<L, false>(l, t),
             _ => unreachable!("a block has one to four panels"),
         }
     }
 }
 
 /// # Safety
-/// As [`block_weights`], with this many panels.
+/// As [`block_weights`], with four panels or fewer.
 #[inline(always)]
-unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
+unsafe fn weights<L: Lanes, const WHOLE: bool>(l: L, t: &Weights) {
+    let panels = if WHOLE { 4 } else { t.panels };
     // Three rounds, so that no row waits for another's maximum: logits, in the place of the sums; their maxima; weights.
     let mut tops = [[l.splat(f32::NEG_INFINITY); MAX_ROWS]; SPAN];
     // SAFETY: the caller's promise.
     unsafe {
         for (b, tops) in tops.iter_mut().enumerate().take(t.blocks) {
-            let key = b * PANELS * LANES;
-            let (mut scale, mut k_sum) = ([l.splat(0.0); PANELS], [l.splat(0.0); PANELS]);
-            for p in 0..PANELS {
+            let key = b * panels * LANES;
+            let (mut scale, mut k_sum) = ([l.splat(0.0); 4], [l.splat(0.0); 4]);
+            for p in 0..panels {
                 scale[p] = l.load_at(t.k_scale.add(key + p * LANES));
                 k_sum[p] = l.to_f32(l.load_i32_at(t.k_sum.add(key + p * LANES)));
             }
@@ -72,7 +71,7 @@ unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
                 let [s, m] = *t.params.add(r * t.param_step);
                 let (s, m) = (l.splat(s), l.splat(m));
                 let bias = t.bias.offset(r as isize * t.bias_step).add(key);
-                for p in 0..PANELS {
+                for p in 0..panels {
                     let sum = t.sums.of(b, r, p);
                     let v = l.fma(l.to_f32(l.load_i32_at(sum)), s, l.mul(k_sum[p], m));
                     let x = l.fma(v, scale[p], l.load_at(bias.add(p * LANES)));
@@ -91,17 +90,20 @@ unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
         for (b, tops) in tops.iter().enumerate().take(t.blocks) {
             for (r, &top) in tops.iter().enumerate().take(t.rows) {
                 // The bits of `ROUND` come with each number.
-                let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(PANELS as i32)));
-                let mut q = [l.splat_i32(0); PANELS];
-                for (p, q) in q.iter_mut().enumerate() {
+                let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(panels as i32)));
+                let mut q = [l.splat_i32(0); 4];
+                for (p, q) in q.iter_mut().enumerate().take(panels) {
                     let x = l.load_at(t.sums.of(b, r, p).cast());
                     *q = l.bits(l.add(exp2_255(l, l.sub(x, top)), l.splat(ROUND)));
                     total = l.add_i32(total, *q);
                 }
-                let out = t.out.add(r * t.pitch + b * PANELS * LANES);
-                match q[..] {
-                    [a, b, c, d] => l.store_four_bytes_at([a, b, c, d], out),
-                    _ => q.iter().enumerate().for_each(|(p, &q)| l.store_low_bytes_at(q, out.add(p * LANES))),
+                let out = t.out.add(r * t.pitch + b * panels * LANES);
+                if WHOLE {
+                    l.store_four_bytes_at(q, out);
+                } else {
+                    for (p, &q) in q.iter().enumerate().take(panels) {
+                        l.store_low_bytes_at(q, out.add(p * LANES));
+                    }
                 }
                 l.store_at(l.float_of_bits(total), t.total.add(r * t.total_pitch + b * LANES).cast());
             }
