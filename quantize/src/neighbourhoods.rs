@@ -39,7 +39,7 @@ impl Neighbourhoods {
             return;
         }
         let pixels = rows.len() / pitch;
-        for x in 0..=pixels.saturating_sub(side) {
+        for x in 0..(pixels + 1).saturating_sub(side) {
             self.seen += 1;
             // Scattered, so that no column of the map is preferred.
             if (self.seen.wrapping_mul(2_654_435_769) >> 12).is_multiple_of(one_in) {
