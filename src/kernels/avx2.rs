@@ -17,6 +17,28 @@ impl Avx2 {
     }
 }
 
+/// v · 2^(⌊x / 1024⌋ − 7), rounded half up. There is no shift by lane of 16 bits: v is multiplied by a power of two instead, whose
+/// one bit is looked up, in the upper byte or in the lower. From 2^−15 on nothing is left.
+///
+/// # Safety
+/// The processor has avx2.
+#[inline(always)]
+unsafe fn scale_by(v: __m256i, x: __m256i) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let n = _mm256_max_epi16(_mm256_add_epi16(x, _mm256_set1_epi16(15 << 10)), _mm256_setzero_si256());
+        let n = _mm256_srai_epi16::<10>(n);
+        // The lower byte looks up what the upper byte has not found.
+        let n = _mm256_xor_si256(_mm256_or_si256(n, _mm256_slli_epi16::<8>(n)), _mm256_set1_epi16(8));
+        let bit = _mm256_set_epi8(
+            -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0,
+            0, 0, 0, 0,
+        );
+        let v = _mm256_mulhi_epu16(v, _mm256_shuffle_epi8(bit, n));
+        _mm256_avg_epu16(_mm256_srli_epi16::<5>(v), _mm256_setzero_si256())
+    }
+}
+
 /// The last three steps of the fixed tree: lane i with i + 4, i + 2, i + 1.
 macro_rules! tree {
     ($name:ident, $op:ident) => {
@@ -41,6 +63,7 @@ tree!(smallest, _mm_min_ps);
 impl Lanes for Avx2 {
     type F = [__m256; 2];
     type I = [__m256i; 2];
+    type H = [__m256i; 2];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -162,20 +185,59 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
-        for i in 0..2 {
-            unsafe {
-                let low = _mm256_set1_epi32(0xFF);
-                let pair = |x, y| {
-                    _mm256_or_si256(
-                        _mm256_and_si256(x, low),
-                        _mm256_slli_epi32::<8>(_mm256_and_si256(y, low)),
-                    )
-                };
-                let all = _mm256_or_si256(pair(a[i], b[i]), _mm256_slli_epi32::<16>(pair(c[i], d[i])));
-                _mm256_storeu_si256(p.add(32 * i).cast(), all);
+    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+        core::array::from_fn(|h| unsafe {
+            _mm256_packs_epi32(_mm256_cvtps_epi32(a[h]), _mm256_cvtps_epi32(b[h]))
+        })
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> Self::H {
+        unsafe { [_mm256_set1_epi16(x); 2] }
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { _mm256_add_epi16(a[h], b[h]) })
+    }
+    #[inline(always)]
+    fn fraction(self, x: Self::H) -> Self::H {
+        x.map(|x| unsafe { _mm256_slli_epi16::<6>(x) })
+    }
+    #[inline(always)]
+    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { _mm256_mulhi_epu16(fraction[h], c[h]) })
+    }
+    #[inline(always)]
+    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { scale_by(v[h], x[h]) })
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+        core::array::from_fn(|h| unsafe {
+            let bytes = _mm256_packus_epi16(a[h], b[h]);
+            _mm256_storeu_si256(p.add(32 * h).cast(), bytes);
+            let pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1));
+            _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+        })
+    }
+    #[inline(always)]
+    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+        let mut out = [0.0; 8];
+        unsafe {
+            // Two vectors into one of half as many numbers each, again and again.
+            let mut four = [v[0][0]; 4];
+            for (i, x) in four.iter_mut().enumerate() {
+                let a = _mm256_max_ps(v[i][0], v[i][1]);
+                let b = _mm256_max_ps(v[i + 4][0], v[i + 4][1]);
+                let low = _mm256_permute2f128_ps::<0x20>(a, b);
+                *x = _mm256_max_ps(low, _mm256_permute2f128_ps::<0x31>(a, b));
             }
+            let [a, b, c, d] = four;
+            let ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let low = _mm256_shuffle_ps::<0x44>(ab, cd);
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_max_ps(low, _mm256_shuffle_ps::<0xEE>(ab, cd)));
         }
+        out
     }
 }
 

@@ -22,6 +22,7 @@ impl Avx512 {
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
+    type H = __m512i;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -129,16 +130,61 @@ impl Lanes for Avx512 {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
     }
     #[inline(always)]
-    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
-        // Of three operands x, y and a mask: x where the mask is set, y elsewhere.
-        const PICK: i32 = 0b1110_0100;
+    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+        unsafe { _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)) }
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> Self::H {
+        unsafe { _mm512_set1_epi16(x) }
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn fraction(self, x: Self::H) -> Self::H {
+        unsafe { _mm512_slli_epi16::<6>(x) }
+    }
+    #[inline(always)]
+    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+        unsafe { _mm512_mulhi_epu16(fraction, c) }
+    }
+    #[inline(always)]
+    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
         unsafe {
-            let (low, half) = (_mm512_set1_epi32(0xFF), _mm512_set1_epi32(0xFFFF));
-            let ab = _mm512_ternarylogic_epi32::<PICK>(a, _mm512_slli_epi32::<8>(b), low);
-            let cd = _mm512_ternarylogic_epi32::<PICK>(c, _mm512_slli_epi32::<8>(d), low);
-            let all = _mm512_ternarylogic_epi32::<PICK>(ab, _mm512_slli_epi32::<16>(cd), half);
-            _mm512_storeu_si512(p.cast(), all);
+            let by = _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srai_epi16::<10>(x));
+            _mm512_avg_epu16(_mm512_srlv_epi16(v, by), _mm512_setzero_si512())
         }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+        unsafe {
+            let bytes = _mm512_packus_epi16(a, b);
+            _mm512_storeu_si512(p.cast(), bytes);
+            _mm512_dpbusd_epi32(_mm512_setzero_si512(), bytes, _mm512_set1_epi8(1))
+        }
+    }
+    #[inline(always)]
+    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+        // Two vectors into one of half as many numbers each, three times; then within each quarter.
+        let mut four = [v[0]; 4];
+        let mut out = [0.0; 8];
+        unsafe {
+            for (i, x) in four.iter_mut().enumerate() {
+                let (a, b) = (v[i], v[i + 4]);
+                *x = _mm512_max_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xEE>(a, b));
+            }
+            let [a, b, c, d] = four;
+            let a_c = _mm512_max_ps(_mm512_shuffle_f32x4::<0x88>(a, c), _mm512_shuffle_f32x4::<0xDD>(a, c));
+            let b_d = _mm512_max_ps(_mm512_shuffle_f32x4::<0x88>(b, d), _mm512_shuffle_f32x4::<0xDD>(b, d));
+            // Quarters are now vectors 0 4 2 6, and 1 5 3 7.
+            let both = _mm512_max_ps(_mm512_unpacklo_ps(a_c, b_d), _mm512_unpackhi_ps(a_c, b_d));
+            let both = _mm512_max_ps(both, _mm512_shuffle_ps::<0x4E>(both, both));
+            // Numbers 0 and 1 of each quarter: the largest of vectors 0 1 | 4 5 | 2 3 | 6 7.
+            let pick = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps256(_mm512_permutexvar_ps(pick, both)));
+        }
+        out
     }
 }
 

@@ -14,12 +14,14 @@ pub(crate) use crate::format::LANES;
 /// Adding this to |x| < 2²² leaves round-to-nearest-even(x) in the low bits of the sum.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
-/// Sixteen f32 (`F`) or sixteen i32 (`I`) and what can be done with them.
+/// Sixteen f32 (`F`), sixteen i32 (`I`) or thirty-two i16 (`H`) and what can be done with them.
 pub(crate) trait Lanes: Copy {
     /// Sixteen f32.
     type F: Copy;
     /// Sixteen i32.
     type I: Copy;
+    /// Thirty-two 16-bit integers.
+    type H: Copy;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F;
@@ -77,10 +79,24 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 16 bytes can be written at `p`.
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
-    /// Bits 0 to 7 of each lane of four vectors, interleaved: byte 4i + j is lane i of vector j.
+
+    /// Both to i16, rounded to nearest even, what does not fit to the nearest that does. Lanes 8q to 8q + 3 of the result are
+    /// lanes 4q to 4q + 3 of `a`, the next four those of `b`.
+    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H;
+    /// All lanes `x`.
+    fn splat_i16(self, x: i16) -> Self::H;
+    /// a + b, wrapping
+    fn add_i16(self, a: Self::H, b: Self::H) -> Self::H;
+    /// x modulo 1024, for [`Lanes::times`]
+    fn fraction(self, x: Self::H) -> Self::H;
+    /// ⌊(f mod 1024) · c / 1024⌋ of a fraction f and c ≥ 0
+    fn times(self, fraction: Self::H, c: Self::H) -> Self::H;
+    /// v · 2^(⌊x / 1024⌋ − 7) of unsigned v and x ≤ 0, rounded half up.
+    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H;
+    /// The lanes, each at most 255, as bytes: for each q eight of `a`, then eight of `b`. Returns the sums of each four.
     /// # Safety
     /// 64 bytes can be written at `p`.
-    unsafe fn store_four_bytes_at(self, v: [Self::I; 4], p: *mut u8);
+    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I;
 
     /// Sixteen f32 of a slice.
     #[inline(always)]
@@ -122,6 +138,15 @@ pub(crate) trait Lanes: Copy {
     #[inline(always)]
     fn largest(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| if a > b { a } else { b })
+    }
+    /// Largest lane of each of eight vectors.
+    #[inline(always)]
+    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+        let mut out = [0.0; 8];
+        for (out, v) in out.iter_mut().zip(v) {
+            *out = self.largest(*v);
+        }
+        out
     }
     /// Smallest lane.
     #[inline(always)]

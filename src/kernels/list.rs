@@ -177,7 +177,21 @@ struct Tile {
 
 impl Tile {
     fn new(size: Size, source: &mut Source) -> Tile {
-        let (rows, panels) = (size.rows.min(MAX_ROWS), size.n.div_ceil(LANES).min(MAX_PANELS));
+        Tile::with_panels(size, size.n.div_ceil(LANES).min(MAX_PANELS), source)
+    }
+
+    /// Keys of a block, with logits of the size that they have: within some octaves.
+    fn of_block(size: Size, source: &mut Source) -> Tile {
+        let mut tile = Tile::with_panels(size, size.n.div_ceil(LANES).min(BLOCK / LANES), source);
+        let few = |x: &mut f32, most: f32| *x = x.clamp(-most, most);
+        tile.sums.iter_mut().chain(&mut tile.weight_sum).for_each(|x| *x >>= 16);
+        tile.scale.iter_mut().chain(tile.params.as_flattened_mut()).for_each(|x| few(x, 1.5));
+        tile.bias.iter_mut().for_each(|x| few(x, 8000.0));
+        tile
+    }
+
+    fn with_panels(size: Size, panels: usize, source: &mut Source) -> Tile {
+        let rows = size.rows.min(MAX_ROWS);
         let wide = panels * LANES;
         Tile {
             rows,
@@ -568,6 +582,7 @@ pub const KERNELS: &[Kernel] = &[
     )),
     row!("lerp", |isa, size, x, y, out| isa.lerp(x, y, 0.3, out), zeros),
     row!("add_scaled", |isa, size, x, y, out| isa.add_scaled(x, -0.7, out), floats),
+    row!("scale_and_add", |isa, size, x, y, out| isa.scale_and_add(x, 0.3, y, x, &mut out[..size.n]), floats),
     row!("max_into", |isa, size, x, y, out| isa.max_into(x, out), floats),
     row!("bias_relu", |isa, size, x, y, out| isa.bias_relu(x, out), floats),
     row!(
@@ -713,7 +728,7 @@ pub const KERNELS: &[Kernel] = &[
         name: "block_weights",
         work: |s| 2 * Tile::work(s),
         job: |size, mut source| {
-            let tile = Tile::new(size, &mut source);
+            let tile = Tile::of_block(size, &mut source);
             made(tile, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.block_weights(isa, out))
         },
     },

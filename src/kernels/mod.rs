@@ -63,6 +63,7 @@ macro_rules! with_row_kernels {
                 fn spread(x: &[f32], low: &mut [f32], high: &mut [f32]);
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
+                fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);
                 fn add_columns(low: &[f32], high: &[f32], pixel: usize, w: f32, count: usize, sums: &mut [f32]);
                 fn add_columns_bf16(low: &[bf16], high: &[bf16], pixel: usize, w: f32, count: usize, sums: &mut [f32]);
                 fn max_into(a: &[f32], out: &mut [f32]);

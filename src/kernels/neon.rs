@@ -29,6 +29,7 @@ fn zip<A: Copy, B: Copy, C>(a: [A; 4], b: [B; 4], f: impl Fn(A, B) -> C) -> [C; 
 impl Lanes for Neon {
     type F = [float32x4_t; 4];
     type I = [int32x4_t; 4];
+    type H = [int16x8_t; 4];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -139,14 +140,55 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    unsafe fn store_four_bytes_at(self, [a, b, c, d]: [Self::I; 4], p: *mut u8) {
+    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a)), vcvtnq_s32_f32(b)) })
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> Self::H {
+        [unsafe { vdupq_n_s16(x) }; 4]
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        zip(a, b, |a, b| unsafe { vaddq_s16(a, b) })
+    }
+    // In units of 2^-15: twice the product's upper half is what is asked for.
+    #[inline(always)]
+    fn fraction(self, x: Self::H) -> Self::H {
+        x.map(|x| unsafe { vshlq_n_s16::<5>(vandq_s16(x, vdupq_n_s16(1023))) })
+    }
+    #[inline(always)]
+    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+        zip(fraction, c, |f, c| unsafe { vqdmulhq_s16(f, c) })
+    }
+    #[inline(always)]
+    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+        zip(v, x, |v, x| unsafe {
+            let by = vsubq_s16(vshrq_n_s16::<10>(x), vdupq_n_s16(7));
+            vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), by))
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+        core::array::from_fn(|q| unsafe {
+            let bytes = vuzp1q_u8(vreinterpretq_u8_s16(a[q]), vreinterpretq_u8_s16(b[q]));
+            vst1q_u8(p.add(16 * q), bytes);
+            vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(bytes)))
+        })
+    }
+    #[inline(always)]
+    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+        let mut out = [0.0; 8];
         unsafe {
-            let bytes = |v| {
-                let [low, high] = low_halves(v);
-                vuzp1q_u8(low, high)
-            };
-            vst4q_u8(p, uint8x16x4_t(bytes(a), bytes(b), bytes(c), bytes(d)));
+            for (out, v) in out.chunks_exact_mut(4).zip(v.chunks_exact(4)) {
+                let mut one = [vdupq_n_f32(0.0); 4];
+                for (one, [a, b, c, d]) in one.iter_mut().zip(v) {
+                    *one = vmaxq_f32(vmaxq_f32(*a, *b), vmaxq_f32(*c, *d));
+                }
+                let [a, b, c, d] = one;
+                vst1q_f32(out.as_mut_ptr(), vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d)));
+            }
         }
+        out
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reference: plain Rust on arrays of sixteen. It defines what every other instruction set must compute.
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, ROUND};
 use super::micro::{TileI8, row_of};
 
 /// The portable lanes: any processor has them.
@@ -41,6 +41,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
+    type H = [i16; 2 * LANES];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -141,13 +142,46 @@ impl Lanes for Portable {
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
     #[inline(never)]
-    unsafe fn store_four_bytes_at(self, v: [Self::I; 4], p: *mut u8) {
-        for i in 0..LANES {
-            for (j, v) in v.iter().enumerate() {
-                // SAFETY: the caller's promise.
-                unsafe { p.add(4 * i + j).write(v[i] as u8) };
-            }
-        }
+    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+        core::array::from_fn(|i| {
+            let x = if i / 4 % 2 == 0 { a } else { b }[i / 8 * 4 + i % 4];
+            let x = if x > -32768.0 { x } else { -32768.0 };
+            let x = if x < 32767.0 { x } else { 32767.0 };
+            ((x + ROUND) - ROUND) as i16
+        })
+    }
+    #[inline(always)]
+    fn splat_i16(self, x: i16) -> Self::H {
+        [x; 2 * LANES]
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn fraction(self, x: Self::H) -> Self::H {
+        x.map(|x| x & 1023)
+    }
+    #[inline(never)]
+    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+        core::array::from_fn(|i| ((i32::from(fraction[i]) * i32::from(c[i])) >> 10) as i16)
+    }
+    #[inline(never)]
+    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+        core::array::from_fn(|i| {
+            let twice = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> 10)).min(31);
+            ((twice + 1) >> 1) as i16
+        })
+    }
+    #[inline(never)]
+    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+        let bytes: [u8; 4 * LANES] = core::array::from_fn(|i| {
+            let from = if i / 8 % 2 == 0 { a } else { b };
+            from[i / 16 * 8 + i % 8] as u8
+        });
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u8; 4 * LANES]>().write(bytes) };
+        core::array::from_fn(|i| bytes[4 * i..][..4].iter().map(|&x| i32::from(x)).sum())
     }
 }
 

@@ -148,6 +148,32 @@ pub(crate) fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
     }
 }
 
+/// out = x · w · scale + offset, as many as `out` has.
+#[inline(always)]
+pub(crate) fn scale_and_add<L: Lanes>(
+    l: L,
+    x: &[f32],
+    w: f32,
+    scale: &[f32],
+    offset: &[f32],
+    out: &mut [f32],
+) {
+    let whole = out.len() / LANES * LANES;
+    let by = vectors(scale).zip(vectors(offset));
+    for ((x, (scale, offset)), o) in vectors(x).zip(by).zip(vectors_mut(&mut out[..whole])) {
+        l.store(l.fma(l.mul(l.load(x), l.splat(w)), l.load(scale), l.load(offset)), o);
+    }
+    let part = whole..out.len();
+    if !part.is_empty() {
+        let x = l.mul(l.load_part(&x[part.clone()], 0.0), l.splat(w));
+        let mut v = [0.0; LANES];
+        let (scale, offset) =
+            (l.load_part(&scale[part.clone()], 0.0), l.load_part(&offset[part.clone()], 0.0));
+        l.store(l.fma(x, scale, offset), &mut v);
+        out[part.clone()].copy_from_slice(&v[..part.len()]);
+    }
+}
+
 /// For pixels `pixel` numbers apart in `low` and `high`, `count` numbers of each:
 /// sums += low + (high − low) · w, pixels `count` apart there.
 #[inline(always)]

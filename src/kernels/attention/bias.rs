@@ -4,7 +4,7 @@
 //! bias row of query (yi, xi) over all keys, in token order, is the run of D that starts at row gh − 1 − yi.
 
 use super::super::MAX_ROWS;
-use super::{BLOCK, Dims, SPAN, TILE};
+use super::{BLOCK, Dims, SPAN};
 use core::ops::Range;
 
 /// Biases of a tile: row r for the patches starts at `at[start − r · step]`, the class key's is `class` for all.
@@ -70,9 +70,8 @@ impl<'a> Bias<'a> {
         if keys.end <= self.patches {
             return BiasRows { at: self.at[self.start + keys.start..].as_ptr(), step: -(self.step as isize) };
         }
-        let tail = &mut tail[..SPAN * TILE];
-        tail.fill(f32::NEG_INFINITY);
         for (r, row) in tail.chunks_mut(SPAN * BLOCK).enumerate().take(rows) {
+            row[..keys.len()].fill(f32::NEG_INFINITY);
             for (out, key) in row.iter_mut().zip(keys.clone()).take_while(|(_, key)| *key <= self.patches) {
                 *out = match key == self.patches {
                     true => self.class,

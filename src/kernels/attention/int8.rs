@@ -3,14 +3,14 @@
 //! q per token over its own range; k per token, minus its mean over the tokens (softmax does not see a constant per query, and
 //! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel, around the middle of its range. A block's weights are bytes,
 //! p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's; the exact
-//! sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m). Logits are in powers of two: k's scales and the
-//! biases carry the log₂ e.
+//! sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m). Logits are in 1024ths of powers of two, whole numbers
+//! for the exponential: k's scales and the biases carry the 1024 · log₂ e.
 
 use super::super::gemm::Rows;
 use super::super::micro::TileI8;
 use super::super::split::{Shared, chunks, chunks2};
 use super::super::{Isa, LANES, MAX_ROWS};
-use super::softmax::{Blend, Weights};
+use super::softmax::{self, Blend, Weights};
 use super::{BLOCK, Bias, Head, Queries, SPAN, TILE};
 use crate::activations::{RowsMut, rows_bytes, typed};
 use crate::format::padded;
@@ -107,7 +107,7 @@ impl<'a> Keys<'a> {
                 let (row, q) = (&mut row[..d], &mut q[..d]);
                 row.copy_from_slice(head.part(p * LANES + lane, 1));
                 head.isa.add_scaled(mean, -1.0, row);
-                scale[lane] = head.isa.quantise_signed(row, n, q) * LOG2_E;
+                scale[lane] = head.isa.quantise_signed(row, n, q) * (LOG2_E * softmax::UNIT);
                 sums[lane] = q.iter().map(|&q| i32::from(q)).sum();
                 for (group, q) in panel.chunks_mut(4 * LANES).zip(q.chunks(4)) {
                     group[4 * lane..][..4].copy_from_slice(q);
@@ -135,7 +135,8 @@ impl<'a> Keys<'a> {
                 for (g, group) in panel.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().enumerate() {
                     let mut four = [[0i8; LANES]; 4];
                     for (j, q) in four.iter_mut().enumerate() {
-                        let key = block * BLOCK + if whole { LANES * j + g } else { 4 * g + j };
+                        let key =
+                            block * BLOCK + if whole { g % 4 * LANES + g / 4 * 4 + j } else { 4 * g + j };
                         if key < tokens {
                             let v = &head.part(key, 2)[p * LANES..][..LANES];
                             head.isa.quantise_by(v, centre, &factor, q);
@@ -152,7 +153,7 @@ impl<'a> Keys<'a> {
 }
 
 impl super::Keys for Keys<'_> {
-    const UNIT: f32 = LOG2_E;
+    const UNIT: f32 = LOG2_E * softmax::UNIT;
 
     fn rows(&self) -> usize {
         self.head.isa.shape_block().rows
@@ -164,7 +165,9 @@ impl super::Keys for Keys<'_> {
         let (tail, rest) = work.split_at_mut(SPAN * TILE);
         let (sums, rest) = rest.split_at_mut(SPAN * TILE);
         let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
-        let (bytes, rest) = rest.split_at_mut(MAX_ROWS * t / 4);
+        // Rows of whole blocks: none is stored across two lines of the cache.
+        let bytes_pitch = blocks * BLOCK;
+        let (bytes, rest) = rest.split_at_mut(MAX_ROWS * bytes_pitch / 4);
         let (tops, totals) = rest.split_at_mut(MAX_ROWS * padded(blocks));
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let totals: &mut [i32] = &mut bytemuck::cast_slice_mut(totals)[..MAX_ROWS * blocks * LANES];
@@ -202,7 +205,7 @@ impl super::Keys for Keys<'_> {
                     bias: bias.at,
                     bias_step: bias.step,
                     out: bytes[from..].as_mut_ptr(),
-                    pitch: t,
+                    pitch: bytes_pitch,
                     top: tops[span.first..].as_mut_ptr(),
                     top_pitch: padded(blocks),
                     total: totals[span.first * LANES..].as_mut_ptr(),
@@ -225,7 +228,7 @@ impl super::Keys for Keys<'_> {
                     let key = span.keys().start + block * BLOCK;
                     let product = TileI8 {
                         a: bytes[key..].as_ptr(),
-                        pitch: t,
+                        pitch: bytes_pitch,
                         w: self.v[first * t + key * LANES..].as_ptr(),
                         panel: t * LANES,
                         groups,
@@ -233,7 +236,7 @@ impl super::Keys for Keys<'_> {
                         ahead: core::ptr::null(),
                         out: sums[block * TILE..].as_mut_ptr(),
                     };
-                    // SAFETY: bytes hold rows of t, v whole panels and sums; a block is whole groups.
+                    // SAFETY: bytes hold rows of blocks, v whole panels and sums; a block is whole groups.
                     unsafe { multiply(isa, rows.count, panels, product) };
                 }
                 // SAFETY: the sums are those of the span; backs and tops have its blocks, the result a whole tile.
@@ -257,11 +260,8 @@ impl super::Keys for Keys<'_> {
                 let at = (rows.first + r * rows.step) * dims.out_pitch + first;
                 // SAFETY: this task alone writes these tokens.
                 let out = unsafe { out.part(at, count) };
-                let row = row.iter().zip(scale).zip(centre);
                 // The weights sum to one: what was taken from every value comes back once.
-                out.iter_mut()
-                    .zip(row)
-                    .for_each(|(o, ((x, scale), centre))| *o = x * shares[r] * scale + centre);
+                isa.scale_and_add(row, shares[r], scale, centre, out);
             }
         }
     }

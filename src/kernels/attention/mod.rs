@@ -64,7 +64,7 @@ impl Dims {
     /// bytes and of each block the largest logit and sixteen sums.
     pub fn scratch(&self) -> usize {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
-        let each = MAX_ROWS * t.max(t / 4 + padded(blocks) + LANES * blocks);
+        let each = MAX_ROWS * t.max(BLOCK / 4 * blocks + padded(blocks) + LANES * blocks);
         padded(self.bias_len() + 2 * SPAN * TILE + each)
     }
     /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales,

@@ -1,13 +1,16 @@
 //! Softmax in blocks of keys, over the lanes: integer products to bytes, blocks into proportion, blocks together.
 
 use super::super::MAX_ROWS;
-use super::super::lanes::{LANES, Lanes, ROUND};
+use super::super::lanes::{LANES, Lanes};
 use super::super::math::{exp, exp2_255};
 use super::SPAN;
 use super::int8::Sums;
 
-/// Blocks of keys for a tile of queries, as many panels in each. With logits x_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) + bias_ij (in powers of
-/// two) and top_i the largest of a row and block: bytes p_ij = round(255 · 2^(x_ij − top_i)).
+/// Of an octave: what logits are counted in.
+pub(super) const UNIT: f32 = 1024.0;
+
+/// Blocks of keys for a tile of queries, as many panels in each. With logits x_ij = k_scale_j · (s_i · sum_ij + m_i · k_sum_j) +
+/// bias_ij (1024 is a factor of two) and top_i the largest of a row and block: bytes p_ij = 255 · 2^((x_ij − top_i) / 1024).
 pub(crate) struct Weights {
     /// Of each block `rows` x 16 · `panels`; overwritten.
     pub sums: Sums,
@@ -26,7 +29,7 @@ pub(crate) struct Weights {
     /// Row r starts at `bias + r · bias_step`; −∞ for keys that do not exist.
     pub bias: *const f32,
     pub bias_step: isize,
-    /// Rows of bytes, `pitch` apart; those of four panels interleaved: byte 4i + p is key 16p + i.
+    /// Rows of bytes, `pitch` apart; those of four panels by fours: byte 16q + 4p + i is key 16p + 4q + i.
     pub out: *mut u8,
     pub pitch: usize,
     /// A number for each row and block, rows `top_pitch` apart.
@@ -80,39 +83,38 @@ unsafe fn weights<L: Lanes, const WHOLE: bool>(l: L, t: &Weights) {
                 }
             }
         }
-        for (b, tops) in tops.iter_mut().enumerate().take(t.blocks) {
-            for (r, top) in tops.iter_mut().enumerate().take(t.rows) {
-                let most = l.largest(*top);
-                *t.top.add(r * t.top_pitch + b) = most;
-                *top = l.splat(most);
-            }
-        }
         for (b, tops) in tops.iter().enumerate().take(t.blocks) {
+            let tops = l.largest_of_each(tops);
             for (r, &top) in tops.iter().enumerate().take(t.rows) {
-                // The bits of `ROUND` come with each number.
-                let mut total = l.splat_i32((ROUND.to_bits() as i32).wrapping_mul(-(panels as i32)));
-                let mut q = [l.splat_i32(0); 4];
-                for (p, q) in q.iter_mut().enumerate().take(panels) {
-                    let x = l.load_at(t.sums.of(b, r, p).cast());
-                    *q = l.bits(l.add(exp2_255(l, l.sub(x, top)), l.splat(ROUND)));
-                    total = l.add_i32(total, *q);
+                *t.top.add(r * t.top_pitch + b) = top;
+                let top = l.splat(top);
+                let mut x = [l.splat(f32::NEG_INFINITY); 4];
+                for (p, x) in x.iter_mut().enumerate().take(panels) {
+                    *x = l.sub(l.load_at(t.sums.of(b, r, p).cast()), top);
                 }
+                let [p0, p1, p2, p3] = x;
+                let (low, high) = (exp2_255(l, l.to_i16(p0, p1)), exp2_255(l, l.to_i16(p2, p3)));
                 let out = t.out.add(r * t.pitch + b * panels * LANES);
-                if WHOLE {
-                    l.store_four_bytes_at(q, out);
+                let total = if WHOLE {
+                    l.store_bytes_at(low, high, out)
                 } else {
-                    for (p, &q) in q.iter().enumerate().take(panels) {
-                        l.store_low_bytes_at(q, out.add(p * LANES));
+                    let mut fours = [[0u8; 4]; LANES];
+                    let total = l.store_bytes_at(low, high, fours.as_mut_ptr().cast());
+                    for p in 0..panels {
+                        for q in 0..4 {
+                            out.add(p * LANES + 4 * q).cast::<[u8; 4]>().write(fours[4 * q + p]);
+                        }
                     }
-                }
+                    total
+                };
                 l.store_at(l.float_of_bits(total), t.total.add(r * t.total_pitch + b * LANES).cast());
             }
         }
     }
 }
 
-/// The largest logits of the blocks of a row become the blocks' factors, 2^(top_b − top); returns Σ_b factor_b · Σ p. `tops` is
-/// padded, `totals` has sixteen sums for each block.
+/// The largest logits of the blocks of a row become the blocks' factors, 2^((top_b − top) / 1024); returns Σ_b factor_b · Σ p.
+/// `tops` is padded, `totals` has sixteen sums for each block.
 #[inline(always)]
 pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32]) -> f32 {
     let (totals, _) = totals.as_chunks::<LANES>();
@@ -121,17 +123,21 @@ pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32]) ->
     for v in tops.as_chunks::<LANES>().0 {
         top = l.max(l.load(v), top);
     }
-    let (top, ln2) = (l.splat(l.largest(top)), l.splat(core::f32::consts::LN_2));
+    let (top, unit) = (l.splat(l.largest(top)), l.splat(core::f32::consts::LN_2 / UNIT));
     for v in tops.as_chunks_mut::<LANES>().0 {
-        l.store(exp(l, l.mul(l.sub(l.load(v), top), ln2)), v);
+        l.store(exp(l, l.mul(l.sub(l.load(v), top), unit)), v);
     }
-    let mut sum = l.splat(0.0);
-    for (factor, total) in tops.iter().zip(totals) {
-        // SAFETY: `total` is sixteen integers.
-        let total = unsafe { l.load_i32_at(total.as_ptr()) };
-        sum = l.fma(l.to_f32(total), l.splat(*factor), sum);
+    // Four sums, so that none waits for the one before.
+    let mut sums = [l.splat(0.0); 4];
+    for (factors, totals) in tops.chunks(4).zip(totals.chunks(4)) {
+        for ((sum, factor), total) in sums.iter_mut().zip(factors).zip(totals) {
+            // SAFETY: `total` is sixteen integers.
+            let total = unsafe { l.load_i32_at(total.as_ptr()) };
+            *sum = l.fma(l.to_f32(total), l.splat(*factor), *sum);
+        }
     }
-    l.sum(sum)
+    let [a, b, c, d] = sums;
+    l.sum(l.add(l.add(a, b), l.add(c, d)))
 }
 
 /// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
