@@ -27,7 +27,7 @@ pub fn load(path: &Path) -> Result<Picture, String> {
     let file = std::fs::read(path).map_err(|e| e.to_string())?;
     let reader = ImageReader::new(Cursor::new(&file)).with_guessed_format().map_err(|e| e.to_string())?;
     let Some(format) = reader.format().filter(|f| f.reading_enabled()) else {
-        return Err("not a picture in a format that is read here (JPEG, PNG, BMP, WebP, TIFF, PNM)".into());
+        return Err("not a picture in a format that is read here (JPEG, PNG, BMP, WebP, PNM)".into());
     };
     let damaged = |e: image::ImageError| {
         let name = format.extensions_str().first().map_or(String::new(), |e| e.to_uppercase());

@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Arguments of `beitle segment`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures (JPEG, PNG, BMP, WebP, TIFF, PNM) and folders of pictures
+    /// Pictures (JPEG, PNG, BMP, WebP, PNM) and folders of pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Weight file, made by beitle-quantize [default: the demonstration model, models/demo.beitle]
