@@ -137,6 +137,10 @@ impl Lanes for Avx2 {
         })
     }
     #[inline(always)]
+    fn fetch(self, p: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
     fn largest(self, [low, high]: Self::F) -> f32 {
         unsafe { largest(_mm256_max_ps(low, high)) }
     }

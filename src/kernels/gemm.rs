@@ -54,6 +54,9 @@ pub(crate) struct Product<'a> {
     pub activation: Activation,
     /// Output rows from one row of a segment to the next.
     pub step: usize,
+    /// Numbers from one row of outputs to the next, and from one panel of 16 to the next.
+    pub pitch: usize,
+    pub panel: usize,
     /// Add to the output (residual) rather than overwrite it.
     pub add: bool,
 }
@@ -90,8 +93,7 @@ pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
 }
 
 impl Product<'_> {
-    /// Runs it over segments of `len` rows each. Output rows are `pitch` numbers apart in `out`; each gets the padded
-    /// number of outputs. `scratch`: [`Linear::unpacked_bytes`] for each worker.
+    /// Runs it over segments of `len` rows each; each output row gets the padded number of outputs. `scratch`: [`Linear::unpacked_bytes`] for each worker.
     ///
     /// # Panics
     /// If rows lie outside the slices or segments' outputs overlap: a mistake of the caller's, whatever the data.
@@ -101,12 +103,11 @@ impl Product<'_> {
         segments: &[Segment],
         len: usize,
         out: &mut [T],
-        pitch: usize,
     ) {
         if segments.is_empty() || len == 0 {
             return;
         }
-        self.check(segments, len, out.len(), pitch);
+        self.check(segments, len, out.len());
         assert!(!(T::HALF && self.add), "nothing is added to bfloat16");
         let shape = if self.weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
         let panels = self.weights.panel_count();
@@ -125,7 +126,7 @@ impl Product<'_> {
                 let columns = self.columns(part(panels, n_tiles, tile), scratch);
                 for unit in part(units, m_tasks, m) {
                     let rows = part(len, m_parts, unit % m_parts);
-                    self.column(&segments[unit / m_parts], rows, &columns, shape, &out, pitch);
+                    self.column(&segments[unit / m_parts], rows, &columns, shape, &out);
                 }
             }
         });
@@ -153,7 +154,7 @@ impl Product<'_> {
         }
     }
 
-    fn check(&self, segments: &[Segment], len: usize, out: usize, pitch: usize) {
+    fn check(&self, segments: &[Segment], len: usize, out: usize) {
         let w = self.weights;
         let (rows, width, needed) = match self.x {
             Rows::F32 { data, pitch } => (data.len() / pitch, pitch, w.k),
@@ -168,15 +169,23 @@ impl Product<'_> {
         assert!(self.taps.end <= w.taps && self.taps.len() <= 9 && !self.taps.is_empty(), "taps must exist");
         let padded = w.panel_count() * LANES;
         assert!(self.bias.is_none_or(|b| b.len() == padded), "a bias has the padded number of outputs");
-        assert!(pitch >= padded, "output rows must hold the padded number of outputs");
+        // Rows of whole panels, or panels of whole rows.
+        let (row, rows_end) = (self.step * self.pitch, (len - 1) * self.step * self.pitch + LANES);
+        assert!(
+            match self.panel {
+                LANES => self.pitch >= padded,
+                panel => row >= LANES && panel >= rows_end,
+            },
+            "output rows must hold the padded number of outputs"
+        );
         let mut free = 0;
         for s in segments {
             for from in s.from[..self.taps.len()].iter().flatten() {
                 assert!(*from as usize + len <= rows, "input rows must exist");
             }
-            assert!(s.to >= free, "segments' outputs must not overlap");
-            free = s.to + (len - 1) * self.step + 1;
-            assert!((free - 1) * pitch + padded <= out, "output rows must exist");
+            assert!(s.to * self.pitch >= free, "segments' outputs must not overlap");
+            free = s.to * self.pitch + rows_end + (w.panel_count() - 1) * self.panel;
+            assert!(free <= out, "output rows must exist");
         }
     }
 
@@ -188,7 +197,6 @@ impl Product<'_> {
         columns: &Columns,
         shape: Shape,
         out: &Shared<T>,
-        pitch: usize,
     ) {
         const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
         let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
@@ -204,7 +212,7 @@ impl Product<'_> {
         for nth in 0..tiles {
             let r = part(rows.len(), tiles, nth);
             let (first, count) = (rows.start + r.start, r.len());
-            let at = (segment.to + first * self.step) * pitch + panels.start * LANES;
+            let at = (segment.to + first * self.step) * self.pitch + panels.start * self.panel;
             let to = Finish {
                 acc: acc.as_ptr(),
                 rows: count,
@@ -213,7 +221,8 @@ impl Product<'_> {
                 activation: self.activation,
                 // SAFETY: `check` has compared every output row with the slice.
                 out: unsafe { out.at(at) }.cast(),
-                pitch: self.step * pitch,
+                pitch: self.step * self.pitch,
+                panel: self.panel,
                 add: self.add,
                 half: T::HALF,
             };

@@ -5,14 +5,15 @@
 //! out(y, x) += Σ_dy,dx U(P_dy,dx)(y + dy, x + dx). Zero padding acts after interpolation: a shifted read outside the
 //! large map adds nothing.
 
-use super::Isa;
-use super::rows::Along;
+use super::rows::{Along, Lerp, MAX_ALONG};
 use super::split::{Shared, with_scratch};
+use super::{Isa, LANES};
 use crate::parallel::Parallel;
+use core::ops::Range;
 use half::bf16;
 
 /// Channels that one task takes, for all lines of a call: what it reads of the small maps then stays in a core's
-/// second-level cache from one line to the next.
+/// second-level cache from one line to the next, and what it writes of a pixel is whole lines of the cache.
 const CHANNELS: usize = 64;
 
 /// Where a pixel of the large axis reads the small one: between `low` and `high`, `weight` of the latter.
@@ -38,21 +39,29 @@ pub(crate) enum Pixels<'a> {
     Bf16(&'a [bf16]),
 }
 
-/// A small map, or the products of one with nine taps, of which some lines are in memory.
+/// A small map, of which some lines are in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Small<'a> {
-    /// `[ring][width][taps][channels]`; line y is at y % ring.
+    /// `[ring][width][channels]`; line y is at y % ring.
+    pub data: &'a [f32],
+    pub ring: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// The products of a small map with nine taps, of which some lines are in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Tapped<'a> {
+    /// `[ring][panel][dy][width][dx][16]`: what is read together lies together. Line y is at y % ring.
     pub data: Pixels<'a>,
     pub ring: usize,
     pub width: usize,
     pub height: usize,
-    /// 1 or 9.
-    pub taps: usize,
 }
 
-/// Numbers of scratch that a worker needs for small maps up to `width` wide.
-pub(crate) fn scratch(width: usize, channels: usize) -> usize {
-    3 * width * channels.min(CHANNELS)
+/// Numbers of scratch that a worker needs for small maps of these widths together, with their products or without.
+pub(crate) fn scratch(widths: usize, channels: usize) -> usize {
+    3 * widths * channels.min(CHANNELS)
 }
 
 /// Adds small maps to lines `y0..` of a map of `width` x `height` in `out`, `[lines][width][channels]`.
@@ -67,68 +76,103 @@ pub(crate) struct Upsample<'a> {
 }
 
 impl Upsample<'_> {
-    /// `scratch`: [`scratch`] numbers for each worker.
-    pub fn add(&self, small: &[Small], y0: usize, out: &mut [f32], scratch: &mut [f32]) {
+    /// A map as it is. `scratch`: [`scratch`] numbers for each worker.
+    pub fn add(&self, small: &Small, y0: usize, out: &mut [f32], scratch: &mut [f32]) {
+        self.blocks(out, scratch, |line, channels, out, scratch| {
+            let p = position(y0 + line, small.height, self.height);
+            let columns = &mut scratch[..small.width * channels.len()];
+            for (x, sums) in columns.chunks_mut(channels.len()).enumerate() {
+                let [low, high] = [p.low, p.high].map(|y| {
+                    let at = (y % small.ring * small.width + x) * self.channels;
+                    &small.data[at..][channels.clone()]
+                });
+                self.isa.lerp(low, high, p.weight, sums);
+            }
+            let along = Along { columns, panel: LANES, pixel: channels.len(), taps: 1, small: small.width };
+            self.along(&[along], &[], line, channels, out);
+        });
+    }
+
+    /// Products of maps, at most three, each shifted by its tap; with a bias (of each output, or empty) that is added too, and a
+    /// ReLU follows. `scratch`: [`scratch`] numbers for each worker.
+    pub fn add_tapped(&self, maps: &[Tapped], bias: &[f32], y0: usize, out: &mut [f32], scratch: &mut [f32]) {
+        self.blocks(out, scratch, |line, channels, out, scratch| {
+            let mut lines = [Along { columns: &[], panel: 0, pixel: 0, taps: 3, small: 0 }; MAX_ALONG];
+            let mut rest = scratch;
+            for (line_of, map) in lines.iter_mut().zip(maps) {
+                let columns;
+                (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
+                self.down(map, y0 + line, channels.clone(), columns);
+                let panel = 3 * map.width * LANES;
+                *line_of = Along { columns, panel, pixel: 3 * LANES, taps: 3, small: map.width };
+            }
+            self.along(&lines[..maps.len()], bias, line, channels, out);
+        });
+    }
+
+    /// Down the columns of some channels: for each horizontal shift the sum over the vertical ones, at line `y`,
+    /// `[panel][width][dx][16]`.
+    fn down(&self, map: &Tapped, y: usize, channels: Range<usize>, columns: &mut [f32]) {
+        let run = 3 * map.width * LANES;
+        let line = 3 * run * (self.channels / LANES);
+        let rows = |dy: usize| {
+            let y = (y + dy).checked_sub(1).filter(|&y| y < self.height)?;
+            let p = position(y, map.height, self.height);
+            Some((p.low % map.ring * line + dy * run, p.high % map.ring * line + dy * run, p.weight))
+        };
+        let rows = [rows(0), rows(1), rows(2)];
+        for (panel, columns) in (channels.start / LANES..).zip(columns.chunks_mut(run)) {
+            let at = 3 * panel * run;
+            match map.data {
+                Pixels::F32(x) => with_lerps(&x[at..], &rows, run, |runs| self.isa.sum_lerps(runs, columns)),
+                Pixels::Bf16(x) => {
+                    with_lerps(&x[at..], &rows, run, |runs| self.isa.sum_lerps_bf16(runs, columns))
+                }
+            }
+        }
+    }
+
+    /// Adds lines, ready but for the interpolation along them, to some channels of line `line` of `out`.
+    fn along(&self, lines: &[Along], bias: &[f32], line: usize, channels: Range<usize>, out: &Shared<f32>) {
+        let bias = if bias.is_empty() { bias } else { &bias[channels.clone()] };
+        // SAFETY: `blocks` has the line in `out`; no other task touches these channels, and the kernel touches no others.
+        unsafe {
+            let out = out.at(line * self.width * self.channels + channels.start);
+            self.isa.add_along(lines, bias, self.width, channels.len() / LANES, out, self.channels);
+        }
+    }
+
+    /// Every whole line of `out`, by blocks of channels: (line, channels, `out`, scratch).
+    fn blocks(
+        &self,
+        out: &mut [f32],
+        scratch: &mut [f32],
+        run: impl Fn(usize, Range<usize>, &Shared<f32>, &mut [f32]) + Sync,
+    ) {
         let lines = out.len() / (self.width * self.channels);
         let blocks = self.channels.div_ceil(CHANNELS);
         let out = Shared::new(out);
         with_scratch(self.par, blocks, scratch, |block, scratch| {
             let first = block * CHANNELS;
-            let count = CHANNELS.min(self.channels - first);
             for line in 0..lines {
-                for map in small {
-                    self.add_line(map, (y0 + line, line), first, count, &out, scratch);
-                }
+                run(line, first..(first + CHANNELS).min(self.channels), &out, scratch);
             }
         });
     }
+}
 
-    /// Channels `first..first + count` of line `y`, which is line `line` of `out`.
-    fn add_line(
-        &self,
-        map: &Small,
-        (y, line): (usize, usize),
-        first: usize,
-        count: usize,
-        out: &Shared<f32>,
-        scratch: &mut [f32],
-    ) {
-        let pixel = map.taps * self.channels;
-        let shifts = if map.taps == 9 { 3 } else { 1 };
-        // Down the columns first: for each horizontal shift, the sum over the vertical ones.
-        let columns = &mut scratch[..shifts * map.width * count];
-        columns.fill(0.0);
-        for dy in 0..shifts {
-            let Some(y) = (y + dy).checked_sub(shifts / 2).filter(|&y| y < self.height) else { continue };
-            let p = position(y, map.height, self.height);
-            for dx in 0..shifts {
-                let tap = (dy * shifts + dx) * self.channels + first;
-                let [low, high] = [p.low, p.high].map(|y| y % map.ring * map.width * pixel + tap);
-                let sums = &mut columns[dx * map.width * count..][..map.width * count];
-                match map.data {
-                    Pixels::F32(x) => {
-                        self.isa.add_columns(&x[low..], &x[high..], pixel, p.weight, count, sums)
-                    }
-                    Pixels::Bf16(x) => {
-                        self.isa.add_columns_bf16(&x[low..], &x[high..], pixel, p.weight, count, sums)
-                    }
-                }
-            }
-        }
-        // Then along the line.
-        for (dx, columns) in columns.chunks(map.width * count).enumerate() {
-            let start = line * self.width * self.channels + first;
-            let len = (self.width - 1) * self.channels + count;
-            // SAFETY: no other task touches channels first..first + count of any line, and the kernel touches no other.
-            let out = unsafe { out.at(start) };
-            let along = Along {
-                columns,
-                small: map.width,
-                large: self.width,
-                shift: dx as isize - shifts as isize / 2,
-            };
-            // SAFETY: `out` has `len` numbers from there: the map holds this line.
-            unsafe { self.isa.add_along(&along, count, out, self.channels, len) };
-        }
+/// Runs of `len` numbers at the places that exist.
+fn with_lerps<T>(
+    x: &[T],
+    places: &[Option<(usize, usize, f32)>; 3],
+    len: usize,
+    then: impl FnOnce(&[Lerp<T>]),
+) {
+    let mut runs = [const { Lerp { low: &[], high: &[], weight: 0.0 } }; 3];
+    let mut count = 0;
+    for &(low, high, weight) in places.iter().flatten() {
+        runs[count] = Lerp { low: &x[low..][..len], high: &x[high..][..len], weight };
+        count += 1;
     }
+    then(&runs[..count]);
 }

@@ -98,6 +98,9 @@ pub(crate) trait Lanes: Copy {
     /// 64 bytes can be written at `p`.
     unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I;
 
+    /// What is at `p` will be read soon: a kernel may have it fetched. Any address will do.
+    #[inline(always)]
+    fn fetch(self, _p: *const f32) {}
     /// Sixteen f32 of a slice.
     #[inline(always)]
     fn load(self, p: &[f32; LANES]) -> Self::F {

@@ -5,7 +5,7 @@ use super::attention::int8::Sums;
 use super::attention::softmax::{self, Blend};
 use super::attention::{BLOCK, Dims, Head};
 use super::gemm::{Product, Rows, Segment};
-use super::rows::{Accumulate, Activation, Along, Finish, FinishI8};
+use super::rows::{Accumulate, Activation, Along, Finish, FinishI8, Lerp};
 use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, winograd};
 use crate::activations::{RowsMut, rows_bytes};
@@ -271,6 +271,7 @@ impl Tile {
             activation,
             out: out.as_mut_ptr(),
             pitch: self.panels * LANES,
+            panel: LANES,
             add,
             half: false,
         }
@@ -440,18 +441,30 @@ fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
 }
 
 fn product(isa: Isa, weights: &Linear, x: Rows, segments: &[Segment], len: usize, out: &mut [f32]) {
-    let (taps, pitch) = (0..weights.taps, padded(weights.n));
-    Product { isa, weights, taps, bias: None, x, activation: Activation::None, step: 1, add: false }.run(
+    let (taps, activation, pitch) = (0..weights.taps, Activation::None, padded(weights.n));
+    Product { isa, weights, taps, bias: None, x, activation, step: 1, pitch, panel: LANES, add: false }.run(
         (&Serial, &mut []),
         segments,
         len,
         out,
-        pitch,
     );
 }
 
 /// Lines of a map that a convolution is timed on: a band's.
 const LINES: usize = 4;
+
+/// Three pairs of lines into one.
+fn lerps<T: 'static>(
+    lines: [Vec<T>; 6],
+    run: impl Fn(Isa, &[Lerp<T>], &mut [f32]) + 'static,
+) -> Box<dyn Job> {
+    let out = std::vec![0.0; lines[0].len()];
+    made(lines, out, move |isa, [a, b, c, d, e, f], out| {
+        let runs =
+            [(a, b, 0.3), (c, d, 0.0), (e, f, 0.75)].map(|(low, high, weight)| Lerp { low, high, weight });
+        run(isa, &runs, out);
+    })
+}
 
 /// The width of a map for a convolution, whole Winograd tiles.
 fn map_width(size: Size) -> usize {
@@ -600,44 +613,38 @@ pub const KERNELS: &[Kernel] = &[
         |_: &mut Source, _| 0u16
     ),
     Kernel {
-        name: "add_columns",
-        work: |s| SMALL * padded(s.n),
+        name: "sum_lerps",
+        work: |s| 3 * padded(s.n),
         job: |size, mut source| {
-            let count = padded(size.n);
-            let lines = (source.floats(SMALL * 3 * count), source.floats(SMALL * 3 * count));
-            let out = source.floats(SMALL * count);
-            made(lines, out, move |isa, (low, high), out| {
-                isa.add_columns(low, high, 3 * count, 0.3, count, out)
-            })
+            let lines = core::array::from_fn(|_| source.row(size.n));
+            lerps(lines, |isa, runs, out| isa.sum_lerps(runs, out))
         },
     },
     Kernel {
-        name: "add_columns_bf16",
-        work: |s| SMALL * padded(s.n),
+        name: "sum_lerps_bf16",
+        work: |s| 3 * padded(s.n),
         job: |size, mut source| {
-            let count = padded(size.n);
-            let mut line = || -> Vec<bf16> {
-                source.floats(SMALL * 3 * count).into_iter().map(bf16::from_f32).collect()
-            };
-            let lines = (line(), line());
-            let out = source.floats(SMALL * count);
-            made(lines, out, move |isa, (low, high), out| {
-                isa.add_columns_bf16(low, high, 3 * count, 0.3, count, out)
-            })
+            let lines =
+                core::array::from_fn(|_| source.row(size.n).into_iter().map(bf16::from_f32).collect());
+            lerps(lines, |isa, runs, out| isa.sum_lerps_bf16(runs, out))
         },
     },
     Kernel {
         name: "add_along",
-        work: |s| 3 * s.rows * padded(s.n),
+        work: |s| 4 * s.rows * padded(s.n),
         job: |size, mut source| {
             let count = padded(size.n);
-            let columns = source.floats(SMALL * count);
-            let out = source.floats(size.rows * 3 * count);
-            made(columns, out, move |isa, columns, out| {
-                for shift in -1..=1 {
-                    let along = Along { columns, small: SMALL, large: size.rows, shift };
-                    // SAFETY: `out` has rows · 3 · count numbers.
-                    unsafe { isa.add_along(&along, count, out.as_mut_ptr(), 3 * count, out.len()) };
+            let columns = source.floats(SMALL * 3 * count);
+            let out = source.floats(size.rows * count);
+            let bias = source.floats(count);
+            made((columns, bias), out, move |isa, (columns, bias), out| {
+                let line = Along { columns, panel: LANES, pixel: count, taps: 1, small: SMALL };
+                let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
+                let tapped = Along { panel, pixel, taps: 3, ..line };
+                for (lines, bias) in [(&[line][..], &[][..]), (&[tapped, tapped], bias)] {
+                    let panels = count / LANES;
+                    // SAFETY: `out` has rows · count numbers.
+                    unsafe { isa.add_along(lines, bias, size.rows, panels, out.as_mut_ptr(), count) };
                 }
             })
         },

@@ -37,7 +37,7 @@ use attention::softmax::{Blend, Weights};
 use half::{bf16, f16};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile};
-use rows::{Accumulate, Along, Finish, FinishI8};
+use rows::{Accumulate, Along, Finish, FinishI8, Lerp};
 use transform::Gather;
 
 /// The most rows of any tile, and panels of those for matrix products.
@@ -64,8 +64,8 @@ macro_rules! with_row_kernels {
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
                 fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);
-                fn add_columns(low: &[f32], high: &[f32], pixel: usize, w: f32, count: usize, sums: &mut [f32]);
-                fn add_columns_bf16(low: &[bf16], high: &[bf16], pixel: usize, w: f32, count: usize, sums: &mut [f32]);
+                fn sum_lerps(runs: &[Lerp<f32>], out: &mut [f32]);
+                fn sum_lerps_bf16(runs: &[Lerp<bf16>], out: &mut [f32]);
                 fn max_into(a: &[f32], out: &mut [f32]);
                 fn bias_relu(bias: &[f32], out: &mut [f32]);
                 fn softmax(x: &mut [f32], n: usize) -> f32;
@@ -82,7 +82,7 @@ macro_rules! with_row_kernels {
                 fn gather(t: &Gather);
                 fn block_weights(t: &Weights);
                 fn blend(t: &Blend);
-                fn add_along(t: &Along, count: usize, out: *mut f32, pitch: usize, len: usize);
+                fn add_along(lines: &[Along], bias: &[f32], large: usize, panels: usize, out: *mut f32, pitch: usize);
             }
         }
     };

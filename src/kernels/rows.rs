@@ -4,7 +4,7 @@
 //! the real numbers of a row.
 
 pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
-use super::interpolate::position;
+use super::interpolate::{Position, position};
 use super::lanes::{LANES, Lanes, ROUND};
 use super::math::{exp, gelu, sqrt};
 use super::micro::Widen;
@@ -174,91 +174,118 @@ pub(crate) fn scale_and_add<L: Lanes>(
     }
 }
 
-/// For pixels `pixel` numbers apart in `low` and `high`, `count` numbers of each:
-/// sums += low + (high − low) · w, pixels `count` apart there.
-#[inline(always)]
-pub(crate) fn add_columns<L: Lanes>(
-    l: L,
-    low: &[f32],
-    high: &[f32],
-    pixel: usize,
-    w: f32,
-    count: usize,
-    sums: &mut [f32],
-) {
-    columns(l, low, high, pixel, w, count, sums);
+/// Two runs of numbers and how much of the second is taken.
+pub(crate) struct Lerp<'a, T> {
+    pub low: &'a [T],
+    pub high: &'a [T],
+    pub weight: f32,
 }
 
-/// The same in bfloat16.
+/// out = Σ low + (high − low) · weight
 #[inline(always)]
-pub(crate) fn add_columns_bf16<L: Lanes>(
-    l: L,
-    low: &[bf16],
-    high: &[bf16],
-    pixel: usize,
-    w: f32,
-    count: usize,
-    sums: &mut [f32],
-) {
-    columns(l, low, high, pixel, w, count, sums);
+pub(crate) fn sum_lerps<L: Lanes>(l: L, runs: &[Lerp<f32>], out: &mut [f32]) {
+    lerps(l, runs, out);
+}
+
+/// The same of bfloat16.
+#[inline(always)]
+pub(crate) fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32]) {
+    lerps(l, runs, out);
 }
 
 #[inline(always)]
-fn columns<L: Lanes, T: Widen>(
-    l: L,
-    low: &[T],
-    high: &[T],
-    pixel: usize,
-    w: f32,
-    count: usize,
-    sums: &mut [f32],
-) {
-    let w = l.splat(w);
-    for (x, sums) in sums.chunks_exact_mut(count).enumerate() {
-        let (low, high) = (&low[x * pixel..][..count], &high[x * pixel..][..count]);
-        let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
-        for ((a, b), o) in pairs.zip(vectors_mut(sums)) {
-            // SAFETY: both are sixteen numbers.
-            let (a, b) = unsafe { (T::load(l, a.as_ptr()), T::load(l, b.as_ptr())) };
-            l.store(l.add(l.fma(l.sub(b, a), w, a), l.load(o)), o);
+fn lerps<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
+    let len = out.len();
+    assert!(runs.iter().all(|run| run.low.len() == len && run.high.len() == len), "runs are of one length");
+    for (i, o) in vectors_mut(out).enumerate() {
+        let mut sum = l.splat(0.0);
+        for run in runs {
+            // SAFETY: vector i exists in `out`, so in the runs, as asserted.
+            let (a, b) = unsafe {
+                let at = i * LANES;
+                (T::load(l, run.low.as_ptr().add(at)), T::load(l, run.high.as_ptr().add(at)))
+            };
+            sum = l.add(sum, l.fma(l.sub(b, a), l.splat(run.weight), a));
         }
+        l.store(sum, o);
     }
 }
 
-/// A line of `small` pixels to be interpolated to `large` and added, read `shift` pixels to the right.
+/// A line of `small` pixels that is interpolated to a longer one: for one tap, read where it lies, or for three, read one pixel to
+/// the left, at it, and one to the right.
+#[derive(Clone, Copy)]
 pub(crate) struct Along<'a> {
-    /// `[small][count]`
+    /// A panel's numbers lie `panel` from the next one's, a pixel's `pixel`, a tap's 16.
     pub columns: &'a [f32],
+    pub panel: usize,
+    pub pixel: usize,
+    pub taps: usize,
     pub small: usize,
-    pub large: usize,
-    pub shift: isize,
 }
 
-/// Adds a line to pixels `pitch` numbers apart, `count` numbers (whole vectors) of each.
+/// Pixels from the one that [`add_along`] writes to the one that it has fetched.
+const AHEAD: usize = 8;
+/// The most lines that [`add_along`] takes.
+pub(crate) const MAX_ALONG: usize = 3;
+
+/// Adds lines, at most [`MAX_ALONG`], to `panels` panels of `large` pixels, `pitch` numbers apart. With a bias (of each output, or
+/// empty) that is added too, and a ReLU follows.
 ///
 /// # Safety
-/// `len` numbers from `out` can be written, (large − 1) · pitch + count of them are.
+/// (large − 1) · pitch + 16 · panels numbers from `out` can be written.
 #[inline(always)]
 pub(crate) unsafe fn add_along<L: Lanes>(
     l: L,
-    t: &Along,
-    count: usize,
+    lines: &[Along],
+    bias: &[f32],
+    large: usize,
+    panels: usize,
     out: *mut f32,
     pitch: usize,
-    len: usize,
 ) {
-    assert!((t.large - 1) * pitch + count <= len, "the line must fit");
-    for x in 0..t.large {
-        let Some(from) = x.checked_add_signed(t.shift).filter(|&from| from < t.large) else { continue };
-        let p = position(from, t.small, t.large);
-        let (low, high) = (&t.columns[p.low * count..][..count], &t.columns[p.high * count..][..count]);
-        let w = l.splat(p.weight);
-        for (i, (a, b)) in vectors(low).zip(vectors(high)).enumerate() {
-            // SAFETY: inside `len`, as asserted.
+    for t in lines {
+        let needed = (panels - 1) * t.panel + (t.small - 1) * t.pixel + t.taps * LANES;
+        assert!(t.columns.len() >= needed && (t.taps == 1 || t.taps == 3), "the columns must be there");
+    }
+    assert!(bias.is_empty() || bias.len() >= panels * LANES, "a bias is one of each output");
+    // Of each line, the positions around a pixel: those that its taps read are the last. Each is made once.
+    let mut windows = [[Position { low: 0, high: 0, weight: 0.0 }; 3]; MAX_ALONG];
+    for (window, t) in windows.iter_mut().zip(lines) {
+        window[2] = position(0, t.small, large);
+    }
+    for x in 0..large {
+        // Where each tap of each line reads, and how far its panels are apart.
+        let mut reads = [(core::ptr::null::<f32>(), core::ptr::null::<f32>(), 0.0, 0); 3 * MAX_ALONG];
+        let mut count = 0;
+        for (window, t) in windows.iter_mut().zip(lines) {
+            let side = t.taps / 2;
+            *window = [window[1], window[2], position((x + side).min(large - 1), t.small, large)];
+            for tap in 0..t.taps {
+                if x + tap < side || x + tap >= large + side {
+                    continue;
+                }
+                let p = window[3 - t.taps + tap];
+                let at = |small: usize| t.columns[small * t.pixel + tap * LANES..].as_ptr();
+                reads[count] = (at(p.low), at(p.high), p.weight, t.panel);
+                count += 1;
+            }
+        }
+        for p in 0..panels {
+            // Pixels lie too far apart for the processor to foresee the next.
+            l.fetch(out.wrapping_add((x + AHEAD) * pitch + p * LANES));
+            // SAFETY: the columns hold every panel, as asserted, `out` the pixel's, as promised.
             unsafe {
-                let at = out.add(x * pitch + i * LANES);
-                let a = l.load(a);
-                l.store_at(l.add(l.fma(l.sub(l.load(b), a), w, a), l.load_at(at)), at);
+                let at = out.add(x * pitch + p * LANES);
+                let mut v = l.load_at(at);
+                for &(low, high, weight, panel) in &reads[..count] {
+                    let a = l.load_at(low.add(p * panel));
+                    let b = l.load_at(high.add(p * panel));
+                    v = l.add(v, l.fma(l.sub(b, a), l.splat(weight), a));
+                }
+                if !bias.is_empty() {
+                    v = l.max(l.add(v, l.load_at(bias.as_ptr().add(p * LANES))), l.splat(0.0));
+                }
+                l.store_at(v, at);
             }
         }
     }
@@ -420,9 +447,10 @@ pub(crate) struct Finish {
     /// Of each output, or null.
     pub bias: *const f32,
     pub activation: Activation,
-    /// Rows `pitch` apart, 16 · `panels` numbers each.
+    /// Rows `pitch` apart, a row's panels `panel`.
     pub out: *mut f32,
     pub pitch: usize,
+    pub panel: usize,
     /// Add to what is there (residual) rather than store.
     pub add: bool,
     /// `out` is bfloat16, which nothing is added to.
@@ -466,7 +494,7 @@ impl Finish {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let at = r * self.pitch + p * LANES;
+            let at = r * self.pitch + p * self.panel;
             if self.half {
                 return store_bf16(l, v, self.out.cast::<bf16>().add(at));
             }

@@ -24,9 +24,8 @@ use crate::engine::Output;
 use crate::error::Error;
 use crate::format::{Role, padded};
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::{Pixels, Small, position};
+use crate::kernels::interpolate::{Small, position};
 use crate::kernels::rows::Activation;
-use crate::kernels::split::chunks;
 use crate::observe::{Stage, TensorName};
 use crate::plan::{Buf, ring};
 
@@ -176,9 +175,8 @@ impl<'a> Bands<'a> {
         }
         cx.done(Stage::Lateral)?;
         let (w2, h2) = f.level(2);
-        let data = Pixels::F32(self.lateral2);
-        let small = Small { data, ring: h2, width: w2, height: h2, taps: 1 };
-        cx.upsample(size).add(&[small], 2 * r, out, self.scratch);
+        let small = Small { data: self.lateral2, ring: h2, width: w2, height: h2 };
+        cx.upsample(size).add(&small, 2 * r, out, self.scratch);
         cx.show(TensorName::Lateral1(2 * r), out);
         for (i, line) in out.chunks(w1 * c).enumerate() {
             self.lateral1_lines.store(cx, slot + i, w1, line);
@@ -210,9 +208,8 @@ impl<'a> Bands<'a> {
             cx.product(call, &segments, w1, out);
         }
         cx.done(Stage::Lateral)?;
-        let data = Pixels::F32(self.lateral1);
-        let small = Small { data, ring: ring::LATERAL1, width: w1, height: h1, taps: 1 };
-        cx.upsample(size).add(&[small], 4 * r, out, self.scratch);
+        let small = Small { data: self.lateral1, ring: ring::LATERAL1, width: w1, height: h1 };
+        cx.upsample(size).add(&small, 4 * r, out, self.scratch);
         cx.show(TensorName::Lateral0(4 * r), out);
         for (i, line) in out.chunks(w0 * c).enumerate() {
             self.lateral0_lines.store(cx, (4 * r + i) % ring::LATERAL0, w0, line);
@@ -262,17 +259,12 @@ impl<'a> Bands<'a> {
         let weights = cx.linear(Role::Fuse, 1)?;
         self.fpn1(cx, needed(1))?;
         let (w1, _) = f.level(1);
-        // All lines of a step together, in the order of the ring: the weights are read once.
         let wanted = self.done.product1..needed(1);
-        let mut lines = [Segment::line(0, 0); ring::PRODUCT1];
-        let mut count = 0;
-        for slot in 0..ring::PRODUCT1 {
-            if let Some(y) = wanted.clone().find(|y| y % ring::PRODUCT1 == slot) {
-                lines[count] = Segment::line(y % ring::FPN1 * w1, slot * w1 * 9);
-                count += 1;
-            }
-        }
-        self.product1.make(cx, &weights, &self.fpn1_rows, &lines[..count], w1);
+        let lines = (0..ring::PRODUCT1).filter_map(|slot| {
+            let y = wanted.clone().find(|y| y % ring::PRODUCT1 == slot)?;
+            Some((y % ring::FPN1 * w1, slot))
+        });
+        self.product1.make(cx, &weights, &self.fpn1_rows, lines, w1);
         self.done.product1 = wanted.end;
         let coarse = [
             (2, &mut self.done.product2, &self.fpn2_rows, &mut self.product2, ring::PRODUCT2),
@@ -282,8 +274,7 @@ impl<'a> Bands<'a> {
             let weights = cx.linear(Role::Fuse, level)?;
             let w = f.level(level).0;
             while *done < needed(level) {
-                let line = [Segment::line(*done * w, *done % ring * w * 9)];
-                products.make(cx, &weights, rows, &line, w);
+                products.make(cx, &weights, rows, core::iter::once((*done * w, *done % ring)), w);
                 *done += 1;
             }
         }
@@ -339,9 +330,7 @@ impl<'a> Bands<'a> {
             self.product2.map(ring::PRODUCT2, f.level(2)),
             self.product3.map(ring::PRODUCT3, f.level(3)),
         ];
-        cx.upsample(size).add(&maps, 4 * r, out, self.scratch);
-        let (isa, bias) = (cx.isa, weights.bias(0).unwrap_or(&[]));
-        chunks(cx.par, out, 16 * c, |_, rows| rows.chunks_mut(c).for_each(|x| isa.bias_relu(bias, x)));
+        cx.upsample(size).add_tapped(&maps, weights.bias(0).unwrap_or(&[]), 4 * r, out, self.scratch);
         cx.done(Stage::Upsample)?;
         let weights = cx.linear(Role::Classify, 0)?;
         let mut rows = RowsMut::new(self.passing.rows, 4 * w, f.channels, weights.is_int8());

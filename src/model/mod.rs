@@ -13,7 +13,7 @@ pub(crate) mod top;
 
 use crate::activations::RowsMut;
 use crate::error::Error;
-use crate::format::{Role, padded};
+use crate::format::{LANES, Role, padded};
 use crate::kernels::Isa;
 use crate::kernels::gemm::{Number, Product, Rows, Segment};
 use crate::kernels::interpolate::Upsample;
@@ -86,17 +86,15 @@ impl<'a> Context<'a> {
 
     /// out[to + i·step] = activation(W_taps · x + bias), see [`Product`].
     pub fn product<T: Number>(&mut self, call: Call, segments: &[Segment], len: usize, out: &mut [T]) {
-        let Call { weights, taps, x, activation, step, add, bias } = call;
+        let Call { weights, taps, x, activation, step, pitch, panel, add, bias } = call;
         let bias = bias.then(|| weights.bias(taps.start)).flatten();
         self.macs += (segments.len() * len * taps.len() * weights.n * weights.k) as u64;
         self.show_inputs(weights, &taps, x, segments, len);
-        let pitch = padded(weights.n);
-        Product { isa: self.isa, weights, taps, bias, x, activation, step, add }.run(
+        Product { isa: self.isa, weights, taps, bias, x, activation, step, pitch, panel, add }.run(
             (self.par, self.unpacked),
             segments,
             len,
             out,
-            pitch,
         );
     }
 
@@ -141,6 +139,8 @@ pub(crate) struct Call<'a> {
     pub x: Rows<'a>,
     pub activation: Activation,
     pub step: usize,
+    pub pitch: usize,
+    pub panel: usize,
     pub add: bool,
     pub bias: bool,
 }
@@ -148,7 +148,8 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     /// W · x + bias.
     pub fn new(weights: &'a Linear<'a>, x: Rows<'a>) -> Self {
-        Call { weights, taps: 0..1, x, activation: Activation::None, step: 1, add: false, bias: true }
+        let (activation, pitch) = (Activation::None, padded(weights.n));
+        Call { weights, taps: 0..1, x, activation, step: 1, pitch, panel: LANES, add: false, bias: true }
     }
     /// With one of several matrices.
     pub fn tap(self, tap: usize) -> Self {

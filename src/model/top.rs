@@ -6,7 +6,7 @@ use crate::activations::{RowsMut, typed};
 use crate::error::Error;
 use crate::format::Role;
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::{Pixels, Small};
+use crate::kernels::interpolate::Small;
 use crate::kernels::rows::Activation;
 use crate::observe::{Stage, TensorName};
 use crate::plan::Buf;
@@ -98,8 +98,8 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         let mut rows = RowsMut::new(pool_rows, count, f.channels, taps.is_int8());
         cx.store(&mut rows, 0, out);
         let mut products = Products::new(pool_taps, &taps, count, c);
-        products.make(cx, &taps, &rows, &[Segment::line(0, 0)], count);
-        cx.upsample(size).add(&[products.map(scale, (scale, scale))], 0, top, scratch);
+        products.make(cx, &taps, &rows, (0..scale).map(|y| (y * scale, y)), scale);
+        cx.upsample(size).add_tapped(&[products.map(scale, (scale, scale))], &[], 0, top, scratch);
     }
     let bias = weights.bias(0).unwrap_or(&[]);
     top.chunks_mut(c).for_each(|x| cx.isa.bias_relu(bias, x));
@@ -123,9 +123,8 @@ fn lateral2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let call = Call::new(&weights, rows.rows()).activation(Activation::Relu);
     cx.product(call, &[Segment::line(0, 0)], f.patches(), lateral);
     cx.done(Stage::Lateral)?;
-    let data = Pixels::F32(typed(top, w3 * h3 * c));
-    let small = Small { data, ring: h3, width: w3, height: h3, taps: 1 };
-    cx.upsample(f.level(2)).add(&[small], 0, lateral, bytemuck::cast_slice_mut(scratch));
+    let small = Small { data: typed(top, w3 * h3 * c), ring: h3, width: w3, height: h3 };
+    cx.upsample(f.level(2)).add(&small, 0, lateral, bytemuck::cast_slice_mut(scratch));
     cx.show(TensorName::Lateral2, lateral);
     cx.done(Stage::Upsample)
 }
