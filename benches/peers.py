@@ -27,8 +27,8 @@ OURS = [("int8", []), ("int8", ["--conv", "winograd2"]), ("int8", ["--conv", "di
 PEERS = {None: ["openvino int8", "openvino bf16", "onnxruntime f32"], "avx2": ["openvino int8", "openvino f32"]}
 
 
-def install():
-    missing = [package for module, package in NEEDS.items() if importlib.util.find_spec(module) is None]
+def install(without=()):
+    missing = [package for module, package in NEEDS.items() if module not in without and importlib.util.find_spec(module) is None]
     if missing:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions of one frame on a Cortex-A76 under emulation: beitle beside ONNX Runtime's aarch64 build.
 
-    python3 benches/arm/instructions.py --work /tmp/counts --sysroot SYSROOT --python64 TREE
+    python3 benches/arm/instructions.py --work /tmp/counts --sysroot SYSROOT --python64 TREE [--base CHECKPOINT]
 
 Needs: qemu-aarch64 7.2 (its plugins), a C compiler, target/aarch64-unknown-linux-gnu/release/beitle, this machine's
 beitle-quantize, and for ONNX Runtime an unpacked arm64 Python (TREE, with usr/bin/python3.11 and its libraries).
@@ -10,6 +10,9 @@ pip, ONNX Runtime's aarch64 wheels unpacked under --work.
 
 One thread, the demonstration model. What starting costs is taken off: a run of three frames less a run of one, halved. Ours
 is picture file to map file; ONNX Runtime's is tensor to logits.
+
+With --base, a folder of the base architecture at 640x640, one of its blocks too: ours the model cut after five blocks less the
+one cut after four (the converter's --taps), ONNX Runtime's the graph of that block alone, two runs less one.
 """
 import argparse
 import os
@@ -42,8 +45,8 @@ def count(args, *command):
     return int(re.search(r"instructions (\d+)", log.read_text())[1])
 
 
-def frame(run):
-    return (run(3) - run(1)) / 2
+def frame(run, frames=3):
+    return (run(frames) - run(1)) / (frames - 1)
 
 
 def wheels(work):
@@ -61,23 +64,94 @@ def wheels(work):
 def quantise(work):
     """ONNX Runtime's static int8, per channel, over the one picture; its convolutions and products."""
     import numpy as np
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
     quant_pre_process(work / "model.onnx", work / "pre.onnx", skip_optimization=True, skip_symbolic_shape=True)
 
+    name = onnx.load(work / "model.onnx", load_external_data=False).graph.input[0].name
+
     class Reader(CalibrationDataReader):
-        left = [{"pixel_values": np.load(work / "input.npy")}]
+        left = []
 
         def get_next(self):
             return self.left.pop() if self.left else None
 
-    for name, activation in [("static u8s8", QuantType.QUInt8), ("static s8s8", QuantType.QInt8)]:
-        Reader.left = [{"pixel_values": np.load(work / "input.npy")}]
-        quantize_static(work / "pre.onnx", work / f"{name}.onnx", Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+    for kind, activation in [("static u8s8", QuantType.QUInt8), ("static s8s8", QuantType.QInt8)]:
+        Reader.left = [{name: np.load(work / "input.npy")}]
+        quantize_static(work / "pre.onnx", work / f"{kind}.onnx", Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                         activation_type=activation, weight_type=QuantType.QInt8,
                         op_types_to_quantize=["MatMul", "Conv", "ConvTranspose"])
     quantize_dynamic(work / "pre.onnx", work / "dynamic.onnx", per_channel=True, weight_type=QuantType.QInt8,
                      op_types_to_quantize=["MatMul"])
+
+
+def export_block(checkpoint, picture, work):
+    """The fifth block of a checkpoint, its position bias a constant, and what comes into it."""
+    import numpy as np
+    import peers
+    import torch
+    from transformers import BeitForSemanticSegmentation
+    model = BeitForSemanticSegmentation.from_pretrained(checkpoint, attn_implementation="eager").float().eval()
+    size = model.config.image_size
+    bias = model.beit.layers[4].relative_position_bias
+    index = bias.generate_relative_position_index(bias.window_size)
+    with torch.no_grad():
+        x = model(torch.from_numpy(peers.pixels(picture, size)), output_hidden_states=True).hidden_states[4]
+        bias = bias.relative_position_bias_table.detach().t().contiguous()[:, index].unsqueeze(0)
+
+    class Bias(torch.nn.Module):
+        def forward(self, *_, **__):
+            return bias
+
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = model.beit.layers[4]
+            self.layer.relative_position_bias = Bias()
+
+        def forward(self, x):
+            out = self.layer(x)
+            return out[0] if isinstance(out, tuple) else out
+
+    np.save(work / "input.npy", x.numpy())
+    with torch.no_grad():
+        torch.onnx.export(Block().eval(), (x,), work / "model.onnx", input_names=["x"], output_names=["y"], opset_version=17,
+                          dynamo=False)
+
+
+def convert(checkpoint, file, *options):
+    subprocess.run([ROOT / "target/release/beitle-quantize", checkpoint, "-o", file, *options], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+def ours(args, file, frames):
+    """Instructions for so many pictures."""
+    pictures = []
+    for i in range(frames):
+        pictures.append(args.work / f"{i}.ppm")
+        pictures[-1].write_bytes((ROOT / "models/sample.ppm").read_bytes())
+    return count(args, "-L", args.sysroot, ROOT / "target/aarch64-unknown-linux-gnu/release/beitle", "segment", *pictures, "-m",
+                 file, "-o", f"{args.work}/maps/", "--threads", "1")
+
+
+def theirs(args, site, work):
+    """Instructions of a frame by each kind of ONNX Runtime's."""
+    quantise(work)
+    (work / "run.py").write_text(RUN)
+    python = args.python64 / "usr/bin/python3.11"
+    for name in ["static u8s8", "static s8s8", "dynamic", "model"]:
+        n = frame(lambda frames: count(args, "-L", args.python64, "-E", "PYTHONHASHSEED=0", "-E", f"PYTHONPATH={site}", "-E",
+                                       "OPENBLAS_NUM_THREADS=1", python, work / "run.py", work / f"{name}.onnx",
+                                       work / "input.npy", str(frames)), 2)
+        yield f"ONNX Runtime {'f32' if name == 'model' else 'int8, ' + name}", n
+
+
+def table(title, found):
+    best = min(n for name, n in found if name.startswith("ONNX Runtime int8"))
+    print(f"| {title} | million instructions | of ONNX Runtime's best int8 |\n| --- | ---: | ---: |")
+    for name, n in found:
+        print(f"| {name} | {n / 1e6:.0f} | {n / best:.2f} |", flush=True)
 
 
 def main():
@@ -85,46 +159,39 @@ def main():
     args.add_argument("--work", type=Path, required=True)
     args.add_argument("--sysroot", type=Path, required=True)
     args.add_argument("--python64", type=Path, required=True)
+    args.add_argument("--base", type=Path)
     args = args.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
+    (args.work / "maps").mkdir(parents=True, exist_ok=True)
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", HERE / "count.c", "-o", args.work / "count.so"], check=True)
-    found = []
-    beitle = ROOT / "target/aarch64-unknown-linux-gnu/release/beitle"
-    picture = ROOT / "models/sample.ppm"
-    for name, options in [("int8", ["--conv", "direct"]), ("int8, Winograd", []), ("f32", ["--precision", "f32"])]:
-        file = args.work / f"{name}.beitle"
-        subprocess.run([ROOT / "target/release/beitle-quantize", ROOT / "models/demo", "-o", file, *options], check=True,
-                       stdout=subprocess.DEVNULL)
-
-        def ours(frames):
-            pictures = []
-            for i in range(frames):
-                pictures.append(args.work / f"{i}.ppm")
-                pictures[-1].write_bytes(picture.read_bytes())
-            return count(args, "-L", args.sysroot, beitle, "segment", *pictures, "-m", file, "-o", args.work / "maps/",
-                         "--threads", "1")
-
-        found.append((f"beitle {name}", frame(ours)))
-
     import peers
-    peers.install()
+    peers.install(without=["openvino", "nncf"])
+    site = wheels(args.work)
+    found = []
+    for conv in ["winograd4", "winograd2", "direct"]:
+        file = args.work / f"{conv}.beitle"
+        convert(ROOT / "models/demo", file, "--conv", conv)
+        found.append((f"beitle int8, {conv}", frame(lambda n: ours(args, file, n))))
+    file = args.work / "f32.beitle"
+    convert(ROOT / "models/demo", file, "--precision", "f32")
+    found.append(("beitle f32", frame(lambda n: ours(args, file, n))))
     if not (args.work / "model.onnx").exists():
         peers.export(ROOT / "models/demo", ROOT / "models/sample.png", args.work)
-    quantise(args.work)
-    site = wheels(args.work)
-    (args.work / "run.py").write_text(RUN)
-    python = args.python64 / "usr/bin/python3.11"
-    for name in ["static u8s8", "static s8s8", "dynamic", "model"]:
-        def theirs(frames):
-            return count(args, "-L", args.python64, "-E", "PYTHONHASHSEED=0", "-E", f"PYTHONPATH={site}", "-E",
-                         "OPENBLAS_NUM_THREADS=1", python, args.work / "run.py", args.work / f"{name}.onnx",
-                         args.work / "input.npy", str(frames))
-
-        found.append((f"ONNX Runtime {'f32' if name == 'model' else 'int8, ' + name}", frame(theirs)))
-    best = min(n for name, n in found if name.startswith("ONNX Runtime int8"))
-    print("| engine | million instructions | of ONNX Runtime's best int8 |\n| --- | ---: | ---: |")
-    for name, n in found:
-        print(f"| {name} | {n / 1e6:.0f} | {n / best:.2f} |")
+    table("demonstration model", found + list(theirs(args, site, args.work)))
+    if args.base is None:
+        return
+    work = args.work / "block"
+    work.mkdir(exist_ok=True)
+    found = []
+    for precision in ["int8", "f32"]:
+        cut = []
+        for taps in ["1,2,3,4", "1,2,3,5"]:
+            file = work / f"{precision}.beitle"
+            convert(args.base, file, "--taps", taps, "--precision", precision, "--rounding", "nearest")
+            cut.append(ours(args, file, 1))
+        found.append((f"beitle {precision}", cut[1] - cut[0]))
+    if not (work / "model.onnx").exists():
+        export_block(args.base, ROOT / "models/sample.png", work)
+    table("one block of base at 640x640", found + list(theirs(args, site, work)))
 
 
 if __name__ == "__main__":

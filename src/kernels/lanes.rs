@@ -101,6 +101,25 @@ pub(crate) trait Lanes: Copy {
     /// What is at `p` will be read soon: a kernel may have it fetched. Any address will do.
     #[inline(always)]
     fn fetch(self, _p: *const f32) {}
+    /// The nearest whole numbers, halves to the even, within 0 ..= 255; NaN as 0.
+    /// # Safety
+    /// 16 bytes can be written at `p`.
+    #[inline(always)]
+    unsafe fn store_rounded_at(self, v: Self::F, p: *mut u8) {
+        let v = self.min(self.max(v, self.splat(0.0)), self.splat(255.0));
+        // SAFETY: the caller's promise.
+        unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p) }
+    }
+    /// The same within −127 ..= 127; NaN as −127.
+    /// # Safety
+    /// 16 bytes can be written at `p`.
+    #[inline(always)]
+    unsafe fn store_rounded_signed_at(self, v: Self::F, p: *mut i8) {
+        let v = self.min(self.max(v, self.splat(-127.0)), self.splat(127.0));
+        // SAFETY: the caller's promise. The low byte of the biased bits is the number in two's complement.
+        unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p.cast()) }
+    }
+
     /// Sixteen f32 of a slice.
     #[inline(always)]
     fn load(self, p: &[f32; LANES]) -> Self::F {

@@ -104,6 +104,34 @@ impl Lanes for Neon {
     fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
         core::array::from_fn(|i| unsafe { vbslq_f32(vcgtq_f32(a[i], b[i]), x[i], y[i]) })
     }
+    // Conversions clamp to what fits, and NaN to 0.
+    #[inline(always)]
+    unsafe fn store_rounded_at(self, v: Self::F, p: *mut u8) {
+        unsafe {
+            let [a, b] = rounded_halves(v);
+            vst1q_u8(p, vqmovun_high_s16(vqmovun_s16(a), b));
+        }
+    }
+    // The larger number, where the other is NaN.
+    #[inline(always)]
+    unsafe fn store_rounded_signed_at(self, v: Self::F, p: *mut i8) {
+        unsafe {
+            let [a, b] = rounded_halves(v.map(|v| vmaxnmq_f32(v, vdupq_n_f32(-127.0))));
+            vst1q_s8(p, vqmovn_high_s16(vqmovn_s16(a), b));
+        }
+    }
+    #[inline(always)]
+    fn sum(self, v: Self::F) -> f32 {
+        unsafe { tree(v, |a, b| vaddq_f32(a, b)) }
+    }
+    #[inline(always)]
+    fn largest(self, v: Self::F) -> f32 {
+        unsafe { tree(v, |a, b| vbslq_f32(vcgtq_f32(a, b), a, b)) }
+    }
+    #[inline(always)]
+    fn smallest(self, v: Self::F) -> f32 {
+        unsafe { tree(v, |a, b| vbslq_f32(vcgtq_f32(b, a), a, b)) }
+    }
     #[inline(always)]
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
         core::array::from_fn(|i| unsafe { vld1q_s32(p.add(4 * i)) })
@@ -189,6 +217,33 @@ impl Lanes for Neon {
             }
         }
         out
+    }
+}
+
+/// The fixed reduction tree, in registers.
+///
+/// # Safety
+/// The processor has neon.
+#[inline(always)]
+unsafe fn tree([a, b, c, d]: [float32x4_t; 4], op: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> f32 {
+    let v = op(op(a, c), op(b, d));
+    // SAFETY: the caller's promise.
+    unsafe {
+        let v = op(v, vextq_f32::<2>(v, v));
+        vgetq_lane_f32::<0>(op(v, vdupq_laneq_f32::<1>(v)))
+    }
+}
+
+/// The nearest i16 of sixteen f32, halves to the even.
+///
+/// # Safety
+/// The processor has neon.
+#[inline(always)]
+unsafe fn rounded_halves(v: [float32x4_t; 4]) -> [int16x8_t; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let [a, b, c, d] = v.map(|v| vcvtnq_s32_f32(v));
+        [vqmovn_high_s32(vqmovn_s32(a), b), vqmovn_high_s32(vqmovn_s32(c), d)]
     }
 }
 

@@ -5,7 +5,7 @@
 
 pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
 use super::interpolate::{Position, position};
-use super::lanes::{LANES, Lanes, ROUND};
+use super::lanes::{LANES, Lanes};
 use super::math::{exp, gelu, sqrt};
 use super::micro::Widen;
 pub(crate) use super::nibbles::unpack;
@@ -82,11 +82,10 @@ pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let (inverse, low_v, top) = (l.splat(inverse), l.splat(low), l.splat(255.0));
+    let (inverse, low_v) = (l.splat(inverse), l.splat(low));
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        let q = l.min(l.max(l.mul(l.sub(l.load(v), low_v), inverse), l.splat(0.0)), top);
         // SAFETY: `o` is 16 bytes.
-        unsafe { l.store_low_bytes_at(l.bits(l.add(q, l.splat(ROUND))), o.as_mut_ptr()) };
+        unsafe { l.store_rounded_at(l.mul(l.sub(l.load(v), low_v), inverse), o.as_mut_ptr()) };
     }
     [scale, low + 128.0 * scale]
 }
@@ -98,7 +97,8 @@ pub(crate) fn quantise_signed<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [i8
     let scale = if -low > high { -low } else { high } / 127.0;
     let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        store_signed(l, l.mul(l.load(v), inverse), o);
+        // SAFETY: `o` is 16 bytes.
+        unsafe { l.store_rounded_signed_at(l.mul(l.load(v), inverse), o.as_mut_ptr()) };
     }
     scale
 }
@@ -108,15 +108,9 @@ pub(crate) fn quantise_signed<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [i8
 pub(crate) fn quantise_by<L: Lanes>(l: L, x: &[f32], centre: &[f32], factor: &[f32], out: &mut [i8]) {
     let by = vectors(centre).zip(vectors(factor));
     for ((v, (c, f)), o) in vectors(x).zip(by).zip(out.as_chunks_mut::<LANES>().0) {
-        store_signed(l, l.mul(l.sub(l.load(v), l.load(c)), l.load(f)), o);
+        // SAFETY: `o` is 16 bytes.
+        unsafe { l.store_rounded_signed_at(l.mul(l.sub(l.load(v), l.load(c)), l.load(f)), o.as_mut_ptr()) };
     }
-}
-
-#[inline(always)]
-fn store_signed<L: Lanes>(l: L, v: L::F, out: &mut [i8; LANES]) {
-    let q = l.min(l.max(v, l.splat(-127.0)), l.splat(127.0));
-    // SAFETY: `out` is 16 bytes. The low byte of the biased bits is q in two's complement.
-    unsafe { l.store_low_bytes_at(l.bits(l.add(q, l.splat(ROUND))), out.as_mut_ptr().cast()) };
 }
 
 /// low = min(low, x), high = max(high, x)
@@ -422,6 +416,21 @@ pub(crate) struct FinishI8 {
 /// The pointers of [`FinishI8`] cover what their comments say.
 #[inline(always)]
 pub(crate) unsafe fn finish_i8<L: Lanes>(l: L, t: &FinishI8) {
+    // A loop for each, inlined with the constant: GELU's numbers would take the others' registers.
+    // SAFETY: passed on.
+    unsafe {
+        match t.to.activation {
+            Activation::None => finish_i8_with(l, t, Activation::None),
+            Activation::Gelu => finish_i8_with(l, t, Activation::Gelu),
+            Activation::Relu => finish_i8_with(l, t, Activation::Relu),
+        }
+    }
+}
+
+/// # Safety
+/// As [`finish_i8`].
+#[inline(always)]
+unsafe fn finish_i8_with<L: Lanes>(l: L, t: &FinishI8, activation: Activation) {
     for p in 0..t.to.panels {
         // SAFETY: the caller's promise.
         unsafe {
@@ -432,7 +441,7 @@ pub(crate) unsafe fn finish_i8<L: Lanes>(l: L, t: &FinishI8) {
                 let [s, m] = *t.params.add(r);
                 let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.to.panels + p) * LANES)));
                 let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
-                t.to.put(l, r, p, l.fma(v, scale, bias));
+                t.to.put(l, r, p, activation, l.fma(v, scale, bias));
             }
         }
     }
@@ -466,7 +475,7 @@ pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
         unsafe {
             let bias = t.bias_of(l, p);
             for r in 0..t.rows {
-                t.put(l, r, p, l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias));
+                t.put(l, r, p, t.activation, l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias));
             }
         }
     }
@@ -486,8 +495,8 @@ impl Finish {
     /// # Safety
     /// As the fields say; row `r` and panel `p` exist.
     #[inline(always)]
-    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, mut v: L::F) {
-        match self.activation {
+    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, activation: Activation, mut v: L::F) {
+        match activation {
             Activation::None => {}
             Activation::Gelu => v = gelu(l, v),
             Activation::Relu => v = l.max(v, l.splat(0.0)),
