@@ -6,8 +6,8 @@
 //! whose line lies outside the map is left out). Nothing is unrolled into memory. Outputs are split among workers,
 //! never the sums.
 
+use super::epilogue::{Accumulate, Activation, Finish, FinishI8};
 use super::micro::{TileF, TileI8};
-use super::rows::{Accumulate, Activation, Finish, FinishI8};
 use super::split::{Shared, with_scratch};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
 use crate::format::GROUP;

@@ -5,7 +5,9 @@
 //! out(y, x) += Σ_dy,dx U(P_dy,dx)(y + dy, x + dx). Zero padding acts after interpolation: a shifted read outside the
 //! large map adds nothing.
 
-use super::rows::{Along, Lerp, MAX_ALONG};
+use super::lanes::Lanes;
+use super::micro::Widen;
+use super::rows::vectors_mut;
 use super::split::{Shared, with_scratch};
 use super::{Isa, LANES};
 use crate::parallel::Parallel;
@@ -175,4 +177,121 @@ fn with_lerps<T>(
         count += 1;
     }
     then(&runs[..count]);
+}
+
+/// Two runs of numbers and how much of the second is taken.
+pub(crate) struct Lerp<'a, T> {
+    pub low: &'a [T],
+    pub high: &'a [T],
+    pub weight: f32,
+}
+
+/// out = Σ low + (high − low) · weight
+#[inline(always)]
+pub(crate) fn sum_lerps<L: Lanes>(l: L, runs: &[Lerp<f32>], out: &mut [f32]) {
+    lerps(l, runs, out);
+}
+
+/// The same of bfloat16.
+#[inline(always)]
+pub(crate) fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32]) {
+    lerps(l, runs, out);
+}
+
+#[inline(always)]
+fn lerps<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
+    let len = out.len();
+    assert!(runs.iter().all(|run| run.low.len() == len && run.high.len() == len), "runs are of one length");
+    for (i, o) in vectors_mut(out).enumerate() {
+        let mut sum = l.splat(0.0);
+        for run in runs {
+            // SAFETY: vector i exists in `out`, so in the runs, as asserted.
+            let (a, b) = unsafe {
+                let at = i * LANES;
+                (T::load(l, run.low.as_ptr().add(at)), T::load(l, run.high.as_ptr().add(at)))
+            };
+            sum = l.add(sum, l.fma(l.sub(b, a), l.splat(run.weight), a));
+        }
+        l.store(sum, o);
+    }
+}
+
+/// A line of `small` pixels that is interpolated to a longer one: for one tap, read where it lies, or for three, read one pixel to
+/// the left, at it, and one to the right.
+#[derive(Clone, Copy)]
+pub(crate) struct Along<'a> {
+    /// A panel's numbers lie `panel` from the next one's, a pixel's `pixel`, a tap's 16.
+    pub columns: &'a [f32],
+    pub panel: usize,
+    pub pixel: usize,
+    pub taps: usize,
+    pub small: usize,
+}
+
+/// Pixels from the one that [`add_along`] writes to the one that it has fetched.
+const AHEAD: usize = 8;
+/// The most lines that [`add_along`] takes.
+pub(crate) const MAX_ALONG: usize = 3;
+
+/// Adds lines, at most [`MAX_ALONG`], to `panels` panels of `large` pixels, `pitch` numbers apart. With a bias (of each output, or
+/// empty) that is added too, and a ReLU follows.
+///
+/// # Safety
+/// (large − 1) · pitch + 16 · panels numbers from `out` can be written.
+#[inline(always)]
+pub(crate) unsafe fn add_along<L: Lanes>(
+    l: L,
+    lines: &[Along],
+    bias: &[f32],
+    large: usize,
+    panels: usize,
+    out: *mut f32,
+    pitch: usize,
+) {
+    for t in lines {
+        let needed = (panels - 1) * t.panel + (t.small - 1) * t.pixel + t.taps * LANES;
+        assert!(t.columns.len() >= needed && (t.taps == 1 || t.taps == 3), "the columns must be there");
+    }
+    assert!(bias.is_empty() || bias.len() >= panels * LANES, "a bias is one of each output");
+    // Of each line, the positions around a pixel: those that its taps read are the last. Each is made once.
+    let mut windows = [[Position { low: 0, high: 0, weight: 0.0 }; 3]; MAX_ALONG];
+    for (window, t) in windows.iter_mut().zip(lines) {
+        window[2] = position(0, t.small, large);
+    }
+    for x in 0..large {
+        // Where each tap of each line reads, and how far its panels are apart.
+        let mut reads = [(core::ptr::null::<f32>(), core::ptr::null::<f32>(), 0.0, 0); 3 * MAX_ALONG];
+        let mut count = 0;
+        for (window, t) in windows.iter_mut().zip(lines) {
+            let side = t.taps / 2;
+            *window = [window[1], window[2], position((x + side).min(large - 1), t.small, large)];
+            for tap in 0..t.taps {
+                if x + tap < side || x + tap >= large + side {
+                    continue;
+                }
+                let p = window[3 - t.taps + tap];
+                let at = |small: usize| t.columns[small * t.pixel + tap * LANES..].as_ptr();
+                reads[count] = (at(p.low), at(p.high), p.weight, t.panel);
+                count += 1;
+            }
+        }
+        for p in 0..panels {
+            // Pixels lie too far apart for the processor to foresee the next.
+            l.fetch(out.wrapping_add((x + AHEAD) * pitch + p * LANES));
+            // SAFETY: the columns hold every panel, as asserted, `out` the pixel's, as promised.
+            unsafe {
+                let at = out.add(x * pitch + p * LANES);
+                let mut v = l.load_at(at);
+                for &(low, high, weight, panel) in &reads[..count] {
+                    let a = l.load_at(low.add(p * panel));
+                    let b = l.load_at(high.add(p * panel));
+                    v = l.add(v, l.fma(l.sub(b, a), l.splat(weight), a));
+                }
+                if !bias.is_empty() {
+                    v = l.max(l.add(v, l.load_at(bias.as_ptr().add(p * LANES))), l.splat(0.0));
+                }
+                l.store_at(v, at);
+            }
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod avx2;
 mod avx512;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod dotprod;
+pub(crate) mod epilogue;
 pub(crate) mod gemm;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod i8mm;
@@ -34,10 +35,11 @@ pub(crate) mod transform;
 pub(crate) mod winograd;
 
 use attention::softmax::{Blend, Weights};
+use epilogue::{Accumulate, Finish, FinishI8};
 use half::{bf16, f16};
+use interpolate::{Along, Lerp};
 use lanes::LANES;
 use micro::{TileF, TileI8, pick_tile};
-use rows::{Accumulate, Along, Finish, FinishI8, Lerp};
 use transform::Gather;
 
 /// The most rows of any tile, and panels of those for matrix products.

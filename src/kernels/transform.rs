@@ -3,8 +3,8 @@
 //! F(2, 3) interpolates at the points 0, 1, −1 and ∞; F(4, 3) at 0, ±√½, ±√2 and ∞. With the usual 0, ±1, ±2, ∞ eight bits
 //! lose twice as much (`benches/README.md`): the powers of ±√½ and ±√2 differ less.
 
+use super::epilogue::Activation;
 use super::lanes::{LANES, Lanes};
-use super::rows::Activation;
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use core::mem::MaybeUninit;
 use half::bf16;

@@ -5,9 +5,9 @@
 //! Pixels are transformed in f32 and quantised *afterwards*, each transformed pixel with its own range (Li et al. 2024,
 //! LoWino): quantised before, the transform would spread one pixel's rounding over all positions.
 
+use super::epilogue::Activation;
 use super::gemm::{Rows, TASKS_PER_WORKER, part};
 use super::micro::TileI8;
-use super::rows::Activation;
 use super::split::{Shared, chunks2_with, with_scratch};
 use super::transform::Gather;
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};

@@ -23,9 +23,9 @@ use crate::activations::{RowsMut, typed};
 use crate::engine::Output;
 use crate::error::Error;
 use crate::format::{Role, padded};
+use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
 use crate::kernels::interpolate::{Small, position};
-use crate::kernels::rows::Activation;
 use crate::observe::{Stage, TensorName};
 use crate::plan::{Buf, ring};
 

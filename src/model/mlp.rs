@@ -4,8 +4,8 @@ use super::{Call, Context};
 use crate::activations::{RowsMut, typed};
 use crate::error::Error;
 use crate::format::{Role, padded};
+use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
-use crate::kernels::rows::Activation;
 use crate::observe::Stage;
 use crate::plan::{Buf, MLP_TOKENS};
 

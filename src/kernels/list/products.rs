@@ -1,0 +1,210 @@
+//! Jobs that multiply: linear layers, convolutions, attention.
+
+use super::super::attention::{Dims, Head};
+use super::super::epilogue::Activation;
+use super::super::gemm::{Product, Rows, Segment};
+use super::super::{Isa, LANES, winograd};
+use super::{Bits, Job, Size, Source, made};
+use crate::activations::{RowsMut, rows_bytes};
+use crate::format::{Role, padded, winograd_taps};
+use crate::model::conv_segment;
+use crate::parallel::Serial;
+use crate::weights::{Linear, Panels};
+use half::{bf16, f16};
+use std::boxed::Box;
+use std::vec::Vec;
+
+/// Weights of a product as the file holds them.
+pub(super) struct Weights {
+    n: usize,
+    k: usize,
+    taps: usize,
+    kind: Stored,
+}
+
+pub(super) enum Stored {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Int8(Vec<i8>, Vec<f32>, Vec<i32>),
+}
+
+impl Weights {
+    pub(super) fn floats(size: Size, taps: usize, source: &mut Source) -> (usize, Vec<f32>) {
+        let count = taps * size.n.div_ceil(LANES) * LANES * size.k;
+        (count, source.floats(count))
+    }
+
+    pub(super) fn f32(size: Size, source: &mut Source) -> Self {
+        Weights { n: size.n, k: size.k, taps: 1, kind: Stored::F32(Self::floats(size, 1, source).1) }
+    }
+
+    pub(super) fn f16(size: Size, source: &mut Source) -> Self {
+        let weights = Self::floats(size, 1, source).1.into_iter().map(f16::from_f32).collect();
+        Weights { n: size.n, k: size.k, taps: 1, kind: Stored::F16(weights) }
+    }
+
+    pub(super) fn int8(size: Size, taps: usize, source: &mut Source) -> Self {
+        let (panels, groups) = (taps * size.n.div_ceil(LANES), size.k.div_ceil(4));
+        let weights = source.weights(panels * groups * 4 * LANES);
+        let mut sums = std::vec![0; panels * LANES];
+        for (panel, sums) in weights.chunks(groups * 4 * LANES).zip(sums.chunks_mut(LANES)) {
+            for (i, w) in panel.iter().enumerate() {
+                sums[i / 4 % LANES] += i32::from(*w);
+            }
+        }
+        let kind = Stored::Int8(weights, source.floats(panels * LANES), sums);
+        Weights { n: size.n, k: size.k, taps, kind }
+    }
+
+    pub(super) fn linear(&self) -> Linear<'_> {
+        let panels = match &self.kind {
+            Stored::F32(w) => Panels::F32(w),
+            Stored::F16(w) => Panels::F16(w),
+            Stored::Int8(weights, scale, sum) => Panels::Int8 { weights, scale, sum },
+        };
+        Linear::bare(Role::Qkv, (self.n, self.k, self.taps), panels)
+    }
+}
+
+/// Activations as a product reads them.
+pub(super) enum Inputs {
+    F32(Vec<f32>, usize),
+    Bytes(Vec<u8>, usize, Vec<[f32; 2]>),
+}
+
+impl Inputs {
+    pub(super) fn f32(rows: usize, k: usize, source: &mut Source) -> Self {
+        Inputs::F32(source.floats(rows * padded(k)), padded(k))
+    }
+    pub(super) fn bytes(rows: usize, k: usize, source: &mut Source) -> Self {
+        let pitch = padded(k) + 64;
+        Inputs::Bytes(source.bytes(rows * pitch), pitch, source.params(rows))
+    }
+    pub(super) fn rows(&self) -> Rows<'_> {
+        match self {
+            Inputs::F32(data, pitch) => Rows::F32 { data, pitch: *pitch },
+            Inputs::Bytes(data, pitch, params) => Rows::Bytes { data, pitch: *pitch, params },
+        }
+    }
+}
+
+/// A linear layer over `size.rows` rows.
+pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
+    let out = std::vec![0.0; size.rows * padded(size.n)];
+    made((weights, x), out, move |isa, (weights, x), out| {
+        product(isa, &weights.linear(), x.rows(), &[Segment::line(0, 0)], size.rows, out)
+    })
+}
+
+pub(super) fn product(
+    isa: Isa,
+    weights: &Linear,
+    x: Rows,
+    segments: &[Segment],
+    len: usize,
+    out: &mut [f32],
+) {
+    let (taps, activation, pitch) = (0..weights.taps, Activation::None, padded(weights.n));
+    Product { isa, weights, taps, bias: None, x, activation, step: 1, pitch, panel: LANES, add: false }.run(
+        (&Serial, &mut []),
+        segments,
+        len,
+        out,
+    );
+}
+
+/// Lines of a map that a convolution is timed on: a band's.
+pub(super) const LINES: usize = 4;
+
+/// The width of a map for a convolution, whole Winograd tiles.
+pub(super) fn map_width(size: Size) -> usize {
+    size.rows.next_multiple_of(4)
+}
+
+/// Taps on lines outside the map are left out: of a map of four lines, two of twelve.
+pub(super) fn conv_work(size: Size) -> usize {
+    3 * (3 * LINES - 2) * map_width(size) * size.n * size.k
+}
+
+/// A 3x3 convolution, directly.
+pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn Job> {
+    let w = map_width(size);
+    let x = Inputs::bytes(LINES * (w + 2) + 1, size.k, &mut source);
+    let weights = Weights::int8(size, 9, &mut source);
+    made((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
+        let segments: [Segment; LINES] = core::array::from_fn(|y| conv_segment(y, (w, LINES), LINES, y * w));
+        product(isa, &weights.linear(), x.rows(), &segments, w, out);
+    })
+}
+
+/// The same by Winograd's F(m x m, 3x3): transform, products, way back.
+pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn Job> {
+    let (w, c) = (map_width(size), padded(size.k));
+    let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
+    let weights = Weights::int8(size, winograd_taps(m), &mut source);
+    let (tiles, pixels) = (w / m, w / m * winograd_taps(m));
+    let rows = std::vec![0u64; rows_bytes(pixels, size.k, true) / 8];
+    let out =
+        (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(m, c)]));
+    made((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
+        let line = |y: usize| lines.chunks((w + 2) * c).nth(y);
+        for (i, out) in out.chunks_mut(m * w * padded(size.n)).enumerate() {
+            let strip = core::array::from_fn(|j| (m * i + j).checked_sub(1).and_then(line));
+            let mut rows = RowsMut::new(bytemuck::cast_slice_mut(rows), pixels, size.k, true);
+            winograd::transform((isa, &Serial), (m, tiles), &strip, size.k, &mut rows, scratch);
+            let (weights, x) = (&weights.linear(), rows.rows());
+            let activation = Activation::Relu;
+            winograd::Convolution { isa, tile: m, weights, bias: None, activation, x, tiles }
+                .run(&Serial, out, scratch);
+        }
+    })
+}
+
+/// A tile of pixels into the transform's domain.
+pub(super) fn winograd_input<const T: usize>(size: Size, mut source: Source) -> Box<dyn Job> {
+    let c = padded(size.n);
+    let lines: [Vec<bf16>; T] =
+        core::array::from_fn(|_| source.floats(T * c).into_iter().map(bf16::from_f32).collect());
+    made(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
+        isa.winograd_input(&lines.each_ref().map(|line| line.as_slice()), out)
+    })
+}
+
+/// Working memory, which is no output.
+pub(super) struct Work<T>(Vec<T>, Vec<f32>);
+
+impl<T> Bits for Work<T> {
+    fn bits(&self) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+/// Attention of one head over a grid of `size.rows` x `size.k` patches.
+pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn Job> {
+    let head_padded = padded(size.n);
+    let dims = Dims {
+        grid_width: size.rows,
+        grid_height: size.k,
+        head: size.n,
+        head_padded,
+        out_pitch: head_padded,
+    };
+    let tokens = size.rows * size.k + 1;
+    let qkv: Vec<f32> =
+        (0..3 * tokens).flat_map(|_| source.row(size.n)).map(|x| x.clamp(-4.0, 4.0) / 4.0).collect();
+    let bias = source.floats((2 * size.rows - 1) * (2 * size.k - 1) + 3);
+    let work = Work(std::vec![0u64; dims.packed_bytes(int8) / 8], std::vec![0.0; dims.scratch()]);
+    let out = (std::vec![0.0; tokens * head_padded], work);
+    made((qkv, bias), out, move |isa, (qkv, bias), (out, Work(packed, scratch))| {
+        Head { isa, par: &Serial, dims, qkv, bias: Some(bias) }.run(
+            int8,
+            bytemuck::cast_slice_mut(packed),
+            scratch,
+            out,
+        );
+    })
+}
+
+pub(super) fn attention_work(size: Size) -> usize {
+    2 * (size.rows * size.k + 1).pow(2) * size.n
+}
