@@ -201,7 +201,7 @@ struct Collector<'a, F> {
     tiles: BTreeMap<(Role, u16), Neighbourhoods>,
     tile: &'a (dyn Fn(Role, u16) -> Option<usize> + Sync),
     /// Rows seen of the picture at hand.
-    seen: BTreeMap<(Role, u16), u32>,
+    seen: BTreeMap<(Role, u16), Scatter>,
     /// Rows to keep of each picture.
     wanted: usize,
     /// About how many rows a layer reads.
@@ -227,11 +227,21 @@ impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<'_, F> {
         samples.k = width;
         let seen = self.seen.entry((role, layer)).or_default();
         for row in rows.chunks(pitch) {
-            *seen += 1;
-            // Scattered, so that no column of the map is preferred.
-            if (seen.wrapping_mul(2_654_435_769) >> 12).is_multiple_of(one_in) {
+            if seen.keeps(one_in) {
                 samples.rows.extend(row[..width].iter().map(|x| bf16::from_f32(*x)));
             }
         }
+    }
+}
+
+/// Counts what passes by and keeps about one in so many, scattered, so that no column of a map is preferred.
+#[derive(Default)]
+pub(crate) struct Scatter(u32);
+
+impl Scatter {
+    /// Whether to keep the next.
+    pub fn keeps(&mut self, one_in: u32) -> bool {
+        self.0 = self.0.wrapping_add(1);
+        (self.0.wrapping_mul(2_654_435_769) >> 12).is_multiple_of(one_in)
     }
 }

@@ -1,6 +1,6 @@
 //! What Winograd's matrices read: transformed pixels, sampled from the lines that pass by.
 
-use crate::calibrate::Samples;
+use crate::calibrate::{Samples, Scatter};
 use crate::winograd;
 use beitle::format::winograd_taps;
 use half::bf16;
@@ -12,7 +12,7 @@ pub(crate) struct Neighbourhoods {
     tile: usize,
     /// The last lines, as many as a tile reads.
     lines: VecDeque<Vec<f32>>,
-    seen: u32,
+    seen: Scatter,
     /// For each position.
     pub samples: Vec<Samples>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Neighbourhoods {
 impl Neighbourhoods {
     pub fn new(tile: usize) -> Neighbourhoods {
         let samples = (0..winograd_taps(tile)).map(|_| Samples::default()).collect();
-        Neighbourhoods { tile, lines: VecDeque::new(), seen: 0, samples }
+        Neighbourhoods { tile, lines: VecDeque::new(), seen: Scatter::default(), samples }
     }
 
     /// Another picture begins.
@@ -40,9 +40,7 @@ impl Neighbourhoods {
         }
         let pixels = rows.len() / pitch;
         for x in 0..(pixels + 1).saturating_sub(side) {
-            self.seen += 1;
-            // Scattered, so that no column of the map is preferred.
-            if (self.seen.wrapping_mul(2_654_435_769) >> 12).is_multiple_of(one_in) {
+            if self.seen.keeps(one_in) {
                 self.keep(x, width);
             }
         }
