@@ -5,7 +5,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use std::io::Cursor;
 use std::path::Path;
 
-/// Extensions of the pictures that are taken from folders.
+/// Extensions of the pictures that are taken from folders. TIFF is among them to be refused by name, not passed over.
 pub const EXTENSIONS: &[&str] =
     &["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pnm", "ppm", "pgm", "pbm", "pam"];
 

@@ -107,7 +107,7 @@ impl<'a> Keys<'a> {
                 let (row, q) = (&mut row[..d], &mut q[..d]);
                 row.copy_from_slice(head.part(p * LANES + lane, 1));
                 head.isa.add_scaled(mean, -1.0, row);
-                scale[lane] = head.isa.quantise_signed(row, n, q) * (LOG2_E * softmax::UNIT);
+                scale[lane] = head.isa.quantise_signed(row, n, q) * <Self as super::Keys>::UNIT;
                 sums[lane] = q.iter().map(|&q| i32::from(q)).sum();
                 for (group, q) in panel.chunks_mut(4 * LANES).zip(q.chunks(4)) {
                     group[4 * lane..][..4].copy_from_slice(q);

@@ -159,6 +159,13 @@ macro_rules! row {
     };
 }
 
+/// A kernel on a tile, which writes a tile.
+macro_rules! tile {
+    ($name:literal, $run:expr) => {
+        Kernel { name: $name, work: Tile::work, job: |size, source| Tile::job(size, source, 1, $run) }
+    };
+}
+
 /// Three pairs of lines into one.
 fn lerps<T: 'static>(
     lines: [Vec<T>; 6],
@@ -284,56 +291,14 @@ pub const KERNELS: &[Kernel] = &[
             })
         },
     },
-    Kernel {
-        name: "accumulate",
-        work: Tile::work,
-        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.accumulate(isa, out, true)),
-    },
-    Kernel {
-        name: "accumulate, more",
-        work: Tile::work,
-        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.accumulate(isa, out, false)),
-    },
-    Kernel {
-        name: "finish",
-        work: Tile::work,
-        job: |size, source| {
-            Tile::job(size, source, 1, |isa, t, out| t.finish(isa, out, Activation::None, true))
-        },
-    },
-    Kernel {
-        name: "finish, GELU",
-        work: Tile::work,
-        job: |size, source| {
-            Tile::job(size, source, 1, |isa, t, out| t.finish(isa, out, Activation::Gelu, false))
-        },
-    },
-    Kernel {
-        name: "finish, ReLU",
-        work: Tile::work,
-        job: |size, source| {
-            Tile::job(size, source, 1, |isa, t, out| t.finish(isa, out, Activation::Relu, false))
-        },
-    },
-    Kernel {
-        name: "finish_i8",
-        work: Tile::work,
-        job: |size, source| {
-            Tile::job(size, source, 1, |isa, t, out| t.finish_i8(isa, out, Activation::None, true))
-        },
-    },
-    Kernel {
-        name: "finish_i8, bfloat16",
-        work: Tile::work,
-        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.finish_i8_bf16(isa, out)),
-    },
-    Kernel {
-        name: "finish_i8, ReLU",
-        work: Tile::work,
-        job: |size, source| {
-            Tile::job(size, source, 1, |isa, t, out| t.finish_i8(isa, out, Activation::Relu, false))
-        },
-    },
+    tile!("accumulate", |isa, t, out| t.accumulate(isa, out, true)),
+    tile!("accumulate, more", |isa, t, out| t.accumulate(isa, out, false)),
+    tile!("finish", |isa, t, out| t.finish(isa, out, Activation::None, true)),
+    tile!("finish, GELU", |isa, t, out| t.finish(isa, out, Activation::Gelu, false)),
+    tile!("finish, ReLU", |isa, t, out| t.finish(isa, out, Activation::Relu, false)),
+    tile!("finish_i8", |isa, t, out| t.finish_i8(isa, out, Activation::None, true)),
+    tile!("finish_i8, bfloat16", |isa, t, out| t.finish_i8_bf16(isa, out)),
+    tile!("finish_i8, ReLU", |isa, t, out| t.finish_i8(isa, out, Activation::Relu, false)),
     Kernel {
         name: "gather, 2x2",
         work: |s| winograd_taps(2) * Tile::work(s),
@@ -352,11 +317,7 @@ pub const KERNELS: &[Kernel] = &[
             made(tile, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.block_weights(isa, out))
         },
     },
-    Kernel {
-        name: "blend",
-        work: Tile::work,
-        job: |size, source| Tile::job(size, source, 1, |isa, t, out| t.blend(isa, out)),
-    },
+    tile!("blend", |isa, t, out| t.blend(isa, out)),
     Kernel {
         name: "block_factors",
         work: |s| s.n * LANES,
