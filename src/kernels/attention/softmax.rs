@@ -3,7 +3,7 @@
 use super::super::MAX_ROWS;
 use super::super::lanes::{LANES, Lanes};
 use super::super::math::{exp, exp2_255};
-use super::SPAN;
+use super::{SPAN, TILE};
 use super::int8::Sums;
 
 /// Of an octave: what logits are counted in.
@@ -142,6 +142,7 @@ pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32]) ->
 
 /// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
 /// tiles leave out put back.
+#[derive(Clone, Copy)]
 pub(crate) struct Blend {
     /// Of each block `rows` x 16 · `panels`.
     pub sums: Sums,
@@ -162,19 +163,51 @@ pub(crate) struct Blend {
 /// The pointers of [`Blend`] cover what their comments say.
 #[inline(always)]
 pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
-    for p in 0..t.panels {
+    let mut r = 0;
+    // As many rows at a time as registers hold.
+    while r < t.rows {
         // SAFETY: the caller's promise.
-        unsafe {
-            for r in 0..t.rows {
-                let acc = t.acc.add((r * t.panels + p) * LANES);
-                let mut v = l.load_at(acc);
-                for b in 0..t.blocks {
-                    let back = l.load_i32_at(t.weight_sum.add(b * t.sum_pitch + p * LANES));
-                    let sum = l.add_i32(l.load_i32_at(t.sums.of(b, r, p)), back);
-                    v = l.fma(l.to_f32(sum), l.splat(*t.factor.add(r * t.factor_pitch + b)), v);
+        r += unsafe {
+            match (t.rows - r, t.blocks) {
+                (1, SPAN) => blend_rows::<L, 1, SPAN>(l, t, r),
+                (2, SPAN) => blend_rows::<L, 2, SPAN>(l, t, r),
+                (3.., SPAN) => blend_rows::<L, 3, SPAN>(l, t, r),
+                _ => (0..t.blocks).map(|b| blend_rows::<L, 1, 1>(l, &t.of_block(b), r)).last().unwrap_or(1),
+            }
+        };
+    }
+}
+
+impl Blend {
+    /// That block alone.
+    fn of_block(&self, b: usize) -> Blend {
+        let sums = Sums { at: self.sums.at.wrapping_add(b * TILE), ..self.sums };
+        let weight_sum = self.weight_sum.wrapping_add(b * self.sum_pitch);
+        Blend { sums, blocks: 1, weight_sum, factor: self.factor.wrapping_add(b), ..*self }
+    }
+}
+
+/// # Safety
+/// As [`blend`]; the rows from `first` on and the blocks exist.
+#[inline(always)]
+unsafe fn blend_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(l: L, t: &Blend, first: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let factor = t.factor.add(first * t.factor_pitch);
+        for p in 0..t.panels {
+            let at = t.acc.add((first * t.panels + p) * LANES);
+            let mut acc: [L::F; ROWS] = core::array::from_fn(|r| l.load_at(at.add(r * t.panels * LANES)));
+            for b in 0..BLOCKS {
+                let back = l.load_i32_at(t.weight_sum.add(b * t.sum_pitch + p * LANES));
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let sum = l.add_i32(l.load_i32_at(t.sums.of(b, first + r, p)), back);
+                    *acc = l.fma(l.to_f32(sum), l.splat(*factor.add(r * t.factor_pitch + b)), *acc);
                 }
-                l.store_at(v, acc);
+            }
+            for (r, acc) in acc.into_iter().enumerate() {
+                l.store_at(acc, at.add(r * t.panels * LANES));
             }
         }
     }
+    ROWS
 }
