@@ -17,17 +17,16 @@ impl Avx2 {
     }
 }
 
-/// v · 2^(⌊x / 1024⌋ − 7), rounded half up. There is no shift by lane of 16 bits: v is multiplied by a power of two instead, whose
+/// v · 2^(n − 7), n ≤ 0, rounded half up. There is no shift by lane of 16 bits: v is multiplied by a power of two instead, whose
 /// one bit is looked up, in the upper byte or in the lower. From 2^−15 on nothing is left.
 ///
 /// # Safety
 /// The processor has avx2.
 #[inline(always)]
-unsafe fn scale_by(v: __m256i, x: __m256i) -> __m256i {
+unsafe fn scale_by(v: __m256i, n: __m256i) -> __m256i {
     // SAFETY: the caller's promise.
     unsafe {
-        let n = _mm256_max_epi16(_mm256_add_epi16(x, _mm256_set1_epi16(15 << 10)), _mm256_setzero_si256());
-        let n = _mm256_srai_epi16::<10>(n);
+        let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(15)), _mm256_setzero_si256());
         // The lower byte looks up what the upper byte has not found.
         let n = _mm256_xor_si256(_mm256_or_si256(n, _mm256_slli_epi16::<8>(n)), _mm256_set1_epi16(8));
         let bit = _mm256_set_epi8(
@@ -36,6 +35,21 @@ unsafe fn scale_by(v: __m256i, x: __m256i) -> __m256i {
         );
         let v = _mm256_mulhi_epu16(v, _mm256_shuffle_epi8(bit, n));
         _mm256_avg_epu16(_mm256_srli_epi16::<5>(v), _mm256_setzero_si256())
+    }
+}
+
+/// The largest of sixteen in the first place.
+///
+/// # Safety
+/// The processor has avx2.
+#[inline(always)]
+pub(super) unsafe fn largest_i16(v: __m256i) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let v = _mm_max_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+        // The instruction finds the smallest of unsigned numbers: those in reverse order.
+        let turn = _mm_set1_epi16(i16::MAX);
+        _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(v, turn)), turn)
     }
 }
 
@@ -189,9 +203,30 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+    fn pack_fours(self, v: [Self::I; 4]) -> Self::I {
         core::array::from_fn(|h| unsafe {
-            _mm256_packs_epi32(_mm256_cvtps_epi32(a[h]), _mm256_cvtps_epi32(b[h]))
+            let [a, b, c] = [v[0][h], v[1][h], v[2][h]].map(|v| _mm256_and_si256(v, _mm256_set1_epi32(0xFF)));
+            let low = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
+            let high = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(v[3][h]));
+            _mm256_or_si256(low, high)
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
+        unsafe {
+            _mm256_storeu_si256(p.cast(), v[0]);
+            _mm256_storeu_si256(p.add(8).cast(), v[1]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i16_at(self, p: *const i16) -> Self::H {
+        unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(16).cast())] }
+    }
+    #[inline(always)]
+    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+        core::array::from_fn(|h| unsafe {
+            let by = _mm_cvtsi32_si128(by as i32);
+            _mm256_packs_epi32(_mm256_sra_epi32(a[h], by), _mm256_sra_epi32(b[h], by))
         })
     }
     #[inline(always)]
@@ -203,16 +238,38 @@ impl Lanes for Avx2 {
         core::array::from_fn(|h| unsafe { _mm256_add_epi16(a[h], b[h]) })
     }
     #[inline(always)]
-    fn fraction(self, x: Self::H) -> Self::H {
-        x.map(|x| unsafe { _mm256_slli_epi16::<6>(x) })
+    fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { _mm256_subs_epi16(a[h], b[h]) })
+    }
+    #[inline(always)]
+    fn max_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { _mm256_max_epi16(a[h], b[h]) })
+    }
+    #[inline(always)]
+    fn largest_i16(self, [low, high]: Self::H) -> Self::H {
+        unsafe { [_mm256_broadcastw_epi16(largest_i16(_mm256_max_epi16(low, high))); 2] }
+    }
+    #[inline(always)]
+    fn first_i16(self, v: Self::H) -> i16 {
+        unsafe { _mm_cvtsi128_si32(_mm256_castsi256_si128(v[0])) as i16 }
+    }
+    #[inline(always)]
+    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|h| unsafe { _mm256_mulhrs_epi16(a[h], b[h]) })
+    }
+    #[inline(always)]
+    fn fraction(self, x: Self::H, unit: u32) -> Self::H {
+        x.map(|x| unsafe { _mm256_sll_epi16(x, _mm_cvtsi32_si128(16 - unit as i32)) })
     }
     #[inline(always)]
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
         core::array::from_fn(|h| unsafe { _mm256_mulhi_epu16(fraction[h], c[h]) })
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
-        core::array::from_fn(|h| unsafe { scale_by(v[h], x[h]) })
+    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+        core::array::from_fn(|h| unsafe {
+            scale_by(v[h], _mm256_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
+        })
     }
     #[inline(always)]
     unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {

@@ -134,8 +134,28 @@ impl Lanes for Avx512 {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
     }
     #[inline(always)]
-    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
-        unsafe { _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)) }
+    fn pack_fours(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
+        unsafe {
+            let low = _mm512_set1_epi32(0xFF);
+            let (a, b) = (_mm512_and_si512(a, low), _mm512_slli_epi32::<8>(_mm512_and_si512(b, low)));
+            let (c, d) = (_mm512_slli_epi32::<16>(_mm512_and_si512(c, low)), _mm512_slli_epi32::<24>(d));
+            _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
+        unsafe { _mm512_storeu_si512(p.cast(), v) }
+    }
+    #[inline(always)]
+    unsafe fn load_i16_at(self, p: *const i16) -> Self::H {
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+        unsafe {
+            let by = _mm512_set1_epi32(by as i32);
+            _mm512_packs_epi32(_mm512_srav_epi32(a, by), _mm512_srav_epi32(b, by))
+        }
     }
     #[inline(always)]
     fn splat_i16(self, x: i16) -> Self::H {
@@ -146,17 +166,40 @@ impl Lanes for Avx512 {
         unsafe { _mm512_add_epi16(a, b) }
     }
     #[inline(always)]
-    fn fraction(self, x: Self::H) -> Self::H {
-        unsafe { _mm512_slli_epi16::<6>(x) }
+    fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        unsafe { _mm512_subs_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn max_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        unsafe { _mm512_max_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn largest_i16(self, v: Self::H) -> Self::H {
+        unsafe {
+            let half = _mm256_max_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64::<1>(v));
+            _mm512_broadcastw_epi16(super::avx2::largest_i16(half))
+        }
+    }
+    #[inline(always)]
+    fn first_i16(self, v: Self::H) -> i16 {
+        unsafe { _mm_cvtsi128_si32(_mm512_castsi512_si128(v)) as i16 }
+    }
+    #[inline(always)]
+    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+        unsafe { _mm512_mulhrs_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn fraction(self, x: Self::H, unit: u32) -> Self::H {
+        unsafe { _mm512_sllv_epi16(x, _mm512_set1_epi16(16 - unit as i16)) }
     }
     #[inline(always)]
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
         unsafe { _mm512_mulhi_epu16(fraction, c) }
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         unsafe {
-            let by = _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srai_epi16::<10>(x));
+            let by = _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
             _mm512_avg_epu16(_mm512_srlv_epi16(v, by), _mm512_setzero_si512())
         }
     }

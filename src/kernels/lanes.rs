@@ -80,19 +80,38 @@ pub(crate) trait Lanes: Copy {
     /// 16 bytes can be written at `p`.
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
 
-    /// Both to i16, rounded to nearest even, what does not fit to the nearest that does. Lanes 8q to 8q + 3 of the result are
-    /// lanes 4q to 4q + 3 of `a`, the next four those of `b`.
-    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H;
+    /// The low bytes of a, b, c and d together: lane i of the result is a byte of each, that of `a` the lowest.
+    fn pack_fours(self, v: [Self::I; 4]) -> Self::I;
+    /// # Safety
+    /// 16 i32 can be written at `p`.
+    unsafe fn store_i32_at(self, v: Self::I, p: *mut i32);
+
+    /// # Safety
+    /// 32 i16 can be read at `p`.
+    unsafe fn load_i16_at(self, p: *const i16) -> Self::H;
+    /// ⌊v / 2^by⌋ of both, what does not fit to the nearest that does. Lanes 8q to 8q + 3 of the result are lanes 4q to 4q + 3
+    /// of `a`, the next four those of `b`.
+    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H;
     /// All lanes `x`.
     fn splat_i16(self, x: i16) -> Self::H;
     /// a + b, wrapping
     fn add_i16(self, a: Self::H, b: Self::H) -> Self::H;
-    /// x modulo 1024, for [`Lanes::times`]
-    fn fraction(self, x: Self::H) -> Self::H;
-    /// ⌊(f mod 1024) · c / 1024⌋ of a fraction f and c ≥ 0
+    /// a − b, what does not fit to the nearest that does
+    fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H;
+    /// The larger
+    fn max_i16(self, a: Self::H, b: Self::H) -> Self::H;
+    /// All lanes the largest.
+    fn largest_i16(self, v: Self::H) -> Self::H;
+    /// The first lane.
+    fn first_i16(self, v: Self::H) -> i16;
+    /// a · b / 2¹⁵, halves up; a and b above −2¹⁵
+    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H;
+    /// x modulo 2^unit, for [`Lanes::times`]; unit is at most 10
+    fn fraction(self, x: Self::H, unit: u32) -> Self::H;
+    /// ⌊f · c / 2^unit⌋ of a fraction f and c ≥ 0
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H;
-    /// v · 2^(⌊x / 1024⌋ − 7) of unsigned v and x ≤ 0, rounded half up.
-    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H;
+    /// v · 2^(⌊x / 2^unit⌋ − 7) of unsigned v and x ≤ 0, rounded half up; unit is at most 10.
+    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
     /// The lanes, each at most 255, as bytes: for each q eight of `a`, then eight of `b`. Returns the sums of each four.
     /// # Safety
     /// 64 bytes can be written at `p`.

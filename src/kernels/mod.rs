@@ -34,7 +34,9 @@ mod tests;
 pub(crate) mod transform;
 pub(crate) mod winograd;
 
-use attention::softmax::{Blend, Weights};
+use attention::blend::Blend;
+use attention::pack::Token;
+use attention::softmax::Weights;
 use epilogue::{Accumulate, Finish, FinishI8};
 use half::{bf16, f16};
 use interpolate::{Along, Lerp};
@@ -60,9 +62,10 @@ macro_rules! with_row_kernels {
             safe {
                 fn layer_norm(x: &[f32], n: usize, eps: f32, out: &mut [f32]);
                 fn quantise(x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2];
-                fn quantise_signed(x: &[f32], n: usize, out: &mut [i8]) -> f32;
-                fn quantise_by(x: &[f32], centre: &[f32], factor: &[f32], out: &mut [i8]);
-                fn spread(x: &[f32], low: &mut [f32], high: &mut [f32]);
+                fn sum_rows(rows: &[f32], pitch: usize, out: &mut [f32]);
+                fn spread(rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]);
+                fn quantise_tokens(x: &[f32], pitch: usize, centre: &[f32], out: &mut [i8], tokens: &mut [Token]);
+                fn quantise_values(x: &[f32], pitch: usize, first: &[usize], centre: &[f32; LANES], factor: &[f32; LANES], out: &mut [i8], sums: &mut [i32; LANES]);
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
                 fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);
@@ -71,7 +74,7 @@ macro_rules! with_row_kernels {
                 fn max_into(a: &[f32], out: &mut [f32]);
                 fn bias_relu(bias: &[f32], out: &mut [f32]);
                 fn softmax(x: &mut [f32], n: usize) -> f32;
-                fn block_factors(tops: &mut [f32], totals: &[i32]) -> f32;
+                fn block_factors(tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]);
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
                 fn to_bf16(x: &[f32], out: &mut [bf16]);
                 fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);

@@ -168,8 +168,26 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
-        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a)), vcvtnq_s32_f32(b)) })
+    fn pack_fours(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
+        core::array::from_fn(|i| unsafe {
+            let (low, high) = (vsliq_n_s32::<8>(a[i], b[i]), vsliq_n_s32::<8>(c[i], d[i]));
+            vsliq_n_s32::<16>(low, high)
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
+        for (i, v) in v.into_iter().enumerate() {
+            unsafe { vst1q_s32(p.add(4 * i), v) }
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i16_at(self, p: *const i16) -> Self::H {
+        core::array::from_fn(|i| unsafe { vld1q_s16(p.add(8 * i)) })
+    }
+    #[inline(always)]
+    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+        let by = unsafe { vdupq_n_s32(-(by as i32)) };
+        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, by)), vshlq_s32(b, by)) })
     }
     #[inline(always)]
     fn splat_i16(self, x: i16) -> Self::H {
@@ -179,19 +197,48 @@ impl Lanes for Neon {
     fn add_i16(self, a: Self::H, b: Self::H) -> Self::H {
         zip(a, b, |a, b| unsafe { vaddq_s16(a, b) })
     }
+    #[inline(always)]
+    fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        zip(a, b, |a, b| unsafe { vqsubq_s16(a, b) })
+    }
+    #[inline(always)]
+    fn max_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        zip(a, b, |a, b| unsafe { vmaxq_s16(a, b) })
+    }
+    #[inline(always)]
+    fn largest_i16(self, [a, b, c, d]: Self::H) -> Self::H {
+        unsafe {
+            let two = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
+            let two = vpmaxq_s16(two, two);
+            let two = vpmaxq_s16(two, two);
+            [vpmaxq_s16(two, two); 4]
+        }
+    }
+    #[inline(always)]
+    fn first_i16(self, v: Self::H) -> i16 {
+        unsafe { vgetq_lane_s16::<0>(v[0]) }
+    }
+    #[inline(always)]
+    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+        zip(a, b, |a, b| unsafe { vqrdmulhq_s16(a, b) })
+    }
     // In units of 2^-15: twice the product's upper half is what is asked for.
     #[inline(always)]
-    fn fraction(self, x: Self::H) -> Self::H {
-        x.map(|x| unsafe { vshlq_n_s16::<5>(vandq_s16(x, vdupq_n_s16(1023))) })
+    fn fraction(self, x: Self::H, unit: u32) -> Self::H {
+        let by = unsafe { vdupq_n_s16(16 - unit as i16) };
+        x.map(|x| unsafe { vreinterpretq_s16_u16(vshrq_n_u16::<1>(vreinterpretq_u16_s16(vshlq_s16(x, by)))) })
     }
     #[inline(always)]
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
         zip(fraction, c, |f, c| unsafe { vqdmulhq_s16(f, c) })
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+        let unit = unsafe { vdupq_n_s16(-(unit as i16)) };
         zip(v, x, |v, x| unsafe {
-            let by = vsubq_s16(vshrq_n_s16::<10>(x), vdupq_n_s16(7));
+            // The shift takes the low byte of its count.
+            let n = vmaxq_s16(vshlq_s16(x, unit), vdupq_n_s16(-32));
+            let by = vsubq_s16(n, vdupq_n_s16(7));
             vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), by))
         })
     }

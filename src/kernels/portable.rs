@@ -1,6 +1,6 @@
 //! The reference: plain Rust on arrays of sixteen. It defines what every other instruction set must compute.
 
-use super::lanes::{LANES, Lanes, ROUND};
+use super::lanes::{LANES, Lanes};
 use super::micro::{TileI8, row_of};
 
 /// The portable lanes: any processor has them.
@@ -142,12 +142,24 @@ impl Lanes for Portable {
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
     #[inline(never)]
-    fn to_i16(self, a: Self::F, b: Self::F) -> Self::H {
+    fn pack_fours(self, v: [Self::I; 4]) -> Self::I {
+        core::array::from_fn(|i| i32::from_le_bytes(v.map(|v| v[i] as u8)))
+    }
+    #[inline(always)]
+    unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::I>().write(v) }
+    }
+    #[inline(always)]
+    unsafe fn load_i16_at(self, p: *const i16) -> Self::H {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::H>().read() }
+    }
+    #[inline(never)]
+    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
         core::array::from_fn(|i| {
             let x = if i / 4 % 2 == 0 { a } else { b }[i / 8 * 4 + i % 4];
-            let x = if x > -32768.0 { x } else { -32768.0 };
-            let x = if x < 32767.0 { x } else { 32767.0 };
-            ((x + ROUND) - ROUND) as i16
+            (x >> by).clamp(-32768, 32767) as i16
         })
     }
     #[inline(always)]
@@ -159,17 +171,38 @@ impl Lanes for Portable {
         core::array::from_fn(|i| a[i].wrapping_add(b[i]))
     }
     #[inline(always)]
-    fn fraction(self, x: Self::H) -> Self::H {
-        x.map(|x| x & 1023)
+    fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|i| a[i].saturating_sub(b[i]))
+    }
+    #[inline(always)]
+    fn max_i16(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|i| a[i].max(b[i]))
+    }
+    #[inline(always)]
+    fn largest_i16(self, v: Self::H) -> Self::H {
+        self.splat_i16(v.into_iter().fold(i16::MIN, i16::max))
+    }
+    #[inline(always)]
+    fn first_i16(self, v: Self::H) -> i16 {
+        v[0]
+    }
+    #[inline(never)]
+    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+        core::array::from_fn(|i| ((i32::from(a[i]) * i32::from(b[i]) + (1 << 14)) >> 15) as i16)
+    }
+    // In units of 2^-16.
+    #[inline(always)]
+    fn fraction(self, x: Self::H, unit: u32) -> Self::H {
+        x.map(|x| x << (16 - unit))
     }
     #[inline(never)]
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
-        core::array::from_fn(|i| ((i32::from(fraction[i]) * i32::from(c[i])) >> 10) as i16)
+        core::array::from_fn(|i| ((u32::from(fraction[i] as u16) * u32::from(c[i] as u16)) >> 16) as i16)
     }
     #[inline(never)]
-    fn scale_by(self, v: Self::H, x: Self::H) -> Self::H {
+    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|i| {
-            let twice = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> 10)).min(31);
+            let twice = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
             ((twice + 1) >> 1) as i16
         })
     }

@@ -3,7 +3,9 @@
 //! Rows are padded to whole vectors ([`padded`](crate::format::padded)); the padding is zero and stays zero. `n` counts
 //! the real numbers of a row.
 
-pub(crate) use super::attention::softmax::{blend, block_factors, block_weights};
+pub(crate) use super::attention::blend::blend;
+pub(crate) use super::attention::pack::{quantise_tokens, quantise_values, spread, sum_rows};
+pub(crate) use super::attention::softmax::{block_factors, block_weights};
 pub(crate) use super::epilogue::{accumulate, finish, finish_i8};
 pub(crate) use super::interpolate::{add_along, sum_lerps, sum_lerps_bf16};
 use super::lanes::{LANES, Lanes};
@@ -13,7 +15,7 @@ pub(crate) use super::transform::{gather, winograd_input};
 use half::bf16;
 
 #[inline(always)]
-fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
+pub(super) fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
     x.as_chunks().0.iter()
 }
 
@@ -80,39 +82,6 @@ pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [
         unsafe { l.store_rounded_at(l.mul(l.sub(l.load(v), low_v), inverse), o.as_mut_ptr()) };
     }
     [scale, low + 128.0 * scale]
-}
-
-/// A row to int8, symmetric: x ≈ scale · q with q in −127 ..= 127. Returns the scale.
-#[inline(always)]
-pub(crate) fn quantise_signed<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [i8]) -> f32 {
-    let (low, high) = range(l, x, n);
-    let scale = if -low > high { -low } else { high } / 127.0;
-    let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        // SAFETY: `o` is 16 bytes.
-        unsafe { l.store_rounded_signed_at(l.mul(l.load(v), inverse), o.as_mut_ptr()) };
-    }
-    scale
-}
-
-/// A row to int8 with a centre and a factor for each number: q = round((x − centre) · factor), clamped to −127 ..= 127.
-#[inline(always)]
-pub(crate) fn quantise_by<L: Lanes>(l: L, x: &[f32], centre: &[f32], factor: &[f32], out: &mut [i8]) {
-    let by = vectors(centre).zip(vectors(factor));
-    for ((v, (c, f)), o) in vectors(x).zip(by).zip(out.as_chunks_mut::<LANES>().0) {
-        // SAFETY: `o` is 16 bytes.
-        unsafe { l.store_rounded_signed_at(l.mul(l.sub(l.load(v), l.load(c)), l.load(f)), o.as_mut_ptr()) };
-    }
-}
-
-/// low = min(low, x), high = max(high, x)
-#[inline(always)]
-pub(crate) fn spread<L: Lanes>(l: L, x: &[f32], low: &mut [f32], high: &mut [f32]) {
-    for ((v, low), high) in vectors(x).zip(vectors_mut(low)).zip(vectors_mut(high)) {
-        let v = l.load(v);
-        l.store(l.min(v, l.load(low)), low);
-        l.store(l.max(v, l.load(high)), high);
-    }
 }
 
 /// out = a + (b − a) · w

@@ -38,7 +38,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Logits of a tile of queries, rows `t` apart: q·k + bias.
-    fn logits(&self, rows: &Queries, bias: &Bias, tail: &mut [f32], logits: &mut [f32]) {
+    fn logits(&self, rows: &Queries, bias: &Bias<f32>, tail: &mut [f32], logits: &mut [f32]) {
         let (head, isa) = (self.head, self.head.isa);
         let (t, d) = (head.dims.padded_tokens(), head.dims.head_padded);
         let panels = t / LANES;
@@ -47,7 +47,7 @@ impl<'a> Keys<'a> {
         for i in 0..tiles {
             let (from, to) = (panels * i / tiles * LANES, panels * (i + 1) / tiles * LANES);
             let columns = to - from;
-            let bias = bias.of_keys(rows.count, from..to, tail);
+            let bias = bias.of_keys(rows.count, from..to, tail, |key| key);
             for (r, row) in tile.chunks_mut(columns).enumerate().take(rows.count) {
                 // SAFETY: `bias` points at rows of at least `columns` numbers: the plane has a margin, the tail a block.
                 let bias =
@@ -73,13 +73,17 @@ impl<'a> Keys<'a> {
 }
 
 impl super::Keys for Keys<'_> {
-    const UNIT: f32 = 1.0;
+    type Bias = f32;
+
+    fn unit(&self) -> f32 {
+        1.0
+    }
 
     fn rows(&self) -> usize {
         self.head.isa.shape_f().rows
     }
 
-    fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>) {
+    fn answer(&self, rows: &Queries, bias: &Bias<f32>, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let t = dims.padded_tokens();
         let (tail, weights) = work.split_at_mut(SPAN * TILE);

@@ -1,61 +1,86 @@
 //! Attention in int8, keys in blocks.
 //!
-//! q per token over its own range; k per token, minus its mean over the tokens (softmax does not see a constant per query, and
-//! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel, around the middle of its range. A block's weights are bytes,
-//! p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's; the exact
-//! sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m). Logits are in 1024ths of powers of two, whole numbers
-//! for the exponential: k's scales and the biases carry the 1024 · log₂ e.
+//! q per token; k per token, minus its mean over the tokens (softmax does not see a constant per query, and
+//! it removes k's outlier channels; Zhang et al. 2024, SageAttention); v per channel, around the middle of its range. Logits are
+//! sixteen-bit whole numbers, in the finest unit in which none of the head's can leave their range ([`Fixed`]). A block's weights
+//! are bytes, p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's;
+//! the exact sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m).
 
-use super::super::gemm::Rows;
+use super::super::math::sqrt;
 use super::super::micro::TileI8;
 use super::super::split::{Shared, chunks, chunks2};
-use super::super::{Isa, LANES, MAX_ROWS};
-use super::softmax::{self, Blend, Weights};
+use super::super::{LANES, MAX_ROWS};
+use super::blend::Blend;
+use super::pack::Token;
+use super::softmax::Weights;
+use super::tiles::{Sums, multiply, spans};
 use super::{BLOCK, Bias, Head, Queries, SPAN, TILE};
-use crate::activations::{RowsMut, rows_bytes, typed};
+use crate::activations::typed;
 use crate::format::padded;
 use core::f32::consts::LOG2_E;
-use core::ops::Range;
 
 /// A head's operands, ready to multiply.
 pub(super) struct Keys<'a> {
     head: &'a Head<'a>,
-    q: RowsMut<'a>,
-    /// Panels, and of each key its scale and the sum of its weights.
+    /// Rows of bytes, q + 128.
+    q: &'a mut [u8],
+    q_tokens: &'a mut [Token],
+    /// Panels, the sum of each key's weights in their order, and of each slot its factor.
     k: &'a mut [i8],
-    k_scale: &'a mut [f32],
+    k_tokens: &'a mut [Token],
     k_sum: &'a mut [i32],
+    k_factor: &'a mut [i16],
     /// Panels, of each channel its scale and the middle of its range, and `[blocks][channels]` sums, as they are and times 128.
     v: &'a mut [i8],
     v_scale: &'a mut [f32],
     v_centre: &'a mut [f32],
     v_sum: &'a mut [i32],
     v_back: &'a mut [i32],
+    fixed: Fixed,
+}
+
+/// The slot of key `n` of a block of so many panels: whole blocks have their keys in the order of the slots
+/// ([`Weights`]), others in that of the panels.
+fn slot(panels: usize, n: usize) -> usize {
+    match panels == BLOCK / LANES {
+        true => n,
+        false => n / 32 * 32 + n % LANES / 4 * 8 + n / LANES % 2 * 4 + n % 4,
+    }
+}
+
+/// Panel and lane of a slot.
+fn place(slot: usize) -> (usize, usize) {
+    (slot / 32 * 2 + slot / 4 % 2, slot % 32 / 8 * 4 + slot % 4)
 }
 
 impl<'a> Keys<'a> {
     pub fn pack(head: &'a Head, packed: &'a mut [u8], scratch: &mut [f32]) -> Keys<'a> {
         let dims = &head.dims;
-        let (tokens, t, d) = (dims.tokens(), dims.padded_tokens(), dims.head_padded);
-        let (q, rest) = packed.split_at_mut(rows_bytes(tokens, d, true));
+        let (tokens, t, d, blocks) = (dims.tokens(), dims.padded_tokens(), dims.head_padded, dims.blocks());
+        let (q, rest) = packed.split_at_mut(tokens * d);
         let (k, rest) = rest.split_at_mut(t * d);
         let (v, rest) = rest.split_at_mut(t * d);
-        let (k_scale, rest) = rest.split_at_mut(4 * t);
+        let (q_tokens, rest) = rest.split_at_mut(tokens * size_of::<Token>());
+        let (k_tokens, rest) = rest.split_at_mut(tokens * size_of::<Token>());
         let (k_sum, rest) = rest.split_at_mut(4 * t);
+        let (k_factor, rest) = rest.split_at_mut(2 * BLOCK * blocks);
         let (v_scale, rest) = rest.split_at_mut(4 * d);
         let (v_centre, rest) = rest.split_at_mut(4 * d);
-        let (v_sum, v_back) = rest.split_at_mut(4 * d * dims.blocks());
+        let (v_sum, v_back) = rest.split_at_mut(4 * d * blocks);
         let mut keys = Keys {
             head,
-            q: RowsMut::new(q, tokens, d, true),
+            q,
+            q_tokens: typed(q_tokens, tokens),
             k: typed(k, t * d),
-            k_scale: typed(k_scale, t),
+            k_tokens: typed(k_tokens, tokens),
             k_sum: typed(k_sum, t),
+            k_factor: typed(k_factor, BLOCK * blocks),
             v: typed(v, t * d),
             v_scale: typed(v_scale, d),
             v_centre: typed(v_centre, d),
-            v_sum: typed(v_sum, d * dims.blocks()),
-            v_back: typed(v_back, d * dims.blocks()),
+            v_sum: typed(v_sum, d * blocks),
+            v_back: typed(v_back, d * blocks),
+            fixed: Fixed::default(),
         };
         // k's mean and v's range, by channel.
         let (mean, rest) = scratch[..3 * d].split_at_mut(d);
@@ -63,10 +88,8 @@ impl<'a> Keys<'a> {
         mean.fill(0.0);
         low.copy_from_slice(head.part(0, 2));
         high.copy_from_slice(low);
-        for token in 0..tokens {
-            head.isa.add_scaled(head.part(token, 1), 1.0, mean);
-            head.isa.spread(head.part(token, 2), low, high);
-        }
+        head.isa.sum_rows(&head.qkv[d..], dims.qkv(), mean);
+        head.isa.spread(&head.qkv[2 * d..], dims.qkv(), low, high);
         mean.iter_mut().for_each(|m| *m /= tokens as f32);
         for (centre, (low, high)) in keys.v_centre.iter_mut().zip(low.iter().zip(&*high)) {
             *centre = 0.5 * low + 0.5 * high;
@@ -74,92 +97,152 @@ impl<'a> Keys<'a> {
         for (scale, (low, high)) in keys.v_scale.iter_mut().zip(low.iter().zip(&*high)) {
             *scale = (0.5 * high - 0.5 * low) / 127.0;
         }
-        keys.pack_q();
         keys.pack_k(mean);
+        mean.fill(0.0);
+        keys.pack_q(mean);
         keys.pack_v();
         keys.v_back.iter_mut().zip(&*keys.v_sum).for_each(|(back, sum)| *back = 128 * sum);
+        keys.fix();
         keys
     }
 
-    fn pack_q(&mut self) {
-        let RowsMut::Bytes { data, pitch, params } = &mut self.q else { return };
-        let (head, pitch) = (self.head, *pitch);
-        chunks2(head.par, (data, 64 * pitch), (params, 64), |i, rows, params| {
-            for ((j, row), param) in rows.chunks_mut(pitch).enumerate().zip(params) {
-                *param = head.isa.quantise(head.part(i * 64 + j, 0), head.dims.head, row);
-            }
+    fn pack_q(&mut self, zero: &[f32]) {
+        let (head, d) = (self.head, zero.len());
+        chunks2(head.par, (self.q, BLOCK * d), (self.q_tokens, BLOCK), |i, rows, tokens| {
+            let x = &head.qkv[i * BLOCK * head.dims.qkv()..];
+            let rows = bytemuck::cast_slice_mut(rows);
+            head.isa.quantise_tokens(x, head.dims.qkv(), zero, rows, tokens);
+            rows.iter_mut().for_each(|q| *q ^= -128);
         });
     }
 
     fn pack_k(&mut self, mean: &[f32]) {
-        let head = self.head;
-        let (tokens, d, n) = (head.dims.tokens(), head.dims.head_padded, head.dims.head);
-        let sums = Shared::new(self.k_sum);
-        chunks2(head.par, (self.k, LANES * d), (self.k_scale, LANES), |p, panel, scale| {
-            panel.fill(0);
-            // SAFETY: the sums of panel p belong to task p.
-            let sums = unsafe { sums.part(p * LANES, LANES) };
+        /// Tokens at a time: what they become stays on the stack.
+        const FEW: usize = 8;
+        let (head, d) = (self.head, mean.len());
+        let (panels, sums) = (Shared::new(self.k), Shared::new(self.k_sum));
+        chunks(head.par, self.k_tokens, BLOCK, |b, tokens| {
+            let from = b * BLOCK;
+            let len = BLOCK.min(head.dims.padded_tokens() - from);
+            // SAFETY: the panels of block b, and their sums, belong to task b.
+            let (panels, sums) = unsafe { (panels.part(from * d, len * d), sums.part(from, len)) };
+            panels.fill(0);
             sums.fill(0);
-            scale.fill(0.0);
-            let mut row = [0f32; 256];
-            let mut q = [0i8; 256];
-            for lane in 0..LANES.min(tokens - p * LANES) {
-                let (row, q) = (&mut row[..d], &mut q[..d]);
-                row.copy_from_slice(head.part(p * LANES + lane, 1));
-                head.isa.add_scaled(mean, -1.0, row);
-                scale[lane] = head.isa.quantise_signed(row, n, q) * <Self as super::Keys>::UNIT;
-                sums[lane] = q.iter().map(|&q| i32::from(q)).sum();
-                for (group, q) in panel.chunks_mut(4 * LANES).zip(q.chunks(4)) {
-                    group[4 * lane..][..4].copy_from_slice(q);
+            let mut q = [0i8; FEW * 256];
+            for (i, tokens) in tokens.chunks_mut(FEW).enumerate() {
+                let x = &head.qkv[(from + i * FEW) * head.dims.qkv() + d..];
+                head.isa.quantise_tokens(x, head.dims.qkv(), mean, &mut q[..tokens.len() * d], tokens);
+                for (j, (q, token)) in q.chunks(d).zip(tokens).enumerate() {
+                    let (panel, lane) = place(slot(len / LANES, i * FEW + j));
+                    sums[panel * LANES + lane] = token.sum;
+                    let panel = panels[panel * LANES * d..][..LANES * d].as_chunks_mut::<{ 4 * LANES }>().0;
+                    for (group, q) in panel.iter_mut().zip(q.as_chunks::<4>().0) {
+                        group[4 * lane..][..4].copy_from_slice(q);
+                    }
                 }
             }
         });
     }
 
     fn pack_v(&mut self) {
-        let head = self.head;
-        let (tokens, t, d) = (head.dims.tokens(), head.dims.padded_tokens(), head.dims.head_padded);
+        let (head, d, t) = (self.head, self.head.dims.head_padded, self.head.dims.padded_tokens());
         let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
         chunks(head.par, self.v, t * LANES, |p, panel| {
-            let centre = &centres[p * LANES..][..LANES];
-            let factor: [f32; LANES] = core::array::from_fn(|i| match scales[p * LANES + i] {
-                s if s > 0.0 => 1.0 / s,
-                _ => 0.0,
-            });
+            let (centre, scale) = (part(centres, p), part(scales, p));
+            let factor = scale.map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
+            let x = &head.qkv[2 * d + p * LANES..];
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
-                // SAFETY: the sums of these channels belong to task p.
-                let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
-                sums.fill(0);
                 // A whole block's keys are in the order that its weights come in.
                 let whole = panel.len() == BLOCK * LANES;
-                for (g, group) in panel.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().enumerate() {
-                    let mut four = [[0i8; LANES]; 4];
-                    for (j, q) in four.iter_mut().enumerate() {
-                        let key =
-                            block * BLOCK + if whole { g % 4 * LANES + g / 4 * 4 + j } else { 4 * g + j };
-                        if key < tokens {
-                            let v = &head.part(key, 2)[p * LANES..][..LANES];
-                            head.isa.quantise_by(v, centre, &factor, q);
-                            sums.iter_mut().zip(&*q).for_each(|(s, &q)| *s += i32::from(q));
-                        }
-                    }
-                    for (lane, out) in group.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                        *out = four.map(|q| q[lane]);
-                    }
-                }
+                let first: [usize; BLOCK / 4] = core::array::from_fn(|g| {
+                    block * BLOCK + if whole { g % 4 / 2 * 32 + g / 4 * 8 + g % 2 * 4 } else { 4 * g }
+                });
+                // SAFETY: the sums of these channels belong to task p.
+                let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
+                let Some(sums) = sums.first_chunk_mut() else { return };
+                head.isa.quantise_values(x, head.dims.qkv(), &first, centre, &factor, panel, sums);
             }
         });
+    }
+
+    /// The head's fixed point, and k's factors in it.
+    fn fix(&mut self) {
+        let bias = self.head.bias.map_or(0.0, largest);
+        self.fixed = Fixed::of(self.q_tokens, self.k_tokens, bias);
+        self.k_factor.fill(0);
+        let t = self.head.dims.padded_tokens();
+        for (b, (tokens, factors)) in
+            self.k_tokens.chunks(BLOCK).zip(self.k_factor.chunks_mut(BLOCK)).enumerate()
+        {
+            let panels = BLOCK.min(t - b * BLOCK) / LANES;
+            for (n, token) in tokens.iter().enumerate() {
+                factors[slot(panels, n)] = (token.scale * self.fixed.k + 0.5) as i16;
+            }
+        }
+    }
+}
+
+/// Sixteen numbers of a row.
+fn part(row: &[f32], panel: usize) -> &[f32; LANES] {
+    &row.as_chunks().0[panel]
+}
+
+/// The largest of the numbers' magnitudes.
+fn largest(x: &[f32]) -> f32 {
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let mut most = [0f32; LANES];
+    for x in whole {
+        most.iter_mut().zip(x).for_each(|(m, x)| *m = if x.abs() > *m { x.abs() } else { *m });
+    }
+    rest.iter().chain(&most).fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m })
+}
+
+/// How a head's logits are whole numbers of sixteen bits: see [`Weights`].
+#[derive(Clone, Copy, Default, Debug)]
+struct Fixed {
+    shift: u32,
+    unit: u32,
+    /// What a token's scale is multiplied by, to be its factor.
+    q: f32,
+    k: f32,
+}
+
+impl Fixed {
+    /// |Σ q·k| ≤ ‖q‖ · ‖k‖ bounds sums and logits. Logits keep within ±2¹⁴, so that keys that do not exist, at −2¹⁵, are sixteen
+    /// octaves below.
+    fn of(q: &[Token], k: &[Token], bias: f32) -> Fixed {
+        let most = |tokens: &[Token]| {
+            tokens.iter().fold((0f32, 0f32, 0f32), |(scale, norm, length), token| {
+                let squares = token.squares as f32;
+                let larger = |a: f32, b: f32| if a > b { a } else { b };
+                (larger(scale, token.scale), larger(norm, squares), larger(length, token.scale * token.scale * squares))
+            })
+        };
+        let ((q_scale, q_norm, q_length), (k_scale, k_norm, k_length)) = (most(q), most(k));
+        let sum = sqrt(q_norm) * sqrt(k_norm);
+        let shift = (0..15).find(|&shift| sum < 32700.0 * (1u32 << shift) as f32).unwrap_or(15);
+        // An octave's share of the largest logit, and what the largest scales make of a step of the shifted sum.
+        let logit = LOG2_E * (sqrt(q_length) * sqrt(k_length) + bias);
+        let step = LOG2_E * q_scale * k_scale * (1u32 << shift) as f32;
+        let fits = |&unit: &u32| logit * (1u32 << unit) as f32 <= 16300.0 && step * (1u32 << unit) as f32 <= 1.0;
+        let unit = (0..=10).rev().find(fits).unwrap_or(0);
+        let k = if k_scale > 0.0 { 32767.0 / k_scale } else { 0.0 };
+        Fixed { shift, unit, q: step * (1u32 << unit) as f32 / q_scale * 32767.0, k }
     }
 }
 
 impl super::Keys for Keys<'_> {
-    const UNIT: f32 = LOG2_E * softmax::UNIT;
+    type Bias = i16;
+
+    fn unit(&self) -> f32 {
+        LOG2_E * (1 << self.fixed.unit) as f32
+    }
 
     fn rows(&self) -> usize {
         self.head.isa.shape_block().rows
     }
 
-    fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>) {
+    fn answer(&self, rows: &Queries, bias: &Bias<i16>, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let (t, d, blocks) = (dims.padded_tokens(), dims.head_padded, dims.blocks());
         let (tail, rest) = work.split_at_mut(SPAN * TILE);
@@ -168,17 +251,22 @@ impl super::Keys for Keys<'_> {
         // Rows of whole blocks: none is stored across two lines of the cache.
         let bytes_pitch = blocks * BLOCK;
         let (bytes, rest) = rest.split_at_mut(MAX_ROWS * bytes_pitch / 4);
+        let (result, rest) = rest.split_at_mut(TILE);
         let (tops, totals) = rest.split_at_mut(MAX_ROWS * padded(blocks));
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let totals: &mut [i32] = &mut bytemuck::cast_slice_mut(totals)[..MAX_ROWS * blocks * LANES];
-        let Rows::Bytes { data, pitch, params } = self.q.rows() else { return };
+        let tail: &mut [i16] = bytemuck::cast_slice_mut(tail);
+        let mut q = [0i16; MAX_ROWS];
+        for (r, q) in q.iter_mut().enumerate().take(rows.count) {
+            *q = (self.q_tokens[rows.first + r * rows.step].scale * self.fixed.q + 0.5) as i16;
+        }
         for span in spans(t) {
             let from = span.keys().start;
             for block in 0..span.blocks {
                 let key = from + block * BLOCK;
                 let product = TileI8 {
-                    a: data[rows.first * pitch..].as_ptr(),
-                    pitch: rows.step * pitch,
+                    a: self.q[rows.first * d..].as_ptr(),
+                    pitch: rows.step * d,
                     w: self.k[key * d..].as_ptr(),
                     panel: d * LANES,
                     groups: d / 4,
@@ -189,19 +277,19 @@ impl super::Keys for Keys<'_> {
                 // SAFETY: every query of the tile is a token with a row in q; k holds whole panels and sums.
                 unsafe { multiply(isa, rows.count, span.panels, product) };
             }
-            let bias = bias.of_keys(rows.count, span.keys(), tail);
-            // SAFETY: the sums are those of the span; k's scales and sums and the bias rows have a number for each key; bytes,
-            // tops and totals have these rows.
+            let bias = bias.of_keys(rows.count, span.keys(), tail, |key| slot(span.panels, key));
+            // SAFETY: the sums are those of the span; k's factors and the bias rows have a number for each slot; bytes, tops and
+            // totals have these rows.
             unsafe {
                 isa.block_weights(&Weights {
                     sums: Sums::new(isa, sums, rows.count, span.panels),
                     blocks: span.blocks,
                     rows: rows.count,
                     panels: span.panels,
-                    params: params[rows.first..].as_ptr(),
-                    param_step: rows.step,
-                    k_scale: self.k_scale[from..].as_ptr(),
-                    k_sum: self.k_sum[from..].as_ptr(),
+                    shift: self.fixed.shift,
+                    unit: self.fixed.unit,
+                    q: q.as_ptr(),
+                    k: self.k_factor[from..].as_ptr(),
                     bias: bias.at,
                     bias_step: bias.step,
                     out: bytes[from..].as_mut_ptr(),
@@ -214,14 +302,12 @@ impl super::Keys for Keys<'_> {
             }
         }
         let mut shares = [0f32; MAX_ROWS];
-        let (tops_of, totals_of) = (tops.chunks_mut(padded(blocks)), totals.chunks(blocks * LANES));
-        for ((share, tops), totals) in shares.iter_mut().zip(tops_of).zip(totals_of).take(rows.count) {
-            *share = 1.0 / isa.block_factors(tops, totals);
-        }
+        let shares = &mut shares[..rows.count];
+        let (tops_len, totals_len) = (rows.count * padded(blocks), rows.count * blocks * LANES);
+        isa.block_factors(&mut tops[..tops_len], &totals[..totals_len], self.fixed.unit, shares);
         for first in (0..d).step_by(BLOCK) {
             let columns = first..(first + BLOCK).min(d);
             let panels = columns.len() / LANES;
-            let mut result = [0f32; TILE];
             for span in spans(t) {
                 let groups = span.panels * LANES / 4;
                 for block in 0..span.blocks {
@@ -250,91 +336,20 @@ impl super::Keys for Keys<'_> {
                         sum_pitch: d,
                         factor: tops[span.first..].as_ptr(),
                         factor_pitch: padded(blocks),
+                        first: span.first == 0,
                         acc: result.as_mut_ptr(),
                     });
                 }
             }
             let (scale, centre) = (&self.v_scale[first..], &self.v_centre[first..]);
             let count = columns.end.min(dims.head) - first;
-            for (r, row) in result.chunks(panels * LANES).enumerate().take(rows.count) {
+            for (r, (row, share)) in result.chunks(panels * LANES).zip(&*shares).enumerate() {
                 let at = (rows.first + r * rows.step) * dims.out_pitch + first;
                 // SAFETY: this task alone writes these tokens.
                 let out = unsafe { out.part(at, count) };
                 // The weights sum to one: what was taken from every value comes back once.
-                isa.scale_and_add(row, shares[r], scale, centre, out);
+                isa.scale_and_add(row, *share, scale, centre, out);
             }
-        }
-    }
-}
-
-/// Whole blocks that are taken together, or the part of a block at the end.
-struct Span {
-    /// The first block.
-    first: usize,
-    blocks: usize,
-    /// Of each block.
-    panels: usize,
-}
-
-impl Span {
-    fn keys(&self) -> Range<usize> {
-        let start = self.first * BLOCK;
-        start..start + self.blocks * self.panels * LANES
-    }
-}
-
-/// The spans of `t` keys.
-fn spans(t: usize) -> impl Iterator<Item = Span> {
-    let (whole, rest) = (t / BLOCK, t % BLOCK / LANES);
-    let spans = (0..whole).step_by(SPAN);
-    let last = (rest > 0).then_some(Span { first: whole, blocks: 1, panels: rest });
-    spans.map(move |first| Span { first, blocks: SPAN.min(whole - first), panels: BLOCK / LANES }).chain(last)
-}
-
-/// Sums of a tile of queries and blocks of columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Sums {
-    pub at: *mut i32,
-    /// From one row to the next, and from one panel.
-    pub row: usize,
-    pub panel: usize,
-}
-
-impl Sums {
-    /// As [`multiply`] leaves them.
-    fn new(isa: Isa, sums: &mut [i32], rows: usize, panels: usize) -> Sums {
-        let at = sums.as_mut_ptr();
-        match isa.shape_block().panels >= panels {
-            true => Sums { at, row: panels * LANES, panel: LANES },
-            false => Sums { at, row: LANES, panel: rows * LANES },
-        }
-    }
-
-    /// The sixteen of row `r`, panel `p` of block `b`.
-    ///
-    /// # Safety
-    /// They exist.
-    #[inline(always)]
-    pub unsafe fn of(self, b: usize, r: usize, p: usize) -> *mut i32 {
-        // SAFETY: the caller's promise.
-        unsafe { self.at.add(b * TILE + r * self.row + p * self.panel) }
-    }
-}
-
-/// A product with as many panels at a time as the instruction set takes.
-///
-/// # Safety
-/// As [`TileI8`] asks, for `rows` of at most [`Isa::shape_block`] and `panels` of at most a block.
-unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
-    if isa.shape_block().panels >= panels {
-        // SAFETY: the caller's promise.
-        return unsafe { isa.tile_i8(rows, panels, &tile) };
-    }
-    for p in 0..panels {
-        // SAFETY: the caller's promise, panel by panel.
-        unsafe {
-            let (w, sum) = (tile.w.add(p * tile.panel), tile.sum.add(p * LANES));
-            isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
         }
     }
 }

@@ -7,13 +7,15 @@
 //! attention.
 
 mod bias;
+pub(crate) mod blend;
 mod float;
-pub(crate) mod int8;
+mod int8;
+pub(crate) mod pack;
 pub(crate) mod softmax;
+pub(crate) mod tiles;
 
 use super::split::{Shared, with_scratch};
 use super::{Isa, LANES, MAX_ROWS};
-use crate::activations::rows_bytes;
 use crate::format::padded;
 use crate::parallel::Parallel;
 use bias::Bias;
@@ -58,21 +60,25 @@ impl Dims {
     }
     /// f32 in a bias plane or row, with room for a load past its end.
     fn bias_len(&self) -> usize {
-        ((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens()) + BLOCK
+        padded(((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens())) + BLOCK
     }
-    /// f32 that each worker needs while queries are answered: bias, the biases and sums of a span, and for each row of a tile logits in f32, or in int8
+    /// f32 that each worker needs while queries are answered: bias, the biases and sums of a span, a tile of results, and for each row of a tile logits in f32, or in int8
     /// bytes and of each block the largest logit and sixteen sums.
     pub fn scratch(&self) -> usize {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
         let each = MAX_ROWS * t.max(BLOCK / 4 * blocks + padded(blocks) + LANES * blocks);
-        padded(self.bias_len() + 2 * SPAN * TILE + each)
+        padded(self.bias_len() + (2 * SPAN + 1) * TILE + each)
     }
-    /// Bytes for the packed operands of a head: in int8 q rows, then k and v as panels, k's scales and sums, v's scales,
-    /// centres and its sums of each block, twice.
+    /// Bytes for the packed operands of a head: in int8 q as rows, k and v as panels, what is known of the tokens of q and k, k's
+    /// sums and factors, v's scales, centres and its sums of each block, twice.
     pub fn packed_bytes(&self, int8: bool) -> usize {
         let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {
-            true => rows_bytes(self.tokens(), d, true) + 2 * t * d + 8 * t + 4 * d * (2 + 2 * self.blocks()),
+            true => {
+                let (tokens, blocks) = (self.tokens(), self.blocks());
+                let q_and_k = tokens * (d + 2 * size_of::<pack::Token>()) + t * (d + 4) + 2 * BLOCK * blocks;
+                q_and_k + t * d + 4 * d * (2 + 2 * blocks)
+            }
             false => 2 * 4 * t * d,
         }
     }
@@ -100,10 +106,11 @@ struct Queries {
 trait Keys: Sync {
     /// The most queries of a tile.
     fn rows(&self) -> usize;
+    type Bias: bias::Number;
     /// What biases are multiplied by.
-    const UNIT: f32;
+    fn unit(&self) -> f32;
     /// Writes the answers.
-    fn answer(&self, rows: &Queries, bias: &Bias, work: &mut [f32], out: &Shared<f32>);
+    fn answer(&self, rows: &Queries, bias: &Bias<Self::Bias>, work: &mut [f32], out: &Shared<f32>);
 }
 
 impl<'a> Head<'a> {
@@ -127,11 +134,12 @@ impl<'a> Head<'a> {
         let out = Shared::new(out);
         with_scratch(self.par, d.grid_width + 1, scratch, |xi, scratch| {
             let (bias, work) = scratch.split_at_mut(d.bias_len());
+            let bias = bytemuck::cast_slice_mut(bias);
             if xi == d.grid_width {
                 let rows = Queries { first: d.patches(), step: 1, count: 1 };
-                return keys.answer(&rows, &Bias::of_class(d, self.bias, K::UNIT, bias), work, &out);
+                return keys.answer(&rows, &Bias::of_class(d, self.bias, keys.unit(), bias), work, &out);
             }
-            let plane = Bias::of_column(d, self.bias, K::UNIT, xi, bias);
+            let plane = Bias::of_column(d, self.bias, keys.unit(), xi, bias);
             let tiles = d.grid_height.div_ceil(keys.rows());
             for i in 0..tiles {
                 let yi = d.grid_height * i / tiles..d.grid_height * (i + 1) / tiles;

@@ -1,0 +1,87 @@
+//! Blocks' weighted sums of the values together.
+
+use super::super::lanes::{LANES, Lanes};
+use super::tiles::Sums;
+
+/// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
+/// tiles leave out put back.
+pub(crate) struct Blend {
+    /// Of each block `rows` x 16 · `panels`.
+    pub sums: Sums,
+    pub blocks: usize,
+    pub rows: usize,
+    pub panels: usize,
+    /// Of each column, in each block; blocks `sum_pitch` apart.
+    pub weight_sum: *const i32,
+    pub sum_pitch: usize,
+    /// Of each row and block, rows `factor_pitch` apart.
+    pub factor: *const f32,
+    pub factor_pitch: usize,
+    /// Whether nothing was joined before: what is in `acc` does not count.
+    pub first: bool,
+    /// `rows` x 16 · `panels`.
+    pub acc: *mut f32,
+}
+
+/// # Safety
+/// The pointers of [`Blend`] cover what their comments say.
+#[inline(always)]
+pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
+    let mut b = 0;
+    while b < t.blocks {
+        // SAFETY: the caller's promise.
+        b += unsafe {
+            match t.blocks - b {
+                1 => blend_blocks::<L, 1>(l, t, b),
+                2 | 3 => blend_blocks::<L, 2>(l, t, b),
+                4..8 => blend_blocks::<L, 4>(l, t, b),
+                _ => blend_blocks::<L, 8>(l, t, b),
+            }
+        };
+    }
+}
+
+/// # Safety
+/// As [`blend`]; the blocks from `first` on exist.
+#[inline(always)]
+unsafe fn blend_blocks<L: Lanes, const BLOCKS: usize>(l: L, t: &Blend, first: usize) -> usize {
+    for r in (0..t.rows).step_by(2) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match t.rows - r {
+                1 => blend_rows::<L, 1, BLOCKS>(l, t, r, first),
+                _ => blend_rows::<L, 2, BLOCKS>(l, t, r, first),
+            }
+        }
+    }
+    BLOCKS
+}
+
+/// # Safety
+/// As [`blend`]; rows and blocks from the given ones on exist.
+#[inline(always)]
+unsafe fn blend_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(l: L, t: &Blend, row: usize, block: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let factor = t.factor.add(row * t.factor_pitch + block);
+        for p in 0..t.panels {
+            let at = t.acc.add((row * t.panels + p) * LANES);
+            let mut acc = [l.splat(0.0); ROWS];
+            if !t.first || block > 0 {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    *acc = l.load_at(at.add(r * t.panels * LANES));
+                }
+            }
+            for b in 0..BLOCKS {
+                let back = l.load_i32_at(t.weight_sum.add((block + b) * t.sum_pitch + p * LANES));
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let sum = l.add_i32(l.load_i32_at(t.sums.of(block + b, row + r, p)), back);
+                    *acc = l.fma(l.to_f32(sum), l.splat(*factor.add(r * t.factor_pitch + b)), *acc);
+                }
+            }
+            for (r, acc) in acc.into_iter().enumerate() {
+                l.store_at(acc, at.add(r * t.panels * LANES));
+            }
+        }
+    }
+}
