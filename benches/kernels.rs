@@ -31,10 +31,12 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
             &[("64 channels", Size { rows: 160, n: 64, k: 1 })]
         }
         "accumulate" | "accumulate, more" | "finish" | "finish, GELU" | "finish, ReLU" | "finish_i8"
-        | "finish_i8, ReLU" | "gather, 2x2" | "gather, 4x4" | "block_weights" | "blend" => {
-            &[("8 x 48", Size { rows: 8, n: 48, k: 1 })]
+        | "finish_i8, ReLU" | "gather, 2x2" | "gather, 4x4" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        "block_weights" | "blend" => &[("6 x 64", Size { rows: 6, n: 64, k: 1 })],
+        "block_factors" => &[("26 blocks", Size { rows: 6, n: 26, k: 1 })],
+        "sum_rows" | "spread" | "quantise_tokens" | "quantise_values" => {
+            &[("64 channels", Size { rows: 64, n: 64, k: 1 })]
         }
-        "block_factors" => &[("26 blocks", Size { rows: 1, n: 26, k: 1 })],
         _ => &[("768 channels", Size { rows: 1, n: 768, k: 1 })],
     }
 }

@@ -4,6 +4,7 @@
 mod products;
 mod tile;
 
+use super::attention::pack::Token;
 use super::epilogue::Activation;
 use super::interpolate::{Along, Lerp};
 use super::{Isa, LANES};
@@ -14,7 +15,7 @@ use products::{
 };
 use std::boxed::Box;
 use std::vec::Vec;
-use tile::{BLOCK_OUT, Tile};
+use tile::{BLOCK_OUT, Block, Tile};
 
 /// How large a job is; each kernel takes from it what it needs.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +87,8 @@ macro_rules! bits {
 bits! {
     Vec<f32>: x => x.iter().map(|x| x.to_bits()).collect();
     Vec<u8>: x => x.iter().map(|&x| x.into()).collect();
+    Vec<i32>: x => x.iter().map(|&x| x as u32).collect();
+    Vec<Token>: x => x.iter().flat_map(|t| [t.scale.to_bits(), t.sum as u32, t.squares as u32]).collect();
     Vec<i8>: x => x.iter().map(|&x| x as u32).collect();
     Vec<bf16>: x => x.iter().map(|x| x.to_bits().into()).collect();
     u16: x => std::vec![u32::from(*x)];
@@ -182,6 +185,9 @@ fn lerps<T: 'static>(
 /// Pixels of a small line in the interpolation jobs.
 const SMALL: usize = 10;
 
+/// Rows of tokens.
+const ROWS: usize = 13;
+
 fn zeros(_: &mut Source, n: usize) -> Vec<f32> {
     std::vec![0.0; n]
 }
@@ -199,20 +205,52 @@ pub const KERNELS: &[Kernel] = &[
         no_bytes(s, n),
         [0.0; 2]
     )),
-    row!(
-        "quantise_signed",
-        |isa, size, x, y, out| out.1 = isa.quantise_signed(x, size.n, &mut out.0),
-        |_: &mut Source, n| (std::vec![0i8; n], 0.0)
-    ),
-    row!(
-        "quantise_by",
-        |isa, size, x, y, out| isa.quantise_by(x, y, x, out),
-        |_: &mut Source, n| std::vec![0i8; n]
-    ),
-    row!("spread", |isa, size, x, y, out| isa.spread(x, &mut out.0, &mut out.1), |s: &mut Source, n| (
-        floats(s, n),
-        floats(s, n)
-    )),
+    Kernel {
+        name: "sum_rows",
+        work: |s| ROWS * padded(s.n),
+        job: |size, mut source| {
+            let (rows, start) = (source.floats(ROWS * padded(size.n)), source.row(size.n));
+            made(rows, start, move |isa, rows, out| isa.sum_rows(rows, padded(size.n), out))
+        },
+    },
+    Kernel {
+        name: "spread",
+        work: |s| ROWS * padded(s.n),
+        job: |size, mut source| {
+            let rows = source.floats(ROWS * padded(size.n));
+            let start = (source.row(size.n), source.row(size.n));
+            made(rows, start, move |isa, rows, (low, high)| isa.spread(rows, padded(size.n), low, high))
+        },
+    },
+    Kernel {
+        name: "quantise_tokens",
+        work: |s| ROWS * padded(s.n),
+        job: |size, mut source| {
+            let inputs = (source.floats(ROWS * padded(size.n)), source.row(size.n));
+            let out = (std::vec![0i8; ROWS * padded(size.n)], std::vec![Token::default(); ROWS]);
+            made(inputs, out, move |isa, (rows, centre), (out, tokens)| {
+                isa.quantise_tokens(rows, padded(size.n), centre, out, tokens)
+            })
+        },
+    },
+    Kernel {
+        name: "quantise_values",
+        work: |s| s.rows * LANES,
+        job: |size, mut source| {
+            let pitch = LANES + 3;
+            let inputs = (source.floats(size.rows * pitch), source.floats(2 * LANES));
+            // One group more than there are tokens for.
+            let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
+            let out = (std::vec![0i8; first.len() * 4 * LANES], std::vec![0i32; LANES]);
+            made(inputs, out, move |isa, (rows, by), (out, sums)| {
+                let ([centre, factor], Some(sums)) = ([&by.as_chunks().0[0], &by.as_chunks().0[1]], sums.first_chunk_mut())
+                else {
+                    return;
+                };
+                isa.quantise_values(rows, pitch, &first, centre, factor, out, sums)
+            })
+        },
+    },
     row!("lerp", |isa, size, x, y, out| isa.lerp(x, y, 0.3, out), zeros),
     row!("add_scaled", |isa, size, x, y, out| isa.add_scaled(x, -0.7, out), floats),
     row!("scale_and_add", |isa, size, x, y, out| isa.scale_and_add(x, 0.3, y, x, &mut out[..size.n]), floats),
@@ -311,23 +349,25 @@ pub const KERNELS: &[Kernel] = &[
     },
     Kernel {
         name: "block_weights",
-        work: |s| 2 * Tile::work(s),
+        work: |s| 2 * Block::work(s),
         job: |size, mut source| {
-            let tile = Tile::of_block(size, &mut source);
-            made(tile, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.block_weights(isa, out))
+            let block = std::cell::RefCell::new(Block::new(size, &mut source));
+            made(block, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.borrow_mut().weights(isa, out))
         },
     },
     tile!("blend", |isa, t, out| t.blend(isa, out)),
     Kernel {
         name: "block_factors",
-        work: |s| s.n * LANES,
+        work: |s| s.rows * s.n * LANES,
         job: |size, mut source| {
-            let tops: Vec<f32> = source.row(size.n).iter().map(|x| x.clamp(-60.0, 60.0)).collect();
-            let totals = source.ints(size.n * LANES);
-            let out = (std::vec![0.0; padded(size.n)], 0.0);
-            made((tops, totals), out, |isa, (tops, totals), (factors, sum)| {
+            let (rows, blocks) = (size.rows, size.n);
+            let tops: Vec<f32> =
+                source.floats(rows * padded(blocks)).iter().map(|x| x.clamp(-60.0, 60.0) * 8.0).collect();
+            let totals = source.ints(rows * blocks * LANES);
+            let out = (std::vec![0.0; tops.len()], std::vec![0.0; rows]);
+            made((tops, totals), out, |isa, (tops, totals), (factors, shares)| {
                 factors.copy_from_slice(tops);
-                *sum = isa.block_factors(factors, totals);
+                isa.block_factors(factors, totals, 3, shares);
             })
         },
     },

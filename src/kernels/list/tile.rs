@@ -1,8 +1,9 @@
 //! Jobs on tiles: epilogues, Winograd's way back, attention's softmax.
 
 use super::super::attention::BLOCK;
-use super::super::attention::int8::Sums;
-use super::super::attention::softmax::{self, Blend};
+use super::super::attention::blend::Blend;
+use super::super::attention::softmax::Weights;
+use super::super::attention::tiles::Sums;
 use super::super::epilogue::{Accumulate, Activation, Finish, FinishI8};
 use super::super::transform::Gather;
 use super::super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
@@ -29,16 +30,6 @@ pub(super) struct Tile {
 impl Tile {
     pub(super) fn new(size: Size, source: &mut Source) -> Tile {
         Tile::with_panels(size, size.n.div_ceil(LANES).min(MAX_PANELS), source)
-    }
-
-    /// Keys of a block, with logits of the size that they have: within some octaves.
-    pub(super) fn of_block(size: Size, source: &mut Source) -> Tile {
-        let mut tile = Tile::with_panels(size, size.n.div_ceil(LANES).min(BLOCK / LANES), source);
-        let few = |x: &mut f32, most: f32| *x = x.clamp(-most, most);
-        tile.sums.iter_mut().chain(&mut tile.weight_sum).for_each(|x| *x >>= 16);
-        tile.scale.iter_mut().chain(tile.params.as_flattened_mut()).for_each(|x| few(x, 1.5));
-        tile.bias.iter_mut().for_each(|x| few(x, 8000.0));
-        tile
     }
 
     pub(super) fn with_panels(size: Size, panels: usize, source: &mut Source) -> Tile {
@@ -150,29 +141,76 @@ impl Tile {
         unsafe { isa.gather(&t) };
     }
 
+    pub(super) fn blend(&self, isa: Isa, out: &mut [f32]) {
+        let mut sums = self.sums[..self.acc.len()].to_vec();
+        let t = Blend {
+            sums: block_sums(&mut sums, self.rows),
+            blocks: 1,
+            rows: self.rows,
+            panels: self.panels,
+            weight_sum: self.weight_sum.as_ptr(),
+            sum_pitch: 0,
+            factor: self.bias.as_ptr(),
+            factor_pitch: 1,
+            first: false,
+            acc: out.as_mut_ptr(),
+        };
+        // SAFETY: every field has what its comment asks for.
+        unsafe { isa.blend(&t) };
+    }
+}
+
+/// One panel after the other.
+fn block_sums(sums: &mut [i32], rows: usize) -> Sums {
+    Sums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
+}
+
+/// Keys of a block and a tile of queries, with logits of the size that they have: within some octaves.
+pub(super) struct Block {
+    rows: usize,
+    panels: usize,
+    sums: Vec<i32>,
+    q: Vec<i16>,
+    k: Vec<i16>,
+    bias: Vec<i16>,
+}
+
+impl Block {
+    pub(super) fn new(size: Size, source: &mut Source) -> Block {
+        let rows = size.rows.min(MAX_ROWS);
+        let panels = size.n.div_ceil(LANES).min(BLOCK / LANES);
+        let mut factors = |n: usize| source.ints(n).into_iter().map(|x| (x & 0x7FFF) as i16).collect();
+        let (q, k) = (factors(rows), factors(BLOCK));
+        let bias = source.ints(rows * BLOCK).into_iter().map(|x| (x >> 16) as i16).collect();
+        // Twenty bits, five of which go.
+        let sums = source.ints(rows * panels * LANES).into_iter().map(|x| x >> 8).collect();
+        Block { rows, panels, sums, q, k, bias }
+    }
+
+    pub(super) fn work(size: Size) -> usize {
+        size.rows.min(MAX_ROWS) * size.n.div_ceil(LANES).min(BLOCK / LANES) * LANES
+    }
+
     /// Bytes of the rows, then of each row the largest logit and sixteen sums; bias rows forwards and backwards, as queries read
     /// them.
-    pub(super) fn block_weights(&self, isa: Isa, out: &mut [f32]) {
-        let wide = self.panels * LANES;
-        for (out, (from, step)) in
-            out.chunks_mut(BLOCK_OUT).zip([(0, wide as isize), ((self.rows - 1) * wide, -(wide as isize))])
-        {
-            let mut sums = self.sums[..self.acc.len()].to_vec();
+    pub(super) fn weights(&mut self, isa: Isa, out: &mut [f32]) {
+        let wide = BLOCK as isize;
+        for (out, (from, step)) in out.chunks_mut(BLOCK_OUT).zip([(0, wide), ((self.rows - 1) * BLOCK, -wide)]) {
             let (bytes, rest) = out.split_at_mut(MAX_ROWS * BLOCK / 4);
             let (top, total) = rest.split_at_mut(MAX_ROWS);
-            let t = softmax::Weights {
-                sums: self.block_sums(&mut sums),
+            let t = Weights {
+                sums: block_sums(&mut self.sums, self.rows),
                 blocks: 1,
                 rows: self.rows,
                 panels: self.panels,
-                params: self.params.as_ptr(),
-                param_step: 2,
-                k_scale: self.scale.as_ptr(),
-                k_sum: self.weight_sum.as_ptr(),
+                shift: 5,
+                unit: if step > 0 { 10 } else { 3 },
+                q: self.q.as_ptr(),
+                k: self.k.as_ptr(),
                 bias: self.bias[from..].as_ptr(),
                 bias_step: step,
                 out: bytes.as_mut_ptr().cast(),
-                pitch: wide,
+                pitch: BLOCK,
                 top: top.as_mut_ptr(),
                 top_pitch: 1,
                 total: total.as_mut_ptr().cast(),
@@ -182,29 +220,7 @@ impl Tile {
             unsafe { isa.block_weights(&t) };
         }
     }
-
-    pub(super) fn blend(&self, isa: Isa, out: &mut [f32]) {
-        let mut sums = self.sums[..self.acc.len()].to_vec();
-        let t = Blend {
-            sums: self.block_sums(&mut sums),
-            blocks: 1,
-            rows: self.rows,
-            panels: self.panels,
-            weight_sum: self.weight_sum.as_ptr(),
-            sum_pitch: 0,
-            factor: self.bias.as_ptr(),
-            factor_pitch: 1,
-            acc: out.as_mut_ptr(),
-        };
-        // SAFETY: every field has what its comment asks for.
-        unsafe { isa.blend(&t) };
-    }
-
-    /// One panel after the other.
-    pub(super) fn block_sums(&self, sums: &mut [i32]) -> Sums {
-        Sums { at: sums.as_mut_ptr(), row: LANES, panel: self.rows * LANES }
-    }
 }
 
-/// What `block_weights` gives for a block.
+/// What [`Block::weights`] gives for a block.
 pub(super) const BLOCK_OUT: usize = MAX_ROWS * (BLOCK / 4 + 1 + LANES);
