@@ -71,6 +71,7 @@ macro_rules! tree {
 }
 tree!(largest, _mm_max_ps);
 tree!(smallest, _mm_min_ps);
+tree!(sum, _mm_add_ps);
 
 // SAFETY of every block below: an `Avx2` exists only where the processor has the instructions (`Avx2::new`); reads and
 // writes through pointers are the caller's promise, and are unaligned.
@@ -153,6 +154,10 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn fetch(self, p: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn sum(self, [low, high]: Self::F) -> f32 {
+        unsafe { sum(_mm256_add_ps(low, high)) }
     }
     #[inline(always)]
     fn largest(self, [low, high]: Self::F) -> f32 {

@@ -88,6 +88,13 @@ impl Lanes for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
+    fn sum(self, v: Self::F) -> f32 {
+        unsafe {
+            let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            super::avx2::sum(_mm256_add_ps(low, high))
+        }
+    }
+    #[inline(always)]
     fn largest(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
@@ -199,7 +206,8 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         unsafe {
-            let by = _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
+            let by =
+                _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
             _mm512_avg_epu16(_mm512_srlv_epi16(v, by), _mm512_setzero_si512())
         }
     }

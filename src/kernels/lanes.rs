@@ -129,15 +129,6 @@ pub(crate) trait Lanes: Copy {
         // SAFETY: the caller's promise.
         unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p) }
     }
-    /// The same within −127 ..= 127; NaN as −127.
-    /// # Safety
-    /// 16 bytes can be written at `p`.
-    #[inline(always)]
-    unsafe fn store_rounded_signed_at(self, v: Self::F, p: *mut i8) {
-        let v = self.min(self.max(v, self.splat(-127.0)), self.splat(127.0));
-        // SAFETY: the caller's promise. The low byte of the biased bits is the number in two's complement.
-        unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p.cast()) }
-    }
 
     /// Sixteen f32 of a slice.
     #[inline(always)]

@@ -29,20 +29,20 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
 /// 2^f of the fraction f by a polynomial of degree 3, 128 times too large, in whole numbers; then as many places to the right as
 /// the rest of x says. Its relative error is at most 1.1e-4.
 #[inline(always)]
-pub(crate) fn exp2_255<L: Lanes, const N: usize>(l: L, x: &mut [L::H; N], unit: u32) {
+pub(crate) fn exp2_255<L: Lanes, const N: usize>(l: L, x: &mut [[L::H; 2]; N], unit: u32) {
     // Step by step for all: none waits for its own step before.
     let mut f = *x;
-    for f in &mut f {
+    for f in f.as_flattened_mut() {
         *f = l.fraction(*f, unit);
     }
-    let mut p = [l.splat_i16(2531); N];
+    let mut p = [[l.splat_i16(2531); 2]; N];
     for c in [7409, 22697, 255 * 128] {
-        for (p, f) in p.iter_mut().zip(f) {
-            *p = l.add_i16(l.times(f, *p), l.splat_i16(c));
+        for (p, f) in p.as_flattened_mut().iter_mut().zip(f.as_flattened()) {
+            *p = l.add_i16(l.times(*f, *p), l.splat_i16(c));
         }
     }
-    for (x, p) in x.iter_mut().zip(p) {
-        *x = l.scale_by(p, *x, unit);
+    for (x, p) in x.as_flattened_mut().iter_mut().zip(p.as_flattened()) {
+        *x = l.scale_by(*p, *x, unit);
     }
 }
 
@@ -107,9 +107,9 @@ mod tests {
     fn exp2_255_is_close() {
         for unit in 0..=10 {
             for x in -32768..=0i16 {
-                let mut y = [[x; 32]];
+                let mut y = [[[x; 32]; 2]];
                 exp2_255(Portable, &mut y, unit);
-                let y = y[0][0];
+                let y = y[0][0][0];
                 let want = 255.0 * (f64::from(x) / f64::from(1 << unit)).exp2();
                 assert!((f64::from(y) - want).abs() < 0.53, "255 · 2^({x} / 2^{unit}) = {y}, not {want}");
             }

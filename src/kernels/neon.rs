@@ -112,14 +112,6 @@ impl Lanes for Neon {
             vst1q_u8(p, vqmovun_high_s16(vqmovun_s16(a), b));
         }
     }
-    // The larger number, where the other is NaN.
-    #[inline(always)]
-    unsafe fn store_rounded_signed_at(self, v: Self::F, p: *mut i8) {
-        unsafe {
-            let [a, b] = rounded_halves(v.map(|v| vmaxnmq_f32(v, vdupq_n_f32(-127.0))));
-            vst1q_s8(p, vqmovn_high_s16(vqmovn_s16(a), b));
-        }
-    }
     #[inline(always)]
     fn sum(self, v: Self::F) -> f32 {
         unsafe { tree(v, |a, b| vaddq_f32(a, b)) }

@@ -193,7 +193,7 @@ impl Lanes for Portable {
     // In units of 2^-16.
     #[inline(always)]
     fn fraction(self, x: Self::H, unit: u32) -> Self::H {
-        x.map(|x| x << (16 - unit))
+        x.map(|x| (i32::from(x) << (16 - unit)) as i16)
     }
     #[inline(never)]
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H {

@@ -60,7 +60,12 @@ unsafe fn blend_blocks<L: Lanes, const BLOCKS: usize>(l: L, t: &Blend, first: us
 /// # Safety
 /// As [`blend`]; rows and blocks from the given ones on exist.
 #[inline(always)]
-unsafe fn blend_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(l: L, t: &Blend, row: usize, block: usize) {
+unsafe fn blend_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
+    l: L,
+    t: &Blend,
+    row: usize,
+    block: usize,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         let factor = t.factor.add(row * t.factor_pitch + block);

@@ -126,8 +126,11 @@ impl<'a> Keys<'a> {
             let len = BLOCK.min(head.dims.padded_tokens() - from);
             // SAFETY: the panels of block b, and their sums, belong to task b.
             let (panels, sums) = unsafe { (panels.part(from * d, len * d), sums.part(from, len)) };
-            panels.fill(0);
-            sums.fill(0);
+            if tokens.len() < len {
+                // Keys that do not exist.
+                panels.fill(0);
+                sums.fill(0);
+            }
             let mut q = [0i8; FEW * 256];
             for (i, tokens) in tokens.chunks_mut(FEW).enumerate() {
                 let x = &head.qkv[(from + i * FEW) * head.dims.qkv() + d..];
@@ -215,7 +218,11 @@ impl Fixed {
             tokens.iter().fold((0f32, 0f32, 0f32), |(scale, norm, length), token| {
                 let squares = token.squares as f32;
                 let larger = |a: f32, b: f32| if a > b { a } else { b };
-                (larger(scale, token.scale), larger(norm, squares), larger(length, token.scale * token.scale * squares))
+                (
+                    larger(scale, token.scale),
+                    larger(norm, squares),
+                    larger(length, token.scale * token.scale * squares),
+                )
             })
         };
         let ((q_scale, q_norm, q_length), (k_scale, k_norm, k_length)) = (most(q), most(k));
@@ -224,7 +231,8 @@ impl Fixed {
         // An octave's share of the largest logit, and what the largest scales make of a step of the shifted sum.
         let logit = LOG2_E * (sqrt(q_length) * sqrt(k_length) + bias);
         let step = LOG2_E * q_scale * k_scale * (1u32 << shift) as f32;
-        let fits = |&unit: &u32| logit * (1u32 << unit) as f32 <= 16300.0 && step * (1u32 << unit) as f32 <= 1.0;
+        let fits =
+            |&unit: &u32| logit * (1u32 << unit) as f32 <= 16300.0 && step * (1u32 << unit) as f32 <= 1.0;
         let unit = (0..=10).rev().find(fits).unwrap_or(0);
         let k = if k_scale > 0.0 { 32767.0 / k_scale } else { 0.0 };
         Fixed { shift, unit, q: step * (1u32 << unit) as f32 / q_scale * 32767.0, k }

@@ -69,18 +69,24 @@ pub(crate) fn quantise_tokens<L: Lanes>(
             }
         }
         let most = l.largest_of_each(&most);
-        for (((token, most), x), out) in tokens.iter_mut().zip(most).zip(x.chunks(pitch)).zip(out.chunks_mut(n)) {
+        for (((token, most), x), out) in
+            tokens.iter_mut().zip(most).zip(x.chunks(pitch)).zip(out.chunks_mut(n))
+        {
             let scale = most / 127.0;
             let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+            let (low, high, round) = (l.splat(-127.0), l.splat(127.0), l.splat(ROUND));
+            // Whole numbers below 2²⁴: exact in whatever order.
+            let (mut sum, mut squares) = (l.splat(0.0), l.splat(0.0));
             for ((x, c), o) in vectors(x).zip(vectors(centre)).zip(out.as_chunks_mut::<LANES>().0) {
-                // SAFETY: `o` is 16 bytes.
-                unsafe {
-                    l.store_rounded_signed_at(l.mul(l.sub(l.load(x), l.load(c)), inverse), o.as_mut_ptr())
-                };
+                let v = l.mul(l.sub(l.load(x), l.load(c)), inverse);
+                let biased = l.add(l.min(l.max(v, low), high), round);
+                let q = l.sub(biased, round);
+                sum = l.add(sum, q);
+                squares = l.fma(q, q, squares);
+                // SAFETY: `o` is 16 bytes. The low byte of the biased bits is the number in two's complement.
+                unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
             }
-            let sum = out.iter().map(|&q| i32::from(q)).sum();
-            let squares = out.iter().map(|&q| i32::from(q) * i32::from(q)).sum();
-            *token = Token { scale, sum, squares };
+            *token = Token { scale, sum: l.sum(sum) as i32, squares: l.sum(squares) as i32 };
         }
     }
 }

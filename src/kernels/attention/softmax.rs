@@ -1,5 +1,6 @@
 //! Softmax in blocks of keys, over the lanes: integer products to bytes, blocks into proportion.
 
+use super::super::MAX_ROWS;
 use super::super::lanes::{LANES, Lanes};
 use super::super::math::{exp, exp2_255};
 use super::tiles::Sums;
@@ -75,7 +76,12 @@ unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
 /// # Safety
 /// As [`block_weights`]; block and rows exist.
 #[inline(always)]
-unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(l: L, t: &Weights, b: usize, first: usize) {
+unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(
+    l: L,
+    t: &Weights,
+    b: usize,
+    first: usize,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         let k = t.k.add(b * 4 * LANES);
@@ -99,9 +105,7 @@ unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(l: L, t: 
             *high = l.sub_i16(*high, top);
             *t.top.add((first + r) * t.top_pitch + b) = f32::from(l.first_i16(top));
         }
-        for x in &mut x {
-            exp2_255(l, x, t.unit);
-        }
+        exp2_255(l, &mut x, t.unit);
         for (r, [low, high]) in x.into_iter().enumerate() {
             let out = t.out.add((first + r) * t.pitch + b * PANELS * LANES);
             let total = if PANELS == 4 {
@@ -122,22 +126,29 @@ unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(l: L, t: 
 }
 
 /// The largest logits of the blocks of each row become the blocks' factors, 2^((top_b − top) / 2^unit), and the row's share is
-/// 1 / Σ_b factor_b · Σ p. Rows of `tops` are padded, those of `totals` have sixteen sums for each block.
+/// 1 / Σ_b factor_b · Σ p, for at most [`MAX_ROWS`]. Rows of `tops` are padded, those of `totals` have sixteen sums for each block.
 #[inline(always)]
 pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]) {
     let blocks = totals.len() / (shares.len() * LANES);
     let scale = l.splat(core::f32::consts::LN_2 / (1 << unit) as f32);
-    let rows = tops.chunks_mut(padded(blocks)).zip(totals.chunks(blocks * LANES));
-    for (share, (tops, totals)) in shares.iter_mut().zip(rows) {
+    // Row by row in rounds, so that none waits for another.
+    let mut largest = [0f32; MAX_ROWS];
+    for (largest, tops) in largest.iter_mut().zip(tops.chunks_mut(padded(blocks))) {
         tops[blocks..].fill(f32::NEG_INFINITY);
         let mut top = l.splat(f32::NEG_INFINITY);
         for v in tops.as_chunks::<LANES>().0 {
             top = l.max(l.load(v), top);
         }
-        let top = l.splat(l.largest(top));
+        *largest = l.largest(top);
+    }
+    for (largest, tops) in largest.iter().zip(tops.chunks_mut(padded(blocks))) {
         for v in tops.as_chunks_mut::<LANES>().0 {
-            l.store(exp(l, l.mul(l.sub(l.load(v), top), scale)), v);
+            l.store(exp(l, l.mul(l.sub(l.load(v), l.splat(*largest)), scale)), v);
         }
+    }
+    for ((share, tops), totals) in
+        shares.iter_mut().zip(tops.chunks(padded(blocks))).zip(totals.chunks(blocks * LANES))
+    {
         // Four sums, so that none waits for the one before.
         let mut sums = [l.splat(0.0); 4];
         for (factors, totals) in tops[..blocks].chunks(4).zip(totals.chunks(4 * LANES)) {

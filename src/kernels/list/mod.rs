@@ -243,7 +243,8 @@ pub const KERNELS: &[Kernel] = &[
             let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
             let out = (std::vec![0i8; first.len() * 4 * LANES], std::vec![0i32; LANES]);
             made(inputs, out, move |isa, (rows, by), (out, sums)| {
-                let ([centre, factor], Some(sums)) = ([&by.as_chunks().0[0], &by.as_chunks().0[1]], sums.first_chunk_mut())
+                let ([centre, factor], Some(sums)) =
+                    ([&by.as_chunks().0[0], &by.as_chunks().0[1]], sums.first_chunk_mut())
                 else {
                     return;
                 };

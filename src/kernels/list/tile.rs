@@ -195,7 +195,9 @@ impl Block {
     /// them.
     pub(super) fn weights(&mut self, isa: Isa, out: &mut [f32]) {
         let wide = BLOCK as isize;
-        for (out, (from, step)) in out.chunks_mut(BLOCK_OUT).zip([(0, wide), ((self.rows - 1) * BLOCK, -wide)]) {
+        for (out, (from, step)) in
+            out.chunks_mut(BLOCK_OUT).zip([(0, wide), ((self.rows - 1) * BLOCK, -wide)])
+        {
             let (bytes, rest) = out.split_at_mut(MAX_ROWS * BLOCK / 4);
             let (top, total) = rest.split_at_mut(MAX_ROWS);
             let t = Weights {
