@@ -65,7 +65,7 @@ macro_rules! with_row_kernels {
                 fn sum_rows(rows: &[f32], pitch: usize, out: &mut [f32]);
                 fn spread(rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]);
                 fn quantise_tokens(x: &[f32], pitch: usize, centre: &[f32], out: &mut [i8], tokens: &mut [Token]);
-                fn quantise_values(x: &[f32], pitch: usize, first: &[usize], centre: &[f32; LANES], factor: &[f32; LANES], out: &mut [i8], sums: &mut [i32; LANES]);
+                fn quantise_values(x: &[f32], pitch: usize, first: &[usize], by: &[[f32; LANES]; 2], out: &mut [i8], sums: &mut [i32; LANES]);
                 fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
                 fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);

@@ -34,8 +34,7 @@ pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
             match t.blocks - b {
                 1 => blend_blocks::<L, 1>(l, t, b),
                 2 | 3 => blend_blocks::<L, 2>(l, t, b),
-                4..8 => blend_blocks::<L, 4>(l, t, b),
-                _ => blend_blocks::<L, 8>(l, t, b),
+                _ => blend_blocks::<L, 4>(l, t, b),
             }
         };
     }

@@ -6,11 +6,11 @@
 //! are bytes, p_j = 255 · 2^(x_j − m_b), m_b the largest logit of the block, so that no block's weights vanish beside another's;
 //! the exact sums Σ p_j·v_j of the blocks are added in f32, each times 2^(m_b − m).
 
-use super::super::math::sqrt;
 use super::super::micro::TileI8;
 use super::super::split::{Shared, chunks, chunks2};
 use super::super::{LANES, MAX_ROWS};
 use super::blend::Blend;
+use super::fixed::{Fixed, largest};
 use super::pack::Token;
 use super::softmax::Weights;
 use super::tiles::{Sums, multiply, spans};
@@ -151,8 +151,8 @@ impl<'a> Keys<'a> {
         let (head, d, t) = (self.head, self.head.dims.head_padded, self.head.dims.padded_tokens());
         let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
         chunks(head.par, self.v, t * LANES, |p, panel| {
-            let (centre, scale) = (part(centres, p), part(scales, p));
-            let factor = scale.map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
+            let factor = part(scales, p).map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
+            let by = [part(centres, p), factor];
             let x = &head.qkv[2 * d + p * LANES..];
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
                 // A whole block's keys are in the order that its weights come in.
@@ -163,7 +163,7 @@ impl<'a> Keys<'a> {
                 // SAFETY: the sums of these channels belong to task p.
                 let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
                 let Some(sums) = sums.first_chunk_mut() else { return };
-                head.isa.quantise_values(x, head.dims.qkv(), &first, centre, &factor, panel, sums);
+                head.isa.quantise_values(x, head.dims.qkv(), &first, &by, panel, sums);
             }
         });
     }
@@ -186,57 +186,8 @@ impl<'a> Keys<'a> {
 }
 
 /// Sixteen numbers of a row.
-fn part(row: &[f32], panel: usize) -> &[f32; LANES] {
-    &row.as_chunks().0[panel]
-}
-
-/// The largest of the numbers' magnitudes.
-fn largest(x: &[f32]) -> f32 {
-    let (whole, rest) = x.as_chunks::<LANES>();
-    let mut most = [0f32; LANES];
-    for x in whole {
-        most.iter_mut().zip(x).for_each(|(m, x)| *m = if x.abs() > *m { x.abs() } else { *m });
-    }
-    rest.iter().chain(&most).fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m })
-}
-
-/// How a head's logits are whole numbers of sixteen bits: see [`Weights`].
-#[derive(Clone, Copy, Default, Debug)]
-struct Fixed {
-    shift: u32,
-    unit: u32,
-    /// What a token's scale is multiplied by, to be its factor.
-    q: f32,
-    k: f32,
-}
-
-impl Fixed {
-    /// |Σ q·k| ≤ ‖q‖ · ‖k‖ bounds sums and logits. Logits keep within ±2¹⁴, so that keys that do not exist, at −2¹⁵, are sixteen
-    /// octaves below.
-    fn of(q: &[Token], k: &[Token], bias: f32) -> Fixed {
-        let most = |tokens: &[Token]| {
-            tokens.iter().fold((0f32, 0f32, 0f32), |(scale, norm, length), token| {
-                let squares = token.squares as f32;
-                let larger = |a: f32, b: f32| if a > b { a } else { b };
-                (
-                    larger(scale, token.scale),
-                    larger(norm, squares),
-                    larger(length, token.scale * token.scale * squares),
-                )
-            })
-        };
-        let ((q_scale, q_norm, q_length), (k_scale, k_norm, k_length)) = (most(q), most(k));
-        let sum = sqrt(q_norm) * sqrt(k_norm);
-        let shift = (0..15).find(|&shift| sum < 32700.0 * (1u32 << shift) as f32).unwrap_or(15);
-        // An octave's share of the largest logit, and what the largest scales make of a step of the shifted sum.
-        let logit = LOG2_E * (sqrt(q_length) * sqrt(k_length) + bias);
-        let step = LOG2_E * q_scale * k_scale * (1u32 << shift) as f32;
-        let fits =
-            |&unit: &u32| logit * (1u32 << unit) as f32 <= 16300.0 && step * (1u32 << unit) as f32 <= 1.0;
-        let unit = (0..=10).rev().find(fits).unwrap_or(0);
-        let k = if k_scale > 0.0 { 32767.0 / k_scale } else { 0.0 };
-        Fixed { shift, unit, q: step * (1u32 << unit) as f32 / q_scale * 32767.0, k }
-    }
+fn part(row: &[f32], panel: usize) -> [f32; LANES] {
+    row.as_chunks().0[panel]
 }
 
 impl super::Keys for Keys<'_> {

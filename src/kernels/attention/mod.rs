@@ -8,6 +8,7 @@
 
 mod bias;
 pub(crate) mod blend;
+mod fixed;
 mod float;
 mod int8;
 pub(crate) mod pack;

@@ -99,8 +99,7 @@ pub(crate) fn quantise_values<L: Lanes>(
     x: &[f32],
     pitch: usize,
     first: &[usize],
-    centre: &[f32; LANES],
-    factor: &[f32; LANES],
+    [centre, factor]: &[[f32; LANES]; 2],
     out: &mut [i8],
     sums: &mut [i32; LANES],
 ) {

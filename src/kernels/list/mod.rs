@@ -87,7 +87,7 @@ macro_rules! bits {
 bits! {
     Vec<f32>: x => x.iter().map(|x| x.to_bits()).collect();
     Vec<u8>: x => x.iter().map(|&x| x.into()).collect();
-    Vec<i32>: x => x.iter().map(|&x| x as u32).collect();
+    [i32; LANES]: x => x.iter().map(|&x| x as u32).collect();
     Vec<Token>: x => x.iter().flat_map(|t| [t.scale.to_bits(), t.sum as u32, t.squares as u32]).collect();
     Vec<i8>: x => x.iter().map(|&x| x as u32).collect();
     Vec<bf16>: x => x.iter().map(|x| x.to_bits().into()).collect();
@@ -238,17 +238,13 @@ pub const KERNELS: &[Kernel] = &[
         work: |s| s.rows * LANES,
         job: |size, mut source| {
             let pitch = LANES + 3;
-            let inputs = (source.floats(size.rows * pitch), source.floats(2 * LANES));
+            let rows = source.floats(size.rows * pitch);
+            let by: [[f32; LANES]; 2] = core::array::from_fn(|_| core::array::from_fn(|_| source.float()));
             // One group more than there are tokens for.
             let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
-            let out = (std::vec![0i8; first.len() * 4 * LANES], std::vec![0i32; LANES]);
-            made(inputs, out, move |isa, (rows, by), (out, sums)| {
-                let ([centre, factor], Some(sums)) =
-                    ([&by.as_chunks().0[0], &by.as_chunks().0[1]], sums.first_chunk_mut())
-                else {
-                    return;
-                };
-                isa.quantise_values(rows, pitch, &first, centre, factor, out, sums)
+            let out = (std::vec![0i8; first.len() * 4 * LANES], [0i32; LANES]);
+            made((rows, by), out, move |isa, (rows, by), (out, sums)| {
+                isa.quantise_values(rows, pitch, &first, by, out, sums)
             })
         },
     },
