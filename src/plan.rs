@@ -318,7 +318,7 @@ impl Plan {
         self.set(Buf::Fpn2, map(h2, w2), TOP);
         self.set(Buf::Fpn2Rows, rows(h2, w2, Role::Fuse, 2)?, TOP | BANDS);
         let together = pooled.max(w1 + w2 + w3);
-        self.set(Buf::UpsampleScratch, w * interpolate::scratch(together, c) * 4, TOP | BANDS);
+        self.set(Buf::UpsampleScratch, w * interpolate::scratch(together, c, w0) * 4, TOP | BANDS);
 
         self.set(Buf::Lateral1, map(ring::LATERAL1, w1), BANDS);
         self.set(Buf::Fpn1Rows, rows(ring::FPN1, w1, Role::Fuse, 1)?, BANDS);

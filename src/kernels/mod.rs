@@ -17,6 +17,7 @@ pub(crate) mod gemm;
 mod i8mm;
 pub(crate) mod interpolate;
 pub(crate) mod lanes;
+pub(crate) mod lerp;
 #[cfg(any(test, feature = "bench"))]
 pub mod list;
 pub(crate) mod math;
@@ -39,8 +40,8 @@ use attention::pack::Token;
 use attention::softmax::Weights;
 use epilogue::{Accumulate, Finish, FinishI8};
 use half::{bf16, f16};
-use interpolate::{Along, Lerp};
 use lanes::LANES;
+use lerp::{Along, Lerp};
 use micro::{TileF, TileI8, pick_tile};
 use transform::Gather;
 
@@ -66,7 +67,7 @@ macro_rules! with_row_kernels {
                 fn spread(rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]);
                 fn quantise_tokens(x: &[f32], pitch: usize, centre: &[f32], out: &mut [i8], tokens: &mut [Token]);
                 fn quantise_values(x: &[f32], pitch: usize, first: &[usize], by: &[[f32; LANES]; 2], out: &mut [i8], sums: &mut [i32; LANES]);
-                fn lerp(a: &[f32], b: &[f32], w: f32, out: &mut [f32]);
+                fn lerp_pixels(low: &[f32], high: &[f32], weight: f32, pitch: usize, out: &mut [f32]);
                 fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
                 fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);
                 fn sum_lerps(runs: &[Lerp<f32>], out: &mut [f32]);

@@ -7,8 +7,8 @@ pub(crate) use super::attention::blend::blend;
 pub(crate) use super::attention::pack::{quantise_tokens, quantise_values, spread, sum_rows};
 pub(crate) use super::attention::softmax::{block_factors, block_weights};
 pub(crate) use super::epilogue::{accumulate, finish, finish_i8};
-pub(crate) use super::interpolate::{add_along, sum_lerps, sum_lerps_bf16};
 use super::lanes::{LANES, Lanes};
+pub(crate) use super::lerp::{add_along, lerp_pixels, sum_lerps, sum_lerps_bf16};
 use super::math::{exp, sqrt};
 pub(crate) use super::nibbles::unpack;
 pub(crate) use super::transform::{gather, winograd_input};
@@ -82,16 +82,6 @@ pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [
         unsafe { l.store_rounded_at(l.mul(l.sub(l.load(v), low_v), inverse), o.as_mut_ptr()) };
     }
     [scale, low + 128.0 * scale]
-}
-
-/// out = a + (b − a) · w
-#[inline(always)]
-pub(crate) fn lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, out: &mut [f32]) {
-    let w = l.splat(w);
-    for ((a, b), o) in vectors(a).zip(vectors(b)).zip(vectors_mut(out)) {
-        let a = l.load(a);
-        l.store(l.fma(l.sub(l.load(b), a), w, a), o);
-    }
 }
 
 /// out += a · w

@@ -85,7 +85,7 @@ impl MapRows {
             let p = position(first + i, self.height, height);
             let (low, high) = (p.low % ring::LOGITS * line, p.high % ring::LOGITS * line);
             let scratch = &mut scratch[..line];
-            isa.lerp(&logits[low..][..line], &logits[high..][..line], p.weight, scratch);
+            isa.lerp_pixels(&logits[low..][..line], &logits[high..][..line], p.weight, line, scratch);
             for (x, out) in row.iter_mut().enumerate() {
                 let p = position(x, self.width, width);
                 let (a, b) = (&scratch[p.low * pitch..][..pitch], &scratch[p.high * pitch..][..pitch]);

@@ -1,148 +1,25 @@
 //! Every kernel as a job that any instruction set can do: the one list behind the property tests (the same bits everywhere)
 //! and the benchmarks (`cargo bench --features bench`).
 
+mod job;
 mod products;
 mod tile;
 
 use super::attention::pack::Token;
 use super::epilogue::Activation;
-use super::interpolate::{Along, Lerp};
+use super::interpolate::{Read, positions};
+use super::lerp::{Along, Lerp};
 use super::{Isa, LANES};
 use crate::format::{GROUP, padded, winograd_taps};
 use half::bf16;
+use job::{Bits, made};
+pub use job::{Job, Kernel, Size, Source};
 use products::{
     Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, winograd_input,
 };
 use std::boxed::Box;
 use std::vec::Vec;
 use tile::{BLOCK_OUT, Block, Tile};
-
-/// How large a job is; each kernel takes from it what it needs.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Numbers in a row, outputs of a product, width of an attention head.
-    pub n: usize,
-    /// Rows, width of a map or of the patch grid.
-    pub rows: usize,
-    /// Inputs of a product, height of the patch grid.
-    pub k: usize,
-}
-
-/// Work that can be done again and again.
-pub trait Job {
-    /// Does it once.
-    fn run(&mut self, isa: Isa);
-    /// What it wrote, as bits.
-    fn bits(&self) -> Vec<u32>;
-}
-
-/// A kernel by its name.
-pub struct Kernel {
-    /// The function's name, or what the product is of.
-    pub name: &'static str,
-    /// What the rate counts: multiply-accumulates of a product, numbers of everything else.
-    pub work: fn(Size) -> usize,
-    /// Makes a job with inputs from a seed.
-    pub job: fn(Size, Source) -> Box<dyn Job>,
-}
-
-/// Inputs, what to do with them, and the output.
-struct Made<I, O, F> {
-    inputs: I,
-    out: O,
-    run: F,
-}
-
-impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> Job for Made<I, O, F> {
-    fn run(&mut self, isa: Isa) {
-        (self.run)(isa, &self.inputs, &mut self.out);
-    }
-    fn bits(&self) -> Vec<u32> {
-        self.out.bits()
-    }
-}
-
-fn made<I: 'static, O: Bits + 'static>(
-    inputs: I,
-    out: O,
-    run: impl Fn(Isa, &I, &mut O) + 'static,
-) -> Box<dyn Job> {
-    Box::new(Made { inputs, out, run })
-}
-
-/// Outputs as bits.
-trait Bits {
-    fn bits(&self) -> Vec<u32>;
-}
-macro_rules! bits {
-    ($($t:ty: $x:ident => $bits:expr;)*) => {
-        $(impl Bits for $t {
-            fn bits(&self) -> Vec<u32> {
-                let $x = self;
-                $bits
-            }
-        })*
-    };
-}
-bits! {
-    Vec<f32>: x => x.iter().map(|x| x.to_bits()).collect();
-    Vec<u8>: x => x.iter().map(|&x| x.into()).collect();
-    [i32; LANES]: x => x.iter().map(|&x| x as u32).collect();
-    Vec<Token>: x => x.iter().flat_map(|t| [t.scale.to_bits(), t.sum as u32, t.squares as u32]).collect();
-    Vec<i8>: x => x.iter().map(|&x| x as u32).collect();
-    Vec<bf16>: x => x.iter().map(|x| x.to_bits().into()).collect();
-    u16: x => std::vec![u32::from(*x)];
-    u32: x => std::vec![*x];
-    f32: x => std::vec![x.to_bits()];
-    [f32; 2]: x => x.map(f32::to_bits).to_vec();
-}
-impl<A: Bits, B: Bits> Bits for (A, B) {
-    fn bits(&self) -> Vec<u32> {
-        [self.0.bits(), self.1.bits()].concat()
-    }
-}
-
-/// Numbers from a seed, extremes among them.
-pub struct Source(pub u64);
-
-impl Source {
-    fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 32) as u32
-    }
-    pub(super) fn float(&mut self) -> f32 {
-        match self.next() % 16 {
-            0 => 0.0,
-            1 => -0.0,
-            2 => 100.0,
-            3 => -1e-20,
-            _ => (self.next() as f32 / u32::MAX as f32 - 0.5) * 8.0,
-        }
-    }
-    pub(super) fn floats(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| self.float()).collect()
-    }
-    /// `n` numbers in a padded row, the padding zero.
-    pub(super) fn row(&mut self, n: usize) -> Vec<f32> {
-        let mut row = self.floats(n);
-        row.resize(padded(n), 0.0);
-        row
-    }
-    pub(super) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| [0, 255, 128, self.next() as u8][self.next() as usize % 4]).collect()
-    }
-    pub(super) fn weights(&mut self, n: usize) -> Vec<i8> {
-        (0..n)
-            .map(|_| [127, -127, 0, (self.next() % 255) as i8][self.next() as usize % 4].max(-127))
-            .collect()
-    }
-    pub(super) fn ints(&mut self, n: usize) -> Vec<i32> {
-        (0..n).map(|_| self.next() as i32 >> 4).collect()
-    }
-    fn params(&mut self, n: usize) -> Vec<[f32; 2]> {
-        (0..n).map(|_| [self.float(), self.float()]).collect()
-    }
-}
 
 /// A row kernel: a padded row in, something out.
 macro_rules! row {
@@ -248,7 +125,6 @@ pub const KERNELS: &[Kernel] = &[
             })
         },
     },
-    row!("lerp", |isa, size, x, y, out| isa.lerp(x, y, 0.3, out), zeros),
     row!("add_scaled", |isa, size, x, y, out| isa.add_scaled(x, -0.7, out), floats),
     row!("scale_and_add", |isa, size, x, y, out| isa.scale_and_add(x, 0.3, y, x, &mut out[..size.n]), floats),
     row!("max_into", |isa, size, x, y, out| isa.max_into(x, out), floats),
@@ -267,6 +143,18 @@ pub const KERNELS: &[Kernel] = &[
         |isa, size, x, y, out| *out = isa.argmax_lerp(x, y, 0.6, size.n),
         |_: &mut Source, _| 0u16
     ),
+    Kernel {
+        name: "lerp_pixels",
+        work: |s| SMALL * padded(s.n),
+        job: |size, mut source| {
+            let (channels, pitch) = (padded(size.n), 2 * padded(size.n));
+            let lines: [Vec<f32>; 2] =
+                core::array::from_fn(|_| source.floats((SMALL - 1) * pitch + channels));
+            made(lines, std::vec![0.0; SMALL * channels], move |isa, [low, high], out| {
+                isa.lerp_pixels(low, high, 0.3, pitch, out)
+            })
+        },
+    },
     Kernel {
         name: "sum_lerps",
         work: |s| 3 * padded(s.n),
@@ -293,7 +181,9 @@ pub const KERNELS: &[Kernel] = &[
             let out = source.floats(size.rows * count);
             let bias = source.floats(count);
             made((columns, bias), out, move |isa, (columns, bias), out| {
-                let line = Along { columns, panel: LANES, pixel: count, taps: 1, small: SMALL };
+                let mut reads = std::vec![Read::default(); size.rows];
+                positions(SMALL, &mut reads);
+                let line = Along { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
                 let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
                 let tapped = Along { panel, pixel, taps: 3, ..line };
                 for (lines, bias) in [(&[line][..], &[][..]), (&[tapped, tapped], bias)] {

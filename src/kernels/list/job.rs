@@ -1,0 +1,135 @@
+//! What a kernel is as a job: inputs from a seed, a run, the bits that it wrote.
+
+use super::super::attention::pack::Token;
+use super::super::{Isa, LANES};
+use crate::format::padded;
+use half::bf16;
+use std::boxed::Box;
+use std::vec::Vec;
+
+/// How large a job is; each kernel takes from it what it needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Numbers in a row, outputs of a product, width of an attention head.
+    pub n: usize,
+    /// Rows, width of a map or of the patch grid.
+    pub rows: usize,
+    /// Inputs of a product, height of the patch grid.
+    pub k: usize,
+}
+
+/// Work that can be done again and again.
+pub trait Job {
+    /// Does it once.
+    fn run(&mut self, isa: Isa);
+    /// What it wrote, as bits.
+    fn bits(&self) -> Vec<u32>;
+}
+
+/// A kernel by its name.
+pub struct Kernel {
+    /// The function's name, or what the product is of.
+    pub name: &'static str,
+    /// What the rate counts: multiply-accumulates of a product, numbers of everything else.
+    pub work: fn(Size) -> usize,
+    /// Makes a job with inputs from a seed.
+    pub job: fn(Size, Source) -> Box<dyn Job>,
+}
+
+/// Inputs, what to do with them, and the output.
+struct Made<I, O, F> {
+    inputs: I,
+    out: O,
+    run: F,
+}
+
+impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> Job for Made<I, O, F> {
+    fn run(&mut self, isa: Isa) {
+        (self.run)(isa, &self.inputs, &mut self.out);
+    }
+    fn bits(&self) -> Vec<u32> {
+        self.out.bits()
+    }
+}
+
+pub(super) fn made<I: 'static, O: Bits + 'static>(
+    inputs: I,
+    out: O,
+    run: impl Fn(Isa, &I, &mut O) + 'static,
+) -> Box<dyn Job> {
+    Box::new(Made { inputs, out, run })
+}
+
+/// Outputs as bits.
+pub(super) trait Bits {
+    fn bits(&self) -> Vec<u32>;
+}
+macro_rules! bits {
+    ($($t:ty: $x:ident => $bits:expr;)*) => {
+        $(impl Bits for $t {
+            fn bits(&self) -> Vec<u32> {
+                let $x = self;
+                $bits
+            }
+        })*
+    };
+}
+bits! {
+    Vec<f32>: x => x.iter().map(|x| x.to_bits()).collect();
+    Vec<u8>: x => x.iter().map(|&x| x.into()).collect();
+    [i32; LANES]: x => x.iter().map(|&x| x as u32).collect();
+    Vec<Token>: x => x.iter().flat_map(|t| [t.scale.to_bits(), t.sum as u32, t.squares as u32]).collect();
+    Vec<i8>: x => x.iter().map(|&x| x as u32).collect();
+    Vec<bf16>: x => x.iter().map(|x| x.to_bits().into()).collect();
+    u16: x => std::vec![u32::from(*x)];
+    u32: x => std::vec![*x];
+    f32: x => std::vec![x.to_bits()];
+    [f32; 2]: x => x.map(f32::to_bits).to_vec();
+}
+impl<A: Bits, B: Bits> Bits for (A, B) {
+    fn bits(&self) -> Vec<u32> {
+        [self.0.bits(), self.1.bits()].concat()
+    }
+}
+
+/// Numbers from a seed, extremes among them.
+pub struct Source(pub u64);
+
+impl Source {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 32) as u32
+    }
+    pub(in super::super) fn float(&mut self) -> f32 {
+        match self.next() % 16 {
+            0 => 0.0,
+            1 => -0.0,
+            2 => 100.0,
+            3 => -1e-20,
+            _ => (self.next() as f32 / u32::MAX as f32 - 0.5) * 8.0,
+        }
+    }
+    pub(in super::super) fn floats(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.float()).collect()
+    }
+    /// `n` numbers in a padded row, the padding zero.
+    pub(in super::super) fn row(&mut self, n: usize) -> Vec<f32> {
+        let mut row = self.floats(n);
+        row.resize(padded(n), 0.0);
+        row
+    }
+    pub(in super::super) fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| [0, 255, 128, self.next() as u8][self.next() as usize % 4]).collect()
+    }
+    pub(in super::super) fn weights(&mut self, n: usize) -> Vec<i8> {
+        (0..n)
+            .map(|_| [127, -127, 0, (self.next() % 255) as i8][self.next() as usize % 4].max(-127))
+            .collect()
+    }
+    pub(in super::super) fn ints(&mut self, n: usize) -> Vec<i32> {
+        (0..n).map(|_| self.next() as i32 >> 4).collect()
+    }
+    pub(in super::super) fn params(&mut self, n: usize) -> Vec<[f32; 2]> {
+        (0..n).map(|_| [self.float(), self.float()]).collect()
+    }
+}
