@@ -20,7 +20,8 @@ use core::ops::Range;
 pub(crate) enum Rows<'a> {
     /// Rows `pitch` numbers apart.
     F32 { data: &'a [f32], pitch: usize },
-    /// Rows `pitch` bytes apart, and of each the (scale, offset): x = scale · (q − 128) + offset.
+    /// Rows `pitch` bytes apart, stored as the instruction set's [`flip`](Isa::flip) says, and of each the (scale, offset):
+    /// x = scale · (q − 128) + offset.
     Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
 }
 

@@ -49,26 +49,26 @@ pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mu
     out[n..].fill(0.0);
 }
 
-/// Smallest and largest of the first `n`.
+/// Smallest and largest of the first `n`, NaN left out, zeros as +0.
 #[inline(always)]
 fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     let (whole, part) = x[..n].as_chunks::<LANES>();
-    let first = l.splat(x[0]);
-    let (mut low, mut high) = (first, first);
+    let (mut low, mut high) = (l.splat(f32::INFINITY), l.splat(f32::NEG_INFINITY));
     for v in whole {
         let v = l.load(v);
-        low = l.min(v, low);
-        high = l.max(v, high);
+        low = l.smaller(v, low);
+        high = l.larger(v, high);
     }
     if !part.is_empty() {
-        let v = l.load_part(part, x[0]);
-        low = l.min(v, low);
-        high = l.max(v, high);
+        let v = l.load_part(part, part[0]);
+        low = l.smaller(v, low);
+        high = l.larger(v, high);
     }
-    (l.smallest(low), l.largest(high))
+    (l.smallest(low) + 0.0, l.largest(high) + 0.0)
 }
 
-/// A row to bytes: x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns (scale, offset).
+/// A row to bytes, flipped ([`Lanes::FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
+/// (scale, offset).
 #[inline(always)]
 pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);

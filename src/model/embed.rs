@@ -19,8 +19,9 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let mut rows = RowsMut::new(patch_rows, patches, weights.k, weights.is_int8());
     match &mut rows {
         RowsMut::Bytes { data, pitch, params } => {
+            let flip = cx.isa.flip();
             chunks2(cx.par, (data, *pitch), (params, 1), |patch, row, param| {
-                patch_bytes(&f, pixels, patch).zip(&mut *row).for_each(|(p, q)| *q = p);
+                patch_bytes(&f, pixels, patch).zip(&mut *row).for_each(|(p, q)| *q = p ^ flip);
                 param[0] = [1.0, 0.0];
             });
         }

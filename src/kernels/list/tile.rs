@@ -6,7 +6,7 @@ use super::super::attention::softmax::{self, Blend};
 use super::super::epilogue::{Accumulate, Activation, Finish, FinishI8};
 use super::super::transform::Gather;
 use super::super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
-use super::{Job, Size, Source, made};
+use super::{Job, Size, Source, made, unflip};
 use crate::format::winograd_taps;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -180,6 +180,7 @@ impl Tile {
             };
             // SAFETY: every field has what its comment asks for.
             unsafe { isa.block_weights(&t) };
+            unflip(isa, &mut bytemuck::cast_slice_mut(bytes)[..self.rows * wide]);
         }
     }
 
