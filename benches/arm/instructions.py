@@ -111,7 +111,7 @@ def export_block(checkpoint, picture, work):
             self.layer.relative_position_bias = Bias()
 
         def forward(self, x):
-            out = self.layer(x)
+            out = self.layer(x, resolution=(size, size))
             return out[0] if isinstance(out, tuple) else out
 
     np.save(work / "input.npy", x.numpy())

@@ -88,6 +88,15 @@ struct Columns<'a> {
     step: usize,
 }
 
+/// The most numbers of a tile.
+const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
+
+/// A task's tile: its numbers and its integer sums.
+struct Work {
+    acc: [f32; TILE],
+    sums: [i32; TILE],
+}
+
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
 pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
     n * i / parts..n * (i + 1) / parts
@@ -123,11 +132,12 @@ impl Product<'_> {
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
+            let mut work = Work { acc: [0.0; TILE], sums: [0; TILE] };
             for tile in part(n_tiles, n_tasks, n) {
                 let columns = self.columns(part(panels, n_tiles, tile), scratch);
                 for unit in part(units, m_tasks, m) {
                     let rows = part(len, m_parts, unit % m_parts);
-                    self.column(&segments[unit / m_parts], rows, &columns, shape, &out);
+                    self.column(&segments[unit / m_parts], rows, &columns, shape, &mut work, &out);
                 }
             }
         });
@@ -197,10 +207,9 @@ impl Product<'_> {
         rows: Range<usize>,
         columns: &Columns,
         shape: Shape,
+        Work { acc, sums }: &mut Work,
         out: &Shared<T>,
     ) {
-        const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
-        let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
         let panels = columns.panels.clone();
         let tiles = rows.len().div_ceil(shape.rows);
         // One tap in int8 needs no sum in f32.
@@ -230,7 +239,7 @@ impl Product<'_> {
             let tile = Tile { nth, rows: count, panels: panels.clone() };
             if let Some((tap, from)) = single {
                 let Factors { params, scale, weight_sum } =
-                    self.tile_i8(tap, from + first, &tile, columns, &mut sums);
+                    self.tile_i8(tap, from + first, &tile, columns, sums);
                 // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
                 // writes these rows and columns; the bias has the padded number.
                 unsafe {
@@ -241,7 +250,7 @@ impl Product<'_> {
             let mut empty = true;
             for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };
-                self.tap(tap, from as usize + first, (&tile, columns), &mut sums, &mut acc, empty);
+                self.tap(tap, from as usize + first, (&tile, columns), sums, acc, empty);
                 empty = false;
             }
             if empty {

@@ -203,7 +203,7 @@ with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 2 dotprod::tile_i8, block: 6 x 4));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 3 dotprod::tile_i8, block: 6 x 4));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1));

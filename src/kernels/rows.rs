@@ -53,8 +53,14 @@ pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mu
 #[inline(always)]
 fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     let (whole, part) = x[..n].as_chunks::<LANES>();
+    let (pairs, last) = whole.as_chunks::<2>();
     let (mut low, mut high) = (l.splat(f32::INFINITY), l.splat(f32::NEG_INFINITY));
-    for v in whole {
+    for [a, b] in pairs {
+        let (a, b) = (l.load(a), l.load(b));
+        low = l.smaller(b, l.smaller(a, low));
+        high = l.larger(b, l.larger(a, high));
+    }
+    for v in last {
         let v = l.load(v);
         low = l.smaller(v, low);
         high = l.larger(v, high);
@@ -192,28 +198,21 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     l.sum(sum)
 }
 
-/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are.
+/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are. `a` and `b` are padded rows.
 #[inline(always)]
 pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
-    let w = l.splat(w);
+    let (w, end) = (l.splat(w), l.splat(n as f32));
     let lane: [f32; LANES] = core::array::from_fn(|i| i as f32);
     let mut index = l.load(&lane);
     let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
-    let (a_whole, a_part) = a[..n].as_chunks::<LANES>();
-    let (b_whole, b_part) = b[..n].as_chunks::<LANES>();
-    for (a, b) in a_whole.iter().zip(b_whole) {
+    for (a, b) in vectors(a).zip(vectors(b)) {
         let a = l.load(a);
         let v = l.fma(l.sub(l.load(b), a), w, a);
+        // The padding is never larger.
+        let v = l.if_greater(end, index, v, l.splat(f32::NEG_INFINITY));
         at = l.if_greater(v, best, index, at);
         best = l.max(v, best);
         index = l.add(index, l.splat(LANES as f32));
-    }
-    if !a_part.is_empty() {
-        // Both ends finite in the absent lanes (−∞ − −∞ would be NaN), and never the largest.
-        let a = l.load_part(a_part, f32::MIN);
-        let v = l.fma(l.sub(l.load_part(b_part, f32::MIN), a), w, a);
-        at = l.if_greater(v, best, index, at);
-        best = l.max(v, best);
     }
     let most = l.splat(l.largest(best));
     l.smallest(l.if_greater(most, best, l.splat(f32::INFINITY), at)) as u16
