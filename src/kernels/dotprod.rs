@@ -8,114 +8,108 @@ use core::arch::asm;
 /// The most rows: 24 accumulators, the activations of 6 rows and 2 vectors of weights are all registers there are.
 const MOST: usize = 6;
 
-/// What concerns the fifth row, where there are as many.
-macro_rules! fifth {
-    (4, $text:expr) => {
-        ""
-    };
-    ($n:tt, $text:expr) => {
-        $text
-    };
-}
-/// What concerns the sixth.
-macro_rules! sixth {
-    (6, $text:expr) => {
-        $text
-    };
-    ($n:tt, $text:expr) => {
-        ""
+/// A vector of weights in v`w` times quarter `i` of each row's activations.
+macro_rules! vector {
+    ($w:literal, $i:literal, [$($acc:literal)+], [$($a:literal)+]) => {
+        concat!($("sdot v", $acc, ".4s, v", $w, ".16b, v", $a, ".4b[", $i, "]\n",)+)
     };
 }
 
-/// Vector `j` of a group of weights, in v`w`, times quarter `i` of `n` rows' activations, in v24 to v29.
-#[rustfmt::skip]
-macro_rules! vector {
-    ($n:tt, $w:literal, $i:literal, [$a:literal $b:literal $c:literal $d:literal $e:literal $f:literal]) => {
+/// Group `i` of four with its weights in these four registers. `second` follows the first vector, and so on.
+macro_rules! group {
+    ($i:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], [$second:literal $third:literal],
+     [$acc0:tt $acc1:tt $acc2:tt $acc3:tt], $a:tt) => {
         concat!(
-            "sdot v", $a, ".4s, v", $w, ".16b, v24.4b[", $i, "]\n",
-            "sdot v", $b, ".4s, v", $w, ".16b, v25.4b[", $i, "]\n",
-            "sdot v", $c, ".4s, v", $w, ".16b, v26.4b[", $i, "]\n",
-            "sdot v", $d, ".4s, v", $w, ".16b, v27.4b[", $i, "]\n",
-            fifth!($n, concat!("sdot v", $e, ".4s, v", $w, ".16b, v28.4b[", $i, "]\n")),
-            sixth!($n, concat!("sdot v", $f, ".4s, v", $w, ".16b, v29.4b[", $i, "]\n")),
+            vector!($w0, $i, $acc0, $a),
+            $second,
+            vector!($w1, $i, $acc1, $a),
+            $third,
+            vector!($w2, $i, $acc2, $a),
+            vector!($w3, $i, $acc3, $a),
         )
     };
 }
 
-/// Group `i` of four, whose first two vectors of weights are in v30 and v31; `second` loads the others.
-#[rustfmt::skip]
-macro_rules! group {
-    ($n:tt, $i:literal, $second:literal) => {
+/// Four groups of six rows: two registers are left for weights, which come in pairs. The last pair comes in two loads, each
+/// beside the products of the other's register: so much in-order cores gain by it, and others lose nothing.
+macro_rules! by_pairs {
+    ($acc:tt, $a:tt) => {
         concat!(
-            vector!($n, 30, $i, [0 4 8 12 16 20]),
-            vector!($n, 31, $i, [1 5 9 13 17 21]),
-            $second, "\n",
-            vector!($n, 30, $i, [2 6 10 14 18 22]),
-            vector!($n, 31, $i, [3 7 11 15 19 23]),
+            "ldp q30, q31, [{w}], #256\n",
+            group!(0, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-224]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-192]\n",
+            group!(1, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-160]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-128]\n",
+            group!(2, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-96]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-64]\n",
+            group!(3, [30 31 30 31], ["ldr q30, [{w}, #-32]\n" "ldr q31, [{w}, #-16]\n"], $acc, $a),
+        )
+    };
+}
+
+/// Four groups of fewer rows: a group's weights at a time.
+macro_rules! by_fours {
+    ($acc:tt, $a:tt) => {
+        concat!(
+            by_fours!(0, $acc, $a),
+            by_fours!(1, $acc, $a),
+            by_fours!(2, $acc, $a),
+            by_fours!(3, $acc, $a)
+        )
+    };
+    ($i:literal, $acc:tt, $a:tt) => {
+        concat!(
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{w}], #64\n",
+            group!($i, [28 29 30 31], ["" ""], $acc, $a),
         )
     };
 }
 
 #[rustfmt::skip]
 macro_rules! fours {
-    ($name:ident, $n:tt) => {
+    ($name:ident, $weights:ident, [$($row:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($free:tt)*]) => {
         /// Four groups at a time of the function's number of rows, `count` times, added to `acc` (vector j of row r is number 4 · r + j).
-        ///
-        /// Weights come in pairs of vectors, the fewest instructions. One pair comes in two loads, each beside the products
-        /// of the other's register: so much an in-order core gains, and no more is lost elsewhere.
         ///
         /// # Safety
         /// 16 · `count` bytes can be read at each of the rows, 256 · `count` at `w`; the processor has dotprod; `count` is not 0.
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $name(acc: &mut [int32x4_t; 24], rows: [*const i8; MOST], w: *const i8, count: usize) {
+        unsafe fn $name(acc: &mut [int32x4_t; 4 * MOST], rows: [*const i8; MOST], w: *const i8, count: usize) {
             // SAFETY: it reads what the caller promises and writes the registers that are named.
             unsafe {
                 asm!(
                     "2:",
-                    "ldp q30, q31, [{w}], #256",
-                    "ldr q24, [{a0}, {at}]",
-                    "ldr q25, [{a1}, {at}]",
-                    "ldr q26, [{a2}, {at}]",
-                    "ldr q27, [{a3}, {at}]",
-                    fifth!($n, "ldr q28, [{a4}, {at}]"),
-                    sixth!($n, "ldr q29, [{a5}, {at}]"),
-                    group!($n, 0, "ldp q30, q31, [{w}, #-224]\nadds {at}, {at}, #16"),
-                    "ldp q30, q31, [{w}, #-192]",
-                    group!($n, 1, "ldp q30, q31, [{w}, #-160]"),
-                    "ldp q30, q31, [{w}, #-128]",
-                    group!($n, 2, "ldp q30, q31, [{w}, #-96]"),
-                    "ldp q30, q31, [{w}, #-64]",
-                    vector!($n, 30, 3, [0 4 8 12 16 20]),
-                    "ldr q30, [{w}, #-32]",
-                    vector!($n, 31, 3, [1 5 9 13 17 21]),
-                    "ldr q31, [{w}, #-16]",
-                    vector!($n, 30, 3, [2 6 10 14 18 22]),
-                    vector!($n, 31, 3, [3 7 11 15 19 23]),
+                    $(concat!("ldr q", $a, ", [{", stringify!($row), "}, {at}]"),)+
+                    "adds {at}, {at}, #16",
+                    $weights!([$($acc)+], [$($a)+]),
                     "b.ne 2b",
-                    // An operand has to be named.
-                    "// {a4} {a5}",
                     w = inout(reg) w => _,
                     // From the rows' ends, so that the sum tells when it is over.
                     at = inout(reg) (16 * count).wrapping_neg() => _,
-                    a0 = in(reg) rows[0].add(16 * count), a1 = in(reg) rows[1].add(16 * count),
-                    a2 = in(reg) rows[2].add(16 * count), a3 = in(reg) rows[3].add(16 * count),
-                    a4 = in(reg) rows[4].add(16 * count), a5 = in(reg) rows[5].add(16 * count),
+                    $($row = in(reg) rows[$r].add(16 * count),)+
                     inout("v0") acc[0], inout("v1") acc[1], inout("v2") acc[2], inout("v3") acc[3],
                     inout("v4") acc[4], inout("v5") acc[5], inout("v6") acc[6], inout("v7") acc[7],
                     inout("v8") acc[8], inout("v9") acc[9], inout("v10") acc[10], inout("v11") acc[11],
                     inout("v12") acc[12], inout("v13") acc[13], inout("v14") acc[14], inout("v15") acc[15],
-                    inout("v16") acc[16], inout("v17") acc[17], inout("v18") acc[18], inout("v19") acc[19],
-                    inout("v20") acc[20], inout("v21") acc[21], inout("v22") acc[22], inout("v23") acc[23],
-                    out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                    $(inout($reg) acc[$i],)* $(out($free) _,)*
+                    out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                    out("v28") _, out("v29") _, out("v30") _, out("v31") _,
                     options(nostack, readonly),
                 );
             }
         }
     };
 }
-fours!(four_rows, 4);
-fours!(five_rows, 5);
-fours!(six_rows, 6);
+#[rustfmt::skip]
+fours!(four_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
+    [], ["v16" "v17" "v18" "v19" "v20" "v21" "v22" "v23"]);
+#[rustfmt::skip]
+fours!(five_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23, a4 4 24],
+    [[0 4 8 12 16] [1 5 9 13 17] [2 6 10 14 18] [3 7 11 15 19]],
+    ["v16" 16, "v17" 17, "v18" 18, "v19" 19], ["v20" "v21" "v22" "v23"]);
+#[rustfmt::skip]
+fours!(six_rows, by_pairs, [a0 0 24, a1 1 25, a2 2 26, a3 3 27, a4 4 28, a5 5 29],
+    [[0 4 8 12 16 20] [1 5 9 13 17 21] [2 6 10 14 18 22] [3 7 11 15 19 23]],
+    ["v16" 16, "v17" 17, "v18" 18, "v19" 19, "v20" 20, "v21" 21, "v22" 22, "v23" 23], []);
 
 /// # Safety
 /// See [`TileI8`]; the processor has dotprod.
@@ -142,8 +136,12 @@ unsafe fn dot<const ROWS: usize>(panels: usize, t: &TileI8) {
                 last::<ROWS>(&mut acc, rows.map(|row| row.add(g * 4)), w.add(g * 64));
             }
             // 16 outputs a row.
-            for (i, &v) in acc[..4 * ROWS].iter().enumerate() {
-                vst1q_s32(t.out.add((i / 4 * panels + p) * LANES + i % 4 * 4), v);
+            let mut out = t.out.add(p * LANES);
+            for acc in acc.chunks_exact(4).take(ROWS) {
+                for (j, &v) in acc.iter().enumerate() {
+                    vst1q_s32(out.add(4 * j), v);
+                }
+                out = out.wrapping_add(panels * LANES);
             }
         }
     }
