@@ -49,12 +49,20 @@ pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mu
     out[n..].fill(0.0);
 }
 
-/// Smallest and largest of the first `n`, NaN left out, zeros as +0.
+/// The numbers of the lanes: 0, 1, 2, …
+#[inline(always)]
+fn numbers<L: Lanes>(l: L) -> L::F {
+    let numbers: [f32; LANES] = core::array::from_fn(|i| i as f32);
+    l.load(&numbers)
+}
+
+/// Smallest and largest of the first `n` of a padded row, NaN left out, zeros as +0.
 #[inline(always)]
 fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
-    let (whole, part) = x[..n].as_chunks::<LANES>();
-    let (pairs, last) = whole.as_chunks::<2>();
-    let (mut low, mut high) = (l.splat(f32::INFINITY), l.splat(f32::NEG_INFINITY));
+    let x = x.as_chunks::<LANES>().0;
+    let (pairs, last) = x[..n / LANES].as_chunks::<2>();
+    let (lowest, highest) = (l.splat(f32::NEG_INFINITY), l.splat(f32::INFINITY));
+    let (mut low, mut high) = (highest, lowest);
     for [a, b] in pairs {
         let (a, b) = (l.load(a), l.load(b));
         low = l.smaller(b, l.smaller(a, low));
@@ -65,10 +73,10 @@ fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
         low = l.smaller(v, low);
         high = l.larger(v, high);
     }
-    if !part.is_empty() {
-        let v = l.load_part(part, part[0]);
-        low = l.smaller(v, low);
-        high = l.larger(v, high);
+    if !n.is_multiple_of(LANES) {
+        let (v, numbers, end) = (l.load(&x[n / LANES]), numbers(l), l.splat((n % LANES) as f32));
+        low = l.smaller(l.if_greater(end, numbers, v, highest), low);
+        high = l.larger(l.if_greater(end, numbers, v, lowest), high);
     }
     (l.smallest(low) + 0.0, l.largest(high) + 0.0)
 }
@@ -80,12 +88,24 @@ pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let (inverse, low_v) = (l.splat(inverse), l.splat(low));
-    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        // SAFETY: `o` is 16 bytes.
-        unsafe { l.store_rounded_at(l.mul(l.sub(l.load(v), low_v), inverse), o.as_mut_ptr()) };
+    let by = [l.splat(low), l.splat(inverse)];
+    let (pairs, last) = x.as_chunks().0.as_chunks::<2>();
+    let (out_pairs, out_last) = out[..x.len()].as_chunks_mut().0.as_chunks_mut::<2>();
+    for ([a, b], [o, p]) in pairs.iter().zip(out_pairs) {
+        quantise_16(l, a, by, o);
+        quantise_16(l, b, by, p);
+    }
+    for (v, o) in last.iter().zip(out_last) {
+        quantise_16(l, v, by, o);
     }
     [scale, low + 128.0 * scale]
+}
+
+/// Sixteen bytes of a row: q = round((x − low) · inverse).
+#[inline(always)]
+fn quantise_16<L: Lanes>(l: L, x: &[f32; LANES], [low, inverse]: [L::F; 2], out: &mut [u8; LANES]) {
+    // SAFETY: `out` is 16 bytes.
+    unsafe { l.store_rounded_at(l.mul(l.sub(l.load(x), low), inverse), out.as_mut_ptr()) }
 }
 
 /// A row to int8, symmetric: x ≈ scale · q with q in −127 ..= 127. Returns the scale.
@@ -182,7 +202,7 @@ pub(crate) fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` count, the rest become 0.
+/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` of the padded row count, the rest become 0.
 #[inline(always)]
 pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     x[n..].fill(f32::NEG_INFINITY);
@@ -202,8 +222,7 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
 #[inline(always)]
 pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
     let (w, end) = (l.splat(w), l.splat(n as f32));
-    let lane: [f32; LANES] = core::array::from_fn(|i| i as f32);
-    let mut index = l.load(&lane);
+    let mut index = numbers(l);
     let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
     for (a, b) in vectors(a).zip(vectors(b)) {
         let a = l.load(a);
