@@ -170,16 +170,8 @@ unsafe fn last<const ROWS: usize>(acc: &mut [int32x4_t; 4 * MOST], rows: [*const
 /// # Safety
 /// See [`TileI8`]; the processor has dotprod; at most 6 rows.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    const BY_ROWS: [unsafe fn(usize, &TileI8); MOST] =
+        [dot::<1>, dot::<2>, dot::<3>, dot::<4>, dot::<5>, dot::<6>];
     // SAFETY: passed on.
-    unsafe {
-        match rows {
-            1 => dot::<1>(panels, t),
-            2 => dot::<2>(panels, t),
-            3 => dot::<3>(panels, t),
-            4 => dot::<4>(panels, t),
-            5 => dot::<5>(panels, t),
-            6 => dot::<6>(panels, t),
-            _ => unreachable!("a tile has at most as many rows as its kernel's table says"),
-        }
-    }
+    unsafe { BY_ROWS[rows - 1](panels, t) }
 }

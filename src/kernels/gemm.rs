@@ -215,7 +215,7 @@ impl Product<'_> {
         // One tap in int8 needs no sum in f32.
         let single = match segment.from[0] {
             Some(from) if self.taps.len() == 1 && self.weights.is_int8() => {
-                Some((self.taps.start, from as usize))
+                Some((self.int8(self.taps.start, columns), from as usize))
             }
             _ => None,
         };
@@ -237,9 +237,9 @@ impl Product<'_> {
                 half: T::HALF,
             };
             let tile = Tile { nth, rows: count, panels: panels.clone() };
-            if let Some((tap, from)) = single {
-                let Factors { params, scale, weight_sum } =
-                    self.tile_i8(tap, from + first, &tile, columns, sums);
+            if let Some((x, from)) = &single {
+                let params = x.multiply(self.isa, from + first, &tile, sums);
+                let Int8 { scale, weight_sum, .. } = *x;
                 // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
                 // writes these rows and columns; the bias has the padded number.
                 unsafe {
@@ -275,7 +275,9 @@ impl Product<'_> {
         let panel = tap * w.panel_count() + t.panels.start;
         match (self.x, w.panels) {
             (Rows::Bytes { .. }, Panels::Int8 { .. } | Panels::Int4 { .. }) => {
-                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from, t, columns, sums);
+                let x = self.int8(tap, columns);
+                let params = x.multiply(self.isa, from, t, sums);
+                let Int8 { scale, weight_sum, .. } = x;
                 // SAFETY: as for the tile; sums and acc hold a tile.
                 unsafe {
                     self.isa.accumulate(&Accumulate {
@@ -304,9 +306,8 @@ impl Product<'_> {
         }
     }
 
-    /// The integer sums of one tap of one tile, and what makes numbers of them.
-    #[inline(always)]
-    fn tile_i8(&self, tap: usize, from: usize, t: &Tile, columns: &Columns, sums: &mut [i32]) -> Factors {
+    /// One tap of a column.
+    fn int8<'b>(&'b self, tap: usize, columns: &'b Columns) -> Int8<'b> {
         let w = self.weights;
         let (
             Rows::Bytes { data, pitch, params },
@@ -315,29 +316,19 @@ impl Product<'_> {
         else {
             unreachable!("`check` has compared rows and weights")
         };
-        let (wide, panels) = (w.panel_bytes(), t.panels.len());
-        let panel = (tap * w.panel_count() + t.panels.start) * LANES;
-        let stored = columns.first + (tap - self.taps.start) * columns.step;
-        let factors = Factors {
-            params: params[from..].as_ptr(),
+        let (wide, panels) = (w.panel_bytes(), columns.panels.len());
+        let panel = (tap * w.panel_count() + columns.panels.start) * LANES;
+        let stored = (columns.first + (tap - self.taps.start) * columns.step) * wide;
+        Int8 {
+            data,
+            pitch,
+            params,
+            weights: &columns.bytes[stored..][..panels * wide],
+            wide,
+            groups: w.k.div_ceil(4),
             scale: scale[panel..].as_ptr(),
             weight_sum: sum[panel..].as_ptr(),
-        };
-        let tile = TileI8 {
-            a: data[from * pitch..].as_ptr(),
-            pitch,
-            w: columns.bytes[stored * wide..][..panels * wide].as_ptr(),
-            panel: wide,
-            groups: w.k.div_ceil(4),
-            sum: factors.weight_sum,
-            // One of the next column's panels.
-            ahead: columns.bytes.as_ptr().wrapping_add((stored + panels + t.nth % panels) * wide),
-            out: sums.as_mut_ptr(),
-        };
-        // SAFETY: `check` has compared the rows with the data, the slice above holds the panels; the sums hold a tile; the
-        // counts are within the kernel's shape.
-        unsafe { self.isa.tile_i8(t.rows, panels, &tile) };
-        factors
+        }
     }
 }
 
@@ -348,11 +339,42 @@ struct Tile {
     panels: Range<usize>,
 }
 
-/// (s, m) of a tile's rows, and of its columns scales and the weights' sums.
-struct Factors {
-    params: *const [f32; 2],
+/// One tap of a column in int8: the rows with their (s, m), the weights of its panels, `wide` bytes each, and of their outputs
+/// scales and the weights' sums.
+struct Int8<'a> {
+    data: &'a [u8],
+    pitch: usize,
+    params: &'a [[f32; 2]],
+    weights: &'a [i8],
+    wide: usize,
+    groups: usize,
     scale: *const f32,
     weight_sum: *const i32,
+}
+
+impl Int8<'_> {
+    /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m).
+    #[inline(always)]
+    fn multiply(&self, isa: Isa, from: usize, t: &Tile, sums: &mut [i32]) -> *const [f32; 2] {
+        let tile = TileI8 {
+            a: self.data[from * self.pitch..].as_ptr(),
+            pitch: self.pitch,
+            w: self.weights.as_ptr(),
+            panel: self.wide,
+            groups: self.groups,
+            sum: self.weight_sum,
+            // One of the next column's panels.
+            ahead: self
+                .weights
+                .as_ptr()
+                .wrapping_add(self.weights.len() + t.nth % t.panels.len() * self.wide),
+            out: sums.as_mut_ptr(),
+        };
+        // SAFETY: `check` has compared the rows with the data, the weights are the panels'; the sums hold a tile; the counts
+        // are within the kernel's shape.
+        unsafe { isa.tile_i8(t.rows, t.panels.len(), &tile) };
+        self.params[from..].as_ptr()
+    }
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -230,7 +230,7 @@ pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize
         // The padding is never larger.
         let v = l.if_greater(end, index, v, l.splat(f32::NEG_INFINITY));
         at = l.if_greater(v, best, index, at);
-        best = l.max(v, best);
+        best = l.larger(v, best);
         index = l.add(index, l.splat(LANES as f32));
     }
     let most = l.splat(l.largest(best));
