@@ -7,8 +7,9 @@
 //! never the sums.
 
 use super::epilogue::{Accumulate, Activation, Finish, FinishI8};
-use super::micro::{TileF, TileI8};
+use super::micro::TileF;
 use super::split::{Shared, with_scratch};
+use super::tap::{Int8, Tile};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
 use crate::format::GROUP;
 use crate::parallel::Parallel;
@@ -219,30 +220,32 @@ impl Product<'_> {
             }
             _ => None,
         };
+        let mut to = Finish {
+            acc: acc.as_ptr(),
+            rows: 0,
+            panels: panels.len(),
+            bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
+            activation: self.activation,
+            out: core::ptr::null_mut(),
+            pitch: self.step * self.pitch,
+            panel: self.panel,
+            add: self.add,
+            half: T::HALF,
+        };
         for nth in 0..tiles {
             let r = part(rows.len(), tiles, nth);
             let (first, count) = (rows.start + r.start, r.len());
             let at = (segment.to + first * self.step) * self.pitch + panels.start * self.panel;
-            let to = Finish {
-                acc: acc.as_ptr(),
-                rows: count,
-                panels: panels.len(),
-                bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
-                activation: self.activation,
-                // SAFETY: `check` has compared every output row with the slice.
-                out: unsafe { out.at(at) }.cast(),
-                pitch: self.step * self.pitch,
-                panel: self.panel,
-                add: self.add,
-                half: T::HALF,
-            };
+            to.rows = count;
+            // SAFETY: `check` has compared every output row with the slice.
+            to.out = unsafe { out.at(at) }.cast();
             let tile = Tile { nth, rows: count, panels: panels.clone() };
             if let Some((x, from)) = &single {
-                let params = x.multiply(self.isa, from + first, &tile, sums);
-                let Int8 { scale, weight_sum, .. } = *x;
-                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
-                // writes these rows and columns; the bias has the padded number.
+                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; the sums hold a tile; this
+                // task alone writes these rows and columns; the bias has the padded number.
                 unsafe {
+                    let params = x.multiply(self.isa, from + first, &tile, sums);
+                    let Int8 { scale, weight_sum, .. } = *x;
                     self.isa.finish_i8(&FinishI8 { sums: sums.as_ptr(), params, scale, weight_sum, to })
                 };
                 continue;
@@ -276,10 +279,10 @@ impl Product<'_> {
         match (self.x, w.panels) {
             (Rows::Bytes { .. }, Panels::Int8 { .. } | Panels::Int4 { .. }) => {
                 let x = self.int8(tap, columns);
-                let params = x.multiply(self.isa, from, t, sums);
                 let Int8 { scale, weight_sum, .. } = x;
-                // SAFETY: as for the tile; sums and acc hold a tile.
+                // SAFETY: `check` and `Linear` have compared rows, panels and factors; sums and acc hold a tile.
                 unsafe {
+                    let params = x.multiply(self.isa, from, t, sums);
                     self.isa.accumulate(&Accumulate {
                         sums: sums.as_ptr(),
                         rows: t.rows,
@@ -329,51 +332,6 @@ impl Product<'_> {
             scale: scale[panel..].as_ptr(),
             weight_sum: sum[panel..].as_ptr(),
         }
-    }
-}
-
-/// A tile of a column: its number, rows and panels.
-struct Tile {
-    nth: usize,
-    rows: usize,
-    panels: Range<usize>,
-}
-
-/// One tap of a column in int8: the rows with their (s, m), the weights of its panels, `wide` bytes each, and of their outputs
-/// scales and the weights' sums.
-struct Int8<'a> {
-    data: &'a [u8],
-    pitch: usize,
-    params: &'a [[f32; 2]],
-    weights: &'a [i8],
-    wide: usize,
-    groups: usize,
-    scale: *const f32,
-    weight_sum: *const i32,
-}
-
-impl Int8<'_> {
-    /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m).
-    #[inline(always)]
-    fn multiply(&self, isa: Isa, from: usize, t: &Tile, sums: &mut [i32]) -> *const [f32; 2] {
-        let tile = TileI8 {
-            a: self.data[from * self.pitch..].as_ptr(),
-            pitch: self.pitch,
-            w: self.weights.as_ptr(),
-            panel: self.wide,
-            groups: self.groups,
-            sum: self.weight_sum,
-            // One of the next column's panels.
-            ahead: self
-                .weights
-                .as_ptr()
-                .wrapping_add(self.weights.len() + t.nth % t.panels.len() * self.wide),
-            out: sums.as_mut_ptr(),
-        };
-        // SAFETY: `check` has compared the rows with the data, the weights are the panels'; the sums hold a tile; the counts
-        // are within the kernel's shape.
-        unsafe { isa.tile_i8(t.rows, t.panels.len(), &tile) };
-        self.params[from..].as_ptr()
     }
 }
 

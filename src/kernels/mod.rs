@@ -29,6 +29,7 @@ mod peak;
 mod portable;
 pub(crate) mod rows;
 pub(crate) mod split;
+mod tap;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transform;
