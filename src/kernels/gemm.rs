@@ -310,6 +310,7 @@ impl Product<'_> {
     }
 
     /// One tap of a column.
+    #[inline]
     fn int8<'b>(&'b self, tap: usize, columns: &'b Columns) -> Int8<'b> {
         let w = self.weights;
         let (
