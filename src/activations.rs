@@ -59,7 +59,8 @@ impl<'a> RowsMut<'a> {
         match self {
             RowsMut::F32 { data, pitch } => data[row * *pitch..][..*pitch].fill(0.0),
             RowsMut::Bytes { data, pitch, params } => {
-                data[row * *pitch..][..*pitch].fill(128);
+                // Whatever the bytes are.
+                data[row * *pitch..][..*pitch].fill(0);
                 params[row] = [0.0; 2];
             }
         }

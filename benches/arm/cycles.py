@@ -8,7 +8,7 @@ loop with the most multiplications is taken: the main loop of the largest tile. 
 caches and no branch mispredictions, so this is the best that a core could do, where the model of the core is right.
 
 The peak is what the core's multiplier could do alone, in multiply-accumulates a cycle, by the throughputs of LLVM's models:
-sdot 1, 2, 4 a cycle on A55, N1, V1 (16 each); usmmla 4 on V1 (32 each); fmla 1, 2, 2, 4 on A53, A55, N1, V1 (4 each). Plain NEON
+sdot 1, 2, 4 a cycle on A55, N1, V1 (16 each); smmla 4 on V1 (32 each); fmla 1, 2, 2, 4 on A53, A55, N1, V1 (4 each). Plain NEON
 needs smull, smlal and sadalp for 16 exact products: one of them a cycle on A53 and A55, so 16/3; on A72 (LLVM takes its A57) and
 N1 one of the first two a cycle beside a sadalp, so 8, and twice that on V1. LLVM has no model of A76: N1 is its sibling.
 """
@@ -22,7 +22,7 @@ CORES = ["cortex-a53", "cortex-a55", "cortex-a72", "neoverse-n1", "neoverse-v1"]
 TILES = [
     ("neon 2x1", r"kernels4neon.*(widen|tile_i8)", r"(smull|smlal)2?\b", 8, [16 / 3, 16 / 3, 8, 8, 16]),
     ("dotprod 6x1", r"kernels7dotprod", r"sdot\b", 16, [None, 16, None, 32, 64]),
-    ("i8mm 8 by half a panel", r"kernels4i8mm", r"usmmla\b", 32, [None, None, None, None, 128]),
+    ("i8mm 8 by half a panel", r"kernels4i8mm", r"smmla\b", 32, [None, None, None, None, 128]),
     ("f32 6x1", r"on_neon.*tile_f32", r"fmla\b", 4, [4, 8, 4, 8, 16]),
     ("f16 6x1", r"on_neon.*tile_f16", r"fmla\b", 4, [4, 8, 4, 8, 16]),
 ]

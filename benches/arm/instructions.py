@@ -11,8 +11,9 @@ pip, ONNX Runtime's aarch64 wheels unpacked under --work.
 One thread, the demonstration model. What starting costs is taken off: a run of three frames less a run of one, halved. Ours
 is picture file to map file; ONNX Runtime's is tensor to logits.
 
-With --base, a folder of the base architecture at 640x640, one of its blocks too: ours the model cut after five blocks less the
-one cut after four (the converter's --taps), ONNX Runtime's the graph of that block alone, two runs less one.
+With --base, a folder of the base architecture at 640x640, one of its blocks too: ours a run until the attention of the second
+block less one until that of the first (target/aarch64-unknown-linux-gnu/release/examples/blocks, from blocks.rs), ONNX Runtime's
+the graph of a block alone, two runs less one.
 """
 import argparse
 import os
@@ -111,7 +112,7 @@ def export_block(checkpoint, picture, work):
             self.layer.relative_position_bias = Bias()
 
         def forward(self, x):
-            out = self.layer(x)
+            out = self.layer(x, resolution=(size, size))
             return out[0] if isinstance(out, tuple) else out
 
     np.save(work / "input.npy", x.numpy())
@@ -183,12 +184,11 @@ def main():
     work.mkdir(exist_ok=True)
     found = []
     for precision in ["int8", "f32"]:
-        cut = []
-        for taps in ["1,2,3,4", "1,2,3,5"]:
-            file = work / f"{precision}.beitle"
-            convert(args.base, file, "--taps", taps, "--precision", precision, "--rounding", "nearest")
-            cut.append(ours(args, file, 1))
-        found.append((f"beitle {precision}", cut[1] - cut[0]))
+        file = work / f"{precision}.beitle"
+        convert(args.base, file, "--precision", precision, "--rounding", "nearest")
+        program = ROOT / "target/aarch64-unknown-linux-gnu/release/examples/blocks"
+        first, second = (count(args, "-L", args.sysroot, program, file, str(blocks)) for blocks in [1, 2])
+        found.append((f"beitle {precision}", second - first))
     if not (work / "model.onnx").exists():
         export_block(args.base, ROOT / "models/sample.png", work)
     table("one block of base at 640x640", found + list(theirs(args, site, work)))

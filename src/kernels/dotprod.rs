@@ -1,174 +1,177 @@
 //! Armv8.2 dot products: `sdot` multiplies 4 outputs by 4 inputs, which it takes from any quarter of a register.
 
 use super::lanes::LANES;
-use super::micro::{TileI8, pick_tile};
+use super::micro::TileI8;
 use core::arch::aarch64::*;
 use core::arch::asm;
 
 /// The most rows: 24 accumulators, the activations of 6 rows and 2 vectors of weights are all registers there are.
 const MOST: usize = 6;
 
-/// What concerns the fifth row, where there are as many.
-macro_rules! fifth {
-    (4, $text:expr) => {
-        ""
-    };
-    ($n:tt, $text:expr) => {
-        $text
-    };
-}
-/// What concerns the sixth.
-macro_rules! sixth {
-    (6, $text:expr) => {
-        $text
-    };
-    ($n:tt, $text:expr) => {
-        ""
+/// A vector of weights in v`w` times quarter `i` of each row's activations.
+macro_rules! vector {
+    ($w:literal, $i:literal, [$($acc:literal)+], [$($a:literal)+]) => {
+        concat!($("sdot v", $acc, ".4s, v", $w, ".16b, v", $a, ".4b[", $i, "]\n",)+)
     };
 }
 
-/// One vector of weights in v`w` times quarter `i` of `n` rows' activations in v24 to v29, and what stands between.
-#[rustfmt::skip]
-macro_rules! six {
-    ($n:tt, $w:literal, $i:literal, [$a:literal $b:literal $c:literal $d:literal $e:literal $f:literal],
-     $before:literal, $a_done:literal, $b_done:literal, $c_done:literal, $d_done:literal, $e_done:literal, $f_done:literal) => {
+/// Group `i` of four with its weights in these four registers. `second` follows the first vector, and so on.
+macro_rules! group {
+    ($i:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], [$second:literal $third:literal],
+     [$acc0:tt $acc1:tt $acc2:tt $acc3:tt], $a:tt) => {
         concat!(
-            $before,
-            "\nsdot v", $a, ".4s, v", $w, ".16b, v24.4b[", $i, "]\n", $a_done,
-            "\nsdot v", $b, ".4s, v", $w, ".16b, v25.4b[", $i, "]\n", $b_done,
-            "\nsdot v", $c, ".4s, v", $w, ".16b, v26.4b[", $i, "]\n", $c_done,
-            "\nsdot v", $d, ".4s, v", $w, ".16b, v27.4b[", $i, "]\n", $d_done,
-            "\n",
-            fifth!($n, concat!("sdot v", $e, ".4s, v", $w, ".16b, v28.4b[", $i, "]\n", $e_done, "\n")),
-            sixth!($n, concat!("sdot v", $f, ".4s, v", $w, ".16b, v29.4b[", $i, "]\n", $f_done, "\n")),
+            vector!($w0, $i, $acc0, $a),
+            $second,
+            vector!($w1, $i, $acc1, $a),
+            $third,
+            vector!($w2, $i, $acc2, $a),
+            vector!($w3, $i, $acc3, $a),
         )
     };
-    ($n:tt, $w:literal, $i:literal, $acc:tt, $before:literal) => { six!($n, $w, $i, $acc, $before, "", "", "", "", "", "") };
 }
 
-/// Group `i` of four: the first vector of its weights is in v30, and the first of the next group's will be.
-#[rustfmt::skip]
-macro_rules! group {
-    ($n:tt, $i:literal, $second:literal, $third:literal, $fourth:literal, $next:literal, $next_half:literal) => {
+/// Four groups of six rows: two registers are left for weights, which come in pairs. The last pair comes in two loads, each
+/// beside the products of the other's register: so much in-order cores gain by it, and others lose nothing.
+macro_rules! by_pairs {
+    ($acc:tt, $a:tt) => {
         concat!(
-            six!($n, 30, $i, [0 4 8 12 16 20], $second),
-            six!($n, 31, $i, [1 5 9 13 17 21], $third),
-            six!($n, 30, $i, [2 6 10 14 18 22], $fourth, "", $next_half, "", "", "", ""),
-            six!($n, 31, $i, [3 7 11 15 19 23], $next, "", "", "", "ins v30.d[1], {half}", "", ""),
+            "ldp q30, q31, [{w}], #256\n",
+            group!(0, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-224]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-192]\n",
+            group!(1, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-160]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-128]\n",
+            group!(2, [30 31 30 31], ["" "ldp q30, q31, [{w}, #-96]\n"], $acc, $a),
+            "ldp q30, q31, [{w}, #-64]\n",
+            group!(3, [30 31 30 31], ["ldr q30, [{w}, #-32]\n" "ldr q31, [{w}, #-16]\n"], $acc, $a),
+        )
+    };
+}
+
+/// Four groups of fewer rows: a group's weights at a time.
+macro_rules! by_fours {
+    ($acc:tt, $a:tt) => {
+        concat!(
+            by_fours!(0, $acc, $a),
+            by_fours!(1, $acc, $a),
+            by_fours!(2, $acc, $a),
+            by_fours!(3, $acc, $a)
+        )
+    };
+    ($i:literal, $acc:tt, $a:tt) => {
+        concat!(
+            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{w}], #64\n",
+            group!($i, [28 29 30 31], ["" ""], $acc, $a),
         )
     };
 }
 
 #[rustfmt::skip]
 macro_rules! fours {
-    ($name:ident, $n:tt) => {
+    ($name:ident, $weights:ident, [$($row:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($free:tt)*]) => {
         /// Four groups at a time of the function's number of rows, `count` times, added to `acc` (vector j of row r is number 4 · r + j).
-        ///
-        /// Everything is loaded one step before it is used, so that in-order cores need not wait, and each group's first vector
-        /// of weights in halves, which they can issue beside a product. Other compilers' schedules cost a third more there.
         ///
         /// # Safety
         /// 16 · `count` bytes can be read at each of the rows, 256 · `count` at `w`; the processor has dotprod; `count` is not 0.
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $name(acc: &mut [int32x4_t; 24], rows: [*const u8; MOST], w: *const i8, count: usize) {
-            // SAFETY: the caller's promise. q ^ 128 as i8 is q − 128.
-            let a = rows.map(|p| unsafe { veorq_u8(vld1q_u8(p), vdupq_n_u8(0x80)) });
-            // SAFETY: it reads what the caller promises: the step to the next groups is 0 in the last round, which so loads
-            // again what is there. It writes the registers that are named.
+        unsafe fn $name(acc: &mut [int32x4_t; 4 * MOST], rows: [*const i8; MOST], w: *const i8, count: usize) {
+            // SAFETY: it reads what the caller promises and writes the registers that are named.
             unsafe {
                 asm!(
                     "2:",
-                    group!($n, 0, "ldr q31, [{w}, #16]", "ldr q30, [{w}, #32]", "ldr q31, [{w}, #48]", "ldr d30, [{w}, #64]",
-                        "ldr {half}, [{w}, #72]"),
-                    group!($n, 1, "ldr q31, [{w}, #80]", "ldr q30, [{w}, #96]", "ldr q31, [{w}, #112]", "ldr d30, [{w}, #128]",
-                        "ldr {half}, [{w}, #136]"),
-                    group!($n, 2, "ldr q31, [{w}, #144]", "ldr q30, [{w}, #160]", "ldr q31, [{w}, #176]", "ldr d30, [{w}, #192]",
-                        "ldr {half}, [{w}, #200]"),
-                    six!($n, 30, 3, [0 4 8 12 16 20], "ldr q31, [{w}, #208]", "subs {count}, {count}, #1", "", "", "", "", ""),
-                    six!($n, 31, 3, [1 5 9 13 17 21], "ldr q30, [{w}, #224]", "csel {step}, {step}, xzr, ne", "", "", "", "", ""),
-                    six!($n, 30, 3, [2 6 10 14 18 22], "ldr q31, [{w}, #240]", "add {at}, {at}, {step}",
-                        "add {w}, {w}, {step}, lsl #4", "", "ldr {half}, [{w}, #8]", "", ""),
-                    six!($n, 31, 3, [3 7 11 15 19 23], "ldr d30, [{w}]", "ldr q24, [{a0}, {at}]", "ldr q25, [{a1}, {at}]",
-                        "ldr q26, [{a2}, {at}]", "ldr q27, [{a3}, {at}]\nins v30.d[1], {half}", "ldr q28, [{a4}, {at}]",
-                        "ldr q29, [{a5}, {at}]"),
-                    "movi v31.16b, #0x80",
-                    "eor v24.16b, v24.16b, v31.16b",
-                    "eor v25.16b, v25.16b, v31.16b",
-                    "eor v26.16b, v26.16b, v31.16b",
-                    "eor v27.16b, v27.16b, v31.16b",
-                    fifth!($n, "eor v28.16b, v28.16b, v31.16b"),
-                    sixth!($n, "eor v29.16b, v29.16b, v31.16b"),
+                    $(concat!("ldr q", $a, ", [{", stringify!($row), "}, {at}]"),)+
+                    "adds {at}, {at}, #16",
+                    $weights!([$($acc)+], [$($a)+]),
                     "b.ne 2b",
-                    // An operand has to be named.
-                    "// {a4} {a5}",
-                    w = inout(reg) w => _, count = inout(reg) count => _, step = inout(reg) 16usize => _,
-                    at = inout(reg) 0usize => _, half = out(reg) _,
-                    a0 = in(reg) rows[0], a1 = in(reg) rows[1], a2 = in(reg) rows[2],
-                    a3 = in(reg) rows[3], a4 = in(reg) rows[4], a5 = in(reg) rows[5],
+                    w = inout(reg) w => _,
+                    // From the rows' ends, so that the sum tells when it is over.
+                    at = inout(reg) (16 * count).wrapping_neg() => _,
+                    $($row = in(reg) rows[$r].add(16 * count),)+
                     inout("v0") acc[0], inout("v1") acc[1], inout("v2") acc[2], inout("v3") acc[3],
                     inout("v4") acc[4], inout("v5") acc[5], inout("v6") acc[6], inout("v7") acc[7],
                     inout("v8") acc[8], inout("v9") acc[9], inout("v10") acc[10], inout("v11") acc[11],
                     inout("v12") acc[12], inout("v13") acc[13], inout("v14") acc[14], inout("v15") acc[15],
-                    inout("v16") acc[16], inout("v17") acc[17], inout("v18") acc[18], inout("v19") acc[19],
-                    inout("v20") acc[20], inout("v21") acc[21], inout("v22") acc[22], inout("v23") acc[23],
-                    inout("v24") a[0] => _, inout("v25") a[1] => _, inout("v26") a[2] => _,
-                    inout("v27") a[3] => _, inout("v28") a[4] => _, inout("v29") a[5] => _,
-                    inout("v30") vld1q_s8(w) => _, out("v31") _,
+                    $(inout($reg) acc[$i],)* $(out($free) _,)*
+                    out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                    out("v28") _, out("v29") _, out("v30") _, out("v31") _,
                     options(nostack, readonly),
                 );
             }
         }
     };
 }
-fours!(four_rows, 4);
-fours!(five_rows, 5);
-fours!(six_rows, 6);
+#[rustfmt::skip]
+fours!(four_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
+    [], ["v16" "v17" "v18" "v19" "v20" "v21" "v22" "v23"]);
+#[rustfmt::skip]
+fours!(five_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23, a4 4 24],
+    [[0 4 8 12 16] [1 5 9 13 17] [2 6 10 14 18] [3 7 11 15 19]],
+    ["v16" 16, "v17" 17, "v18" 18, "v19" 19], ["v20" "v21" "v22" "v23"]);
+#[rustfmt::skip]
+fours!(six_rows, by_pairs, [a0 0 24, a1 1 25, a2 2 26, a3 3 27, a4 4 28, a5 5 29],
+    [[0 4 8 12 16 20] [1 5 9 13 17 21] [2 6 10 14 18 22] [3 7 11 15 19 23]],
+    ["v16" 16, "v17" 17, "v18" 18, "v19" 19, "v20" 20, "v21" 21, "v22" 22, "v23" 23], []);
 
 /// # Safety
 /// See [`TileI8`]; the processor has dotprod.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn dot<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
-    const { assert!(PANELS == 1 && ROWS <= MOST) }
-    let mut acc = [vdupq_n_s32(0); 4 * MOST];
+unsafe fn dot<const ROWS: usize>(panels: usize, t: &TileI8) {
+    const { assert!(ROWS <= MOST) }
     // Rows that are missing are the last one again.
     // SAFETY: rows below ROWS are inside what the tile promises.
-    let rows: [*const u8; MOST] = core::array::from_fn(|r| unsafe { t.a.add(r.min(ROWS - 1) * t.pitch) });
+    let rows: [*const i8; MOST] =
+        core::array::from_fn(|r| unsafe { t.a.add(r.min(ROWS - 1) * t.pitch).cast() });
     let whole = t.groups / 4;
-    if whole > 0 {
+    for p in 0..panels {
+        let mut acc = [vdupq_n_s32(0); 4 * MOST];
         // SAFETY: the tile's promise: 4 · groups bytes of each row, 64 · groups of the panel.
         unsafe {
+            let w = t.w.add(p * t.panel);
             match ROWS {
-                6 => six_rows(&mut acc, rows, t.w, whole),
-                5 => five_rows(&mut acc, rows, t.w, whole),
-                _ => four_rows(&mut acc, rows, t.w, whole),
+                _ if whole == 0 => {}
+                6 => six_rows(&mut acc, rows, w, whole),
+                5 => five_rows(&mut acc, rows, w, whole),
+                _ => four_rows(&mut acc, rows, w, whole),
             }
-        }
-    }
-    for g in whole * 4..t.groups {
-        for j in 0..4 {
-            // SAFETY: the tile's promise: 64 bytes of the panel.
-            let w = unsafe { vld1q_s8(t.w.add(g * 64 + j * 16)) };
-            for r in 0..ROWS {
-                // SAFETY: the tile's promise: 4 bytes of each row.
-                let four = unsafe { rows[r].add(g * 4).cast::<u32>().read_unaligned() };
-                let a = vdupq_n_u32(four ^ 0x8080_8080);
-                // SAFETY: registers in, registers out; the function asks for dotprod. The intrinsic is not stable.
-                unsafe {
-                    asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc[4 * r + j], in(vreg) w, in(vreg) a,
-                         options(pure, nomem, nostack, preserves_flags));
+            for g in whole * 4..t.groups {
+                last::<ROWS>(&mut acc, rows.map(|row| row.add(g * 4)), w.add(g * 64));
+            }
+            // 16 outputs a row.
+            let mut out = t.out.add(p * LANES);
+            for acc in acc.chunks_exact(4).take(ROWS) {
+                for (j, &v) in acc.iter().enumerate() {
+                    vst1q_s32(out.add(4 * j), v);
                 }
+                out = out.wrapping_add(panels * LANES);
             }
         }
     }
-    for (i, &v) in acc[..4 * ROWS].iter().enumerate() {
-        // SAFETY: the tile's promise: 16 outputs a row.
-        unsafe { vst1q_s32(t.out.add(i / 4 * LANES + i % 4 * 4), v) }
+}
+
+/// One group, added to `acc`.
+///
+/// # Safety
+/// 4 bytes can be read at each of the rows, 64 at `w`; the processor has dotprod.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn last<const ROWS: usize>(acc: &mut [int32x4_t; 4 * MOST], rows: [*const i8; MOST], w: *const i8) {
+    for j in 0..4 {
+        // SAFETY: the caller's promise. Registers in, registers out; the function asks for dotprod. The intrinsic is not stable.
+        unsafe {
+            let w = vld1q_s8(w.add(j * 16));
+            for r in 0..ROWS {
+                let a = vdupq_n_s32(rows[r].cast::<i32>().read_unaligned());
+                asm!("sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc[4 * r + j], in(vreg) w, in(vreg) a,
+                     options(pure, nomem, nostack, preserves_flags));
+            }
+        }
     }
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has dotprod; at most 6 rows and 1 panel.
+/// See [`TileI8`]; the processor has dotprod; at most 6 rows.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    const BY_ROWS: [unsafe fn(usize, &TileI8); MOST] =
+        [dot::<1>, dot::<2>, dot::<3>, dot::<4>, dot::<5>, dot::<6>];
     // SAFETY: passed on.
-    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6, [1], dot[](t)) }
+    unsafe { BY_ROWS[rows - 1](panels, t) }
 }

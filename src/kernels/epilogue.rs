@@ -100,6 +100,7 @@ unsafe fn finish_i8_with<L: Lanes>(l: L, t: &FinishI8, activation: Activation) {
 }
 
 /// A finished tile goes out: bias, activation, store or add.
+#[derive(Clone, Copy)]
 pub(crate) struct Finish {
     /// `rows` x 16 · `panels`.
     pub acc: *const f32,

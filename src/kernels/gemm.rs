@@ -7,8 +7,9 @@
 //! never the sums.
 
 use super::epilogue::{Accumulate, Activation, Finish, FinishI8};
-use super::micro::{TileF, TileI8};
+use super::micro::TileF;
 use super::split::{Shared, with_scratch};
+use super::tap::{Int8, Tile};
 use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
 use crate::format::GROUP;
 use crate::parallel::Parallel;
@@ -20,7 +21,8 @@ use core::ops::Range;
 pub(crate) enum Rows<'a> {
     /// Rows `pitch` numbers apart.
     F32 { data: &'a [f32], pitch: usize },
-    /// Rows `pitch` bytes apart, and of each the (scale, offset): x = scale · (q − 128) + offset.
+    /// Rows `pitch` bytes apart, stored as the instruction set's [`flip`](Isa::flip) says, and of each the (scale, offset):
+    /// x = scale · (q − 128) + offset.
     Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
 }
 
@@ -87,6 +89,15 @@ struct Columns<'a> {
     step: usize,
 }
 
+/// The most numbers of a tile.
+const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
+
+/// A task's tile: its numbers and its integer sums.
+struct Work {
+    acc: [f32; TILE],
+    sums: [i32; TILE],
+}
+
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
 pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
     n * i / parts..n * (i + 1) / parts
@@ -122,11 +133,12 @@ impl Product<'_> {
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
+            let mut work = Work { acc: [0.0; TILE], sums: [0; TILE] };
             for tile in part(n_tiles, n_tasks, n) {
                 let columns = self.columns(part(panels, n_tiles, tile), scratch);
                 for unit in part(units, m_tasks, m) {
                     let rows = part(len, m_parts, unit % m_parts);
-                    self.column(&segments[unit / m_parts], rows, &columns, shape, &out);
+                    self.column(&segments[unit / m_parts], rows, &columns, shape, &mut work, &out);
                 }
             }
         });
@@ -196,43 +208,44 @@ impl Product<'_> {
         rows: Range<usize>,
         columns: &Columns,
         shape: Shape,
+        Work { acc, sums }: &mut Work,
         out: &Shared<T>,
     ) {
-        const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
-        let (mut acc, mut sums) = ([0f32; TILE], [0i32; TILE]);
         let panels = columns.panels.clone();
         let tiles = rows.len().div_ceil(shape.rows);
         // One tap in int8 needs no sum in f32.
         let single = match segment.from[0] {
             Some(from) if self.taps.len() == 1 && self.weights.is_int8() => {
-                Some((self.taps.start, from as usize))
+                Some((self.int8(self.taps.start, columns), from as usize))
             }
             _ => None,
+        };
+        let mut to = Finish {
+            acc: acc.as_ptr(),
+            rows: 0,
+            panels: panels.len(),
+            bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
+            activation: self.activation,
+            out: core::ptr::null_mut(),
+            pitch: self.step * self.pitch,
+            panel: self.panel,
+            add: self.add,
+            half: T::HALF,
         };
         for nth in 0..tiles {
             let r = part(rows.len(), tiles, nth);
             let (first, count) = (rows.start + r.start, r.len());
             let at = (segment.to + first * self.step) * self.pitch + panels.start * self.panel;
-            let to = Finish {
-                acc: acc.as_ptr(),
-                rows: count,
-                panels: panels.len(),
-                bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
-                activation: self.activation,
-                // SAFETY: `check` has compared every output row with the slice.
-                out: unsafe { out.at(at) }.cast(),
-                pitch: self.step * self.pitch,
-                panel: self.panel,
-                add: self.add,
-                half: T::HALF,
-            };
+            to.rows = count;
+            // SAFETY: `check` has compared every output row with the slice.
+            to.out = unsafe { out.at(at) }.cast();
             let tile = Tile { nth, rows: count, panels: panels.clone() };
-            if let Some((tap, from)) = single {
-                let Factors { params, scale, weight_sum } =
-                    self.tile_i8(tap, from + first, &tile, columns, &mut sums);
-                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; this task alone
-                // writes these rows and columns; the bias has the padded number.
+            if let Some((x, from)) = &single {
+                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; the sums hold a tile; this
+                // task alone writes these rows and columns; the bias has the padded number.
                 unsafe {
+                    let params = x.multiply(self.isa, from + first, &tile, sums);
+                    let Int8 { scale, weight_sum, .. } = *x;
                     self.isa.finish_i8(&FinishI8 { sums: sums.as_ptr(), params, scale, weight_sum, to })
                 };
                 continue;
@@ -240,7 +253,7 @@ impl Product<'_> {
             let mut empty = true;
             for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };
-                self.tap(tap, from as usize + first, (&tile, columns), &mut sums, &mut acc, empty);
+                self.tap(tap, from as usize + first, (&tile, columns), sums, acc, empty);
                 empty = false;
             }
             if empty {
@@ -265,9 +278,11 @@ impl Product<'_> {
         let panel = tap * w.panel_count() + t.panels.start;
         match (self.x, w.panels) {
             (Rows::Bytes { .. }, Panels::Int8 { .. } | Panels::Int4 { .. }) => {
-                let Factors { params, scale, weight_sum } = self.tile_i8(tap, from, t, columns, sums);
-                // SAFETY: as for the tile; sums and acc hold a tile.
+                let x = self.int8(tap, columns);
+                let Int8 { scale, weight_sum, .. } = x;
+                // SAFETY: `check` and `Linear` have compared rows, panels and factors; sums and acc hold a tile.
                 unsafe {
+                    let params = x.multiply(self.isa, from, t, sums);
                     self.isa.accumulate(&Accumulate {
                         sums: sums.as_ptr(),
                         rows: t.rows,
@@ -294,9 +309,9 @@ impl Product<'_> {
         }
     }
 
-    /// The integer sums of one tap of one tile, and what makes numbers of them.
-    #[inline(always)]
-    fn tile_i8(&self, tap: usize, from: usize, t: &Tile, columns: &Columns, sums: &mut [i32]) -> Factors {
+    /// One tap of a column.
+    #[inline]
+    fn int8<'b>(&'b self, tap: usize, columns: &'b Columns) -> Int8<'b> {
         let w = self.weights;
         let (
             Rows::Bytes { data, pitch, params },
@@ -305,44 +320,20 @@ impl Product<'_> {
         else {
             unreachable!("`check` has compared rows and weights")
         };
-        let (wide, panels) = (w.panel_bytes(), t.panels.len());
-        let panel = (tap * w.panel_count() + t.panels.start) * LANES;
-        let stored = columns.first + (tap - self.taps.start) * columns.step;
-        let factors = Factors {
-            params: params[from..].as_ptr(),
+        let (wide, panels) = (w.panel_bytes(), columns.panels.len());
+        let panel = (tap * w.panel_count() + columns.panels.start) * LANES;
+        let stored = (columns.first + (tap - self.taps.start) * columns.step) * wide;
+        Int8 {
+            data,
+            pitch,
+            params,
+            weights: &columns.bytes[stored..][..panels * wide],
+            wide,
+            groups: w.k.div_ceil(4),
             scale: scale[panel..].as_ptr(),
             weight_sum: sum[panel..].as_ptr(),
-        };
-        let tile = TileI8 {
-            a: data[from * pitch..].as_ptr(),
-            pitch,
-            w: columns.bytes[stored * wide..][..panels * wide].as_ptr(),
-            panel: wide,
-            groups: w.k.div_ceil(4),
-            sum: factors.weight_sum,
-            // One of the next column's panels.
-            ahead: columns.bytes.as_ptr().wrapping_add((stored + panels + t.nth % panels) * wide),
-            out: sums.as_mut_ptr(),
-        };
-        // SAFETY: `check` has compared the rows with the data, the slice above holds the panels; the sums hold a tile; the
-        // counts are within the kernel's shape.
-        unsafe { self.isa.tile_i8(t.rows, panels, &tile) };
-        factors
+        }
     }
-}
-
-/// A tile of a column: its number, rows and panels.
-struct Tile {
-    nth: usize,
-    rows: usize,
-    panels: Range<usize>,
-}
-
-/// (s, m) of a tile's rows, and of its columns scales and the weights' sums.
-struct Factors {
-    params: *const [f32; 2],
-    scale: *const f32,
-    weight_sum: *const i32,
 }
 
 #[allow(clippy::too_many_arguments)]

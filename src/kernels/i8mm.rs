@@ -1,4 +1,4 @@
-//! Armv8.6 matrix products: `usmmla` multiplies 2 rows by 2 outputs over 8 inputs, unsigned by signed.
+//! Armv8.6 matrix products: `smmla` multiplies 2 rows by 2 outputs over 8 inputs.
 
 use super::micro::TileI8;
 use core::arch::aarch64::*;
@@ -39,7 +39,7 @@ unsafe fn eight<const PAIRS: usize>(
             // SAFETY: registers in, registers out; the function asks for i8mm. The intrinsic is not stable. Without
             // `pure` and `nomem` the order stays as written, which keeps all accumulators in registers.
             unsafe {
-                asm!("usmmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc[j], in(vreg) a, in(vreg) w,
+                asm!("smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc[j], in(vreg) a, in(vreg) w,
                      options(nostack, preserves_flags));
             }
         }
@@ -103,11 +103,7 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
                 let mut acc: Acc = core::array::from_fn(|r| {
                     core::array::from_fn(|j| match start {
-                        // The products of q: start from −128 · Σ w.
-                        0 => {
-                            let two = vld1_s32(t.sum.add(half * 8 + 2 * j));
-                            vmulq_n_s32(vcombine_s32(two, two), -128)
-                        }
+                        0 => vdupq_n_s32(0),
                         _ => {
                             let row = |i: usize| vld1_s32(out((2 * r + i).min(rows - 1), j));
                             vcombine_s32(row(0), row(1))

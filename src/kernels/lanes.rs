@@ -6,7 +6,7 @@
 //!
 //! - `add`, `sub`, `mul`, `div` and `fma` are IEEE 754 single precision, rounded to nearest even, `fma` rounded once;
 //! - `max(a, b)` is `a > b ? a : b` and `min(a, b)` is `a < b ? a : b`, which settles zeros of either sign and NaN;
-//! - reductions over the lanes combine i with i + 8, then i + 4, i + 2, i + 1.
+//! - sums over the lanes combine i with i + 8, then i + 4, i + 2, i + 1.
 
 /// Lanes in a vector.
 pub(crate) use crate::format::LANES;
@@ -22,6 +22,8 @@ pub(crate) trait Lanes: Copy {
     type I: Copy;
     /// Thirty-two 16-bit integers.
     type H: Copy;
+    /// What the bytes q of rows are stored exclusive-or: 0, or 128 where the int8 tile multiplies signed bytes, q − 128.
+    const FLIP: u8 = 0;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F;
@@ -57,6 +59,16 @@ pub(crate) trait Lanes: Copy {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// a < b ? a : b
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The larger one: of a NaN `a` and a number the number, of zeros any.
+    #[inline(always)]
+    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+        self.max(a, b)
+    }
+    /// The smaller one, likewise.
+    #[inline(always)]
+    fn smaller(self, a: Self::F, b: Self::F) -> Self::F {
+        self.min(a, b)
+    }
     /// a > b ? x : y
     fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F;
 
@@ -112,7 +124,8 @@ pub(crate) trait Lanes: Copy {
     fn times(self, fraction: Self::H, c: Self::H) -> Self::H;
     /// v · 2^(⌊x / 2^unit⌋ − 7) of unsigned v and x ≤ 0, rounded half up; unit is at most 10.
     fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
-    /// The lanes, each at most 255, as bytes: for each q eight of `a`, then eight of `b`. Returns the sums of each four.
+    /// The lanes, each at most 255, as bytes of rows: for each q eight of `a`, then eight of `b`. Returns the sums of each four,
+    /// not flipped.
     /// # Safety
     /// 64 bytes can be written at `p`.
     unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I;
@@ -120,11 +133,13 @@ pub(crate) trait Lanes: Copy {
     /// What is at `p` will be read soon: a kernel may have it fetched. Any address will do.
     #[inline(always)]
     fn fetch(self, _p: *const f32) {}
-    /// The nearest whole numbers, halves to the even, within 0 ..= 255; NaN as 0.
+    /// The nearest whole numbers, halves to the even, as bytes of rows: of what rounds to 0 ..= 255; of −∞ and NaN 0, of ∞ 255. Any
+    /// byte of other numbers.
     /// # Safety
     /// 16 bytes can be written at `p`.
     #[inline(always)]
     unsafe fn store_rounded_at(self, v: Self::F, p: *mut u8) {
+        const { assert!(Self::FLIP == 0) }
         let v = self.min(self.max(v, self.splat(0.0)), self.splat(255.0));
         // SAFETY: the caller's promise.
         unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p) }
@@ -166,7 +181,7 @@ pub(crate) trait Lanes: Copy {
     fn sum(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| a + b)
     }
-    /// Largest lane.
+    /// Largest lane, of zeros any; none is NaN.
     #[inline(always)]
     fn largest(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| if a > b { a } else { b })
@@ -180,7 +195,7 @@ pub(crate) trait Lanes: Copy {
         }
         out
     }
-    /// Smallest lane.
+    /// Smallest lane, of zeros any; none is NaN.
     #[inline(always)]
     fn smallest(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| if a < b { a } else { b })

@@ -8,7 +8,7 @@ use super::lanes::{LANES, Lanes};
 /// Σ (q − 128) · w over u8 activations q and int8 weights w, exactly.
 ///
 /// Preconditions of whoever runs one with `rows` and `panels`:
-/// - `a` points at `rows` rows, `pitch` bytes apart, each with `4 · groups` readable bytes;
+/// - `a` points at `rows` rows, `pitch` bytes apart, each with `4 · groups` readable bytes, stored as [`Lanes::FLIP`] says;
 /// - `w` points at `panels` panels, `panel` bytes apart, each `64 · groups` bytes;
 /// - `sum` points at `16 · panels` sums of the weights of each output;
 /// - `out` points at `rows · panels · 16` writable i32, rows `16 · panels` apart.

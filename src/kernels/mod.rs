@@ -30,6 +30,7 @@ mod peak;
 mod portable;
 pub(crate) mod rows;
 pub(crate) mod split;
+mod tap;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transform;
@@ -99,6 +100,7 @@ macro_rules! table {
         /// What an instruction set offers.
         pub(crate) struct Table {
             name: &'static str,
+            flip: u8,
             shape_i8: Shape,
             tile_i8: unsafe fn(usize, usize, &TileI8),
             shape_block: Shape,
@@ -127,6 +129,11 @@ macro_rules! table {
     };
 }
 with_row_kernels!(table());
+
+/// [`Lanes::FLIP`] of what `_proof` makes.
+const fn flip<L: lanes::Lanes>(_proof: &impl Fn() -> L) -> u8 {
+    L::FLIP
+}
 
 /// Makes the module of one instruction set: every kernel compiled for its features over its lanes.
 macro_rules! instance {
@@ -167,6 +174,7 @@ macro_rules! instance {
             }
             pub(super) static TABLE: Table = Table {
                 name: $name,
+                flip: flip(&proof),
                 shape_i8: Shape { rows: $i_rows, panels: $i_panels },
                 tile_i8: $tile_i8,
                 shape_block: Shape { rows: $b_rows, panels: $b_panels },
@@ -200,7 +208,7 @@ with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 1 dotprod::tile_i8, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 3 dotprod::tile_i8, block: 6 x 4));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1));
@@ -267,6 +275,11 @@ impl Isa {
     /// Its name.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// What bytes of rows are stored exclusive-or: see [`Lanes::FLIP`](lanes::Lanes::FLIP).
+    pub(crate) fn flip(self) -> u8 {
+        self.0.flip
     }
 
     pub(crate) fn shape_i8(self) -> Shape {

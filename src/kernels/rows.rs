@@ -51,37 +51,63 @@ pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mu
     out[n..].fill(0.0);
 }
 
-/// Smallest and largest of the first `n`.
+/// The numbers of the lanes: 0, 1, 2, …
 #[inline(always)]
-fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
-    let (whole, part) = x[..n].as_chunks::<LANES>();
-    let first = l.splat(x[0]);
-    let (mut low, mut high) = (first, first);
-    for v in whole {
-        let v = l.load(v);
-        low = l.min(v, low);
-        high = l.max(v, high);
-    }
-    if !part.is_empty() {
-        let v = l.load_part(part, x[0]);
-        low = l.min(v, low);
-        high = l.max(v, high);
-    }
-    (l.smallest(low), l.largest(high))
+fn numbers<L: Lanes>(l: L) -> L::F {
+    let numbers: [f32; LANES] = core::array::from_fn(|i| i as f32);
+    l.load(&numbers)
 }
 
-/// A row to bytes: x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns (scale, offset).
+/// Smallest and largest of the first `n` of a padded row, NaN left out, zeros as +0.
+#[inline(always)]
+fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
+    let x = x.as_chunks::<LANES>().0;
+    let (pairs, last) = x[..n / LANES].as_chunks::<2>();
+    let (lowest, highest) = (l.splat(f32::NEG_INFINITY), l.splat(f32::INFINITY));
+    let (mut low, mut high) = (highest, lowest);
+    for [a, b] in pairs {
+        let (a, b) = (l.load(a), l.load(b));
+        low = l.smaller(b, l.smaller(a, low));
+        high = l.larger(b, l.larger(a, high));
+    }
+    for v in last {
+        let v = l.load(v);
+        low = l.smaller(v, low);
+        high = l.larger(v, high);
+    }
+    if !n.is_multiple_of(LANES) {
+        let (v, numbers, end) = (l.load(&x[n / LANES]), numbers(l), l.splat((n % LANES) as f32));
+        low = l.smaller(l.if_greater(end, numbers, v, highest), low);
+        high = l.larger(l.if_greater(end, numbers, v, lowest), high);
+    }
+    (l.smallest(low) + 0.0, l.largest(high) + 0.0)
+}
+
+/// A row to bytes, flipped ([`Lanes::FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
+/// (scale, offset).
 #[inline(always)]
 pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let (inverse, low_v) = (l.splat(inverse), l.splat(low));
-    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        // SAFETY: `o` is 16 bytes.
-        unsafe { l.store_rounded_at(l.mul(l.sub(l.load(v), low_v), inverse), o.as_mut_ptr()) };
+    let by = [l.splat(low), l.splat(inverse)];
+    let (pairs, last) = x.as_chunks().0.as_chunks::<2>();
+    let (out_pairs, out_last) = out[..x.len()].as_chunks_mut().0.as_chunks_mut::<2>();
+    for ([a, b], [o, p]) in pairs.iter().zip(out_pairs) {
+        quantise_16(l, a, by, o);
+        quantise_16(l, b, by, p);
+    }
+    for (v, o) in last.iter().zip(out_last) {
+        quantise_16(l, v, by, o);
     }
     [scale, low + 128.0 * scale]
+}
+
+/// Sixteen bytes of a row: q = round((x − low) · inverse).
+#[inline(always)]
+fn quantise_16<L: Lanes>(l: L, x: &[f32; LANES], [low, inverse]: [L::F; 2], out: &mut [u8; LANES]) {
+    // SAFETY: `out` is 16 bytes.
+    unsafe { l.store_rounded_at(l.mul(l.sub(l.load(x), low), inverse), out.as_mut_ptr()) }
 }
 
 /// out += a · w
@@ -135,7 +161,7 @@ pub(crate) fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` count, the rest become 0.
+/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` of the padded row count, the rest become 0.
 #[inline(always)]
 pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     x[n..].fill(f32::NEG_INFINITY);
@@ -151,28 +177,20 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     l.sum(sum)
 }
 
-/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are.
+/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are. `a` and `b` are padded rows.
 #[inline(always)]
 pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
-    let w = l.splat(w);
-    let lane: [f32; LANES] = core::array::from_fn(|i| i as f32);
-    let mut index = l.load(&lane);
+    let (w, end) = (l.splat(w), l.splat(n as f32));
+    let mut index = numbers(l);
     let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
-    let (a_whole, a_part) = a[..n].as_chunks::<LANES>();
-    let (b_whole, b_part) = b[..n].as_chunks::<LANES>();
-    for (a, b) in a_whole.iter().zip(b_whole) {
+    for (a, b) in vectors(a).zip(vectors(b)) {
         let a = l.load(a);
         let v = l.fma(l.sub(l.load(b), a), w, a);
+        // The padding is never larger.
+        let v = l.if_greater(end, index, v, l.splat(f32::NEG_INFINITY));
         at = l.if_greater(v, best, index, at);
-        best = l.max(v, best);
+        best = l.larger(v, best);
         index = l.add(index, l.splat(LANES as f32));
-    }
-    if !a_part.is_empty() {
-        // Both ends finite in the absent lanes (−∞ − −∞ would be NaN), and never the largest.
-        let a = l.load_part(a_part, f32::MIN);
-        let v = l.fma(l.sub(l.load_part(b_part, f32::MIN), a), w, a);
-        at = l.if_greater(v, best, index, at);
-        best = l.max(v, best);
     }
     let most = l.splat(l.largest(best));
     l.smallest(l.if_greater(most, best, l.splat(f32::INFINITY), at)) as u16

@@ -23,7 +23,8 @@ const GUARD: usize = 64;
 fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> Vec<i32> {
     let mut s = Source(seed);
     let pitch = 4 * groups + 12;
-    let (a, w) = (s.bytes((rows - 1) * pitch + 4 * groups), s.weights(panels * groups * 64));
+    let (mut a, w) = (s.bytes((rows - 1) * pitch + 4 * groups), s.weights(panels * groups * 64));
+    a.iter_mut().for_each(|q| *q ^= isa.flip());
     let mut sum = std::vec![0; panels * LANES];
     for (p, panel) in w.chunks(groups * 64).enumerate() {
         for (i, w) in panel.iter().enumerate() {
@@ -116,7 +117,7 @@ fn int8_tiles_do_not_saturate() {
     for isa in Isa::available() {
         for (q, w) in [(0u8, 127i8), (0, -127), (255, 127), (255, -127)] {
             let groups = 1024;
-            let (a, weights) = (std::vec![q; 4096], std::vec![w; 4096 * LANES]);
+            let (a, weights) = (std::vec![q ^ isa.flip(); 4096], std::vec![w; 4096 * LANES]);
             let (sum, mut out) = ([4096 * i32::from(w); LANES], [0; LANES]);
             let tile = TileI8 {
                 a: a.as_ptr(),

@@ -163,9 +163,14 @@ pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
 #[inline(always)]
 unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l: L, t: &Gather) {
     for p in 0..t.panels {
-        // SAFETY: the caller's promise; every line is written before it is read.
+        // SAFETY: the caller's promise; every sum and line is written before it is read.
         unsafe {
             let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
+            let mut weight_sums = [[MaybeUninit::uninit(); T]; T];
+            for (position, sum) in weight_sums.as_flattened_mut().iter_mut().enumerate() {
+                let at = position * t.position + p * LANES;
+                sum.write(l.to_f32(l.load_i32_at(t.weight_sum.add(at))));
+            }
             for r in 0..t.rows {
                 let mut lines = [[MaybeUninit::uninit(); M]; T];
                 for (y, line) in lines.iter_mut().enumerate() {
@@ -174,7 +179,7 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
                         let position = T * y + x;
                         let [s, m] = *t.params.add(r * T * T + position);
                         let at = position * t.position + p * LANES;
-                        let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(at)));
+                        let weight_sum = weight_sums[y][x].assume_init();
                         let sum = t.sums.add(position * t.plane + (r * t.panels + p) * LANES);
                         let sum =
                             l.fma(l.to_f32(l.load_i32_at(sum)), l.splat(s), l.mul(weight_sum, l.splat(m)));

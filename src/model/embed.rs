@@ -19,15 +19,20 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let mut rows = RowsMut::new(patch_rows, patches, weights.k, weights.is_int8());
     match &mut rows {
         RowsMut::Bytes { data, pitch, params } => {
+            let flip = cx.isa.flip();
             chunks2(cx.par, (data, *pitch), (params, 1), |patch, row, param| {
-                patch_bytes(&f, pixels, patch).zip(&mut *row).for_each(|(p, q)| *q = p);
+                for (line, row) in patch_lines(&f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                    row.iter_mut().zip(line).for_each(|(q, p)| *q = p ^ flip);
+                }
                 param[0] = [1.0, 0.0];
             });
         }
         RowsMut::F32 { data, pitch } => {
             chunks(cx.par, data, *pitch, |patch, row| {
                 row.fill(0.0);
-                patch_bytes(&f, pixels, patch).zip(row).for_each(|(p, x)| *x = f32::from(p) - 128.0);
+                for (line, row) in patch_lines(&f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                    row.iter_mut().zip(line).for_each(|(x, &p)| *x = f32::from(p) - 128.0);
+                }
             });
         }
     }
@@ -47,8 +52,8 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
 }
 
 /// The bytes of a patch in the weights' order: line by line, R G B of each pixel.
-fn patch_bytes<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = u8> + 'a {
+fn patch_lines<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
     let (side, width) = (f.patch, f.width);
     let (x, y) = (patch % f.grid_width * side, patch / f.grid_width * side);
-    (0..side).flat_map(move |line| pixels[((y + line) * width + x) * 3..][..side * 3].iter().copied())
+    (0..side).map(move |line| &pixels[((y + line) * width + x) * 3..][..side * 3])
 }

@@ -170,17 +170,25 @@ impl Table<'_> {
 
 /// The weighted sum of as many rows as there are weights.
 fn sum_rows<'r>(row: impl Fn(usize) -> &'r [u8], weights: &[i32], out: &mut [u8]) {
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        let mut sums = [HALF; BLOCK];
-        for (t, &w) in weights.iter().enumerate() {
-            let row = &row(t)[block * BLOCK..][..out.len()];
-            for (sum, &p) in sums.iter_mut().zip(row) {
-                *sum += i32::from(p) * w;
-            }
+    let whole = out.len() / BLOCK * BLOCK;
+    let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
+    for (i, block) in blocks.iter_mut().enumerate() {
+        sum_block(&row, weights, i * BLOCK, block);
+    }
+    sum_block(&row, weights, whole, rest);
+}
+
+/// The same of at most a block of each row, from byte `at`. Inlined, so that whole blocks are vectors.
+#[inline(always)]
+fn sum_block<'r>(row: &impl Fn(usize) -> &'r [u8], weights: &[i32], at: usize, out: &mut [u8]) {
+    let mut sums = [HALF; BLOCK];
+    for (t, &w) in weights.iter().enumerate() {
+        for (sum, &p) in sums.iter_mut().zip(&row(t)[at..][..out.len()]) {
+            *sum += i32::from(p) * w;
         }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = clip(sum);
-        }
+    }
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = clip(sum);
     }
 }
 

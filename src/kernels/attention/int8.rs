@@ -22,7 +22,7 @@ use core::f32::consts::LOG2_E;
 /// A head's operands, ready to multiply.
 pub(super) struct Keys<'a> {
     head: &'a Head<'a>,
-    /// Rows of bytes, q + 128.
+    /// Rows of bytes.
     q: &'a mut [u8],
     q_tokens: &'a mut [Token],
     /// Panels, the sum of each key's weights in their order, and of each slot its factor.
@@ -112,7 +112,11 @@ impl<'a> Keys<'a> {
             let x = &head.qkv[i * BLOCK * head.dims.qkv()..];
             let rows = bytemuck::cast_slice_mut(rows);
             head.isa.quantise_tokens(x, head.dims.qkv(), zero, rows, tokens);
-            rows.iter_mut().for_each(|q| *q ^= -128);
+            // Signed or q + 128, whichever the tile multiplies.
+            let flip = 128 ^ head.isa.flip();
+            if flip != 0 {
+                rows.iter_mut().for_each(|q| *q ^= flip as i8);
+            }
         });
     }
 

@@ -75,13 +75,24 @@ fn floats(source: &mut Source, n: usize) -> Vec<f32> {
     source.floats(n)
 }
 
+/// Bytes of rows as they are on every instruction set.
+fn unflip(isa: Isa, bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|q| *q ^= isa.flip());
+}
+
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
     row!("layer_norm", |isa, size, x, y, out| isa.layer_norm(x, size.n, 1e-6, out), zeros),
-    row!("quantise", |isa, size, x, y, out| out.1 = isa.quantise(x, size.n, &mut out.0), |s, n| (
-        no_bytes(s, n),
-        [0.0; 2]
-    )),
+    row!(
+        "quantise",
+        |isa, size, x, y, out| {
+            out.1 = isa.quantise(x, size.n, &mut out.0);
+            // The padding's may be any.
+            out.0[size.n..].fill(isa.flip());
+            unflip(isa, &mut out.0);
+        },
+        |s, n| (no_bytes(s, n), [0.0; 2])
+    ),
     Kernel {
         name: "sum_rows",
         work: |s| ROWS * padded(s.n),

@@ -45,7 +45,13 @@ impl Weights {
 
     pub(super) fn int8(size: Size, taps: usize, source: &mut Source) -> Self {
         let (panels, groups) = (taps * size.n.div_ceil(LANES), size.k.div_ceil(4));
-        let weights = source.weights(panels * groups * 4 * LANES);
+        let mut weights = source.weights(panels * groups * 4 * LANES);
+        // What inputs there are not, the file holds as zeros.
+        for panel in weights.chunks_mut(groups * 4 * LANES) {
+            for four in panel[(groups - 1) * 4 * LANES..].chunks_mut(4) {
+                four[size.k - (groups - 1) * 4..].fill(0);
+            }
+        }
         let mut sums = std::vec![0; panels * LANES];
         for (panel, sums) in weights.chunks(groups * 4 * LANES).zip(sums.chunks_mut(LANES)) {
             for (i, w) in panel.iter().enumerate() {
@@ -69,7 +75,8 @@ impl Weights {
 /// Activations as a product reads them.
 pub(super) enum Inputs {
     F32(Vec<f32>, usize),
-    Bytes(Vec<u8>, usize, Vec<[f32; 2]>),
+    /// Bytes as they are, and flipped.
+    Bytes([Vec<u8>; 2], usize, Vec<[f32; 2]>),
 }
 
 impl Inputs {
@@ -78,12 +85,17 @@ impl Inputs {
     }
     pub(super) fn bytes(rows: usize, k: usize, source: &mut Source) -> Self {
         let pitch = padded(k) + 64;
-        Inputs::Bytes(source.bytes(rows * pitch), pitch, source.params(rows))
+        let bytes = source.bytes(rows * pitch);
+        let flipped = bytes.iter().map(|q| q ^ 128).collect();
+        Inputs::Bytes([bytes, flipped], pitch, source.params(rows))
     }
-    pub(super) fn rows(&self) -> Rows<'_> {
+    pub(super) fn rows(&self, isa: Isa) -> Rows<'_> {
         match self {
             Inputs::F32(data, pitch) => Rows::F32 { data, pitch: *pitch },
-            Inputs::Bytes(data, pitch, params) => Rows::Bytes { data, pitch: *pitch, params },
+            Inputs::Bytes([bytes, flipped], pitch, params) => {
+                let data = if isa.flip() == 0 { bytes } else { flipped };
+                Rows::Bytes { data, pitch: *pitch, params }
+            }
         }
     }
 }
@@ -92,7 +104,7 @@ impl Inputs {
 pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
     let out = std::vec![0.0; size.rows * padded(size.n)];
     made((weights, x), out, move |isa, (weights, x), out| {
-        product(isa, &weights.linear(), x.rows(), &[Segment::line(0, 0)], size.rows, out)
+        product(isa, &weights.linear(), x.rows(isa), &[Segment::line(0, 0)], size.rows, out)
     })
 }
 
@@ -133,7 +145,7 @@ pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn Job> {
     let weights = Weights::int8(size, 9, &mut source);
     made((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
         let segments: [Segment; LINES] = core::array::from_fn(|y| conv_segment(y, (w, LINES), LINES, y * w));
-        product(isa, &weights.linear(), x.rows(), &segments, w, out);
+        product(isa, &weights.linear(), x.rows(isa), &segments, w, out);
     })
 }
 

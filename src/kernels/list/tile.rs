@@ -7,7 +7,7 @@ use super::super::attention::tiles::Sums;
 use super::super::epilogue::{Accumulate, Activation, Finish, FinishI8};
 use super::super::transform::Gather;
 use super::super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
-use super::{Job, Size, Source, made};
+use super::{Job, Size, Source, made, unflip};
 use crate::format::winograd_taps;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -220,6 +220,9 @@ impl Block {
             };
             // SAFETY: every field has what its comment asks for.
             unsafe { isa.block_weights(&t) };
+            for row in bytemuck::cast_slice_mut(bytes).chunks_mut(BLOCK).take(self.rows) {
+                unflip(isa, &mut row[..self.panels * LANES]);
+            }
         }
     }
 }

@@ -1,0 +1,96 @@
+//! The floating-point tile of every 64-bit Arm.
+
+use super::super::lanes::{LANES, Lanes};
+use super::super::micro::TileF;
+use core::arch::aarch64::*;
+use core::arch::asm;
+
+/// Eight weights, widened.
+pub(crate) trait Widen: Copy {
+    /// # Safety
+    /// 8 weights can be read at `p`.
+    unsafe fn eight(p: *const Self) -> [float32x4_t; 2];
+}
+
+impl Widen for f32 {
+    #[inline(always)]
+    unsafe fn eight(p: *const f32) -> [float32x4_t; 2] {
+        // SAFETY: the caller's promise; only the tile below calls it, which asks for neon.
+        unsafe { [vld1q_f32(p), vld1q_f32(p.add(4))] }
+    }
+}
+
+impl Widen for half::f16 {
+    #[inline(always)]
+    unsafe fn eight(p: *const half::f16) -> [float32x4_t; 2] {
+        let (low, high);
+        // SAFETY: as above.
+        unsafe {
+            asm!("fcvtl {0:v}.4s, {1:v}.4h", "fcvtl2 {1:v}.4s, {1:v}.8h", out(vreg) low, inout(vreg) vreinterpretq_f32_u16(vld1q_u16(p.cast())) => high,
+                 options(pure, nomem, nostack, preserves_flags));
+        }
+        [low, high]
+    }
+}
+
+/// Adds the products of one k: number `I` of each row's four with the 16 weights at `w`.
+///
+/// # Safety
+/// 16 weights can be read at `w`; the processor has neon.
+#[inline(always)]
+unsafe fn one<W: Widen, const ROWS: usize, const I: usize>(
+    acc: &mut [[float32x4_t; 4]; ROWS],
+    a: &[float32x4_t; ROWS],
+    w: *const W,
+) {
+    for half in 0..2 {
+        // SAFETY: the caller's promise.
+        let w = unsafe { W::eight(w.add(8 * half)) };
+        for (j, w) in w.into_iter().enumerate() {
+            for (acc, &a) in acc.iter_mut().zip(a) {
+                // SAFETY: registers in, registers out. Assembly without `pure` and `nomem` keeps the order as written, and
+                // so all accumulators in registers.
+                unsafe {
+                    asm!("fmla {0:v}.4s, {1:v}.4s, {2:v}.s[{3}]", inout(vreg) acc[2 * half + j], in(vreg) w, in(vreg) a,
+                         const I, options(nostack, preserves_flags));
+                }
+            }
+        }
+    }
+}
+
+/// The floating-point tile: activations are loaded four at a time, and each is taken from its register by number.
+///
+/// # Safety
+/// See [`TileF`], with `ROWS` rows and one panel; the processor has neon.
+#[inline(always)]
+pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS: usize>(_: L, t: &TileF<W>) {
+    const { assert!(PANELS == 1) }
+    // SAFETY: all reads and writes are inside what the tile promises.
+    unsafe {
+        let mut acc = [[vdupq_n_f32(0.0); 4]; ROWS];
+        if !t.first {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = core::array::from_fn(|j| vld1q_f32(t.out.add(r * LANES + 4 * j)));
+            }
+        }
+        let whole = t.k / 4 * 4;
+        for k in (0..whole).step_by(4) {
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vld1q_f32(t.a.add(r * t.pitch + k)));
+            let w = t.w.add(k * LANES);
+            one::<W, ROWS, 0>(&mut acc, &a, w);
+            one::<W, ROWS, 1>(&mut acc, &a, w.add(LANES));
+            one::<W, ROWS, 2>(&mut acc, &a, w.add(2 * LANES));
+            one::<W, ROWS, 3>(&mut acc, &a, w.add(3 * LANES));
+        }
+        for k in whole..t.k {
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vdupq_n_f32(*t.a.add(r * t.pitch + k)));
+            one::<W, ROWS, 0>(&mut acc, &a, t.w.add(k * LANES));
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (j, &v) in acc.iter().enumerate() {
+                vst1q_f32(t.out.add(r * LANES + 4 * j), v);
+            }
+        }
+    }
+}
