@@ -154,11 +154,13 @@ impl Spec {
 
     /// How a tensor is stored. Under int8 the embedding keeps half precision: it reads raw pixels, whose large common part
     /// turns the rounding of its weights into an error of the whole stream (on the random base-640 checkpoint it alone
-    /// changed 5.8% of the pixels), and it is 0.2% of the multiplications. Under int4 the classifier, a sliver of the file, and
-    /// Winograd's matrices stay int8.
+    /// changed 5.8% of the pixels), and it is 0.2% of the multiplications. So do the pooling module's 1x1 convolutions, each of whose
+    /// few dozen pixels colours a whole region of the map: a hundredth of the file, next to no time. Under int4 the classifier, a
+    /// sliver of the file, and Winograd's matrices stay int8.
     pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
         match (self.precision, role) {
             (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,
+            (Precision::Int8, Role::Pool) => Precision::F16,
             (Precision::Int4, Role::Classify) => Precision::Int8,
             (Precision::Int4, _) if self.winograd_tile(role, layer).is_some() => Precision::Int8,
             (precision, _) => precision,
