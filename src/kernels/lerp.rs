@@ -30,18 +30,16 @@ pub(crate) fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32
 fn lerps<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
     let len = out.len();
     assert!(runs.iter().all(|run| run.low.len() == len && run.high.len() == len), "runs are of one length");
-    // How many there are, for the compiler to know: three but for a map's first and last line.
-    match runs {
-        [a, b, c] => lerps_of(l, [a, b, c], out),
-        [a, b] => lerps_of(l, [a, b], out),
-        [a] => lerps_of(l, [a], out),
-        _ => out.fill(0.0),
+    // Three but for a map's first and last line; the compiler is to know.
+    match <&[Lerp<T>; 3]>::try_from(runs) {
+        Ok(three) => lerps_of(l, three, out),
+        Err(_) => lerps_of(l, runs, out),
     }
 }
 
 /// Of runs that are as long as `out`.
 #[inline(always)]
-fn lerps_of<L: Lanes, T: Widen, const RUNS: usize>(l: L, runs: [&Lerp<T>; RUNS], out: &mut [f32]) {
+fn lerps_of<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
     for (i, o) in vectors_mut(out).enumerate() {
         let mut sum = l.splat(0.0);
         for run in runs {

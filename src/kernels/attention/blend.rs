@@ -1,6 +1,7 @@
 //! Blocks' weighted sums of the values together.
 
 use super::super::lanes::{LANES, Lanes};
+use super::SPAN;
 use super::tiles::Sums;
 
 /// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
@@ -27,33 +28,23 @@ pub(crate) struct Blend {
 /// The pointers of [`Blend`] cover what their comments say.
 #[inline(always)]
 pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
-    let mut b = 0;
-    while b < t.blocks {
-        // SAFETY: the caller's promise.
-        b += unsafe {
-            match t.blocks - b {
-                1 => blend_blocks::<L, 1>(l, t, b),
-                2 | 3 => blend_blocks::<L, 2>(l, t, b),
-                _ => blend_blocks::<L, 4>(l, t, b),
-            }
-        };
-    }
-}
-
-/// # Safety
-/// As [`blend`]; the blocks from `first` on exist.
-#[inline(always)]
-unsafe fn blend_blocks<L: Lanes, const BLOCKS: usize>(l: L, t: &Blend, first: usize) -> usize {
+    let whole = t.blocks / SPAN * SPAN;
     for r in (0..t.rows).step_by(2) {
         // SAFETY: the caller's promise.
         unsafe {
-            match t.rows - r {
-                1 => blend_rows::<L, 1, BLOCKS>(l, t, r, first),
-                _ => blend_rows::<L, 2, BLOCKS>(l, t, r, first),
+            for b in (0..whole).step_by(SPAN) {
+                match t.rows - r {
+                    1 => blend_rows::<L, 1, SPAN>(l, t, r, b),
+                    _ => blend_rows::<L, 2, SPAN>(l, t, r, b),
+                }
+            }
+            for b in whole..t.blocks {
+                for r in r..t.rows.min(r + 2) {
+                    blend_rows::<L, 1, 1>(l, t, r, b);
+                }
             }
         }
     }
-    BLOCKS
 }
 
 /// # Safety

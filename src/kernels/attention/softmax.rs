@@ -45,38 +45,29 @@ pub(crate) struct Weights {
 pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
     // SAFETY: passed on.
     unsafe {
-        match t.panels {
-            4 => weights::<L, 4>(l, t),
-            3 => weights::<L, 3>(l, t),
-            2 => weights::<L, 2>(l, t),
-            _ => weights::<L, 1>(l, t),
-        }
-    }
-}
-
-/// # Safety
-/// As [`block_weights`], with so many panels.
-#[inline(always)]
-unsafe fn weights<L: Lanes, const PANELS: usize>(l: L, t: &Weights) {
-    for b in 0..t.blocks {
-        for first in (0..t.rows).step_by(2) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                match t.rows - first {
-                    1 => weights_of::<L, PANELS, 1>(l, t, b, first),
-                    _ => weights_of::<L, PANELS, 2>(l, t, b, first),
+        for b in 0..t.blocks {
+            if t.panels < 4 {
+                for r in 0..t.rows {
+                    weights_of::<L, false, 1>(l, t, b, r);
+                }
+                continue;
+            }
+            for r in (0..t.rows).step_by(2) {
+                match t.rows - r {
+                    1 => weights_of::<L, true, 1>(l, t, b, r),
+                    _ => weights_of::<L, true, 2>(l, t, b, r),
                 }
             }
         }
     }
 }
 
-/// Of so many rows, step by step for all, so that none waits for its own step before.
+/// Of so many rows of a block, which is whole or is not, step by step for all, so that none waits for its own step before.
 ///
 /// # Safety
 /// As [`block_weights`]; block and rows exist.
 #[inline(always)]
-unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(
+unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     l: L,
     t: &Weights,
     b: usize,
@@ -84,12 +75,13 @@ unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
+        let panels = if WHOLE { 4 } else { t.panels };
         let k = t.k.add(b * 4 * LANES);
         let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
         let mut x = [[k_low; 2]; ROWS];
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let mut sums = [l.splat_i32(0); 4];
-            for (p, sum) in sums.iter_mut().enumerate().take(PANELS) {
+            for (p, sum) in sums.iter_mut().enumerate().take(panels) {
                 *sum = l.load_i32_at(t.sums.of(b, first + r, p));
             }
             let q = l.splat_i16(*t.q.add(first + r));
@@ -107,13 +99,13 @@ unsafe fn weights_of<L: Lanes, const PANELS: usize, const ROWS: usize>(
         }
         exp2_255(l, &mut x, t.unit);
         for (r, [low, high]) in x.into_iter().enumerate() {
-            let out = t.out.add((first + r) * t.pitch + b * PANELS * LANES);
-            let total = if PANELS == 4 {
+            let out = t.out.add((first + r) * t.pitch + b * panels * LANES);
+            let total = if WHOLE {
                 l.store_bytes_at(low, high, out)
             } else {
                 let mut fours = [[0u8; 4]; LANES];
                 let total = l.store_bytes_at(low, high, fours.as_mut_ptr().cast());
-                for p in 0..PANELS {
+                for p in 0..panels {
                     for q in 0..4 {
                         out.add(p * LANES + 4 * q).cast::<[u8; 4]>().write(fours[4 * q + p]);
                     }
