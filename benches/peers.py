@@ -2,7 +2,8 @@
 """Runs beitle and other engines side by side on one checkpoint and one picture, and writes the table into README.md.
 
     cargo build --release --workspace
-    python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5] [--isa avx2]
+    python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5] [--isa avx2] [--table large]
+        [--only "beitle int8,openvino int8"]
 
 CHECKPOINT is a transformers folder. What is missing is installed with pip (torch, transformers, onnx, onnxruntime,
 openvino, nncf). All engines take turns, run after run, each in a process of its own that waits while another works, so a
@@ -186,6 +187,8 @@ def main():
     args.add_argument("--threads", default="1,2")
     args.add_argument("--runs", type=int, default=5)
     args.add_argument("--isa", choices=["avx2"])
+    args.add_argument("--table", default="", help="the table of this name, such as large")
+    args.add_argument("--only", type=lambda names: names.split(","), help="these engines, by their names in the table")
     args.add_argument("--peer", nargs=2)
     args = args.parse_args()
     if args.isa:
@@ -199,17 +202,20 @@ def main():
     if not (args.work / "int8.xml").exists():
         quantise(args.work)
     rows = {}
+    wanted = lambda name: args.only is None or name in args.only
     for i, (precision, options) in enumerate(OURS):
+        name = " ".join(["beitle", precision, *options[1:]])
+        if not wanted(name):
+            continue
         file = args.work / f"{i}.beitle"
         if not file.exists():
             subprocess.run([PROGRAMS / "beitle-quantize", args.checkpoint, "-o", file, "--precision", precision, *options],
                            check=True, capture_output=True)
-        name = " ".join(["beitle", precision, *options[1:]])
         rows[name] = {"agreement": agreement(file, args.picture, args.work), "file": file}
     threads = [int(t) for t in args.threads.split(",")]
     for count in threads:
         children = {}
-        for engine in PEERS[args.isa]:
+        for engine in filter(wanted, PEERS[args.isa]):
             command = [sys.executable, __file__, args.checkpoint, args.picture, "--work", args.work, "--peer", engine, str(count)]
             children[engine] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             rows.setdefault(engine, {}).update(json.loads(children[engine].stdout.readline()))
@@ -239,7 +245,7 @@ def main():
     lines.append("")
     lines.append(f"Medians of {args.runs} runs, {datetime.date.today()}, {os.cpu_count()} cores; {versions}.")
     readme = HERE / "README.md"
-    name = f"peers {args.isa}" if args.isa else "peers"
+    name = " ".join(filter(None, ["peers", args.table, args.isa]))
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, rest = readme.read_text().split(start)
     readme.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
