@@ -290,19 +290,6 @@ unsafe fn flipped(bytes: uint8x16_t) -> uint8x16_t {
     unsafe { veorq_u8(bytes, vdupq_n_u8(Neon::FLIP)) }
 }
 
-/// The nearest i16 of sixteen f32, halves to the even.
-///
-/// # Safety
-/// The processor has neon.
-#[inline(always)]
-unsafe fn rounded_halves(v: [float32x4_t; 4]) -> [int16x8_t; 2] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let [a, b, c, d] = v.map(|v| vcvtnq_s32_f32(v));
-        [vqmovn_high_s32(vqmovn_s32(a), b), vqmovn_high_s32(vqmovn_s32(c), d)]
-    }
-}
-
 /// The low 16 bits of sixteen i32.
 ///
 /// # Safety
