@@ -44,8 +44,13 @@ pub(super) struct Keys<'a> {
 fn slot(panels: usize, n: usize) -> usize {
     match panels == BLOCK / LANES {
         true => n,
-        false => n / 32 * 32 + n % LANES / 4 * 8 + n / LANES % 2 * 4 + n % 4,
+        false => slot_at(n / LANES, n % LANES),
     }
+}
+
+/// The slot at a lane of a panel.
+fn slot_at(panel: usize, lane: usize) -> usize {
+    panel / 2 * 32 + lane / 4 * 8 + panel % 2 * 4 + lane % 4
 }
 
 /// Panel and lane of a slot.
@@ -162,7 +167,7 @@ impl<'a> Keys<'a> {
                 // A whole block's keys are in the order that its weights come in.
                 let whole = panel.len() == BLOCK * LANES;
                 let first: [usize; BLOCK / 4] = core::array::from_fn(|g| {
-                    block * BLOCK + if whole { g % 4 / 2 * 32 + g / 4 * 8 + g % 2 * 4 } else { 4 * g }
+                    block * BLOCK + if whole { slot_at(g % 4, g / 4 * 4) } else { 4 * g }
                 });
                 // SAFETY: the sums of these channels belong to task p.
                 let sums = unsafe { sums.part(block * d + p * LANES, LANES) };

@@ -47,6 +47,12 @@ pub(crate) fn spread<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32]
     }
 }
 
+/// round(v) within −127 ..= 127, plus [`ROUND`]: the low byte of its bits is the number in two's complement.
+#[inline(always)]
+fn biased<L: Lanes>(l: L, v: L::F) -> L::F {
+    l.add(l.min(l.max(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
+}
+
 /// Rows of q or k, `pitch` apart and as long as `centre`, to int8 in −127 ..= 127 over each row's own range: x − centre ≈
 /// scale · q. As many as there are `tokens`.
 #[inline(always)]
@@ -74,16 +80,14 @@ pub(crate) fn quantise_tokens<L: Lanes>(
         {
             let scale = most / 127.0;
             let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-            let (low, high, round) = (l.splat(-127.0), l.splat(127.0), l.splat(ROUND));
             // Whole numbers below 2²⁴: exact in whatever order.
             let (mut sum, mut squares) = (l.splat(0.0), l.splat(0.0));
             for ((x, c), o) in vectors(x).zip(vectors(centre)).zip(out.as_chunks_mut::<LANES>().0) {
-                let v = l.mul(l.sub(l.load(x), l.load(c)), inverse);
-                let biased = l.add(l.min(l.max(v, low), high), round);
-                let q = l.sub(biased, round);
+                let biased = biased(l, l.mul(l.sub(l.load(x), l.load(c)), inverse));
+                let q = l.sub(biased, l.splat(ROUND));
                 sum = l.add(sum, q);
                 squares = l.fma(q, q, squares);
-                // SAFETY: `o` is 16 bytes. The low byte of the biased bits is the number in two's complement.
+                // SAFETY: `o` is 16 bytes.
                 unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
             }
             *token = Token { scale, sum: l.sum(sum) as i32, squares: l.sum(squares) as i32 };
@@ -104,7 +108,6 @@ pub(crate) fn quantise_values<L: Lanes>(
     sums: &mut [i32; LANES],
 ) {
     let (centre, factor) = (l.load(centre), l.load(factor));
-    let (low, high, round) = (l.splat(-127.0), l.splat(127.0), l.splat(ROUND));
     let unbias = l.splat_i32((ROUND.to_bits() as i32).wrapping_neg());
     let mut sum = l.splat_i32(0);
     for (group, &first) in out.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().zip(first) {
@@ -112,7 +115,7 @@ pub(crate) fn quantise_values<L: Lanes>(
         let rows = x.get(first * pitch..).unwrap_or_default().chunks(pitch);
         for (q, v) in four.iter_mut().zip(rows.filter_map(|row| row.first_chunk())) {
             let v = l.mul(l.sub(l.load(v), centre), factor);
-            *q = l.add_i32(l.bits(l.add(l.min(l.max(v, low), high), round)), unbias);
+            *q = l.add_i32(l.bits(biased(l, v)), unbias);
             sum = l.add_i32(sum, *q);
         }
         // SAFETY: a group is 64 bytes, the sums sixteen numbers.
