@@ -3,6 +3,7 @@
 use super::lanes::{LANES, Lanes};
 use super::micro::{TileI8, pick_tile};
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 /// Proof of AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy)]
@@ -243,28 +244,56 @@ impl Lanes for Avx512 {
     }
 }
 
+/// −128 · Σ w of each panel: where Σ (q − 128) · w starts, since u8 · i8 sums to that and 128 · Σ w.
+///
 /// # Safety
-/// See [`TileI8`]; the processor has avx512f and avx512vnni.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
-    // SAFETY: the tile's promise covers the sums, every group and every output.
+/// `sum` points at sixteen sums for each panel; the processor has avx512f.
+#[inline(always)]
+pub(crate) unsafe fn offsets<const PANELS: usize>(sum: *const i32) -> [__m512i; PANELS] {
+    // SAFETY: the caller's promise.
     unsafe {
-        // u8 · i8 sums to Σ (q − 128) · w + 128 · Σ w: start from what must go.
-        let start: [__m512i; PANELS] = core::array::from_fn(|p| {
-            let sum = _mm512_loadu_epi32(t.sum.add(p * LANES));
+        core::array::from_fn(|p| {
+            let sum = _mm512_loadu_epi32(sum.add(p * LANES));
             _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<7>(sum))
-        });
-        let mut acc = [start; ROWS];
-        for g in 0..t.groups {
+        })
+    }
+}
+
+/// Adds the products of some groups of a tile.
+///
+/// # Safety
+/// See [`TileI8`]; the groups exist; the processor has avx512f and avx512vnni.
+#[inline(always)]
+pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
+    t: &TileI8,
+    groups: Range<usize>,
+    acc: &mut [[__m512i; PANELS]; ROWS],
+) {
+    // SAFETY: the tile's promise covers every group.
+    unsafe {
+        for g in groups {
             let w: [__m512i; PANELS] =
                 core::array::from_fn(|p| _mm512_loadu_si512(t.w.add(p * t.panel + g * 64).cast()));
-            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
             for (r, acc) in acc.iter_mut().enumerate() {
                 let a = _mm512_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
                 for (acc, &w) in acc.iter_mut().zip(&w) {
                     *acc = _mm512_dpbusd_epi32(*acc, a, w);
                 }
             }
+        }
+    }
+}
+
+/// # Safety
+/// See [`TileI8`]; the processor has avx512f and avx512vnni.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
+    // SAFETY: the tile's promise covers the sums, every group and every output.
+    unsafe {
+        let mut acc = [offsets::<PANELS>(t.sum); ROWS];
+        for g in 0..t.groups {
+            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
+            sum_groups(t, g..g + 1, &mut acc);
         }
         for (r, acc) in acc.iter().enumerate() {
             for (p, &v) in acc.iter().enumerate() {

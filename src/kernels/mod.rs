@@ -57,6 +57,14 @@ pub(crate) struct Shape {
     pub panels: usize,
 }
 
+/// Attention's whole blocks, products and what follows them together: as [`attention::tiles::weigh`] and
+/// [`mix`](attention::tiles::mix).
+#[derive(Clone, Copy)]
+struct Blocks {
+    weigh: unsafe fn(&TileI8, &Weights),
+    mix: unsafe fn(&TileI8, &Blend),
+}
+
 /// Hands the list of row kernels to a macro: first the safe ones (slices), then those that take pointers.
 macro_rules! with_row_kernels {
     ($then:ident $args:tt) => {
@@ -104,6 +112,7 @@ macro_rules! table {
             shape_i8: Shape,
             tile_i8: unsafe fn(usize, usize, &TileI8),
             shape_block: Shape,
+            blocks: Option<Blocks>,
             shape_f: Shape,
             tile_f32: unsafe fn(usize, usize, &TileF<f32>),
             tile_f16: unsafe fn(usize, usize, &TileF<f16>),
@@ -139,7 +148,7 @@ const fn flip<L: lanes::Lanes>(_proof: &impl Fn() -> L) -> u8 {
 macro_rules! instance {
     (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]],
       f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt $f_of:ident,
-      i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal)
+      i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal $blocks:expr)
      safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
         mod $isa {
             use super::*;
@@ -178,6 +187,7 @@ macro_rules! instance {
                 shape_i8: Shape { rows: $i_rows, panels: $i_panels },
                 tile_i8: $tile_i8,
                 shape_block: Shape { rows: $b_rows, panels: $b_panels },
+                blocks: $blocks,
                 shape_f: Shape { rows: $f_rows, panels: $f_panels },
                 tile_f32,
                 tile_f16,
@@ -189,29 +199,29 @@ macro_rules! instance {
 }
 
 with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inline]],
-    f: 4 x 1 [1 2 3 4] [1] micro, i8: 4 x 1 portable::tile_i8, block: 4 x 1));
+    f: 4 x 1 [1 2 3 4] [1] micro, i8: 4 x 1 portable::tile_i8, block: 4 x 1 None));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 5 x 1 avx2::tile_i8, block: 5 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 5 x 1 avx2::tile_i8, block: 5 x 1 None));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1 None));
 #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
 with_row_kernels!(instance(on_evex, "avxvnni-evex", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_evex, block: 6 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_evex, block: 6 x 1 None));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
-    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 6 x 4));
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 5 x 4 Some(Blocks { weigh: attention::avx512::weigh, mix: attention::avx512::mix })));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1 None));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 3 dotprod::tile_i8, block: 6 x 4));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 3 dotprod::tile_i8, block: 6 x 4 None));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1 None));
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
@@ -289,6 +299,21 @@ impl Isa {
     /// The tile for blocks of attention: one panel, or the four of a block together.
     pub(crate) fn shape_block(self) -> Shape {
         self.0.shape_block
+    }
+
+    /// Blocks of keys that are taken together.
+    pub(crate) fn span(self) -> usize {
+        if self.0.blocks.is_some() { usize::MAX } else { attention::SPAN }
+    }
+
+    /// What does the whole of [`attention::tiles::weigh`] at once for whole blocks.
+    pub(crate) fn weigh(self) -> Option<unsafe fn(&TileI8, &Weights)> {
+        self.0.blocks.map(|blocks| blocks.weigh)
+    }
+
+    /// What does the whole of [`attention::tiles::mix`] at once for whole panels' worth of a block.
+    pub(crate) fn mix(self) -> Option<unsafe fn(&TileI8, &Blend)> {
+        self.0.blocks.map(|blocks| blocks.mix)
     }
 
     pub(crate) fn shape_f(self) -> Shape {

@@ -5,7 +5,7 @@
 
 use super::super::MAX_ROWS;
 use super::super::lanes::ROUND;
-use super::{BLOCK, Dims, SPAN};
+use super::{BLOCK, Dims};
 use core::ops::Range;
 
 /// What biases are.
@@ -82,8 +82,8 @@ impl<'a, T: Number> Bias<'a, T> {
         Bias { start: (d.grid_height - 1 - yi) * d.grid_width, ..self }
     }
 
-    /// The biases of up to a span of keys. Where these reach past the patches, rows are made in `tail`, key n of them at
-    /// `slot(n)`, whole blocks: absent behind the class token.
+    /// The biases of some keys. Where these reach past the patches, they are of one block, and rows are made in `tail`, key n of
+    /// them at `slot(n)`: absent behind the class token.
     pub fn of_keys(
         &self,
         rows: usize,
@@ -91,16 +91,12 @@ impl<'a, T: Number> Bias<'a, T> {
         tail: &mut [T],
         slot: impl Fn(usize) -> usize,
     ) -> BiasRows<T> {
-        debug_assert!(
-            rows <= MAX_ROWS
-                && keys.len() <= SPAN * BLOCK
-                && rows.saturating_sub(1) * self.step <= self.start
-        );
+        debug_assert!(rows <= MAX_ROWS && rows.saturating_sub(1) * self.step <= self.start);
         if keys.end <= self.patches {
             return BiasRows { at: self.at[self.start + keys.start..].as_ptr(), step: -(self.step as isize) };
         }
-        for (r, row) in tail.chunks_mut(SPAN * BLOCK).enumerate().take(rows) {
-            row[..keys.len().next_multiple_of(BLOCK)].fill(T::ABSENT);
+        for (r, row) in tail.chunks_mut(BLOCK).enumerate().take(rows) {
+            row.fill(T::ABSENT);
             for (n, key) in keys.clone().enumerate().take_while(|(_, key)| *key <= self.patches) {
                 row[slot(n)] = match key == self.patches {
                     true => self.class,
@@ -108,6 +104,6 @@ impl<'a, T: Number> Bias<'a, T> {
                 };
             }
         }
-        BiasRows { at: tail.as_ptr(), step: (SPAN * BLOCK) as isize }
+        BiasRows { at: tail.as_ptr(), step: BLOCK as isize }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::micro::TileF;
 use super::super::split::{Shared, chunks};
 use super::super::{LANES, MAX_ROWS};
-use super::{Bias, Head, Queries, SPAN, TILE};
+use super::{Bias, Head, Queries, TILE};
 use crate::activations::typed;
 
 /// A head's keys and values as panels.
@@ -86,7 +86,7 @@ impl super::Keys for Keys<'_> {
     fn answer(&self, rows: &Queries, bias: &Bias<f32>, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let t = dims.padded_tokens();
-        let (tail, weights) = work.split_at_mut(SPAN * TILE);
+        let (tail, weights) = work.split_at_mut(TILE);
         let weights = &mut weights[..MAX_ROWS * t];
         self.logits(rows, bias, tail, weights);
         let mut factors = [0f32; MAX_ROWS];

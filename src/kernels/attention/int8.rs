@@ -13,7 +13,7 @@ use super::blend::Blend;
 use super::fixed::{Fixed, largest};
 use super::pack::Token;
 use super::softmax::Weights;
-use super::tiles::{Sums, multiply, spans};
+use super::tiles::{Sums, mix, spans, weigh};
 use super::{BLOCK, Bias, Head, Queries, SPAN, TILE};
 use crate::activations::typed;
 use crate::format::padded;
@@ -213,7 +213,7 @@ impl super::Keys for Keys<'_> {
     fn answer(&self, rows: &Queries, bias: &Bias<i16>, work: &mut [f32], out: &Shared<f32>) {
         let (dims, isa) = (&self.head.dims, self.head.isa);
         let (t, d, blocks) = (dims.padded_tokens(), dims.head_padded, dims.blocks());
-        let (tail, rest) = work.split_at_mut(SPAN * TILE);
+        let (tail, rest) = work.split_at_mut(TILE);
         let (sums, rest) = rest.split_at_mut(SPAN * TILE);
         let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
         // Rows of whole blocks: none is stored across two lines of the cache.
@@ -228,46 +228,41 @@ impl super::Keys for Keys<'_> {
         for (r, q) in q.iter_mut().enumerate().take(rows.count) {
             *q = (self.q_tokens[rows.first + r * rows.step].scale * self.fixed.q + 0.5) as i16;
         }
-        for span in spans(t) {
+        let spans = || spans(t, dims.patches(), isa.span());
+        for span in spans() {
             let from = span.keys().start;
-            for block in 0..span.blocks {
-                let key = from + block * BLOCK;
-                let product = TileI8 {
-                    a: self.q[rows.first * d..].as_ptr(),
-                    pitch: rows.step * d,
-                    w: self.k[key * d..].as_ptr(),
-                    panel: d * LANES,
-                    groups: d / 4,
-                    sum: self.k_sum[key..].as_ptr(),
-                    ahead: core::ptr::null(),
-                    out: sums[block * TILE..].as_mut_ptr(),
-                };
-                // SAFETY: every query of the tile is a token with a row in q; k holds whole panels and sums.
-                unsafe { multiply(isa, rows.count, span.panels, product) };
-            }
             let bias = bias.of_keys(rows.count, span.keys(), tail, |key| slot(span.panels, key));
-            // SAFETY: the sums are those of the span; k's factors and the bias rows have a number for each slot; bytes, tops and
-            // totals have these rows.
-            unsafe {
-                isa.block_weights(&Weights {
-                    sums: Sums::new(isa, sums, rows.count, span.panels),
-                    blocks: span.blocks,
-                    rows: rows.count,
-                    panels: span.panels,
-                    shift: self.fixed.shift,
-                    unit: self.fixed.unit,
-                    q: q.as_ptr(),
-                    k: self.k_factor[from..].as_ptr(),
-                    bias: bias.at,
-                    bias_step: bias.step,
-                    out: bytes[from..].as_mut_ptr(),
-                    pitch: bytes_pitch,
-                    top: tops[span.first..].as_mut_ptr(),
-                    top_pitch: padded(blocks),
-                    total: totals[span.first * LANES..].as_mut_ptr(),
-                    total_pitch: blocks * LANES,
-                });
-            }
+            let product = TileI8 {
+                a: self.q[rows.first * d..].as_ptr(),
+                pitch: rows.step * d,
+                w: self.k[from * d..].as_ptr(),
+                panel: d * LANES,
+                groups: d / 4,
+                sum: self.k_sum[from..].as_ptr(),
+                ahead: core::ptr::null(),
+                out: sums.as_mut_ptr(),
+            };
+            let weights = Weights {
+                sums: Sums::new(isa, sums, rows.count, span.panels),
+                blocks: span.blocks,
+                rows: rows.count,
+                panels: span.panels,
+                shift: self.fixed.shift,
+                unit: self.fixed.unit,
+                q: q.as_ptr(),
+                k: self.k_factor[from..].as_ptr(),
+                bias: bias.at,
+                bias_step: bias.step,
+                out: bytes[from..].as_mut_ptr(),
+                pitch: bytes_pitch,
+                top: tops[span.first..].as_mut_ptr(),
+                top_pitch: padded(blocks),
+                total: totals[span.first * LANES..].as_mut_ptr(),
+                total_pitch: blocks * LANES,
+            };
+            // SAFETY: every query of the tile is a token with a row in q; k holds whole panels and sums, its factors and the bias rows
+            // a number for each slot; the scratch for sums holds the span, bytes, tops and totals these rows.
+            unsafe { weigh(isa, &product, &weights) };
         }
         let mut shares = [0f32; MAX_ROWS];
         let shares = &mut shares[..rows.count];
@@ -276,38 +271,33 @@ impl super::Keys for Keys<'_> {
         for first in (0..d).step_by(BLOCK) {
             let columns = first..(first + BLOCK).min(d);
             let panels = columns.len() / LANES;
-            for span in spans(t) {
-                let groups = span.panels * LANES / 4;
-                for block in 0..span.blocks {
-                    let key = span.keys().start + block * BLOCK;
-                    let product = TileI8 {
-                        a: bytes[key..].as_ptr(),
-                        pitch: bytes_pitch,
-                        w: self.v[first * t + key * LANES..].as_ptr(),
-                        panel: t * LANES,
-                        groups,
-                        sum: self.v_sum[(span.first + block) * d + first..].as_ptr(),
-                        ahead: core::ptr::null(),
-                        out: sums[block * TILE..].as_mut_ptr(),
-                    };
-                    // SAFETY: bytes hold rows of blocks, v whole panels and sums; a block is whole groups.
-                    unsafe { multiply(isa, rows.count, panels, product) };
-                }
-                // SAFETY: the sums are those of the span; backs and tops have its blocks, the result a whole tile.
-                unsafe {
-                    isa.blend(&Blend {
-                        sums: Sums::new(isa, sums, rows.count, panels),
-                        blocks: span.blocks,
-                        rows: rows.count,
-                        panels,
-                        weight_sum: self.v_back[span.first * d + first..].as_ptr(),
-                        sum_pitch: d,
-                        factor: tops[span.first..].as_ptr(),
-                        factor_pitch: padded(blocks),
-                        first: span.first == 0,
-                        acc: result.as_mut_ptr(),
-                    });
-                }
+            for span in spans() {
+                let key = span.keys().start;
+                let product = TileI8 {
+                    a: bytes[key..].as_ptr(),
+                    pitch: bytes_pitch,
+                    w: self.v[first * t + key * LANES..].as_ptr(),
+                    panel: t * LANES,
+                    groups: span.panels * LANES / 4,
+                    sum: self.v_sum[span.first * d + first..].as_ptr(),
+                    ahead: core::ptr::null(),
+                    out: sums.as_mut_ptr(),
+                };
+                let blend = Blend {
+                    sums: Sums::new(isa, sums, rows.count, panels),
+                    blocks: span.blocks,
+                    rows: rows.count,
+                    panels,
+                    weight_sum: self.v_back[span.first * d + first..].as_ptr(),
+                    sum_pitch: d,
+                    factor: tops[span.first..].as_ptr(),
+                    factor_pitch: padded(blocks),
+                    first: span.first == 0,
+                    acc: result.as_mut_ptr(),
+                };
+                // SAFETY: bytes hold rows of blocks, v whole panels and sums, a block is whole groups; backs and tops have the span's
+                // blocks, the scratch for sums holds them, the result a whole tile.
+                unsafe { mix(isa, &product, &blend) };
             }
             let (scale, centre) = (&self.v_scale[first..], &self.v_centre[first..]);
             let count = columns.end.min(dims.head) - first;

@@ -6,6 +6,8 @@
 //! largest, and the blocks are put in proportion afterwards: eight bits relative to a row's largest are what breaks int8
 //! attention.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
 mod bias;
 pub(crate) mod blend;
 mod fixed;
@@ -63,12 +65,12 @@ impl Dims {
     fn bias_len(&self) -> usize {
         padded(((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens())) + BLOCK
     }
-    /// f32 that each worker needs while queries are answered: bias, the biases and sums of a span, a tile of results, and for each row of a tile logits in f32, or in int8
+    /// f32 that each worker needs while queries are answered: bias, the biases of a block, the sums of a span, a tile of results, and for each row of a tile logits in f32, or in int8
     /// bytes and of each block the largest logit and sixteen sums.
     pub fn scratch(&self) -> usize {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
         let each = MAX_ROWS * t.max(BLOCK / 4 * blocks + padded(blocks) + LANES * blocks);
-        padded(self.bias_len() + (2 * SPAN + 1) * TILE + each)
+        padded(self.bias_len() + (SPAN + 2) * TILE + each)
     }
     /// Bytes for the packed operands of a head: in int8 q as rows, k and v as panels, what is known of the tokens of q and k, k's
     /// sums and factors, v's scales, centres and its sums of each block, twice.

@@ -62,7 +62,7 @@ pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
     }
 }
 
-/// Of so many rows of a block, which is whole or is not, step by step for all, so that none waits for its own step before.
+/// Of so many rows of a block, which is whole or is not.
 ///
 /// # Safety
 /// As [`block_weights`]; block and rows exist.
@@ -76,17 +76,40 @@ unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let panels = if WHOLE { 4 } else { t.panels };
-        let k = t.k.add(b * 4 * LANES);
-        let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
-        let mut x = [[k_low; 2]; ROWS];
+        let mut x = [[l.splat_i16(0); 2]; ROWS];
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let mut sums = [l.splat_i32(0); 4];
             for (p, sum) in sums.iter_mut().enumerate().take(panels) {
                 *sum = l.load_i32_at(t.sums.of(b, first + r, p));
             }
+            *low = l.narrow(sums[0], sums[1], t.shift);
+            *high = l.narrow(sums[2], sums[3], t.shift);
+        }
+        narrowed_weights::<L, WHOLE, ROWS>(l, t, b, first, x);
+    }
+}
+
+/// The same from sums that are narrowed to sixteen bits, step by step for all rows, so that none waits for its own step before.
+///
+/// # Safety
+/// As [`block_weights`], but for the sums; block and rows exist.
+#[inline(always)]
+pub(super) unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: usize>(
+    l: L,
+    t: &Weights,
+    b: usize,
+    first: usize,
+    mut x: [[L::H; 2]; ROWS],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let panels = if WHOLE { 4 } else { t.panels };
+        let k = t.k.add(b * 4 * LANES);
+        let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
+        for (r, [low, high]) in x.iter_mut().enumerate() {
             let q = l.splat_i16(*t.q.add(first + r));
-            *low = l.times_rounded(l.times_rounded(l.narrow(sums[0], sums[1], t.shift), k_low), q);
-            *high = l.times_rounded(l.times_rounded(l.narrow(sums[2], sums[3], t.shift), k_high), q);
+            *low = l.times_rounded(l.times_rounded(*low, k_low), q);
+            *high = l.times_rounded(l.times_rounded(*high, k_high), q);
         }
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let bias = t.bias.offset((first + r) as isize * t.bias_step).add(b * 4 * LANES);

@@ -2,7 +2,9 @@
 
 use super::super::micro::TileI8;
 use super::super::{Isa, LANES};
-use super::{BLOCK, SPAN, TILE};
+use super::blend::Blend;
+use super::softmax::Weights;
+use super::{BLOCK, TILE};
 use core::ops::Range;
 
 /// Whole blocks that are taken together, or the part of a block at the end.
@@ -21,12 +23,13 @@ impl Span {
     }
 }
 
-/// The spans of `t` keys.
-pub(super) fn spans(t: usize) -> impl Iterator<Item = Span> {
-    let (whole, rest) = (t / BLOCK, t % BLOCK / LANES);
-    let spans = (0..whole).step_by(SPAN);
-    let last = (rest > 0).then_some(Span { first: whole, blocks: 1, panels: rest });
-    spans.map(move |first| Span { first, blocks: SPAN.min(whole - first), panels: BLOCK / LANES }).chain(last)
+/// The spans of `t` keys: whole blocks of patches, at most so many together, then the block or the part of one that holds the class
+/// token's key or keys that do not exist.
+pub(super) fn spans(t: usize, patches: usize, most: usize) -> impl Iterator<Item = Span> {
+    let (whole, rest) = (patches / BLOCK, t - patches / BLOCK * BLOCK);
+    let spans = (0..whole).step_by(most);
+    let last = Span { first: whole, blocks: 1, panels: rest / LANES };
+    spans.map(move |first| Span { first, blocks: most.min(whole - first), panels: BLOCK / LANES }).chain([last])
 }
 
 /// Sums of a tile of queries and blocks of columns.
@@ -74,5 +77,46 @@ pub(super) unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8
             let (w, sum) = (tile.w.add(p * tile.panel), tile.sum.add(p * LANES));
             isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
         }
+    }
+}
+
+/// Queries with the keys of some blocks: their products, then their weights. `tile` is the first block's.
+///
+/// # Safety
+/// As [`TileI8`] asks of every block, and [`Weights`]; at most [`Isa::span`] blocks, whole ones if they are several.
+pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if weights.panels == BLOCK / LANES
+            && let Some(both) = isa.weigh()
+        {
+            return both(tile, weights);
+        }
+        for b in 0..weights.blocks {
+            let (w, sum) = (tile.w.add(b * BLOCK / LANES * tile.panel), tile.sum.add(b * BLOCK));
+            multiply(isa, weights.rows, weights.panels, TileI8 { w, sum, out: tile.out.add(b * TILE), ..*tile });
+        }
+        isa.block_weights(weights);
+    }
+}
+
+/// Weights with the values of some blocks: their products, then these in proportion. `tile` is the first block's.
+///
+/// # Safety
+/// As [`TileI8`] asks of every block, and [`Blend`]; at most [`Isa::span`] blocks, whole ones if they are several.
+pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if blend.panels == BLOCK / LANES
+            && let Some(both) = isa.mix()
+        {
+            return both(tile, blend);
+        }
+        for b in 0..blend.blocks {
+            let (a, w) = (tile.a.add(b * BLOCK), tile.w.add(b * BLOCK * LANES));
+            let sum = tile.sum.add(b * blend.sum_pitch);
+            multiply(isa, blend.rows, blend.panels, TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile });
+        }
+        isa.blend(blend);
     }
 }
