@@ -1,5 +1,8 @@
 //! AVX-512 with VNNI: sixteen lanes are one zmm register, and `vpdpbusd` multiplies 16 outputs by 4 inputs.
 
+use super::Together;
+use super::attention::avx512 as attention;
+use super::epilogue::{Activation, FinishI8, finish_i8};
 use super::lanes::{LANES, Lanes};
 use super::micro::{TileI8, pick_tile};
 use core::arch::x86_64::*;
@@ -311,6 +314,78 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
         match panels {
             4 => pick_tile!(rows, panels, 1 2 3 4 5 6, [4], vnni[](t)),
             _ => pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)),
+        }
+    }
+}
+
+/// What this processor does while it multiplies: see [`Together`].
+pub(super) const TOGETHER: Together = Together { tile_i8: tile_i8_while, weigh: attention::weigh, mix: attention::mix };
+
+/// # Safety
+/// As [`tile_i8`] and [`FinishI8`]; neither reads what the other writes; the processor has AVX-512 as [`Avx512`] needs it.
+unsafe fn tile_i8_while(rows: usize, panels: usize, t: &TileI8, other: &FinishI8) {
+    // SAFETY: passed on.
+    unsafe {
+        match (rows, panels, other.to.activation) {
+            (8, 3, Activation::Gelu) => vnni_while::<8, true>(t, other),
+            (7, 3, Activation::Gelu) => vnni_while::<7, true>(t, other),
+            (8, 3, _) => vnni_while::<8, false>(t, other),
+            (7, 3, _) => vnni_while::<7, false>(t, other),
+            _ => {
+                tile_i8(rows, panels, t);
+                finish(other);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`tile_i8_while`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn finish(t: &FinishI8) {
+    // SAFETY: passed on.
+    unsafe { finish_i8(Avx512::new(), t) }
+}
+
+/// A tile of three panels, between whose groups the other's vectors go out one by one.
+///
+/// # Safety
+/// As [`tile_i8_while`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+unsafe fn vnni_while<const ROWS: usize, const GELU: bool>(t: &TileI8, other: &FinishI8) {
+    const PANELS: usize = 3;
+    /// Vectors from the one that goes out to the one whose place is fetched.
+    const AHEAD: usize = 4;
+    // SAFETY: the tiles' promises.
+    unsafe {
+        let l = Avx512::new();
+        let mut acc = [offsets::<PANELS>(t.sum); ROWS];
+        let (rows, n) = (other.to.rows, other.to.rows * other.to.panels);
+        let (mut done, mut p, mut r) = (0, 0, 0);
+        for i in 0..n {
+            let until = t.groups * (i + 1) / n;
+            for g in done..until {
+                _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
+                sum_groups(t, g..g + 1, &mut acc);
+            }
+            done = until;
+            let ahead = (r + AHEAD) * other.to.pitch + p * other.to.panel;
+            _mm_prefetch::<_MM_HINT_ET0>(other.to.out.wrapping_byte_add(ahead << (2 - other.to.half as usize)).cast());
+            let activation = match GELU {
+                true => Activation::Gelu,
+                false if other.to.activation == Activation::Relu => Activation::Relu,
+                false => Activation::None,
+            };
+            other.put(l, (r, p), other.factors(l, p), activation);
+            r += 1;
+            if r == rows {
+                (r, p) = (0, p + 1);
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (p, &v) in acc.iter().enumerate() {
+                _mm512_storeu_epi32(t.out.add((r * PANELS + p) * LANES), v);
+            }
         }
     }
 }

@@ -13,45 +13,51 @@ pub(crate) enum Activation {
     Relu,
 }
 
-/// A tile of integer sums becomes part of a tile of f32: acc (+)= scale_j · (s_i · sum_ij + m_i · Σw_j).
-pub(crate) struct Accumulate {
-    /// `rows` x 16 · `panels`.
-    pub sums: *const i32,
+/// Where a tile goes, and through what.
+#[derive(Clone, Copy)]
+pub(crate) struct Out {
     pub rows: usize,
     pub panels: usize,
-    /// (s, m) of each row.
-    pub params: *const [f32; 2],
-    /// Of each output.
-    pub scale: *const f32,
-    pub weight_sum: *const i32,
-    /// `rows` x 16 · `panels`.
-    pub acc: *mut f32,
-    /// Overwrite rather than add.
-    pub first: bool,
+    pub activation: Activation,
+    /// Rows `pitch` apart, a row's panels `panel`.
+    pub out: *mut f32,
+    pub pitch: usize,
+    pub panel: usize,
+    /// Add to what is there (residual) rather than store.
+    pub add: bool,
+    /// `out` is bfloat16, which nothing is added to.
+    pub half: bool,
 }
 
-/// # Safety
-/// The pointers of [`Accumulate`] cover what their comments say.
-#[inline(always)]
-pub(crate) unsafe fn accumulate<L: Lanes>(l: L, t: &Accumulate) {
-    for p in 0..t.panels {
+impl Out {
+    /// Activation, then out.
+    ///
+    /// # Safety
+    /// As the fields say; row `r` and panel `p` exist.
+    #[inline(always)]
+    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, activation: Activation, mut v: L::F) {
+        match activation {
+            Activation::None => {}
+            Activation::Gelu => v = gelu(l, v),
+            Activation::Relu => v = l.max(v, l.splat(0.0)),
+        }
         // SAFETY: the caller's promise.
         unsafe {
-            let scale = l.load_at(t.scale.add(p * LANES));
-            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
-            for r in 0..t.rows {
-                let [s, m] = *t.params.add(r);
-                let at = (r * t.panels + p) * LANES;
-                let sum = l.to_f32(l.load_i32_at(t.sums.add(at)));
-                let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
-                let before = if t.first { l.splat(0.0) } else { l.load_at(t.acc.add(at)) };
-                l.store_at(l.fma(v, scale, before), t.acc.add(at));
+            let at = r * self.pitch + p * self.panel;
+            if self.half {
+                return store_bf16(l, v, self.out.cast::<bf16>().add(at));
             }
+            let out = self.out.add(at);
+            if self.add {
+                v = l.add(v, l.load_at(out));
+            }
+            l.store_at(v, out);
         }
     }
 }
 
-/// A tile of integer sums goes out in one step: activation(scale_j · (s_i · sum_ij + m_i · Σw_j) + bias_j).
+/// A tile of integer sums goes out in one step: activation(scale_j · (s_i · sum_ij + m_i · Σw_j) + before_ij).
+#[derive(Clone, Copy)]
 pub(crate) struct FinishI8 {
     /// `rows` x 16 · `panels`.
     pub sums: *const i32,
@@ -60,8 +66,10 @@ pub(crate) struct FinishI8 {
     /// Of each output.
     pub scale: *const f32,
     pub weight_sum: *const i32,
-    /// Where it goes; `acc` is not looked at.
-    pub to: Finish,
+    /// Rows `before_pitch` apart, none for a bias; or null.
+    pub before: *const f32,
+    pub before_pitch: usize,
+    pub to: Out,
 }
 
 /// # Safety
@@ -86,85 +94,78 @@ unsafe fn finish_i8_with<L: Lanes>(l: L, t: &FinishI8, activation: Activation) {
     for p in 0..t.to.panels {
         // SAFETY: the caller's promise.
         unsafe {
-            let scale = l.load_at(t.scale.add(p * LANES));
-            let weight_sum = l.to_f32(l.load_i32_at(t.weight_sum.add(p * LANES)));
-            let bias = t.to.bias_of(l, p);
+            let (scale, weight_sum) = t.factors(l, p);
             for r in 0..t.to.rows {
-                let [s, m] = *t.params.add(r);
-                let sum = l.to_f32(l.load_i32_at(t.sums.add((r * t.to.panels + p) * LANES)));
-                let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
-                t.to.put(l, r, p, activation, l.fma(v, scale, bias));
+                t.put(l, (r, p), (scale, weight_sum), activation);
             }
         }
     }
 }
 
-/// A finished tile goes out: bias, activation, store or add.
+impl FinishI8 {
+    /// Scales of a panel's outputs, and their weights' sums.
+    ///
+    /// # Safety
+    /// As [`finish_i8`]; the panel exists.
+    #[inline(always)]
+    pub unsafe fn factors<L: Lanes>(&self, l: L, p: usize) -> (L::F, L::F) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (
+                l.load_at(self.scale.add(p * LANES)),
+                l.to_f32(l.load_i32_at(self.weight_sum.add(p * LANES))),
+            )
+        }
+    }
+
+    /// Sixteen numbers, those of row `r` and panel `p`.
+    ///
+    /// # Safety
+    /// As [`finish_i8`]; row and panel exist.
+    #[inline(always)]
+    pub unsafe fn put<L: Lanes>(
+        &self,
+        l: L,
+        (r, p): (usize, usize),
+        (scale, weight_sum): (L::F, L::F),
+        activation: Activation,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [s, m] = *self.params.add(r);
+            let sum = l.to_f32(l.load_i32_at(self.sums.add((r * self.to.panels + p) * LANES)));
+            let v = l.fma(sum, l.splat(s), l.mul(weight_sum, l.splat(m)));
+            let before = match self.before.is_null() {
+                true => l.splat(0.0),
+                false => l.load_at(self.before.add(r * self.before_pitch + p * LANES)),
+            };
+            self.to.put(l, r, p, activation, l.fma(v, scale, before));
+        }
+    }
+}
+
+/// A finished tile of f32 goes out: bias, activation, store or add.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish {
     /// `rows` x 16 · `panels`.
     pub acc: *const f32,
-    pub rows: usize,
-    pub panels: usize,
     /// Of each output, or null.
     pub bias: *const f32,
-    pub activation: Activation,
-    /// Rows `pitch` apart, a row's panels `panel`.
-    pub out: *mut f32,
-    pub pitch: usize,
-    pub panel: usize,
-    /// Add to what is there (residual) rather than store.
-    pub add: bool,
-    /// `out` is bfloat16, which nothing is added to.
-    pub half: bool,
+    pub to: Out,
 }
 
 /// # Safety
 /// The pointers of [`Finish`] cover what their comments say.
 #[inline(always)]
 pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
-    for p in 0..t.panels {
+    for p in 0..t.to.panels {
         // SAFETY: the caller's promise.
         unsafe {
-            let bias = t.bias_of(l, p);
-            for r in 0..t.rows {
-                t.put(l, r, p, t.activation, l.add(l.load_at(t.acc.add((r * t.panels + p) * LANES)), bias));
+            let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
+            for r in 0..t.to.rows {
+                let v = l.add(l.load_at(t.acc.add((r * t.to.panels + p) * LANES)), bias);
+                t.to.put(l, r, p, t.to.activation, v);
             }
-        }
-    }
-}
-
-impl Finish {
-    /// # Safety
-    /// As the fields say; panel `p` exists.
-    #[inline(always)]
-    unsafe fn bias_of<L: Lanes>(&self, l: L, p: usize) -> L::F {
-        // SAFETY: the caller's promise.
-        unsafe { if self.bias.is_null() { l.splat(0.0) } else { l.load_at(self.bias.add(p * LANES)) } }
-    }
-
-    /// Activation, then out.
-    ///
-    /// # Safety
-    /// As the fields say; row `r` and panel `p` exist.
-    #[inline(always)]
-    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, activation: Activation, mut v: L::F) {
-        match activation {
-            Activation::None => {}
-            Activation::Gelu => v = gelu(l, v),
-            Activation::Relu => v = l.max(v, l.splat(0.0)),
-        }
-        // SAFETY: the caller's promise.
-        unsafe {
-            let at = r * self.pitch + p * self.panel;
-            if self.half {
-                return store_bf16(l, v, self.out.cast::<bf16>().add(at));
-            }
-            let out = self.out.add(at);
-            if self.add {
-                v = l.add(v, l.load_at(out));
-            }
-            l.store_at(v, out);
         }
     }
 }

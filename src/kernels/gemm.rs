@@ -6,11 +6,10 @@
 //! whose line lies outside the map is left out). Nothing is unrolled into memory. Outputs are split among workers,
 //! never the sums.
 
-use super::epilogue::{Accumulate, Activation, Finish, FinishI8};
-use super::micro::TileF;
+use super::column::{Columns, Work};
+use super::epilogue::Activation;
 use super::split::{Shared, with_scratch};
-use super::tap::{Int8, Tile};
-use super::{Isa, LANES, MAX_PANELS, MAX_ROWS, Shape};
+use super::{Isa, LANES};
 use crate::format::GROUP;
 use crate::parallel::Parallel;
 use crate::weights::{Linear, Panels};
@@ -79,24 +78,7 @@ pub(super) const ROWS_PER_TASK: usize = 256;
 /// Rows to aim at for a task that has weights to unpack first.
 const ROWS_PER_UNPACKING: usize = 768;
 /// Tasks per worker to aim at, for balance.
-pub(super) const TASKS_PER_WORKER: usize = 8;
-
-/// Panels of a product, and their weights where these are bytes: those of tap t from panel `first` + t · `step`.
-struct Columns<'a> {
-    panels: Range<usize>,
-    bytes: &'a [i8],
-    first: usize,
-    step: usize,
-}
-
-/// The most numbers of a tile.
-const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
-
-/// A task's tile: its numbers and its integer sums.
-struct Work {
-    acc: [f32; TILE],
-    sums: [i32; TILE],
-}
+pub(super) const TASKS_PER_WORKER: usize = 32;
 
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
 pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
@@ -132,8 +114,8 @@ impl Product<'_> {
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
-            let (n, m) = (task / m_tasks, task % m_tasks);
-            let mut work = Work { acc: [0.0; TILE], sums: [0; TILE] };
+            let (n, m) = (task % n_tasks, task / n_tasks);
+            let mut work = Work::new();
             for tile in part(n_tiles, n_tasks, n) {
                 let columns = self.columns(part(panels, n_tiles, tile), scratch);
                 for unit in part(units, m_tasks, m) {
@@ -199,161 +181,5 @@ impl Product<'_> {
             free = s.to * self.pitch + rows_end + (w.panel_count() - 1) * self.panel;
             assert!(free <= out, "output rows must exist");
         }
-    }
-
-    /// All rows of a task for one group of panels, whose weights stay in the nearest caches meanwhile.
-    fn column<T: Number>(
-        &self,
-        segment: &Segment,
-        rows: Range<usize>,
-        columns: &Columns,
-        shape: Shape,
-        Work { acc, sums }: &mut Work,
-        out: &Shared<T>,
-    ) {
-        let panels = columns.panels.clone();
-        let tiles = rows.len().div_ceil(shape.rows);
-        // One tap in int8 needs no sum in f32.
-        let single = match segment.from[0] {
-            Some(from) if self.taps.len() == 1 && self.weights.is_int8() => {
-                Some((self.int8(self.taps.start, columns), from as usize))
-            }
-            _ => None,
-        };
-        let mut to = Finish {
-            acc: acc.as_ptr(),
-            rows: 0,
-            panels: panels.len(),
-            bias: self.bias.map_or(core::ptr::null(), |b| b[panels.start * LANES..].as_ptr()),
-            activation: self.activation,
-            out: core::ptr::null_mut(),
-            pitch: self.step * self.pitch,
-            panel: self.panel,
-            add: self.add,
-            half: T::HALF,
-        };
-        for nth in 0..tiles {
-            let r = part(rows.len(), tiles, nth);
-            let (first, count) = (rows.start + r.start, r.len());
-            let at = (segment.to + first * self.step) * self.pitch + panels.start * self.panel;
-            to.rows = count;
-            // SAFETY: `check` has compared every output row with the slice.
-            to.out = unsafe { out.at(at) }.cast();
-            let tile = Tile { nth, rows: count, panels: panels.clone() };
-            if let Some((x, from)) = &single {
-                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; the sums hold a tile; this
-                // task alone writes these rows and columns; the bias has the padded number.
-                unsafe {
-                    let params = x.multiply(self.isa, from + first, &tile, sums);
-                    let Int8 { scale, weight_sum, .. } = *x;
-                    self.isa.finish_i8(&FinishI8 { sums: sums.as_ptr(), params, scale, weight_sum, to })
-                };
-                continue;
-            }
-            let mut empty = true;
-            for (tap, from) in self.taps.clone().zip(segment.from) {
-                let Some(from) = from else { continue };
-                self.tap(tap, from as usize + first, (&tile, columns), sums, acc, empty);
-                empty = false;
-            }
-            if empty {
-                acc.fill(0.0);
-            }
-            // SAFETY: as above; the tile has count · panels · 16 numbers.
-            unsafe { self.isa.finish(&to) };
-        }
-    }
-
-    /// One tap of one tile into `acc`.
-    fn tap(
-        &self,
-        tap: usize,
-        from: usize,
-        (t, columns): (&Tile, &Columns),
-        sums: &mut [i32],
-        acc: &mut [f32],
-        first: bool,
-    ) {
-        let w = self.weights;
-        let panel = tap * w.panel_count() + t.panels.start;
-        match (self.x, w.panels) {
-            (Rows::Bytes { .. }, Panels::Int8 { .. } | Panels::Int4 { .. }) => {
-                let x = self.int8(tap, columns);
-                let Int8 { scale, weight_sum, .. } = x;
-                // SAFETY: `check` and `Linear` have compared rows, panels and factors; sums and acc hold a tile.
-                unsafe {
-                    let params = x.multiply(self.isa, from, t, sums);
-                    self.isa.accumulate(&Accumulate {
-                        sums: sums.as_ptr(),
-                        rows: t.rows,
-                        panels: t.panels.len(),
-                        params,
-                        scale,
-                        weight_sum,
-                        acc: acc.as_mut_ptr(),
-                        first,
-                    });
-                }
-            }
-            (Rows::F32 { data, pitch }, Panels::F32(weights)) => {
-                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
-                // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; acc holds a tile.
-                unsafe { self.isa.tile_f32(t.rows, t.panels.len(), &tile) }
-            }
-            (Rows::F32 { data, pitch }, Panels::F16(weights)) => {
-                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
-                // SAFETY: as above.
-                unsafe { self.isa.tile_f16(t.rows, t.panels.len(), &tile) }
-            }
-            _ => unreachable!("`check` has compared rows and weights"),
-        }
-    }
-
-    /// One tap of a column.
-    #[inline]
-    fn int8<'b>(&'b self, tap: usize, columns: &'b Columns) -> Int8<'b> {
-        let w = self.weights;
-        let (
-            Rows::Bytes { data, pitch, params },
-            Panels::Int8 { scale, sum, .. } | Panels::Int4 { scale, sum, .. },
-        ) = (self.x, w.panels)
-        else {
-            unreachable!("`check` has compared rows and weights")
-        };
-        let (wide, panels) = (w.panel_bytes(), columns.panels.len());
-        let panel = (tap * w.panel_count() + columns.panels.start) * LANES;
-        let stored = (columns.first + (tap - self.taps.start) * columns.step) * wide;
-        Int8 {
-            data,
-            pitch,
-            params,
-            weights: &columns.bytes[stored..][..panels * wide],
-            wide,
-            groups: w.k.div_ceil(4),
-            scale: scale[panel..].as_ptr(),
-            weight_sum: sum[panel..].as_ptr(),
-        }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn tile_f<W>(
-    data: &[f32],
-    from: usize,
-    pitch: usize,
-    weights: &[W],
-    panel: usize,
-    k: usize,
-    first: bool,
-    acc: &mut [f32],
-) -> TileF<W> {
-    TileF {
-        a: data[from * pitch..].as_ptr(),
-        pitch,
-        w: weights[panel * k * LANES..].as_ptr(),
-        panel: k * LANES,
-        k,
-        first,
-        out: acc.as_mut_ptr(),
     }
 }

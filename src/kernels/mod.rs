@@ -11,6 +11,7 @@ mod avx2;
 mod avx512;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod dotprod;
+mod column;
 pub(crate) mod epilogue;
 pub(crate) mod gemm;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -39,7 +40,7 @@ pub(crate) mod winograd;
 use attention::blend::Blend;
 use attention::pack::Token;
 use attention::softmax::Weights;
-use epilogue::{Accumulate, Finish, FinishI8};
+use epilogue::{Finish, FinishI8};
 use half::{bf16, f16};
 use lanes::LANES;
 use lerp::{Along, Lerp};
@@ -57,10 +58,12 @@ pub(crate) struct Shape {
     pub panels: usize,
 }
 
-/// Attention's whole blocks, products and what follows them together: as [`attention::tiles::weigh`] and
-/// [`mix`](attention::tiles::mix).
+/// Products and what follows products at the same time, where vectors can do more than multiply.
 #[derive(Clone, Copy)]
-struct Blocks {
+struct Together {
+    /// A tile, and the last step of another.
+    tile_i8: unsafe fn(usize, usize, &TileI8, &FinishI8),
+    /// Attention's whole blocks: as [`attention::tiles::weigh`] and [`mix`](attention::tiles::mix).
     weigh: unsafe fn(&TileI8, &Weights),
     mix: unsafe fn(&TileI8, &Blend),
 }
@@ -91,7 +94,6 @@ macro_rules! with_row_kernels {
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
             }
             raw {
-                fn accumulate(t: &Accumulate);
                 fn finish(t: &Finish);
                 fn finish_i8(t: &FinishI8);
                 fn gather(t: &Gather);
@@ -112,7 +114,7 @@ macro_rules! table {
             shape_i8: Shape,
             tile_i8: unsafe fn(usize, usize, &TileI8),
             shape_block: Shape,
-            blocks: Option<Blocks>,
+            together: Option<Together>,
             shape_f: Shape,
             tile_f32: unsafe fn(usize, usize, &TileF<f32>),
             tile_f16: unsafe fn(usize, usize, &TileF<f16>),
@@ -148,7 +150,7 @@ const fn flip<L: lanes::Lanes>(_proof: &impl Fn() -> L) -> u8 {
 macro_rules! instance {
     (($isa:ident, $name:literal, $lanes:expr, [#[$attr:meta]],
       f: $f_rows:literal x $f_panels:literal [$($fr:literal)+] $fp:tt $f_of:ident,
-      i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal $blocks:expr)
+      i8: $i_rows:literal x $i_panels:literal $tile_i8:path, block: $b_rows:literal x $b_panels:literal $together:expr)
      safe { $(fn $s:ident($($sa:ident: $st:ty),*) $(-> $sr:ty)?;)* } raw { $(fn $r:ident($($ra:ident: $rt:ty),*);)* }) => {
         mod $isa {
             use super::*;
@@ -187,7 +189,7 @@ macro_rules! instance {
                 shape_i8: Shape { rows: $i_rows, panels: $i_panels },
                 tile_i8: $tile_i8,
                 shape_block: Shape { rows: $b_rows, panels: $b_panels },
-                blocks: $blocks,
+                together: $together,
                 shape_f: Shape { rows: $f_rows, panels: $f_panels },
                 tile_f32,
                 tile_f16,
@@ -212,7 +214,7 @@ with_row_kernels!(instance(on_evex, "avxvnni-evex", avx2::Avx2::new(), [#[target
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
-    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 5 x 4 Some(Blocks { weigh: attention::avx512::weigh, mix: attention::avx512::mix })));
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 5 x 4 Some(avx512::TOGETHER)));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1 None));
@@ -303,17 +305,40 @@ impl Isa {
 
     /// Blocks of keys that are taken together.
     pub(crate) fn span(self) -> usize {
-        if self.0.blocks.is_some() { usize::MAX } else { attention::SPAN }
+        if self.0.together.is_some() { usize::MAX } else { attention::SPAN }
     }
 
     /// What does the whole of [`attention::tiles::weigh`] at once for whole blocks.
     pub(crate) fn weigh(self) -> Option<unsafe fn(&TileI8, &Weights)> {
-        self.0.blocks.map(|blocks| blocks.weigh)
+        self.0.together.map(|t| t.weigh)
     }
 
-    /// What does the whole of [`attention::tiles::mix`] at once for whole panels' worth of a block.
+    /// What does the whole of [`attention::tiles::mix`] at once for whole blocks of values.
     pub(crate) fn mix(self) -> Option<unsafe fn(&TileI8, &Blend)> {
-        self.0.blocks.map(|blocks| blocks.mix)
+        self.0.together.map(|t| t.mix)
+    }
+
+    /// Whether a tile's last step is better done by [`Isa::tile_i8_while`].
+    pub(crate) fn finishes_later(self) -> bool {
+        self.0.together.is_some()
+    }
+
+    /// As [`Isa::tile_i8`], then [`Isa::finish_i8`], or both at once.
+    ///
+    /// # Safety
+    /// As there; neither reads what the other writes.
+    #[inline]
+    pub(crate) unsafe fn tile_i8_while(self, rows: usize, panels: usize, t: &TileI8, other: &FinishI8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.0.together {
+                Some(together) => (together.tile_i8)(rows, panels, t, other),
+                None => {
+                    self.tile_i8(rows, panels, t);
+                    self.finish_i8(other);
+                }
+            }
+        }
     }
 
     pub(crate) fn shape_f(self) -> Shape {

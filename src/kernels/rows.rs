@@ -6,7 +6,7 @@
 pub(crate) use super::attention::blend::blend;
 pub(crate) use super::attention::pack::{quantise_tokens, quantise_values, spread, sum_rows};
 pub(crate) use super::attention::softmax::{block_factors, block_weights};
-pub(crate) use super::epilogue::{accumulate, finish, finish_i8};
+pub(crate) use super::epilogue::{finish, finish_i8};
 use super::lanes::{LANES, Lanes};
 pub(crate) use super::lerp::{add_along, lerp_pixels, sum_lerps, sum_lerps_bf16};
 use super::math::{exp, sqrt};

@@ -1,6 +1,7 @@
 //! One tap of a product in int8, for a tile at a time.
 
 use super::Isa;
+use super::epilogue::FinishI8;
 use super::micro::TileI8;
 use core::ops::Range;
 
@@ -25,13 +26,20 @@ pub(super) struct Int8<'a> {
 }
 
 impl Int8<'_> {
-    /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m).
+    /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m). What is `waiting` is done meanwhile.
     ///
     /// # Safety
-    /// `data` has the tile's rows, each 4 · `groups` bytes; `weights` and `weight_sum` are of its panels; `sums` holds a tile; the
+    /// As [`FinishI8`] says of what is waiting, with other sums; `data` has the tile's rows, each 4 · `groups` bytes; `weights` and `weight_sum` are of its panels; `sums` holds a tile; the
     /// counts are within the kernel's shape.
     #[inline(always)]
-    pub unsafe fn multiply(&self, isa: Isa, from: usize, t: &Tile, sums: &mut [i32]) -> *const [f32; 2] {
+    pub unsafe fn multiply(
+        &self,
+        isa: Isa,
+        from: usize,
+        t: &Tile,
+        sums: &mut [i32],
+        waiting: Option<FinishI8>,
+    ) -> *const [f32; 2] {
         let w = self.weights.as_ptr();
         let tile = TileI8 {
             a: self.data[from * self.pitch..].as_ptr(),
@@ -45,7 +53,12 @@ impl Int8<'_> {
             out: sums.as_mut_ptr(),
         };
         // SAFETY: the caller's promise.
-        unsafe { isa.tile_i8(t.rows, t.panels.len(), &tile) };
+        unsafe {
+            match waiting {
+                None => isa.tile_i8(t.rows, t.panels.len(), &tile),
+                Some(waiting) => isa.tile_i8_while(t.rows, t.panels.len(), &tile, &waiting),
+            }
+        };
         self.params[from..].as_ptr()
     }
 }

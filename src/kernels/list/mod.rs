@@ -15,7 +15,7 @@ use half::bf16;
 use job::{Bits, made};
 pub use job::{Job, Kernel, Size, Source};
 use products::{
-    Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, winograd_input,
+    Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with, winograd_input,
 };
 use std::boxed::Box;
 use std::vec::Vec;
@@ -227,12 +227,11 @@ pub const KERNELS: &[Kernel] = &[
             })
         },
     },
-    tile!("accumulate", |isa, t, out| t.accumulate(isa, out, true)),
-    tile!("accumulate, more", |isa, t, out| t.accumulate(isa, out, false)),
     tile!("finish", |isa, t, out| t.finish(isa, out, Activation::None, true)),
     tile!("finish, GELU", |isa, t, out| t.finish(isa, out, Activation::Gelu, false)),
     tile!("finish, ReLU", |isa, t, out| t.finish(isa, out, Activation::Relu, false)),
     tile!("finish_i8", |isa, t, out| t.finish_i8(isa, out, Activation::None, true)),
+    tile!("finish_i8, another tap", |isa, t, out| t.finish_i8_more(isa, out)),
     tile!("finish_i8, bfloat16", |isa, t, out| t.finish_i8_bf16(isa, out)),
     tile!("finish_i8, ReLU", |isa, t, out| t.finish_i8(isa, out, Activation::Relu, false)),
     Kernel {
@@ -274,6 +273,14 @@ pub const KERNELS: &[Kernel] = &[
         work: |s| s.rows * s.n * s.k,
         job: |size, mut s| {
             linear(size, Weights::int8(size, 1, &mut s), Inputs::bytes(size.rows, size.k, &mut s))
+        },
+    },
+    Kernel {
+        name: "product, int8, GELU",
+        work: |s| s.rows * s.n * s.k,
+        job: |size, mut s| {
+            let weights = Weights::int8(size, 1, &mut s);
+            linear_with(Activation::Gelu, size, weights, Inputs::bytes(size.rows, size.k, &mut s))
         },
     },
     Kernel {

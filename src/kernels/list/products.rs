@@ -102,21 +102,25 @@ impl Inputs {
 
 /// A linear layer over `size.rows` rows.
 pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
+    linear_with(Activation::None, size, weights, x)
+}
+
+pub(super) fn linear_with(activation: Activation, size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
     let out = std::vec![0.0; size.rows * padded(size.n)];
     made((weights, x), out, move |isa, (weights, x), out| {
-        product(isa, &weights.linear(), x.rows(isa), &[Segment::line(0, 0)], size.rows, out)
+        product(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::line(0, 0)], size.rows, out)
     })
 }
 
 pub(super) fn product(
     isa: Isa,
     weights: &Linear,
-    x: Rows,
+    (x, activation): (Rows, Activation),
     segments: &[Segment],
     len: usize,
     out: &mut [f32],
 ) {
-    let (taps, activation, pitch) = (0..weights.taps, Activation::None, padded(weights.n));
+    let (taps, pitch) = (0..weights.taps, padded(weights.n));
     Product { isa, weights, taps, bias: None, x, activation, step: 1, pitch, panel: LANES, add: false }.run(
         (&Serial, &mut []),
         segments,
@@ -145,7 +149,7 @@ pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn Job> {
     let weights = Weights::int8(size, 9, &mut source);
     made((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
         let segments: [Segment; LINES] = core::array::from_fn(|y| conv_segment(y, (w, LINES), LINES, y * w));
-        product(isa, &weights.linear(), x.rows(isa), &segments, w, out);
+        product(isa, &weights.linear(), (x.rows(isa), Activation::None), &segments, w, out);
     })
 }
 

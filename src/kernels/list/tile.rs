@@ -4,7 +4,7 @@ use super::super::attention::BLOCK;
 use super::super::attention::blend::Blend;
 use super::super::attention::softmax::Weights;
 use super::super::attention::tiles::Sums;
-use super::super::epilogue::{Accumulate, Activation, Finish, FinishI8};
+use super::super::epilogue::{Activation, Finish, FinishI8, Out};
 use super::super::transform::Gather;
 use super::super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
 use super::{Job, Size, Source, made, unflip};
@@ -64,52 +64,47 @@ impl Tile {
         made(tile, out, run)
     }
 
-    pub(super) fn accumulate(&self, isa: Isa, out: &mut [f32], first: bool) {
-        let t = Accumulate {
-            sums: self.sums.as_ptr(),
-            rows: self.rows,
-            panels: self.panels,
-            params: self.params.as_ptr(),
-            scale: self.scale.as_ptr(),
-            weight_sum: self.weight_sum.as_ptr(),
-            acc: out.as_mut_ptr(),
-            first,
-        };
-        // SAFETY: every field has what its comment asks for.
-        unsafe { isa.accumulate(&t) };
-    }
-
     pub(super) fn finish(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
+        let bias = if add { core::ptr::null() } else { self.bias.as_ptr() };
         // SAFETY: every field has what its comment asks for.
-        unsafe { isa.finish(&self.to(out, activation, add)) };
+        unsafe { isa.finish(&Finish { acc: self.acc.as_ptr(), bias, to: self.to(out, activation, add) }) };
     }
 
     pub(super) fn finish_i8(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
-        let t = FinishI8 {
+        let before = if add { core::ptr::null() } else { self.bias.as_ptr() };
+        // SAFETY: as above.
+        unsafe { isa.finish_i8(&self.sums_to(before, 0, self.to(out, activation, add))) };
+    }
+
+    /// A tap after the first.
+    pub(super) fn finish_i8_more(&self, isa: Isa, out: &mut [f32]) {
+        let to = self.to(out, Activation::None, false);
+        // SAFETY: as above; what is there goes in and out.
+        unsafe { isa.finish_i8(&self.sums_to(to.out, to.pitch, to)) };
+    }
+
+    pub(super) fn finish_i8_bf16(&self, isa: Isa, out: &mut [f32]) {
+        let to = Out { half: true, ..self.to(out, Activation::None, false) };
+        // SAFETY: as above; half as many bytes.
+        unsafe { isa.finish_i8(&self.sums_to(core::ptr::null(), 0, to)) };
+    }
+
+    fn sums_to(&self, before: *const f32, before_pitch: usize, to: Out) -> FinishI8 {
+        FinishI8 {
             sums: self.sums.as_ptr(),
             params: self.params.as_ptr(),
             scale: self.scale.as_ptr(),
             weight_sum: self.weight_sum.as_ptr(),
-            to: self.to(out, activation, add),
-        };
-        // SAFETY: as above.
-        unsafe { isa.finish_i8(&t) };
+            before,
+            before_pitch,
+            to,
+        }
     }
 
-    pub(super) fn finish_i8_bf16(&self, isa: Isa, out: &mut [f32]) {
-        let to = Finish { half: true, ..self.to(out, Activation::None, false) };
-        let (params, scale, weight_sum) =
-            (self.params.as_ptr(), self.scale.as_ptr(), self.weight_sum.as_ptr());
-        // SAFETY: as above; half as many bytes.
-        unsafe { isa.finish_i8(&FinishI8 { sums: self.sums.as_ptr(), params, scale, weight_sum, to }) };
-    }
-
-    pub(super) fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> Finish {
-        Finish {
-            acc: self.acc.as_ptr(),
+    pub(super) fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> Out {
+        Out {
             rows: self.rows,
             panels: self.panels,
-            bias: if add { core::ptr::null() } else { self.bias.as_ptr() },
             activation,
             out: out.as_mut_ptr(),
             pitch: self.panels * LANES,
