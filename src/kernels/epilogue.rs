@@ -1,7 +1,7 @@
 //! The last step of a product: integer sums and their factors, bias and activation, and how the tile goes out.
 
 use super::lanes::{LANES, Lanes};
-use super::math::gelu;
+use super::math::{gelu, gelu_of_int8};
 use super::rows::store_bf16;
 use half::bf16;
 
@@ -30,17 +30,10 @@ pub(crate) struct Out {
 }
 
 impl Out {
-    /// Activation, then out.
-    ///
     /// # Safety
     /// As the fields say; row `r` and panel `p` exist.
     #[inline(always)]
-    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, activation: Activation, mut v: L::F) {
-        match activation {
-            Activation::None => {}
-            Activation::Gelu => v = gelu(l, v),
-            Activation::Relu => v = l.max(v, l.splat(0.0)),
-        }
+    unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, mut v: L::F) {
         // SAFETY: the caller's promise.
         unsafe {
             let at = r * self.pitch + p * self.panel;
@@ -53,6 +46,17 @@ impl Out {
             }
             l.store_at(v, out);
         }
+    }
+}
+
+/// GELU as [`gelu`], or as close to it as eight bits tell.
+#[inline(always)]
+fn activate<L: Lanes, const EXACT: bool>(l: L, activation: Activation, v: L::F) -> L::F {
+    match activation {
+        Activation::None => v,
+        Activation::Gelu if EXACT => gelu(l, v),
+        Activation::Gelu => gelu_of_int8(l, v),
+        Activation::Relu => l.max(v, l.splat(0.0)),
     }
 }
 
@@ -139,7 +143,7 @@ impl FinishI8 {
                 true => l.splat(0.0),
                 false => l.load_at(self.before.add(r * self.before_pitch + p * LANES)),
             };
-            self.to.put(l, r, p, activation, l.fma(v, scale, before));
+            self.to.put(l, r, p, activate::<L, false>(l, activation, l.fma(v, scale, before)));
         }
     }
 }
@@ -164,7 +168,7 @@ pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
             let bias = if t.bias.is_null() { l.splat(0.0) } else { l.load_at(t.bias.add(p * LANES)) };
             for r in 0..t.to.rows {
                 let v = l.add(l.load_at(t.acc.add((r * t.to.panels + p) * LANES)), bias);
-                t.to.put(l, r, p, t.to.activation, v);
+                t.to.put(l, r, p, activate::<L, true>(l, t.to.activation, v));
             }
         }
     }

@@ -78,7 +78,7 @@ pub(super) const ROWS_PER_TASK: usize = 256;
 /// Rows to aim at for a task that has weights to unpack first.
 const ROWS_PER_UNPACKING: usize = 768;
 /// Tasks per worker to aim at, for balance.
-pub(super) const TASKS_PER_WORKER: usize = 32;
+pub(super) const TASKS_PER_WORKER: usize = 16;
 
 /// Part `i` of `0..n` cut into `parts` nearly equal ranges.
 pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {

@@ -172,6 +172,11 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
                 sum.write(l.to_f32(l.load_i32_at(t.weight_sum.add(at))));
             }
             for r in 0..t.rows {
+                for x in 0..M {
+                    for y in 0..M {
+                        l.fetch(t.out.wrapping_add(((r + 1) * M + x) * t.pixel + y * t.line + p * LANES));
+                    }
+                }
                 let mut lines = [[MaybeUninit::uninit(); M]; T];
                 for (y, line) in lines.iter_mut().enumerate() {
                     let mut v = [l.splat(0.0); T];
