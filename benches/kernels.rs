@@ -31,8 +31,14 @@ fn sizes(name: &str) -> &'static [(&'static str, Size)] {
         "add_columns" | "add_columns_bf16" | "add_along" => {
             &[("64 channels", Size { rows: 160, n: 64, k: 1 })]
         }
-        "finish" | "finish, GELU" | "finish, ReLU" | "finish_i8"
-        | "finish_i8, ReLU" | "finish_i8, another tap" | "gather, 2x2" | "gather, 4x4" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
+        "finish"
+        | "finish, GELU"
+        | "finish, ReLU"
+        | "finish_i8"
+        | "finish_i8, ReLU"
+        | "finish_i8, another tap"
+        | "gather, 2x2"
+        | "gather, 4x4" => &[("8 x 48", Size { rows: 8, n: 48, k: 1 })],
         "block_weights" | "blend" => &[("6 x 64", Size { rows: 6, n: 64, k: 1 })],
         "block_factors" => &[("26 blocks", Size { rows: 6, n: 26, k: 1 })],
         "sum_rows" | "spread" | "quantise_tokens" | "quantise_values" => {

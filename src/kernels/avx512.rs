@@ -319,7 +319,8 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
 }
 
 /// What this processor does while it multiplies: see [`Together`].
-pub(super) const TOGETHER: Together = Together { tile_i8: tile_i8_while, weigh: attention::weigh, mix: attention::mix };
+pub(super) const TOGETHER: Together =
+    Together { tile_i8: tile_i8_while, weigh: attention::weigh, mix: attention::mix };
 
 /// # Safety
 /// As [`tile_i8`] and [`FinishI8`]; neither reads what the other writes; the processor has AVX-512 as [`Avx512`] needs it.
@@ -370,7 +371,9 @@ unsafe fn vnni_while<const ROWS: usize, const GELU: bool>(t: &TileI8, other: &Fi
             }
             done = until;
             let ahead = (r + AHEAD) * other.to.pitch + p * other.to.panel;
-            _mm_prefetch::<_MM_HINT_ET0>(other.to.out.wrapping_byte_add(ahead << (2 - other.to.half as usize)).cast());
+            _mm_prefetch::<_MM_HINT_ET0>(
+                other.to.out.wrapping_byte_add(ahead << (2 - other.to.half as usize)).cast(),
+            );
             let activation = match GELU {
                 true => Activation::Gelu,
                 false if other.to.activation == Activation::Relu => Activation::Relu,

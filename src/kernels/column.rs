@@ -32,6 +32,23 @@ impl Work {
     }
 }
 
+/// The tiles of some rows, the first row of each, and where they go.
+fn tiles<'a>(
+    rows: Range<usize>,
+    columns: &'a Columns,
+    shape: Shape,
+    to: Out,
+) -> impl Iterator<Item = (Tile, usize, Out)> + use<'a> {
+    let count = rows.len().div_ceil(shape.rows);
+    (0..count).map(move |nth| {
+        let r = part(rows.len(), count, nth);
+        let at = r.start * to.pitch;
+        let out = if to.half { to.out.wrapping_byte_add(2 * at) } else { to.out.wrapping_add(at) };
+        let tile = Tile { nth, rows: r.len(), panels: columns.panels.clone() };
+        (tile, rows.start + r.start, Out { rows: r.len(), out, ..to })
+    })
+}
+
 impl Product<'_> {
     /// All rows of a task for one group of panels.
     pub(super) fn column<T: Number>(
@@ -57,18 +74,9 @@ impl Product<'_> {
             half: T::HALF,
         };
         let bias = self.bias.map_or(core::ptr::null(), |b| b[first * LANES..].as_ptr());
-        let tiles = rows.len().div_ceil(shape.rows);
-        let tiles = (0..tiles).map(|nth| {
-            let r = part(rows.len(), tiles, nth);
-            let at = r.start * to.pitch;
-            // SAFETY: as above; half as many bytes where the numbers are halves.
-            let out = unsafe { if to.half { to.out.byte_add(2 * at) } else { to.out.add(at) } };
-            let tile = Tile { nth, rows: r.len(), panels: columns.panels.clone() };
-            (tile, rows.start + r.start, Out { rows: r.len(), out, ..to })
-        });
         match self.weights.is_int8() {
-            true => self.column_int8(segment, columns, tiles, bias, work),
-            false => self.column_float(segment, tiles, bias, work),
+            true => self.column_int8(segment, rows, columns, shape, (bias, to), work),
+            false => self.column_float(segment, rows, columns, shape, (bias, to), work),
         }
     }
 
@@ -77,9 +85,10 @@ impl Product<'_> {
     fn column_int8(
         &self,
         segment: &Segment,
+        rows: Range<usize>,
         columns: &Columns,
-        tiles: impl Iterator<Item = (Tile, usize, Out)>,
-        bias: *const f32,
+        shape: Shape,
+        (bias, to): (*const f32, Out),
         Work { acc, sums }: &mut Work,
     ) {
         let mut taps: [Option<(Int8, usize)>; 9] = [const { None }; 9];
@@ -93,7 +102,7 @@ impl Product<'_> {
         let wide = columns.panels.len() * LANES;
         let mut waiting = None;
         let mut turn = 0;
-        for (tile, first, to) in tiles {
+        for (tile, first, to) in tiles(rows, columns, shape, to) {
             if count == 0 {
                 acc.fill(0.0);
                 // SAFETY: as below.
@@ -137,11 +146,13 @@ impl Product<'_> {
     fn column_float(
         &self,
         segment: &Segment,
-        tiles: impl Iterator<Item = (Tile, usize, Out)>,
-        bias: *const f32,
+        rows: Range<usize>,
+        columns: &Columns,
+        shape: Shape,
+        (bias, to): (*const f32, Out),
         Work { acc, .. }: &mut Work,
     ) {
-        for (tile, first, to) in tiles {
+        for (tile, first, to) in tiles(rows, columns, shape, to) {
             let mut empty = true;
             for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };

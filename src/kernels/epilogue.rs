@@ -115,10 +115,7 @@ impl FinishI8 {
     pub unsafe fn factors<L: Lanes>(&self, l: L, p: usize) -> (L::F, L::F) {
         // SAFETY: the caller's promise.
         unsafe {
-            (
-                l.load_at(self.scale.add(p * LANES)),
-                l.to_f32(l.load_i32_at(self.weight_sum.add(p * LANES))),
-            )
+            (l.load_at(self.scale.add(p * LANES)), l.to_f32(l.load_i32_at(self.weight_sum.add(p * LANES))))
         }
     }
 

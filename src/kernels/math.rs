@@ -165,7 +165,10 @@ mod tests {
             let want = f64::from(x) * 0.5 * (1.0 + libm::erf(f64::from(x) / 2f64.sqrt()));
             assert!((y - want).abs() < 2e-7 * f64::from(x.abs()).max(1.0), "gelu({x}) = {y}, not {want}");
             let y = f64::from(gelu_of_int8(Portable, [x; 16])[0]);
-            assert!((y - want).abs() < 9e-5 * f64::from(x.abs() / 8.0).max(1.0), "about gelu({x}) = {y}, not {want}");
+            assert!(
+                (y - want).abs() < 9e-5 * f64::from(x.abs() / 8.0).max(1.0),
+                "about gelu({x}) = {y}, not {want}"
+            );
         });
     }
 }

@@ -9,9 +9,9 @@ pub(crate) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod column;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod dotprod;
-mod column;
 pub(crate) mod epilogue;
 pub(crate) mod gemm;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]

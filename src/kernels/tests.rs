@@ -1,6 +1,6 @@
 //! Every kernel of every instruction set against the portable one, bit by bit: odd sizes, extremes, random numbers.
 
-use super::list::{KERNELS, Size, Source};
+use super::list::{KERNELS, Kernel, Size, Source};
 use super::micro::{TileF, TileI8};
 use super::{Isa, LANES};
 use crate::format::GROUP;
@@ -182,6 +182,29 @@ fn reference_f(
     (0..n).map(|i| at(i).to_bits()).collect()
 }
 
+/// A kernel's job on every instruction set.
+fn same_everywhere(kernel: &Kernel, size: Size, seed: u64) -> Result<(), TestCaseError> {
+    let run = |isa: Isa| {
+        let mut job = (kernel.job)(size, Source(seed));
+        job.run(isa);
+        job.bits()
+    };
+    let want = run(portable());
+    for isa in Isa::available() {
+        prop_assert_eq!(run(isa), want.clone(), "{} on {}, {:?}", kernel.name, isa.name(), size);
+    }
+    Ok(())
+}
+
+/// Heads as wide as a block and wider, grids of several whole blocks: what small jobs do not reach.
+#[test]
+fn attention_is_the_same_everywhere() {
+    let attention = KERNELS.iter().find(|k| k.name == "attention, int8").unwrap();
+    for (n, rows, k) in [(64, 12, 11), (64, 16, 16), (64, 9, 7), (60, 13, 15), (80, 10, 13), (128, 8, 21)] {
+        same_everywhere(attention, Size { n, rows, k }, (n + rows + k) as u64).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -190,16 +213,16 @@ proptest! {
         for kernel in KERNELS {
             // Products and attention of this size take long where nothing is fast.
             let small = if kernel.name.contains(", ") { Size { n: n % 40 + 1, rows: rows % 9 + 1, k: k % 9 + 1 } } else { Size { n, rows, k } };
-            let run = |isa: Isa| {
-                let mut job = (kernel.job)(small, Source(seed));
-                job.run(isa);
-                job.bits()
-            };
             prop_assert!((kernel.work)(small) > 0);
-            let want = run(portable());
-            for isa in Isa::available() {
-                prop_assert_eq!(run(isa), want.clone(), "{} on {}, {:?}", kernel.name, isa.name(), small);
-            }
+            same_everywhere(kernel, small, seed)?;
+        }
+    }
+
+    /// Tiles one after the other, of all the panels and rows that there are: some do what follows one while they multiply the next.
+    #[test]
+    fn products_are_the_same_everywhere(n in 1usize..100, rows in 1usize..40, k in 1usize..70, seed: u64) {
+        for kernel in KERNELS.iter().filter(|k| k.name.starts_with("product, int8")) {
+            same_everywhere(kernel, Size { n, rows, k }, seed)?;
         }
     }
 

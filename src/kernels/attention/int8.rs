@@ -89,17 +89,25 @@ impl<'a> Keys<'a> {
         };
         // k's mean and v's range, by channel.
         let (mean, rest) = scratch[..3 * d].split_at_mut(d);
-        let (low, high) = rest.split_at_mut(d);
         mean.fill(0.0);
-        low.copy_from_slice(head.part(0, 2));
-        high.copy_from_slice(low);
-        head.isa.sum_rows(&head.qkv[d..], dims.qkv(), mean);
-        head.isa.spread(&head.qkv[2 * d..], dims.qkv(), low, high);
+        for ends in rest.chunks_mut(d) {
+            ends.copy_from_slice(head.part(0, 2));
+        }
+        let (low_high, pitch) = (Shared::new(rest), dims.qkv());
+        chunks(head.par, mean, LANES, |p, mean| {
+            let k = &head.qkv[d + p * LANES..];
+            // SAFETY: these channels' ends belong to task p.
+            let (low, high) =
+                unsafe { (low_high.part(p * LANES, LANES), low_high.part(d + p * LANES, LANES)) };
+            head.isa.sum_rows(k, pitch, mean);
+            head.isa.spread(&k[d..], pitch, low, high);
+        });
+        let (low, high) = rest.split_at(d);
         mean.iter_mut().for_each(|m| *m /= tokens as f32);
-        for (centre, (low, high)) in keys.v_centre.iter_mut().zip(low.iter().zip(&*high)) {
+        for (centre, (low, high)) in keys.v_centre.iter_mut().zip(low.iter().zip(high)) {
             *centre = 0.5 * low + 0.5 * high;
         }
-        for (scale, (low, high)) in keys.v_scale.iter_mut().zip(low.iter().zip(&*high)) {
+        for (scale, (low, high)) in keys.v_scale.iter_mut().zip(low.iter().zip(high)) {
             *scale = (0.5 * high - 0.5 * low) / 127.0;
         }
         keys.pack_k(mean);

@@ -17,6 +17,7 @@ pub(crate) mod pack;
 pub(crate) mod softmax;
 pub(crate) mod tiles;
 
+use super::gemm::part;
 use super::split::{Shared, with_scratch};
 use super::{Isa, LANES, MAX_ROWS};
 use crate::format::padded;
@@ -131,21 +132,23 @@ impl<'a> Head<'a> {
         &self.qkv[token * self.dims.qkv() + part * self.dims.head_padded..][..self.dims.head_padded]
     }
 
-    /// One task for each grid column's queries, and one for the class token's.
+    /// A task for each grid column's queries, or two where several workers share them, and one for the class token's.
     fn attend<K: Keys>(&self, keys: &K, scratch: &mut [f32], out: &mut [f32]) {
         let d = &self.dims;
         let out = Shared::new(out);
-        with_scratch(self.par, d.grid_width + 1, scratch, |xi, scratch| {
+        let parts = self.par.workers().min(2);
+        with_scratch(self.par, parts * d.grid_width + 1, scratch, |task, scratch| {
             let (bias, work) = scratch.split_at_mut(d.bias_len());
             let bias = bytemuck::cast_slice_mut(bias);
+            let xi = task / parts;
             if xi == d.grid_width {
                 let rows = Queries { first: d.patches(), step: 1, count: 1 };
                 return keys.answer(&rows, &Bias::of_class(d, self.bias, keys.unit(), bias), work, &out);
             }
             let plane = Bias::of_column(d, self.bias, keys.unit(), xi, bias);
             let tiles = d.grid_height.div_ceil(keys.rows());
-            for i in 0..tiles {
-                let yi = d.grid_height * i / tiles..d.grid_height * (i + 1) / tiles;
+            for i in part(tiles, parts, task % parts) {
+                let yi = part(d.grid_height, tiles, i);
                 let rows =
                     Queries { first: yi.start * d.grid_width + xi, step: d.grid_width, count: yi.len() };
                 keys.answer(&rows, &plane.starting_at(d, yi.start), work, &out);

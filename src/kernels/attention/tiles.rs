@@ -29,7 +29,9 @@ pub(super) fn spans(t: usize, patches: usize, most: usize) -> impl Iterator<Item
     let (whole, rest) = (patches / BLOCK, t - patches / BLOCK * BLOCK);
     let spans = (0..whole).step_by(most);
     let last = Span { first: whole, blocks: 1, panels: rest / LANES };
-    spans.map(move |first| Span { first, blocks: most.min(whole - first), panels: BLOCK / LANES }).chain([last])
+    spans
+        .map(move |first| Span { first, blocks: most.min(whole - first), panels: BLOCK / LANES })
+        .chain([last])
 }
 
 /// Sums of a tile of queries and blocks of columns.
@@ -94,7 +96,12 @@ pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
         }
         for b in 0..weights.blocks {
             let (w, sum) = (tile.w.add(b * BLOCK / LANES * tile.panel), tile.sum.add(b * BLOCK));
-            multiply(isa, weights.rows, weights.panels, TileI8 { w, sum, out: tile.out.add(b * TILE), ..*tile });
+            multiply(
+                isa,
+                weights.rows,
+                weights.panels,
+                TileI8 { w, sum, out: tile.out.add(b * TILE), ..*tile },
+            );
         }
         isa.block_weights(weights);
     }
@@ -115,7 +122,12 @@ pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
         for b in 0..blend.blocks {
             let (a, w) = (tile.a.add(b * BLOCK), tile.w.add(b * BLOCK * LANES));
             let sum = tile.sum.add(b * blend.sum_pitch);
-            multiply(isa, blend.rows, blend.panels, TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile });
+            multiply(
+                isa,
+                blend.rows,
+                blend.panels,
+                TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile },
+            );
         }
         isa.blend(blend);
     }

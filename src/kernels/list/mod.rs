@@ -15,7 +15,8 @@ use half::bf16;
 use job::{Bits, made};
 pub use job::{Job, Kernel, Size, Source};
 use products::{
-    Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with, winograd_input,
+    Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with,
+    winograd_input,
 };
 use std::boxed::Box;
 use std::vec::Vec;
