@@ -5,16 +5,19 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 
-/// Steps of eight inputs whose activations are put in pairs of rows at a time: 8 KiB, first-level cache.
+/// Steps of eight inputs whose activations are put in pairs of rows at a time: 10 KiB, first-level cache.
 const BLOCK: usize = 128;
 
-/// Up to four pairs of rows by four pairs of outputs: half a panel.
-type Acc = [[int32x4_t; 4]; 4];
+/// The most pairs of rows.
+const MOST: usize = 5;
+
+/// Up to five pairs of rows by four pairs of outputs: half a panel.
+type Acc = [[int32x4_t; 4]; MOST];
 
 /// Adds the products of eight inputs: `first` and `second` are eight outputs' weights of either group of four.
 ///
 /// Weights lie in groups of four inputs, so each output's two have to be put together, which takes a slot that could
-/// have multiplied. Eight rows by half a panel spread that over four products; six rows by a whole one over three.
+/// have multiplied. Ten rows by half a panel spread that over five products; six rows by a whole one over three.
 ///
 /// # Safety
 /// Two u64 of each of PAIRS pairs can be read at `a`; the processor has i8mm.
@@ -46,40 +49,40 @@ unsafe fn eight<const PAIRS: usize>(
     }
 }
 
-/// The activations of `steps` steps from step `start`, 2 · PAIRS rows each; missing rows are the last one again, a missing
-/// last group is zero.
+/// The rows of a tile, the last one again for those that a pair lacks, from some step on.
+type Pairs<const PAIRS: usize> = [[*const u8; 2]; PAIRS];
+
+/// Puts the activations of two steps in pairs, and goes on to the next. Through general registers: vectors multiply meanwhile.
 ///
 /// # Safety
-/// See [`TileI8`]; `rows` are at most 2 · PAIRS, the steps within the groups; `to` has room for them.
+/// Sixteen bytes can be read of each row; two u64 of each pair can be written for two steps, and step s is 2 · PAIRS u64 long.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn pair_up<const PAIRS: usize>(t: &TileI8, rows: usize, start: usize, steps: usize, mut to: *mut u64) {
-    let row = |r: usize| {
-        // SAFETY: rows below `rows` are inside what the tile promises, and so are the groups of a step.
-        unsafe { t.a.add(r.min(rows - 1) * t.pitch + start * 8) }
-    };
-    let a: [[*const u8; 2]; PAIRS] = core::array::from_fn(|r| [row(2 * r), row(2 * r + 1)]);
-    let whole = steps.min(t.groups / 2 - start);
-    let twos = whole / 2 * 2;
-    // SAFETY: the tile's promise: four bytes of each group of each row; the caller's: room for what is written.
-    unsafe {
-        for s in (0..twos).step_by(2) {
-            for (r, a) in a.iter().enumerate() {
-                let [x, y] = a.map(|p| vld1q_u64(p.add(8 * s).cast()));
-                vst1q_u64(to.add(2 * r), vzip1q_u64(x, y));
-                vst1q_u64(to.add(2 * (PAIRS + r)), vzip2q_u64(x, y));
-            }
-            to = to.add(4 * PAIRS);
+unsafe fn pair_two<const PAIRS: usize>(rows: &mut Pairs<PAIRS>, to: *mut u64) {
+    for (r, [a, b]) in rows.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!("ldp {x}, {y}, [{a}], #16", "ldp {z}, {w}, [{b}], #16", "stp {x}, {z}, [{first}]", "stp {y}, {w}, [{second}]",
+                 a = inout(reg) *a, b = inout(reg) *b, first = in(reg) to.add(2 * r), second = in(reg) to.add(2 * (PAIRS + r)),
+                 x = out(reg) _, y = out(reg) _, z = out(reg) _, w = out(reg) _, options(nostack, preserves_flags));
         }
-        for s in twos..steps {
-            for (r, &p) in a.as_flattened().iter().enumerate() {
-                let p = p.add(8 * s);
-                to.add(r).write(match s < whole {
-                    true => p.cast::<u64>().read_unaligned(),
-                    false => p.cast::<u32>().read_unaligned().into(),
-                });
-            }
-            to = to.add(2 * PAIRS);
+    }
+}
+
+/// The same for a last step, or for a last group, the rest of whose step is zero.
+///
+/// # Safety
+/// As [`pair_two`], of eight bytes or four, and one step.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn pair_last<const PAIRS: usize>(rows: &Pairs<PAIRS>, whole: bool, to: *mut u64) {
+    for (r, &p) in rows.as_flattened().iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            to.add(r).write(match whole {
+                true => p.cast::<u64>().read_unaligned(),
+                false => p.cast::<u32>().read_unaligned().into(),
+            });
         }
     }
 }
@@ -88,17 +91,15 @@ unsafe fn pair_up<const PAIRS: usize>(t: &TileI8, rows: usize, start: usize, ste
 /// See [`TileI8`]; the processor has i8mm; `rows` are at most twice PAIRS.
 #[target_feature(enable = "neon,i8mm")]
 unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
-    let mut packed = MaybeUninit::<[u64; 8 * BLOCK]>::uninit();
+    let mut packed = MaybeUninit::<[u64; 2 * MOST * BLOCK]>::uninit();
     let packed = packed.as_mut_ptr().cast::<u64>();
     let all = t.groups.div_ceil(2);
     for start in (0..all).step_by(BLOCK) {
         let steps = BLOCK.min(all - start);
-        // SAFETY: passed on; there is room for 8 rows of BLOCK steps.
-        unsafe { pair_up::<PAIRS>(t, rows, start, steps, packed) }
         let whole = steps.min(t.groups / 2 - start);
         for half in 0..2 * panels {
-            // SAFETY: the tile's promise covers the half's sums, weights and outputs; `pair_up` has written what
-            // `eight` reads of each step.
+            // SAFETY: the tile's promise covers the half's rows, sums, weights and outputs; there is room for 2 · PAIRS rows of
+            // BLOCK steps; the first half writes of each step what every half's `eight` reads.
             unsafe {
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
                 let mut acc: Acc = core::array::from_fn(|r| {
@@ -115,7 +116,28 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                     [vreinterpretq_s32_s8(vld1q_s8(w)), vreinterpretq_s32_s8(vld1q_s8(w.add(16)))]
                 };
                 let mut a = packed.cast_const();
-                for _ in 0..whole {
+                let mut left = whole;
+                if half == 0 {
+                    let row = |r: usize| t.a.add(r.min(rows - 1) * t.pitch + start * 8);
+                    let mut pairs: Pairs<PAIRS> = core::array::from_fn(|r| [row(2 * r), row(2 * r + 1)]);
+                    for _ in 0..whole / 2 {
+                        pair_two(&mut pairs, a.cast_mut());
+                        for _ in 0..2 {
+                            eight::<PAIRS>(&mut acc, a, load(w), load(w.add(64)));
+                            (a, w) = (a.add(2 * PAIRS), w.add(128));
+                        }
+                    }
+                    left = whole % 2;
+                    if whole / 2 * 2 < steps {
+                        pair_last(&pairs, left == 1, a.cast_mut());
+                        // A whole step, and then half of one.
+                        if left == 1 && whole < steps {
+                            let rest = pairs.map(|pair| pair.map(|p| p.add(8)));
+                            pair_last(&rest, false, a.add(2 * PAIRS).cast_mut());
+                        }
+                    }
+                }
+                for _ in 0..left {
                     eight::<PAIRS>(&mut acc, a, load(w), load(w.add(64)));
                     (a, w) = (a.add(2 * PAIRS), w.add(128));
                 }
@@ -133,7 +155,7 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has i8mm; at most 8 rows and 3 panels.
+/// See [`TileI8`]; the processor has i8mm; at most 10 rows and 3 panels.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: passed on.
     unsafe {
@@ -142,6 +164,7 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
             2 => matrix::<2>(rows, panels, t),
             3 => matrix::<3>(rows, panels, t),
             4 => matrix::<4>(rows, panels, t),
+            5 => matrix::<5>(rows, panels, t),
             _ => unreachable!("a tile has at most as many rows as its kernel's table says"),
         }
     }

@@ -45,10 +45,11 @@ use half::{bf16, f16};
 use lanes::LANES;
 use lerp::{Along, Lerp};
 use micro::{TileF, TileI8, pick_tile};
+use rows::ToBf16;
 use transform::Gather;
 
 /// The most rows of any tile, and panels of those for matrix products.
-pub(crate) const MAX_ROWS: usize = 8;
+pub(crate) const MAX_ROWS: usize = 10;
 pub(crate) const MAX_PANELS: usize = 3;
 
 /// How much of a product one micro-kernel call does.
@@ -89,7 +90,6 @@ macro_rules! with_row_kernels {
                 fn softmax(x: &mut [f32], n: usize) -> f32;
                 fn block_factors(tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]);
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
-                fn to_bf16(x: &[f32], out: &mut [bf16]);
                 fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
             }
@@ -97,6 +97,7 @@ macro_rules! with_row_kernels {
                 fn finish(t: &Finish);
                 fn finish_i8(t: &FinishI8);
                 fn gather(t: &Gather);
+                fn to_bf16(t: &ToBf16);
                 fn block_weights(t: &Weights);
                 fn blend(t: &Blend);
                 fn add_along(lines: &[Along], bias: &[f32], large: usize, panels: usize, out: *mut f32, pitch: usize);
@@ -223,7 +224,7 @@ with_row_kernels!(instance(on_dotprod, "dotprod", neon::Neon::new(), [#[target_f
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 6 x 3 dotprod::tile_i8, block: 6 x 4 None));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_i8mm, "i8mm", neon::Neon::new(), [#[target_feature(enable = "neon")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 8 x 3 i8mm::tile_i8, block: 8 x 1 None));
+    f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 10 x 3 i8mm::tile_i8, block: 8 x 1 None));
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]

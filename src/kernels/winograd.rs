@@ -10,7 +10,7 @@ use super::gemm::{Rows, TASKS_PER_WORKER, part};
 use super::micro::TileI8;
 use super::split::{Shared, chunks2_with, with_scratch};
 use super::transform::Gather;
-use super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
+use super::{Isa, LANES, MAX_PANELS};
 use crate::activations::RowsMut;
 use crate::format::{padded, winograd_taps};
 use crate::parallel::Parallel;
@@ -22,7 +22,7 @@ use half::bf16;
 const TILES: usize = 8;
 /// Tiles whose sums of all positions wait for the way back: a position's weights are read once for so many, and the sums stay
 /// in a core's second-level cache.
-const WAITING: usize = 5 * MAX_ROWS;
+const WAITING: usize = 40;
 /// Lines that the largest tile reads.
 pub(crate) const MAX_LINES: usize = 6;
 
