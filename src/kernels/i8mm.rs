@@ -11,32 +11,28 @@ const BLOCK: usize = 128;
 /// The most pairs of rows.
 const MOST: usize = 5;
 
-/// Up to five pairs of rows by four pairs of outputs: half a panel.
-type Acc = [[int32x4_t; 4]; MOST];
+/// Pairs of rows by four pairs of outputs: half a panel.
+type Acc<const PAIRS: usize> = [[int32x4_t; 4]; PAIRS];
 
-/// Adds the products of eight inputs: `first` and `second` are eight outputs' weights of either group of four.
+/// The weights of eight inputs by pairs of outputs, from eight outputs' weights of either group of four.
 ///
 /// Weights lie in groups of four inputs, so each output's two have to be put together, which takes a slot that could
 /// have multiplied. Ten rows by half a panel spread that over five products; six rows by a whole one over three.
-///
-/// # Safety
-/// Two u64 of each of PAIRS pairs can be read at `a`; the processor has i8mm.
 #[inline]
-#[target_feature(enable = "neon,i8mm")]
-unsafe fn eight<const PAIRS: usize>(
-    acc: &mut Acc,
-    a: *const u64,
-    first: [int32x4_t; 2],
-    second: [int32x4_t; 2],
-) {
-    let w = [
+#[target_feature(enable = "neon")]
+fn by_outputs(first: [int32x4_t; 2], second: [int32x4_t; 2]) -> [int32x4_t; 4] {
+    [
         vzip1q_s32(first[0], second[0]),
         vzip2q_s32(first[0], second[0]),
         vzip1q_s32(first[1], second[1]),
         vzip2q_s32(first[1], second[1]),
-    ];
-    // SAFETY: the caller's promise.
-    let a: [uint64x2_t; PAIRS] = core::array::from_fn(|r| unsafe { vld1q_u64(a.add(2 * r)) });
+    ]
+}
+
+/// Adds the products of eight inputs.
+#[inline]
+#[target_feature(enable = "neon,i8mm")]
+fn eight<const PAIRS: usize>(acc: &mut Acc<PAIRS>, w: [int32x4_t; 4], a: [uint64x2_t; PAIRS]) {
     for (j, &w) in w.iter().enumerate() {
         for (acc, &a) in acc.iter_mut().zip(&a) {
             // SAFETY: registers in, registers out; the function asks for i8mm. The intrinsic is not stable. Without
@@ -52,18 +48,42 @@ unsafe fn eight<const PAIRS: usize>(
 /// The rows of a tile, the last one again for those that a pair lacks, from some step on.
 type Pairs<const PAIRS: usize> = [[*const u8; 2]; PAIRS];
 
-/// Puts the activations of two steps in pairs, and goes on to the next. Through general registers: vectors multiply meanwhile.
+/// The activations of a step, pair by pair.
+///
+/// # Safety
+/// Two u64 of each pair can be read.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn paired<const PAIRS: usize>(a: *const u64) -> [uint64x2_t; PAIRS] {
+    // SAFETY: the caller's promise.
+    core::array::from_fn(|r| unsafe { vld1q_u64(a.add(2 * r)) })
+}
+
+/// Puts the activations of two steps in pairs, and goes on to the next.
+///
+/// The first pairs go through vectors, the others through general registers: then loads, stores and what the vectors do beside
+/// multiplying take about as long as each other.
 ///
 /// # Safety
 /// Sixteen bytes can be read of each row; two u64 of each pair can be written for two steps, and step s is 2 · PAIRS u64 long.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn pair_two<const PAIRS: usize>(rows: &mut Pairs<PAIRS>, to: *mut u64) {
-    for (r, [a, b]) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        unsafe {
+    const BY_VECTORS: usize = 3;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (r, pair) in rows.iter_mut().enumerate() {
+            let (first, second) = (to.add(2 * r), to.add(2 * (PAIRS + r)));
+            if r < BY_VECTORS {
+                let [x, y] = pair.map(|p| vld1q_u64(p.cast()));
+                vst1q_u64(first, vzip1q_u64(x, y));
+                vst1q_u64(second, vzip2q_u64(x, y));
+                *pair = pair.map(|p| p.add(16));
+                continue;
+            }
+            let [a, b] = pair;
             asm!("ldp {x}, {y}, [{a}], #16", "ldp {z}, {w}, [{b}], #16", "stp {x}, {z}, [{first}]", "stp {y}, {w}, [{second}]",
-                 a = inout(reg) *a, b = inout(reg) *b, first = in(reg) to.add(2 * r), second = in(reg) to.add(2 * (PAIRS + r)),
+                 a = inout(reg) *a, b = inout(reg) *b, first = in(reg) first, second = in(reg) second,
                  x = out(reg) _, y = out(reg) _, z = out(reg) _, w = out(reg) _, options(nostack, preserves_flags));
         }
     }
@@ -88,7 +108,7 @@ unsafe fn pair_last<const PAIRS: usize>(rows: &Pairs<PAIRS>, whole: bool, to: *m
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has i8mm; `rows` are at most twice PAIRS.
+/// See [`TileI8`]; the processor has i8mm; `rows` are twice PAIRS, or one less.
 #[target_feature(enable = "neon,i8mm")]
 unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
     let mut packed = MaybeUninit::<[u64; 2 * MOST * BLOCK]>::uninit();
@@ -102,7 +122,7 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
             // BLOCK steps; the first half writes of each step what every half's `eight` reads.
             unsafe {
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
-                let mut acc: Acc = core::array::from_fn(|r| {
+                let mut acc: Acc<PAIRS> = core::array::from_fn(|r| {
                     core::array::from_fn(|j| match start {
                         0 => vdupq_n_s32(0),
                         _ => {
@@ -123,7 +143,7 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                     for _ in 0..whole / 2 {
                         pair_two(&mut pairs, a.cast_mut());
                         for _ in 0..2 {
-                            eight::<PAIRS>(&mut acc, a, load(w), load(w.add(64)));
+                            eight::<PAIRS>(&mut acc, by_outputs(load(w), load(w.add(64))), paired(a));
                             (a, w) = (a.add(2 * PAIRS), w.add(128));
                         }
                     }
@@ -138,15 +158,18 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                     }
                 }
                 for _ in 0..left {
-                    eight::<PAIRS>(&mut acc, a, load(w), load(w.add(64)));
+                    eight::<PAIRS>(&mut acc, by_outputs(load(w), load(w.add(64))), paired(a));
                     (a, w) = (a.add(2 * PAIRS), w.add(128));
                 }
                 if whole < steps {
-                    eight::<PAIRS>(&mut acc, a, load(w), [vdupq_n_s32(0); 2]);
+                    eight::<PAIRS>(&mut acc, by_outputs(load(w), [vdupq_n_s32(0); 2]), paired(a));
                 }
-                for r in 0..rows {
-                    for (j, &v) in acc[r / 2].iter().enumerate() {
-                        vst1_s32(out(r, j), if r % 2 == 0 { vget_low_s32(v) } else { vget_high_s32(v) });
+                for (r, acc) in acc.iter().enumerate() {
+                    for (j, &v) in acc.iter().enumerate() {
+                        vst1_s32(out(2 * r, j), vget_low_s32(v));
+                        if 2 * r + 1 < rows {
+                            vst1_s32(out(2 * r + 1, j), vget_high_s32(v));
+                        }
                     }
                 }
             }

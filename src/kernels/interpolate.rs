@@ -6,7 +6,6 @@
 //! large map adds nothing.
 
 use super::lerp::{Along, Lerp, MAX_ALONG};
-use super::rows::ToBf16;
 use super::split::{Shared, with_scratch};
 use super::{Isa, LANES};
 use crate::format::padded;
@@ -80,15 +79,6 @@ pub(crate) struct Tapped<'a> {
     pub height: usize,
 }
 
-/// The most lines that are written as bfloat16 too.
-pub(crate) const MAX_LINES: usize = 4;
-
-/// Lines of bfloat16: where the first pixel of each starts.
-pub(crate) struct Halves<'a> {
-    pub data: &'a mut [bf16],
-    pub lines: [usize; MAX_LINES],
-}
-
 /// Numbers of scratch that a worker needs for small maps of these widths together, with their products or without, and the
 /// width of the large one.
 pub(crate) fn scratch(widths: usize, channels: usize, large: usize) -> usize {
@@ -110,21 +100,8 @@ pub(crate) struct Upsample<'a> {
 }
 
 impl Upsample<'_> {
-    /// A map as it is. What comes of it is written as bfloat16 too, where that is wanted. `scratch`: [`scratch`] numbers for each
-    /// worker.
-    pub fn add(
-        &self,
-        small: &Small,
-        y0: usize,
-        out: &mut [f32],
-        scratch: &mut [f32],
-        halves: Option<Halves>,
-    ) {
-        let halves = halves.map(|Halves { data, lines }| {
-            let fits = |first: &usize| first + self.width * self.channels <= data.len();
-            assert!(lines.iter().all(fits), "a line of bfloat16 must fit");
-            (Shared::new(data), lines)
-        });
+    /// A map as it is. `scratch`: [`scratch`] numbers for each worker.
+    pub fn add(&self, small: &Small, y0: usize, out: &mut [f32], scratch: &mut [f32]) {
         self.blocks(&[small.width], out, scratch, |line, channels, out, [reads, ..], scratch| {
             let p = position(y0 + line, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
@@ -134,16 +111,7 @@ impl Upsample<'_> {
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
             let along = Along { columns, panel: LANES, pixel: channels.len(), taps: 1, reads };
-            self.along(&[along], &[], line, channels.clone(), out);
-            if let Some((data, lines)) = &halves {
-                let (pixels, panels, pitch) = (self.width, channels.len() / LANES, self.channels);
-                // SAFETY: the lines fit; no other task touches these channels.
-                unsafe {
-                    let x = out.at(line * self.width * self.channels + channels.start);
-                    let out = data.at(lines[line] + channels.start);
-                    self.isa.to_bf16(&ToBf16 { x, out, pixels, panels, pitch });
-                }
-            }
+            self.along(&[along], &[], line, channels, out);
         });
     }
 

@@ -45,7 +45,6 @@ use half::{bf16, f16};
 use lanes::LANES;
 use lerp::{Along, Lerp};
 use micro::{TileF, TileI8, pick_tile};
-use rows::ToBf16;
 use transform::Gather;
 
 /// The most rows of any tile, and panels of those for matrix products.
@@ -90,6 +89,7 @@ macro_rules! with_row_kernels {
                 fn softmax(x: &mut [f32], n: usize) -> f32;
                 fn block_factors(tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]);
                 fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
+                fn to_bf16(x: &[f32], out: &mut [bf16]);
                 fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
             }
@@ -97,7 +97,6 @@ macro_rules! with_row_kernels {
                 fn finish(t: &Finish);
                 fn finish_i8(t: &FinishI8);
                 fn gather(t: &Gather);
-                fn to_bf16(t: &ToBf16);
                 fn block_weights(t: &Weights);
                 fn blend(t: &Blend);
                 fn add_along(lines: &[Along], bias: &[f32], large: usize, panels: usize, out: *mut f32, pitch: usize);

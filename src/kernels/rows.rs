@@ -196,24 +196,12 @@ pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize
     l.smallest(l.if_greater(most, best, l.splat(f32::INFINITY), at)) as u16
 }
 
-/// The nearest bfloat16 of some panels of some pixels, which lie `pitch` numbers apart.
-pub(crate) struct ToBf16 {
-    pub x: *const f32,
-    pub out: *mut bf16,
-    pub pixels: usize,
-    pub panels: usize,
-    pub pitch: usize,
-}
-
-/// # Safety
-/// The numbers of [`ToBf16`] can be read and written.
+/// The nearest bfloat16 of every number.
 #[inline(always)]
-pub(crate) unsafe fn to_bf16<L: Lanes>(l: L, t: &ToBf16) {
-    for pixel in 0..t.pixels {
-        for at in (0..t.panels).map(|p| pixel * t.pitch + p * LANES) {
-            // SAFETY: the caller's promise.
-            unsafe { store_bf16(l, l.load_at(t.x.add(at)), t.out.add(at)) };
-        }
+pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
+    for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
+        // SAFETY: `o` is 16 numbers.
+        unsafe { store_bf16(l, l.load(v), o.as_mut_ptr()) };
     }
 }
 

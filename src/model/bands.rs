@@ -176,12 +176,10 @@ impl<'a> Bands<'a> {
         cx.done(Stage::Lateral)?;
         let (w2, h2) = f.level(2);
         let small = Small { data: self.lateral2, ring: h2, width: w2, height: h2 };
-        let halves = self.lateral1_lines.halves(cx, |i| slot + i, w1, 2);
-        let rows = halves.is_none();
-        cx.upsample(size).add(&small, 2 * r, out, self.scratch, halves);
+        cx.upsample(size).add(&small, 2 * r, out, self.scratch);
         cx.show(TensorName::Lateral1(2 * r), out);
-        if rows {
-            self.lateral1_lines.store(cx, |i| slot + i, w1, out);
+        for (i, line) in out.chunks(w1 * c).enumerate() {
+            self.lateral1_lines.store(cx, slot + i, w1, line);
         }
         self.done.lateral1_chunks += 1;
         cx.done(Stage::Upsample)
@@ -211,13 +209,10 @@ impl<'a> Bands<'a> {
         }
         cx.done(Stage::Lateral)?;
         let small = Small { data: self.lateral1, ring: ring::LATERAL1, width: w1, height: h1 };
-        let slot = |i| (4 * r + i) % ring::LATERAL0;
-        let halves = self.lateral0_lines.halves(cx, slot, w0, 4);
-        let rows = halves.is_none();
-        cx.upsample(size).add(&small, 4 * r, out, self.scratch, halves);
+        cx.upsample(size).add(&small, 4 * r, out, self.scratch);
         cx.show(TensorName::Lateral0(4 * r), out);
-        if rows {
-            self.lateral0_lines.store(cx, slot, w0, out);
+        for (i, line) in out.chunks(w0 * c).enumerate() {
+            self.lateral0_lines.store(cx, (4 * r + i) % ring::LATERAL0, w0, line);
         }
         self.done.lateral0_chunks += 1;
         cx.done(Stage::Upsample)
@@ -248,7 +243,9 @@ impl<'a> Bands<'a> {
             let lines = (lines - above).min(h - first);
             let out = &out[above * w * c..][..lines * w * c];
             cx.show(TensorName::Fpn(0, first), out);
-            self.fpn0_lines.store(cx, |i| (first + i) % ring::FPN0, w, out);
+            for (i, line) in out.chunks(w * c).enumerate() {
+                self.fpn0_lines.store(cx, (first + i) % ring::FPN0, w, line);
+            }
             self.done.fpn0 += lines;
         }
         cx.done(Stage::Fpn0)

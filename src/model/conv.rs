@@ -4,12 +4,10 @@
 use super::top::store_bordered;
 use super::{Call, Context, bordered, conv_segment};
 use crate::activations::{RowsMut, rows_bytes, typed};
-use crate::format::{LANES, padded, winograd_taps};
+use crate::format::{padded, winograd_taps};
 use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::{Halves, MAX_LINES};
-use crate::kernels::rows::ToBf16;
-use crate::kernels::split::Shared;
+use crate::kernels::split::chunks;
 use crate::kernels::winograd;
 use crate::plan::ring;
 use crate::weights::Linear;
@@ -41,49 +39,20 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Stores lines of pixels between two blank ones, line i at `slot(i)`.
-    pub fn store(&mut self, cx: &Context, slot: impl Fn(usize) -> usize, width: usize, lines: &[f32]) {
-        let pitch = width * cx.pitch();
-        if let Lines::Rows(rows) = self {
-            for (i, line) in lines.chunks(pitch).enumerate() {
-                store_bordered(cx, rows, slot(i), width, line);
+    /// Stores a line of pixels between two blank ones.
+    pub fn store(&mut self, cx: &Context, slot: usize, width: usize, line: &[f32]) {
+        match self {
+            Lines::Rows(rows) => store_bordered(cx, rows, slot, width, line),
+            Lines::Bf16(data) => {
+                let c = cx.pitch();
+                let (first, isa) = (bordered(slot, width) * c, cx.isa);
+                data[first - c..first].fill(bf16::ZERO);
+                chunks(cx.par, &mut data[first..][..width * c], 16 * c, |i, out| {
+                    isa.to_bf16(&line[i * 16 * c..][..out.len()], out);
+                });
+                data[first + width * c..][..c].fill(bf16::ZERO);
             }
-        } else if let Some(Halves { data, lines: to }) = self.halves(cx, slot, width, lines.len() / pitch) {
-            /// Pixels that a task takes.
-            const PIXELS: usize = 32;
-            let (c, isa, data) = (cx.pitch(), cx.isa, Shared::new(data));
-            let tasks = width.div_ceil(PIXELS);
-            cx.par.run(lines.len() / pitch * tasks, &|task, _| {
-                let (line, first) = (task / tasks, task % tasks * PIXELS);
-                let pixels = PIXELS.min(width - first);
-                let x = lines[line * pitch + first * c..][..pixels * c].as_ptr();
-                // SAFETY: `halves` has found room for the line, and these pixels belong to this task.
-                unsafe {
-                    let out = data.at(to[line] + first * c);
-                    isa.to_bf16(&ToBf16 { x, out, pixels, panels: c / LANES, pitch: c });
-                }
-            });
         }
-    }
-
-    /// Where `count` lines go, line i to `slot(i)`, the blank pixels around them written already; `None` where they are rows.
-    pub fn halves(
-        &mut self,
-        cx: &Context,
-        slot: impl Fn(usize) -> usize,
-        width: usize,
-        count: usize,
-    ) -> Option<Halves<'_>> {
-        let Lines::Bf16(data) = self else { return None };
-        let c = cx.pitch();
-        let mut lines = [0; MAX_LINES];
-        for (i, first) in lines.iter_mut().enumerate().take(count) {
-            *first = bordered(slot(i), width) * c;
-            let (before, rest) = data[*first - c..].split_at_mut(c);
-            before.fill(bf16::ZERO);
-            rest[width * c..][..c].fill(bf16::ZERO);
-        }
-        Some(Halves { data, lines })
     }
 }
 

@@ -124,7 +124,7 @@ fn lateral2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     cx.product(call, &[Segment::line(0, 0)], f.patches(), lateral);
     cx.done(Stage::Lateral)?;
     let small = Small { data: typed(top, w3 * h3 * c), ring: h3, width: w3, height: h3 };
-    cx.upsample(f.level(2)).add(&small, 0, lateral, bytemuck::cast_slice_mut(scratch), None);
+    cx.upsample(f.level(2)).add(&small, 0, lateral, bytemuck::cast_slice_mut(scratch));
     cx.show(TensorName::Lateral2, lateral);
     cx.done(Stage::Upsample)
 }

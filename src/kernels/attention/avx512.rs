@@ -6,7 +6,7 @@ use super::super::lanes::{LANES, Lanes};
 use super::super::micro::{TileI8, pick_tile};
 use super::BLOCK;
 use super::blend::Blend;
-use super::softmax::{Weights, narrowed_weights};
+use super::softmax::{Weights, relate, store};
 
 const PANELS: usize = BLOCK / LANES;
 type Narrow = <Avx512 as Lanes>::H;
@@ -45,7 +45,9 @@ unsafe fn weigh_rows<const ROWS: usize, const ONE: usize>(tile: &TileI8, t: &Wei
         }
         let last = t.blocks - 1;
         for r in 0..ROWS {
-            narrowed_weights::<_, true, 1>(l, t, last, r, [(*narrow.add(last % 2))[r]]);
+            let mut x = [(*narrow.add(last % 2))[r]];
+            relate(l, t, last, r, &mut x);
+            store::<_, true, 1>(l, t, last, r, x);
         }
     }
 }
@@ -67,11 +69,18 @@ unsafe fn block<const ROWS: usize, const AFTER: bool>(
     unsafe {
         let w = tile.w.add(b * PANELS * tile.panel);
         let mut acc = [offsets::<PANELS>(tile.sum.add(b * BLOCK)); ROWS];
+        // Each row in two steps, with products between them: neither waits long for the other.
+        let groups = |step: usize| tile.groups * step / (2 * ROWS);
+        let tile = TileI8 { w, ..*tile };
         for r in 0..ROWS {
-            let groups = tile.groups * r / ROWS..tile.groups * (r + 1) / ROWS;
-            sum_groups(&TileI8 { w, ..*tile }, groups, &mut acc);
+            sum_groups(&tile, groups(2 * r)..groups(2 * r + 1), &mut acc);
+            let mut x = [(*before)[r]];
             if AFTER {
-                narrowed_weights::<_, true, 1>(l, t, b - 1, r, [(*before)[r]]);
+                relate(l, t, b - 1, r, &mut x);
+            }
+            sum_groups(&tile, groups(2 * r + 1)..groups(2 * r + 2), &mut acc);
+            if AFTER {
+                store::<_, true, 1>(l, t, b - 1, r, x);
             }
         }
         for (r, [w, x, y, z]) in acc.into_iter().enumerate() {

@@ -89,21 +89,40 @@ unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     }
 }
 
-/// The same from sums that are narrowed to sixteen bits, step by step for all rows, so that none waits for its own step before.
+/// The same from sums that are narrowed to sixteen bits.
 ///
 /// # Safety
 /// As [`block_weights`], but for the sums; block and rows exist.
 #[inline(always)]
-pub(super) unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: usize>(
+unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     l: L,
     t: &Weights,
     b: usize,
     first: usize,
     mut x: [[L::H; 2]; ROWS],
 ) {
+    // SAFETY: passed on.
+    unsafe {
+        relate(l, t, b, first, &mut x);
+        store::<L, WHOLE, ROWS>(l, t, b, first, x);
+    }
+}
+
+/// Narrowed sums of a block's rows become logits less the row's largest, which is stored, step by step for all rows, so that none
+/// waits for its own step before.
+///
+/// # Safety
+/// As [`narrowed_weights`].
+#[inline(always)]
+pub(super) unsafe fn relate<L: Lanes, const ROWS: usize>(
+    l: L,
+    t: &Weights,
+    b: usize,
+    first: usize,
+    x: &mut [[L::H; 2]; ROWS],
+) {
     // SAFETY: the caller's promise.
     unsafe {
-        let panels = if WHOLE { 4 } else { t.panels };
         let k = t.k.add(b * 4 * LANES);
         let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
         for (r, [low, high]) in x.iter_mut().enumerate() {
@@ -120,7 +139,25 @@ pub(super) unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: u
             *high = l.sub_i16(*high, top);
             *t.top.add((first + r) * t.top_pitch + b) = f32::from(l.first_i16(top));
         }
-        exp2_255(l, &mut x, t.unit);
+    }
+}
+
+/// What [`relate`] leaves becomes bytes, which are stored with their sums.
+///
+/// # Safety
+/// As [`narrowed_weights`].
+#[inline(always)]
+pub(super) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
+    l: L,
+    t: &Weights,
+    b: usize,
+    first: usize,
+    mut x: [[L::H; 2]; ROWS],
+) {
+    let panels = if WHOLE { 4 } else { t.panels };
+    exp2_255(l, &mut x, t.unit);
+    // SAFETY: the caller's promise.
+    unsafe {
         for (r, [low, high]) in x.into_iter().enumerate() {
             let out = t.out.add((first + r) * t.pitch + b * panels * LANES);
             let total = if WHOLE {

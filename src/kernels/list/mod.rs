@@ -9,7 +9,6 @@ use super::attention::pack::Token;
 use super::epilogue::Activation;
 use super::interpolate::{Read, positions};
 use super::lerp::{Along, Lerp};
-use super::rows::ToBf16;
 use super::{Isa, LANES};
 use crate::format::{GROUP, padded, winograd_taps};
 use half::bf16;
@@ -150,19 +149,7 @@ pub const KERNELS: &[Kernel] = &[
         },
         |s, n| (zeros(s, n), 0.0)
     ),
-    Kernel {
-        name: "to_bf16",
-        work: |s| s.rows * padded(s.n),
-        job: |size, mut source| {
-            let (panels, pitch) = (padded(size.n) / LANES, padded(size.n) + 3);
-            let x = source.floats(size.rows * pitch);
-            made(x, std::vec![bf16::ZERO; size.rows * pitch], move |isa, x, out| {
-                let t = ToBf16 { x: x.as_ptr(), out: out.as_mut_ptr(), pixels: size.rows, panels, pitch };
-                // SAFETY: both have as many pixels, a pixel has its panels.
-                unsafe { isa.to_bf16(&t) }
-            })
-        },
-    },
+    row!("to_bf16", |isa, size, x, y, out| isa.to_bf16(x, out), |_: &mut Source, n| std::vec![bf16::ZERO; n]),
     row!(
         "argmax_lerp",
         |isa, size, x, y, out| *out = isa.argmax_lerp(x, y, 0.6, size.n),
