@@ -4,7 +4,7 @@
     python3 benches/arm/cycles.py target/aarch64-unknown-linux-gnu/release/beitle --suffix=-22
 
 Needs llvm-nm, llvm-objdump and llvm-mca (the suffix is the version's in their names). Of each tile's functions the innermost
-loop with the most multiplications is taken: the main loop of the largest tile. llvm-mca knows pipes and latencies, but no
+loop is taken that multiplies in most of its instructions: the main loop of the largest tile. llvm-mca knows pipes and latencies, but no
 caches and no branch mispredictions, so this is the best that a core could do, where the model of the core is right.
 
 The peak is what the core's multiplier could do alone, in multiply-accumulates a cycle, by the throughputs of LLVM's models:
@@ -20,7 +20,7 @@ import tempfile
 CORES = ["cortex-a53", "cortex-a55", "cortex-a72", "neoverse-n1", "neoverse-v1"]
 # Name, functions, multiplication, multiply-accumulates of one, peaks of CORES.
 TILES = [
-    ("neon 2x1", r"kernels4neon.*(widen|tile_i8)", r"(smull|smlal)2?\b", 8, [16 / 3, 16 / 3, 8, 8, 16]),
+    ("neon 2x1", r"kernels4neon.*(widen|tile_i8)", r"(?:smull|smlal)2?\b", 8, [16 / 3, 16 / 3, 8, 8, 16]),
     ("dotprod 6x1", r"kernels7dotprod", r"sdot\b", 16, [None, 16, None, 32, 64]),
     ("i8mm 10 by half a panel", r"kernels4i8mm", r"smmla\b", 32, [None, None, None, None, 128]),
     ("f32 6x1", r"on_neon.*tile_f32", r"fmla\b", 4, [4, 8, 4, 8, 16]),
@@ -65,7 +65,8 @@ def main():
     for name, functions, multiplication, macs, peaks in TILES:
         found = [loop for s in symbols if re.search(functions, s) for loop in loops(args.program, s, args.suffix)]
         count = lambda loop: sum(bool(re.match(multiplication, text)) for text in loop)
-        loop = max(found, key=count)
+        sums = lambda loop: len({m[1] for text in loop if (m := re.match(r"(?:sadalp|sdot|smmla|fmla)\s+(\w+)", text))})
+        loop = max(found, key=lambda loop: (sums(loop), count(loop) / len(loop)))
         work = macs * count(loop)
         cells = []
         for core, peak in zip(CORES, peaks):

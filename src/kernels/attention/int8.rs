@@ -236,8 +236,10 @@ impl super::Keys for Keys<'_> {
         for (r, q) in q.iter_mut().enumerate().take(rows.count) {
             *q = (self.q_tokens[rows.first + r * rows.step].scale * self.fixed.q + 0.5) as i16;
         }
-        let spans = || spans(t, dims.patches(), isa.span());
-        for span in spans() {
+        // Columns of values that are no whole block go by way of the scratch, which holds a span.
+        let spans =
+            |columns: usize| spans(t, dims.patches(), if columns == BLOCK { isa.span() } else { SPAN });
+        for span in spans(BLOCK) {
             let from = span.keys().start;
             let bias = bias.of_keys(rows.count, span.keys(), tail, |key| slot(span.panels, key));
             let product = TileI8 {
@@ -279,7 +281,7 @@ impl super::Keys for Keys<'_> {
         for first in (0..d).step_by(BLOCK) {
             let columns = first..(first + BLOCK).min(d);
             let panels = columns.len() / LANES;
-            for span in spans() {
+            for span in spans(columns.len()) {
                 let key = span.keys().start;
                 let product = TileI8 {
                     a: bytes[key..].as_ptr(),

@@ -4,7 +4,7 @@ use super::super::micro::TileI8;
 use super::super::{Isa, LANES};
 use super::blend::Blend;
 use super::softmax::Weights;
-use super::{BLOCK, TILE};
+use super::{BLOCK, SPAN, TILE};
 use core::ops::Range;
 
 /// Whole blocks that are taken together, or the part of a block at the end.
@@ -85,7 +85,7 @@ pub(super) unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8
 /// Queries with the keys of some blocks: their products, then their weights. `tile` is the first block's.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`Weights`]; at most [`Isa::span`] blocks, whole ones if they are several.
+/// As [`TileI8`] asks of every block, and [`Weights`]; several blocks are whole ones, at most [`Isa::span`].
 pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -94,6 +94,7 @@ pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
         {
             return both(tile, weights);
         }
+        assert!(weights.blocks <= SPAN, "the scratch holds the sums of a span");
         for b in 0..weights.blocks {
             let (w, sum) = (tile.w.add(b * BLOCK / LANES * tile.panel), tile.sum.add(b * BLOCK));
             multiply(
@@ -110,7 +111,8 @@ pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
 /// Weights with the values of some blocks: their products, then these in proportion. `tile` is the first block's.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`Blend`]; at most [`Isa::span`] blocks, whole ones if they are several.
+/// As [`TileI8`] asks of every block, and [`Blend`]; several blocks are whole ones, at most [`Isa::span`], or [`SPAN`] where
+/// there are fewer panels of values than a block has.
 pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -119,6 +121,7 @@ pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
         {
             return both(tile, blend);
         }
+        assert!(blend.blocks <= SPAN, "the scratch holds the sums of a span");
         for b in 0..blend.blocks {
             let (a, w) = (tile.a.add(b * BLOCK), tile.w.add(b * BLOCK * LANES));
             let sum = tile.sum.add(b * blend.sum_pitch);
