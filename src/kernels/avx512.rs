@@ -287,6 +287,39 @@ pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
     }
 }
 
+/// As [`sum_groups`], while what is `ahead` is fetched.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
+    t: &TileI8,
+    groups: Range<usize>,
+    acc: &mut [[__m512i; PANELS]; ROWS],
+) {
+    for g in groups {
+        // SAFETY: the caller's promise; any address can be fetched.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
+            sum_groups(t, g..g + 1, acc);
+        }
+    }
+}
+
+/// Writes a tile's sums.
+///
+/// # Safety
+/// `out` has ROWS · PANELS · 16 numbers; the processor has avx512f.
+#[inline(always)]
+unsafe fn store<const ROWS: usize, const PANELS: usize>(acc: &[[__m512i; PANELS]; ROWS], out: *mut i32) {
+    for (r, acc) in acc.iter().enumerate() {
+        for (p, &v) in acc.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_storeu_epi32(out.add((r * PANELS + p) * LANES), v) }
+        }
+    }
+}
+
 /// # Safety
 /// See [`TileI8`]; the processor has avx512f and avx512vnni.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
@@ -294,28 +327,16 @@ unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     // SAFETY: the tile's promise covers the sums, every group and every output.
     unsafe {
         let mut acc = [offsets::<PANELS>(t.sum); ROWS];
-        for g in 0..t.groups {
-            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
-            sum_groups(t, g..g + 1, &mut acc);
-        }
-        for (r, acc) in acc.iter().enumerate() {
-            for (p, &v) in acc.iter().enumerate() {
-                _mm512_storeu_epi32(t.out.add((r * PANELS + p) * LANES), v);
-            }
-        }
+        sum_fetching(t, 0..t.groups, &mut acc);
+        store(&acc, t.out);
     }
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels, or 6 rows and 4 panels.
+/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: passed on.
-    unsafe {
-        match panels {
-            4 => pick_tile!(rows, panels, 1 2 3 4 5 6, [4], vnni[](t)),
-            _ => pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)),
-        }
-    }
+    unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)) }
 }
 
 /// What this processor does while it multiplies: see [`Together`].
@@ -365,10 +386,7 @@ unsafe fn vnni_while<const ROWS: usize, const GELU: bool>(t: &TileI8, other: &Fi
         let (mut done, mut p, mut r) = (0, 0, 0);
         for i in 0..n {
             let until = t.groups * (i + 1) / n;
-            for g in done..until {
-                _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
-                sum_groups(t, g..g + 1, &mut acc);
-            }
+            sum_fetching(t, done..until, &mut acc);
             done = until;
             let ahead = (r + AHEAD) * other.to.pitch + p * other.to.panel;
             _mm_prefetch::<_MM_HINT_ET0>(
@@ -385,10 +403,6 @@ unsafe fn vnni_while<const ROWS: usize, const GELU: bool>(t: &TileI8, other: &Fi
                 (r, p) = (0, p + 1);
             }
         }
-        for (r, acc) in acc.iter().enumerate() {
-            for (p, &v) in acc.iter().enumerate() {
-                _mm512_storeu_epi32(t.out.add((r * PANELS + p) * LANES), v);
-            }
-        }
+        store(&acc, t.out);
     }
 }

@@ -74,9 +74,10 @@ impl Product<'_> {
             half: T::HALF,
         };
         let bias = self.bias.map_or(core::ptr::null(), |b| b[first * LANES..].as_ptr());
+        let tiles = tiles(rows, columns, shape, to);
         match self.weights.is_int8() {
-            true => self.column_int8(segment, rows, columns, shape, (bias, to), work),
-            false => self.column_float(segment, rows, columns, shape, (bias, to), work),
+            true => self.column_int8(segment, columns, tiles, bias, work),
+            false => self.column_float(segment, tiles, bias, work),
         }
     }
 
@@ -85,10 +86,9 @@ impl Product<'_> {
     fn column_int8(
         &self,
         segment: &Segment,
-        rows: Range<usize>,
         columns: &Columns,
-        shape: Shape,
-        (bias, to): (*const f32, Out),
+        tiles: impl Iterator<Item = (Tile, usize, Out)>,
+        bias: *const f32,
         Work { acc, sums }: &mut Work,
     ) {
         let mut taps: [Option<(Int8, usize)>; 9] = [const { None }; 9];
@@ -102,7 +102,7 @@ impl Product<'_> {
         let wide = columns.panels.len() * LANES;
         let mut waiting = None;
         let mut turn = 0;
-        for (tile, first, to) in tiles(rows, columns, shape, to) {
+        for (tile, first, to) in tiles {
             if count == 0 {
                 acc.fill(0.0);
                 // SAFETY: as below.
@@ -146,13 +146,11 @@ impl Product<'_> {
     fn column_float(
         &self,
         segment: &Segment,
-        rows: Range<usize>,
-        columns: &Columns,
-        shape: Shape,
-        (bias, to): (*const f32, Out),
+        tiles: impl Iterator<Item = (Tile, usize, Out)>,
+        bias: *const f32,
         Work { acc, .. }: &mut Work,
     ) {
-        for (tile, first, to) in tiles(rows, columns, shape, to) {
+        for (tile, first, to) in tiles {
             let mut empty = true;
             for (tap, from) in self.taps.clone().zip(segment.from) {
                 let Some(from) = from else { continue };

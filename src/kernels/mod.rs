@@ -214,7 +214,7 @@ with_row_kernels!(instance(on_evex, "avxvnni-evex", avx2::Avx2::new(), [#[target
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx512, "avx512", avx512::Avx512::new(),
     [#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]],
-    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 5 x 4 Some(avx512::TOGETHER)));
+    f: 8 x 3 [1 2 3 4 5 6 7 8] [1 2 3] micro, i8: 8 x 3 avx512::tile_i8, block: 5 x 3 Some(avx512::TOGETHER)));
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 with_row_kernels!(instance(on_neon, "neon", neon::Neon::new(), [#[target_feature(enable = "neon")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] neon, i8: 2 x 1 neon::tile_i8, block: 2 x 1 None));
@@ -298,7 +298,8 @@ impl Isa {
         self.0.shape_i8
     }
 
-    /// The tile for blocks of attention: one panel, or the four of a block together.
+    /// The tile for blocks of attention, or, with [`Isa::weigh`] and [`Isa::mix`], for what is less than a block: one panel, or as many as
+    /// there are together.
     pub(crate) fn shape_block(self) -> Shape {
         self.0.shape_block
     }

@@ -29,8 +29,8 @@ impl Int8<'_> {
     /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m). What is `waiting` is done meanwhile.
     ///
     /// # Safety
-    /// As [`FinishI8`] says of what is waiting, with other sums; `data` has the tile's rows, each 4 · `groups` bytes; `weights` and `weight_sum` are of its panels; `sums` holds a tile; the
-    /// counts are within the kernel's shape.
+    /// As [`FinishI8`] says of what is waiting, with other sums; `data` has the tile's rows, each 4 · `groups` bytes; `weights` and
+    /// `weight_sum` are of its panels; `sums` holds a tile; the counts are within the kernel's shape.
     #[inline(always)]
     pub unsafe fn multiply(
         &self,

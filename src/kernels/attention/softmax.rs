@@ -85,24 +85,6 @@ unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
             *low = l.narrow(sums[0], sums[1], t.shift);
             *high = l.narrow(sums[2], sums[3], t.shift);
         }
-        narrowed_weights::<L, WHOLE, ROWS>(l, t, b, first, x);
-    }
-}
-
-/// The same from sums that are narrowed to sixteen bits.
-///
-/// # Safety
-/// As [`block_weights`], but for the sums; block and rows exist.
-#[inline(always)]
-unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: usize>(
-    l: L,
-    t: &Weights,
-    b: usize,
-    first: usize,
-    mut x: [[L::H; 2]; ROWS],
-) {
-    // SAFETY: passed on.
-    unsafe {
         relate(l, t, b, first, &mut x);
         store::<L, WHOLE, ROWS>(l, t, b, first, x);
     }
@@ -112,7 +94,7 @@ unsafe fn narrowed_weights<L: Lanes, const WHOLE: bool, const ROWS: usize>(
 /// waits for its own step before.
 ///
 /// # Safety
-/// As [`narrowed_weights`].
+/// As [`block_weights`], but for the sums; block and rows exist.
 #[inline(always)]
 pub(super) unsafe fn relate<L: Lanes, const ROWS: usize>(
     l: L,
@@ -145,7 +127,7 @@ pub(super) unsafe fn relate<L: Lanes, const ROWS: usize>(
 /// What [`relate`] leaves becomes bytes, which are stored with their sums.
 ///
 /// # Safety
-/// As [`narrowed_weights`].
+/// As [`block_weights`], but for the sums; block and rows exist.
 #[inline(always)]
 pub(super) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     l: L,

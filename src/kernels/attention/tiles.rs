@@ -68,7 +68,7 @@ impl Sums {
 ///
 /// # Safety
 /// As [`TileI8`] asks, for `rows` of at most [`Isa::shape_block`] and `panels` of at most a block.
-pub(super) unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
+unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
     if isa.shape_block().panels >= panels {
         // SAFETY: the caller's promise.
         return unsafe { isa.tile_i8(rows, panels, &tile) };
@@ -78,6 +78,28 @@ pub(super) unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8
         unsafe {
             let (w, sum) = (tile.w.add(p * tile.panel), tile.sum.add(p * LANES));
             isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
+        }
+    }
+}
+
+/// Products of so many blocks, at most a span. `tile` is the first block's; the next one's rows, weights and sums lie `step` further.
+///
+/// # Safety
+/// As [`multiply`], block by block; there is room for a tile for each block of a span.
+unsafe fn multiply_blocks(
+    isa: Isa,
+    (rows, panels): (usize, usize),
+    blocks: usize,
+    tile: &TileI8,
+    step: [usize; 3],
+) {
+    assert!(blocks <= SPAN, "the scratch holds the sums of a span");
+    for b in 0..blocks {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [a, w, sum] = step.map(|step| b * step);
+            let (a, w, sum) = (tile.a.add(a), tile.w.add(w), tile.sum.add(sum));
+            multiply(isa, rows, panels, TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile });
         }
     }
 }
@@ -94,16 +116,8 @@ pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
         {
             return both(tile, weights);
         }
-        assert!(weights.blocks <= SPAN, "the scratch holds the sums of a span");
-        for b in 0..weights.blocks {
-            let (w, sum) = (tile.w.add(b * BLOCK / LANES * tile.panel), tile.sum.add(b * BLOCK));
-            multiply(
-                isa,
-                weights.rows,
-                weights.panels,
-                TileI8 { w, sum, out: tile.out.add(b * TILE), ..*tile },
-            );
-        }
+        let step = [0, BLOCK / LANES * tile.panel, BLOCK];
+        multiply_blocks(isa, (weights.rows, weights.panels), weights.blocks, tile, step);
         isa.block_weights(weights);
     }
 }
@@ -121,17 +135,8 @@ pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
         {
             return both(tile, blend);
         }
-        assert!(blend.blocks <= SPAN, "the scratch holds the sums of a span");
-        for b in 0..blend.blocks {
-            let (a, w) = (tile.a.add(b * BLOCK), tile.w.add(b * BLOCK * LANES));
-            let sum = tile.sum.add(b * blend.sum_pitch);
-            multiply(
-                isa,
-                blend.rows,
-                blend.panels,
-                TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile },
-            );
-        }
+        let step = [BLOCK, BLOCK * LANES, blend.sum_pitch];
+        multiply_blocks(isa, (blend.rows, blend.panels), blend.blocks, tile, step);
         isa.blend(blend);
     }
 }
