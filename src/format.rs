@@ -52,7 +52,7 @@ pub struct Header {
     pub reduce_labels: u32,
     pub precision: u32,
     pub source_sha256: [u8; 32],
-    pub winograd: u32,
+    pub winograd: [u8; 4],
     pub reserved: [u8; 292],
 }
 
@@ -80,14 +80,6 @@ const _: () = assert!(size_of::<Header>() == 512 && size_of::<Entry>() == 64);
 
 /// Inputs of an int4 tensor that share a multiplier.
 pub const GROUP: usize = 32;
-/// `Header::winograd`: level 0's 3x3 convolution.
-pub const WINOGRAD_FPN: u32 = 1;
-/// `Header::winograd`: the bottleneck's view of level 0.
-pub const WINOGRAD_FUSE: u32 = 2;
-/// `Header::winograd`: level 1's 3x3 convolution.
-pub const WINOGRAD_FPN1: u32 = 4;
-/// `Header::winograd`: level 0's are F(4x4, 3x3), not F(2x2, 3x3).
-pub const WINOGRAD_LARGE: u32 = 8;
 /// Matrices of a 3x3 convolution by Winograd's F(tile x tile, 3x3).
 pub const fn winograd_taps(tile: usize) -> usize {
     (tile + 2) * (tile + 2)

@@ -11,6 +11,7 @@ use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
 use crate::model::products::products_bytes;
+use crate::model::top::fpn2_lines;
 use crate::weights::{Facts, Model};
 use core::ops::Range;
 
@@ -20,7 +21,8 @@ pub(crate) const MLP_TOKENS: usize = 256;
 /// Lines in each of the head's rings, see `model::head`.
 pub(crate) mod ring {
     pub const LATERAL1: usize = 6;
-    pub const FPN1: usize = 4;
+    /// At first a line and a strip of four.
+    pub const FPN1: usize = 5;
     pub const PRODUCT1: usize = 4;
     pub const PRODUCT2: usize = 3;
     pub const PRODUCT3: usize = 3;
@@ -314,8 +316,7 @@ impl Plan {
         self.set(Buf::Top, map(h3, w3), TOP);
         self.set(Buf::TopRows, rows(h3, w3, Role::Fuse, 3)?, TOP | BANDS);
         self.set(Buf::Lateral2, map(h2, w2), TOP | BANDS);
-        self.set(Buf::Lateral2Rows, rows(h2, w2 + 2, Role::Fpn, 2)?, TOP);
-        self.set(Buf::Fpn2, map(h2, w2), TOP);
+        self.set(Buf::Fpn2, map(fpn2_lines(h2), w2), TOP);
         self.set(Buf::Fpn2Rows, rows(h2, w2, Role::Fuse, 2)?, TOP | BANDS);
         let together = pooled.max(w1 + w2 + w3);
         self.set(Buf::UpsampleScratch, w * interpolate::scratch(together, c, w0) * 4, TOP | BANDS);
@@ -331,22 +332,25 @@ impl Plan {
         }
         let mut passing = rows(2, w1, Role::Up0b, 0)?.max(rows(4, w0, Role::Classify, 0)?);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
-        // Lines at full resolution that a 3x3 convolution reads.
+        // What the 3x3 convolutions read: lines in memory, the most that are made at once.
         let mut winograd_scratch = 0;
-        for (buf, lines, width, role, level) in [
-            (Buf::Lateral1Rows, ring::LATERAL1, w1, Role::Fpn, 1),
-            (Buf::Lateral0Rows, ring::LATERAL0, w0, Role::Fpn, 0),
-            (Buf::Fpn0Rows, ring::FPN0, w0, Role::Fuse, 0),
+        for (buf, lines, together, width, role, level) in [
+            (Buf::Lateral2Rows, h2, fpn2_lines(h2), w2, Role::Fpn, 2),
+            (Buf::Lateral1Rows, ring::LATERAL1, ring::LINES, w1, Role::Fpn, 1),
+            (Buf::Lateral0Rows, ring::LATERAL0, ring::LINES, w0, Role::Fpn, 0),
+            (Buf::Fpn0Rows, ring::FPN0, ring::LINES, w0, Role::Fuse, 0),
         ] {
             let weights = model.linear(role, level)?;
-            self.set(buf, lines_bytes(&weights, lines, width, f.channels), BANDS);
+            let phase = if level == 2 { TOP } else { BANDS };
+            self.set(buf, lines_bytes(&weights, lines, width, f.channels), phase);
             if let Some(tile) = weights.winograd_tile() {
-                passing = passing.max(rows_bytes(width / tile * winograd_taps(tile), f.channels, true));
+                let tiles = width / tile * winograd::strips(width / tile, together / tile);
+                passing = passing.max(rows_bytes(tiles * winograd_taps(tile), f.channels, true));
                 winograd_scratch = winograd_scratch.max(w * winograd::scratch(tile, c) * 4);
             }
         }
-        self.set(Buf::WinogradScratch, winograd_scratch, BANDS);
-        self.set(Buf::PassingRows, passing, BANDS);
+        self.set(Buf::WinogradScratch, winograd_scratch, TOP | BANDS);
+        self.set(Buf::PassingRows, passing, TOP | BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);
         self.set(Buf::MapScratch, w * line, BANDS);

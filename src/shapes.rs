@@ -2,8 +2,7 @@
 
 use crate::error::Error;
 use crate::format::{
-    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FPN1,
-    WINOGRAD_FUSE, WINOGRAD_LARGE, padded, winograd_taps,
+    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, padded, winograd_taps,
 };
 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
@@ -114,8 +113,11 @@ pub fn check_header(h: &Header) -> Result<(), Error> {
     if Precision::from_code(h.precision).is_none() {
         return bad("precision", h.precision.into(), "0 (f32), 1 (f16) or 2 (int8)");
     }
-    if h.winograd & !(WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 | WINOGRAD_LARGE) != 0 {
-        return bad("winograd", h.winograd.into(), "bits 0 to 3");
+    // Patches of a map's line: of `fpn` 0, 1 and 2 and of `fuse` 0.
+    for (tile, scale) in h.winograd.into_iter().zip([4, 2, 1, 4]) {
+        if !matches!(tile, 0 | 2 | 4) || tile > 0 && !(scale * h.width / h.patch).is_multiple_of(tile.into()) {
+            return bad("winograd", u32::from_le_bytes(h.winograd).into(), "bytes of 0, 2 or 4, whole tiles a line");
+        }
     }
     if h.reserved.iter().any(|&b| b != 0) {
         return bad("reserved", 1, "zero");
@@ -160,12 +162,9 @@ pub fn for_each_tensor<E>(
     many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
     many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
     many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
-    let large = if h.winograd & WINOGRAD_LARGE != 0 { 4 } else { 2 };
-    let conv = |bit, tile| if h.winograd & bit != 0 { winograd_taps(tile) as u16 } else { 9 };
-    let fpn = [conv(WINOGRAD_FPN, large), conv(WINOGRAD_FPN1, 2), 9];
+    let [fpn @ .., fuse] = h.winograd.map(|tile| if tile == 0 { 9 } else { winograd_taps(tile.into()) as u16 });
     many(Role::Fpn, 3, &|i| linear(fpn.get(i as usize).copied().unwrap_or(9), 1, c, c))?;
-    let fuse = |i| if i == 0 { conv(WINOGRAD_FUSE, large) } else { 9 };
-    many(Role::Fuse, 4, &|i| linear(fuse(i), u8::from(i == 0), c, c))?;
+    many(Role::Fuse, 4, &|i| linear(if i == 0 { fuse } else { 9 }, u8::from(i == 0), c, c))?;
     many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
     many(Role::Report, 1, &|_| Form::Bytes(None))
 }

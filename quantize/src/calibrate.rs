@@ -1,5 +1,6 @@
 //! What the layers read: rows of activations, sampled while the unquantised model looks at pictures.
 
+use crate::Conv;
 use crate::error::Error;
 use crate::neighbourhoods::Neighbourhoods;
 use beitle::engine::{Engine, Output};
@@ -108,31 +109,22 @@ impl Inputs {
         self.0.get(&(role, layer)).map_or(&[], Vec::as_slice)
     }
 
-    /// Runs the model in `file` over the pictures. `tile` says which convolutions will be Winograd's, and with how many outputs
-    /// along a side of a tile. `progress` is called after each picture.
+    /// Runs the model in `file` over the pictures. Its convolutions will run as `conv` says. `progress` is called after each
+    /// picture.
     pub fn collect(
         file: &Path,
         pictures: &Pictures,
-        tile: &(dyn Fn(Role, u16) -> Option<usize> + Sync),
+        conv: Conv,
         progress: &mut dyn FnMut(),
     ) -> Result<Inputs, Error> {
         let runner = Runner::open(file)?;
-        let facts = runner.facts;
         let mut collector = Collector {
             layers: BTreeMap::new(),
             tiles: BTreeMap::new(),
-            tile,
+            conv,
+            facts: runner.facts,
             seen: BTreeMap::new(),
             wanted: ROWS.div_ceil(pictures.count()),
-            rows: |role: Role, layer: u16| {
-                let level = match (role, layer) {
-                    (Role::Up0b, _) => 1,
-                    (Role::Fpn | Role::Fuse, level) => level.into(),
-                    (Role::Classify, _) => 0,
-                    _ => 2,
-                };
-                facts.level(level).0 * facts.level(level).1
-            },
         };
         for i in 0..pictures.count() {
             collector.seen.clear();
@@ -195,20 +187,33 @@ impl Runner {
 }
 
 /// Keeps some rows of every layer, evenly over the picture.
-struct Collector<'a, F> {
+struct Collector {
     layers: BTreeMap<(Role, u16), Samples>,
     /// Of Winograd's convolutions.
     tiles: BTreeMap<(Role, u16), Neighbourhoods>,
-    tile: &'a (dyn Fn(Role, u16) -> Option<usize> + Sync),
+    conv: Conv,
+    facts: Facts,
     /// Rows seen of the picture at hand.
     seen: BTreeMap<(Role, u16), Scatter>,
     /// Rows to keep of each picture.
     wanted: usize,
-    /// About how many rows a layer reads.
-    rows: F,
 }
 
-impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<'_, F> {
+impl Collector {
+    /// About how many rows a layer reads.
+    fn rows(&self, role: Role, layer: u16) -> usize {
+        let level = match (role, layer) {
+            (Role::Up0b, _) => 1,
+            (Role::Fpn | Role::Fuse, level) => level.into(),
+            (Role::Classify, _) => 0,
+            _ => 2,
+        };
+        let (width, height) = self.facts.level(level);
+        width * height
+    }
+}
+
+impl Observer for Collector {
     fn done(&mut self, _: Stage, _: u64) -> bool {
         true
     }
@@ -218,8 +223,8 @@ impl<F: Fn(Role, u16) -> usize + Send> Observer for Collector<'_, F> {
     }
 
     fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
-        let one_in = ((self.rows)(role, layer) / self.wanted).max(1) as u32;
-        if let Some(tile) = (self.tile)(role, layer) {
+        let one_in = (self.rows(role, layer) / self.wanted).max(1) as u32;
+        if let Some(tile) = self.conv.tile(role, layer, self.facts.grid_width) {
             let tiles = self.tiles.entry((role, layer)).or_insert_with(|| Neighbourhoods::new(tile));
             return tiles.line(rows, width, pitch, one_in);
         }

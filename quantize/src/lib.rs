@@ -68,27 +68,33 @@ pub struct Options {
     pub agreement: Option<f64>,
 }
 
-/// How the largest 3x3 convolutions run under int8: the two at full resolution and level 1's.
+/// How 3x3 convolutions run under int8: the pyramid's and the bottleneck's view of the finest level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conv {
     /// Nine products an output.
     Direct,
     /// Winograd's F(2x2, 3x3), four.
     Winograd2,
-    /// Winograd's F(4x4, 3x3), two and a quarter, at full resolution; F(2x2, 3x3) at level 1.
+    /// Winograd's F(4x4, 3x3), two and a quarter; F(2x2, 3x3) at level 2.
     Winograd4,
 }
 
 impl Conv {
-    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd: the two at full resolution, half of
-    /// base's multiplications, and level 1's, whose lines come in pairs.
-    pub fn tile(self, role: Role, layer: u16) -> Option<usize> {
-        match (self, role, layer) {
-            (Conv::Direct, ..) => None,
-            (Conv::Winograd4, Role::Fpn | Role::Fuse, 0) => Some(4),
-            (_, Role::Fpn, 0 | 1) | (_, Role::Fuse, 0) => Some(2),
-            _ => None,
-        }
+    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd. A line of the map must be whole tiles;
+    /// `grid` is the patches in a line of the picture, to which level 2's pixels correspond.
+    pub fn tile(self, role: Role, layer: u16, grid: usize) -> Option<usize> {
+        let (width, most) = match (role, layer) {
+            (Role::Fpn | Role::Fuse, 0) => (4 * grid, 4),
+            (Role::Fpn, 1) => (2 * grid, 4),
+            (Role::Fpn, 2) => (grid, 2),
+            _ => return None,
+        };
+        let most = match self {
+            Conv::Direct => 0,
+            Conv::Winograd2 => 2,
+            Conv::Winograd4 => most,
+        };
+        [4, 2].into_iter().find(|&tile| tile <= most && width.is_multiple_of(tile))
     }
 }
 
@@ -178,8 +184,7 @@ fn inputs(
         convert(&with(Precision::F32), progress)?;
     }
     let mut done = 0;
-    let tile = |role, layer| options.conv.tile(role, layer);
-    Inputs::collect(&draft.0, pictures, &tile, &mut || {
+    Inputs::collect(&draft.0, pictures, options.conv, &mut || {
         done += 1;
         progress(done, pictures.count());
     })

@@ -5,8 +5,7 @@ use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
 use crate::{Conv, Options};
 use beitle::format::{
-    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, WINOGRAD_FPN, WINOGRAD_FPN1, WINOGRAD_FUSE,
-    WINOGRAD_LARGE,
+    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED,
 };
 use bytemuck::Zeroable;
 
@@ -169,7 +168,7 @@ impl Spec {
 
     /// See [`Conv::tile`].
     pub fn winograd_tile(&self, role: Role, layer: u16) -> Option<usize> {
-        self.conv.tile(role, layer)
+        self.conv.tile(role, layer, self.grid().0)
     }
 
     /// Patches across and down.
@@ -215,11 +214,8 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: match self.conv {
-                Conv::Direct => 0,
-                Conv::Winograd2 => WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1,
-                Conv::Winograd4 => WINOGRAD_FPN | WINOGRAD_FUSE | WINOGRAD_FPN1 | WINOGRAD_LARGE,
-            },
+            winograd: [(Role::Fpn, 0), (Role::Fpn, 1), (Role::Fpn, 2), (Role::Fuse, 0)]
+                .map(|(role, layer)| self.winograd_tile(role, layer).unwrap_or(0) as u8),
             ..Header::zeroed()
         }
     }

@@ -34,15 +34,36 @@ pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
     if transform > sums { transform } else { sums }
 }
 
-/// The lines under a strip of tiles, each with a blank pixel at both ends, `None` where it lies outside the map.
-pub(crate) type Strip<'a> = [Option<&'a [bf16]>; MAX_LINES];
+/// Strips of `tiles` tiles that are worth taking together out of `most`: a position's weights are read once for [`WAITING`] tiles.
+pub(crate) fn strips(tiles: usize, most: usize) -> usize {
+    WAITING.div_ceil(tiles).min(most)
+}
 
-/// Transforms the pixels under a strip of `tiles` tiles of M x M outputs, which reads the first M + 2 of `lines`. Position p of
-/// tile t becomes row t · (M + 2)² + p.
+/// A map in bfloat16 with a blank pixel at both ends of each line, some lines of which are in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a> {
+    /// `[ring][width + 2][padded channels]`; line y is at y % ring.
+    pub data: &'a [bf16],
+    pub ring: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Pixels `x..x + count` of line y, counted from the blank one; `None` where the line lies outside the map.
+    fn pixels(&self, y: isize, x: usize, count: usize, c: usize) -> Option<&'a [bf16]> {
+        let y = usize::try_from(y).ok().filter(|&y| y < self.height)?;
+        Some(&self.data[(y % self.ring * (self.width + 2) + x) * c..][..count * c])
+    }
+}
+
+/// Transforms the pixels under whole strips of tiles of M x M outputs, of lines `first..` of the map, as many as fill `rows`.
+/// Position p of tile t becomes row t · (M + 2)² + p.
 pub(crate) fn transform(
     (isa, par): (Isa, &dyn Parallel),
-    (m, tiles): (usize, usize),
-    lines: &Strip,
+    m: usize,
+    lines: &Lines,
+    (first, strips): (isize, usize),
     n: usize,
     rows: &mut RowsMut,
     scratch: &mut [f32],
@@ -50,8 +71,8 @@ pub(crate) fn transform(
     let RowsMut::Bytes { data, pitch, params } = rows else {
         unreachable!("transformed pixels are bytes");
     };
-    let (side, positions) = (m + 2, winograd_taps(m));
-    let (rows, pitch) = (tiles * positions, *pitch);
+    let (side, positions, tiles) = (m + 2, winograd_taps(m), lines.width / m);
+    let (rows, pitch) = (strips * tiles * positions, *pitch);
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
     let c = padded(n);
     let (a, b) = ((data, TILES * positions * pitch), (params, TILES * positions));
@@ -61,8 +82,12 @@ pub(crate) fn transform(
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
         let rows = data.chunks_mut(positions * pitch).zip(params.chunks_mut(positions));
         for (i, (rows, params)) in rows.enumerate() {
-            let first = m * (task * TILES + i) * c;
-            let pixels = lines.map(|line| line.map_or(zeros, |l| &l[first..][..side * c]));
+            let tile = task * TILES + i;
+            let above = first - 1 + (tile / tiles * m) as isize;
+            let mut pixels = [zeros; MAX_LINES];
+            for (y, pixels) in pixels[..side].iter_mut().enumerate() {
+                *pixels = lines.pixels(above + y as isize, tile % tiles * m, side, c).unwrap_or(zeros);
+            }
             isa.winograd_input(&pixels[..side], transformed);
             let transformed = transformed.chunks(c).zip(rows.chunks_mut(pitch)).zip(params);
             for ((x, row), param) in transformed {
@@ -85,13 +110,15 @@ pub(crate) struct Convolution<'a> {
     pub x: Rows<'a>,
     /// In a strip.
     pub tiles: usize,
+    pub strips: usize,
 }
 
 impl Convolution<'_> {
-    /// Writes M lines, `[M][M · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
+    /// Writes M lines for each strip, `[M · strips][M · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
     pub fn run(&self, par: &dyn Parallel, out: &mut [f32], scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
-        let outputs = self.tile * self.tile * self.tiles;
+        let tiles = self.tiles * self.strips;
+        let outputs = self.tile * self.tile * tiles;
         assert!(out.len() >= outputs * panels * LANES, "the lines must fit");
         assert!(
             self.bias.is_none_or(|b| b.len() == panels * LANES),
@@ -100,14 +127,14 @@ impl Convolution<'_> {
         let shape = self.isa.shape_i8();
         let n_tiles = panels.div_ceil(shape.panels);
         // Whole tiles of the kernel, but for the last.
-        let units = self.tiles.div_ceil(shape.rows);
+        let units = tiles.div_ceil(shape.rows);
         let m_tasks = units.div_ceil(WAITING / shape.rows);
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
             let (n, m) = (task / m_tasks, task % m_tasks);
             let units = part(units, m_tasks, m);
-            let tiles = units.start * shape.rows..(units.end * shape.rows).min(self.tiles);
+            let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);
             let sums = bytemuck::cast_slice_mut(scratch);
             for group in part(n_tiles, n_tasks, n) {
                 self.group(tiles.clone(), part(panels, n_tiles, group), sums, &out);
@@ -153,24 +180,32 @@ impl Convolution<'_> {
             }
         }
         let (panel, width, m) = (panels.start, count * LANES, self.tile);
-        // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
-        unsafe {
-            self.isa.gather(&Gather {
-                tile: m,
-                sums: sums.as_ptr(),
-                plane,
-                rows: tiles.len(),
-                panels: panels.len(),
-                params: params[first..].as_ptr(),
-                scale: scale[panel * LANES..].as_ptr(),
-                weight_sum: sum[panel * LANES..].as_ptr(),
-                position: width,
-                bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
-                activation: self.activation,
-                out: out.at(tiles.start * m * width + panel * LANES),
-                pixel: width,
-                line: m * self.tiles * width,
-            });
+        let line = m * self.tiles * width;
+        let mut tile = tiles.start;
+        while tile < tiles.end {
+            // As far as the strip goes.
+            let (strip, x) = (tile / self.tiles, tile % self.tiles);
+            let (done, rows) = (tile - tiles.start, (self.tiles - x).min(tiles.end - tile));
+            // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
+            unsafe {
+                self.isa.gather(&Gather {
+                    tile: m,
+                    sums: sums[done * wide..].as_ptr(),
+                    plane,
+                    rows,
+                    panels: panels.len(),
+                    params: params[first + done * positions..].as_ptr(),
+                    scale: scale[panel * LANES..].as_ptr(),
+                    weight_sum: sum[panel * LANES..].as_ptr(),
+                    position: width,
+                    bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
+                    activation: self.activation,
+                    out: out.at(strip * m * line + x * m * width + panel * LANES),
+                    pixel: width,
+                    line,
+                });
+            }
+            tile += rows;
         }
     }
 }

@@ -13,7 +13,8 @@
 //! bottleneck 4r .. 4r+3 reads fpn 0 to 4r+4, made in pairs of lines (Winograd's tiles of 2x2), so to 4r+5, which
 //! reads lateral 0 to 4r+6 (chunk r+1), which reads lateral 1 to 2r+4 (chunk r+2); the products of level 1 are read to line
 //! 2r+2 of fpn 1, made in pairs to 2r+3, which reads lateral 1 to 2r+4. Tiles of 4x4 would make fpn 0 to 4r+7: they lie three
-//! lines higher instead, each step's being lines 4r+1 .. 4r+4.
+//! lines higher instead, each step's being lines 4r+1 .. 4r+4. So do those of fpn 1, in every second step: of an even one they are
+//! lines 2r+1 .. 2r+4, which read lateral 1 to 2r+5, the end of chunk r+2.
 
 use super::conv::{Conv, Lines, Passing};
 use super::map::MapRows;
@@ -28,6 +29,7 @@ use crate::kernels::gemm::Segment;
 use crate::kernels::interpolate::{Small, position};
 use crate::observe::{Stage, TensorName};
 use crate::plan::{Buf, ring};
+use crate::weights::Linear;
 
 /// The buffers of the bands and how far each stage has come.
 struct Bands<'a> {
@@ -231,16 +233,12 @@ impl<'a> Bands<'a> {
             activation: Activation::Relu,
             bias: true,
         };
-        // Of the first tiles of 4x4 three lines lie above the map.
-        let tall = weights.winograd_tile() == Some(4);
-        let end = if tall { 4 * r + 5 } else { 4 * r + 6 }.min(h);
-        while self.done.fpn0 < end {
+        while self.done.fpn0 < (4 * r + 5).min(h) {
             let first = self.done.fpn0;
-            let above = if tall && first == 0 { 3 } else { 0 };
-            let lines = if tall { 4 } else { (end - first).min(ring::LINES) };
-            let out = &mut self.lines[..lines * w * c];
+            let (above, lines) = next_lines(&weights, first, 4 * r + 5, h);
+            let out = &mut self.lines[..(above + lines) * w * c];
             conv.run(cx, first as isize - above as isize, &mut self.passing, out);
-            let lines = (lines - above).min(h - first);
+            let lines = lines.min(h - first);
             let out = &out[above * w * c..][..lines * w * c];
             cx.show(TensorName::Fpn(0, first), out);
             for (i, line) in out.chunks(w * c).enumerate() {
@@ -281,10 +279,10 @@ impl<'a> Bands<'a> {
         cx.done(Stage::Products)
     }
 
-    /// Level 1's 3x3 convolution to line `end`, in pairs of lines: one of them may wait for the next step.
+    /// Level 1's 3x3 convolution to line `end`, in whole tiles: some lines may wait for the next step.
     fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(1));
-        let (w, end) = (size.0, end.next_multiple_of(2).min(size.1));
+        let (w, h) = size;
         let weights = cx.linear(Role::Fpn, 1)?;
         let conv = Conv {
             weights: &weights,
@@ -294,15 +292,18 @@ impl<'a> Bands<'a> {
             activation: Activation::Relu,
             bias: true,
         };
-        while self.done.fpn1 < end {
+        while self.done.fpn1 < end.min(h) {
             let first = self.done.fpn1;
-            let out = &mut self.lines[..(end - first).min(ring::FPN1) * w * c];
-            conv.run(cx, first as isize, &mut self.passing, out);
+            let (above, lines) = next_lines(&weights, first, end, h);
+            let out = &mut self.lines[..(above + lines) * w * c];
+            conv.run(cx, first as isize - above as isize, &mut self.passing, out);
+            let lines = lines.min(h - first);
+            let out = &out[above * w * c..][..lines * w * c];
             cx.show(TensorName::Fpn(1, first), out);
             for (i, line) in out.chunks(w * c).enumerate() {
                 cx.store(&mut self.fpn1_rows, (first + i) % ring::FPN1 * w, line);
-                self.done.fpn1 += 1;
             }
+            self.done.fpn1 += lines;
         }
         cx.done(Stage::Fpn1)
     }
@@ -343,5 +344,15 @@ impl<'a> Bands<'a> {
     /// Where a line of logits starts in the ring.
     fn logits_at(&self, cx: &Context, line: usize) -> usize {
         line % ring::LOGITS * cx.facts.level(0).0 * padded(cx.facts.classes)
+    }
+}
+
+/// What a 3x3 convolution makes next, `done` of its map's `height` lines being there and `end` needed: lines above the map and
+/// lines of it. Tiles of 4x4 make one strip, the first of which has three lines above the map, the others whole pairs.
+fn next_lines(weights: &Linear, done: usize, end: usize, height: usize) -> (usize, usize) {
+    match (weights.winograd_tile(), done) {
+        (Some(4), 0) => (3, 1),
+        (Some(4), _) => (0, 4),
+        _ => (0, (end.next_multiple_of(2).min(height) - done).min(ring::LINES)),
     }
 }

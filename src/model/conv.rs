@@ -9,9 +9,11 @@ use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
 use crate::kernels::split::chunks;
 use crate::kernels::winograd;
-use crate::plan::ring;
 use crate::weights::Linear;
 use half::bf16;
+
+/// Lines that one call makes directly.
+const TOGETHER: usize = 8;
 
 /// A ring of lines as the convolution that reads them wants them: rows, or bfloat16 where they are quantised only once
 /// transformed. (Half precision could overflow; what bfloat16 rounds away is far below what int8 does.)
@@ -86,30 +88,32 @@ impl Conv<'_> {
 
     fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
-        let segments: [Segment; ring::LINES] =
-            core::array::from_fn(|i| conv_segment(first as usize + i, self.size, self.ring, i * w));
-        let lines = out.len() / (w * cx.pitch());
-        let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
-        cx.product(call.activation(self.activation), &segments[..lines], w, out);
+        // Some lines a call: a segment each.
+        for (i, out) in out.chunks_mut(TOGETHER * w * cx.pitch()).enumerate() {
+            let first = first as usize + i * TOGETHER;
+            let segments: [Segment; TOGETHER] =
+                core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
+            let lines = out.len() / (w * cx.pitch());
+            let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
+            cx.product(call.activation(self.activation), &segments[..lines], w, out);
+        }
     }
 
     fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut Passing, out: &mut [f32]) {
-        let ((w, h), n, c) = (self.size, cx.facts.channels, cx.pitch());
-        let m = self.weights.winograd_tile().unwrap_or(2);
-        let (tiles, positions) = (w / m, winograd_taps(m));
-        let line = |y: isize| {
-            let y = usize::try_from(y).ok().filter(|&y| y < h)?;
-            Some(&x[(bordered(y % self.ring, w) - 1) * c..][..(w + 2) * c])
-        };
-        for (i, out) in out.chunks_mut(m * w * c).enumerate() {
-            let first = first + (m * i) as isize;
-            let lines = core::array::from_fn(|i| line(first + i as isize - 1));
-            let mut rows = RowsMut::new(t.rows, tiles * positions, n, true);
-            winograd::transform((cx.isa, cx.par), (m, tiles), &lines, n, &mut rows, t.scratch);
-            cx.macs += (tiles * positions * n * self.weights.n) as u64;
+        let ((width, height), n, c) = (self.size, cx.facts.channels, cx.pitch());
+        let lines = winograd::Lines { data: x, ring: self.ring, width, height };
+        let tile = self.weights.winograd_tile().unwrap_or(2);
+        let (tiles, positions, strip) = (width / tile, winograd_taps(tile), tile * width * c);
+        let together = winograd::strips(tiles, out.len() / strip);
+        for (i, out) in out.chunks_mut(together * strip).enumerate() {
+            let (first, strips) = (first + (i * together * tile) as isize, out.len() / strip);
+            let pixels = strips * tiles * positions;
+            let mut rows = RowsMut::new(t.rows, pixels, n, true);
+            winograd::transform((cx.isa, cx.par), tile, &lines, (first, strips), n, &mut rows, t.scratch);
+            cx.macs += (pixels * n * self.weights.n) as u64;
             let bias = self.bias.then(|| self.weights.bias(0)).flatten();
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            winograd::Convolution { isa, tile: m, weights, bias, activation, x: rows.rows(), tiles }
+            winograd::Convolution { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }
                 .run(cx.par, out, t.scratch);
         }
     }

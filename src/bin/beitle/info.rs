@@ -2,7 +2,7 @@
 
 use crate::console::{Failure, Output, bytes};
 use crate::{layout, session};
-use beitle::format::{Kind, Role, WINOGRAD_LARGE};
+use beitle::format::{Kind, Role};
 use beitle::plan::Plan;
 use beitle::resize::Filter;
 use beitle::{Isa, Model};
@@ -108,19 +108,23 @@ fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
         ("channels", format!("{}, {} heads, MLP {}", f.channels, f.heads, f.hidden)),
         ("eps", format!("{:e}", f.eps)),
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
-        (
-            "3x3",
-            match model.file().header().winograd {
-                0 => "direct",
-                3 => "Winograd F(2x2, 3x3) at full resolution",
-                w if w & WINOGRAD_LARGE == 0 => "Winograd F(2x2, 3x3) at full and half resolution",
-                _ => "Winograd F(4x4, 3x3) at full resolution, F(2x2, 3x3) at half",
-            }
-            .into(),
-        ),
+        ("3x3", convolutions(model.file().header().winograd)),
         ("pooling", format!("{:?}", f.pool_scales.get(..f.pools).unwrap_or(&[]))),
         ("labels", if f.reduce_labels { "count from 1, 0 is ignored" } else { "count from 0" }.into()),
     ]
+}
+
+/// How the convolutions run that may do so by Winograd.
+fn convolutions(tiles: [u8; 4]) -> String {
+    if tiles == [0; 4] {
+        return "direct".into();
+    }
+    let names = ["level 0", "level 1", "level 2", "bottleneck"];
+    let of = |(name, tile)| match tile {
+        0 => format!("{name} direct"),
+        _ => format!("{name} F({tile}x{tile}, 3x3)"),
+    };
+    names.into_iter().zip(tiles).map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// Tensors and bytes of each kind, and where quantisation hurts most.

@@ -158,19 +158,21 @@ pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn J
     let (w, c) = (map_width(size), padded(size.k));
     let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
     let weights = Weights::int8(size, winograd_taps(m), &mut source);
-    let (tiles, pixels) = (w / m, w / m * winograd_taps(m));
+    let tiles = w / m;
+    let strips = winograd::strips(tiles, LINES / m);
+    let pixels = strips * tiles * winograd_taps(m);
     let rows = std::vec![0u64; rows_bytes(pixels, size.k, true) / 8];
     let out =
         (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(m, c)]));
     made((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
-        let line = |y: usize| lines.chunks((w + 2) * c).nth(y);
-        for (i, out) in out.chunks_mut(m * w * padded(size.n)).enumerate() {
-            let strip = core::array::from_fn(|j| (m * i + j).checked_sub(1).and_then(line));
+        let lines = winograd::Lines { data: lines, ring: LINES, width: w, height: LINES };
+        for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
+            let first = (i * strips * m) as isize;
             let mut rows = RowsMut::new(bytemuck::cast_slice_mut(rows), pixels, size.k, true);
-            winograd::transform((isa, &Serial), (m, tiles), &strip, size.k, &mut rows, scratch);
+            winograd::transform((isa, &Serial), m, &lines, (first, strips), size.k, &mut rows, scratch);
             let (weights, x) = (&weights.linear(), rows.rows());
             let activation = Activation::Relu;
-            winograd::Convolution { isa, tile: m, weights, bias: None, activation, x, tiles }
+            winograd::Convolution { isa, tile: m, weights, bias: None, activation, x, tiles, strips }
                 .run(&Serial, out, scratch);
         }
     })
