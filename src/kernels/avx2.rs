@@ -3,6 +3,7 @@
 use super::lanes::{LANES, Lanes};
 use super::micro::{TileI8, pick_tile};
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 /// Proof of AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
@@ -307,49 +308,84 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Groups of K whose activations are split at a time: the halves of six rows then stay in the first-level cache.
-const SPLIT: usize = 128;
+/// Groups of K whose activations are split at a time: the halves of five rows then stay in the first-level cache.
+const SPLIT: usize = 192;
+
+/// Numbers that are written before they are read.
+type Halves = [[MaybeUninit<i32>; SPLIT]; 2];
 
 /// Exact without VNNI: `vpmaddwd` of i16. Of the four K of a group, those in even bytes and those in odd bytes go apart, so
-/// that a lane's two products belong to its own output: 16 outputs are two accumulators, which leaves room for six rows.
-/// Activations are split once for the whole tile, weights as they are read.
+/// that a lane's two products belong to its own output: 16 outputs are two accumulators, which leaves room for five rows.
+/// Activations are split once for all panels of the tile, weights as they are read.
 ///
 /// # Safety
-/// See [`TileI8`]; the processor has avx2.
+/// See [`TileI8`], with so many rows and any number of panels; the processor has avx2.
 #[target_feature(enable = "avx2")]
-unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
-    const { assert!(PANELS == 1) }
-    // SAFETY: the tile's promise covers the sums, every group and every output; the halves hold SPLIT groups of each row.
-    unsafe {
-        let mut acc: [[__m256i; 2]; ROWS] = [core::array::from_fn(|h| {
-            let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
-            _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
-        }); ROWS];
-        let mut halves = [[[0i32; SPLIT]; 2]; ROWS];
-        for first in (0..t.groups).step_by(SPLIT) {
-            let groups = SPLIT.min(t.groups - first);
-            for (r, [even, odd]) in halves.iter_mut().enumerate() {
-                split(t.a.add(r * t.pitch + first * 4), groups, even, odd);
+unsafe fn widen<const ROWS: usize>(panels: usize, t: &TileI8) {
+    let mut halves: [Halves; ROWS] = [const { [const { [MaybeUninit::uninit(); SPLIT] }; 2] }; ROWS];
+    for first in (0..t.groups).step_by(SPLIT) {
+        let groups = SPLIT.min(t.groups - first);
+        // SAFETY: the tile's promise covers the sums, every group and every output; the halves hold `groups` of each row.
+        unsafe {
+            for (r, halves) in halves.iter_mut().enumerate() {
+                split(t.a.add(r * t.pitch + first * 4), groups, halves);
             }
-            for g in 0..groups {
-                let w = t.w.add((first + g) * 64).cast::<__m256i>();
-                let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
-                let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
-                let even1 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w1));
-                let (odd0, odd1) = (_mm256_srai_epi16::<8>(w0), _mm256_srai_epi16::<8>(w1));
-                for (acc, [even, odd]) in acc.iter_mut().zip(&halves) {
-                    let a = _mm256_set1_epi32(*even.get_unchecked(g));
-                    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, even0));
-                    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, even1));
-                    let a = _mm256_set1_epi32(*odd.get_unchecked(g));
-                    acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, odd0));
-                    acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, odd1));
-                }
+            for p in 0..panels {
+                let out = t.out.add(p * LANES);
+                let start = (first == 0).then_some(t.sum.wrapping_add(p * LANES));
+                panel(&halves, groups, t.w.add(p * t.panel + first * 64), start, out, panels * LANES);
+            }
+        }
+    }
+}
+
+/// One panel's products with so many groups of split rows. They start from −128 times the weights' sums, or go on from `out`,
+/// whose rows are `pitch` apart.
+///
+/// # Safety
+/// All that [`TileI8`] promises of a panel; the halves hold the groups; the processor has avx2.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn panel<const ROWS: usize>(
+    halves: &[Halves; ROWS],
+    groups: usize,
+    w: *const i8,
+    start: Option<*const i32>,
+    out: *mut i32,
+    pitch: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut acc = [[_mm256_setzero_si256(); 2]; ROWS];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            for (h, acc) in acc.iter_mut().enumerate() {
+                *acc = match start {
+                    Some(sum) => {
+                        let sum = _mm256_loadu_si256(sum.add(h * 8).cast());
+                        _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
+                    }
+                    None => _mm256_loadu_si256(out.add(r * pitch + h * 8).cast()),
+                };
+            }
+        }
+        for g in 0..groups {
+            let w = w.add(g * 64).cast::<__m256i>();
+            let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
+            let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
+            let even1 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w1));
+            let (odd0, odd1) = (_mm256_srai_epi16::<8>(w0), _mm256_srai_epi16::<8>(w1));
+            for (acc, [even, odd]) in acc.iter_mut().zip(halves) {
+                let a = _mm256_set1_epi32(even.get_unchecked(g).assume_init());
+                acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, even0));
+                acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, even1));
+                let a = _mm256_set1_epi32(odd.get_unchecked(g).assume_init());
+                acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, odd0));
+                acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, odd1));
             }
         }
         for (r, acc) in acc.iter().enumerate() {
-            _mm256_storeu_si256(t.out.add(r * LANES).cast(), acc[0]);
-            _mm256_storeu_si256(t.out.add(r * LANES + 8).cast(), acc[1]);
+            _mm256_storeu_si256(out.add(r * pitch).cast(), acc[0]);
+            _mm256_storeu_si256(out.add(r * pitch + 8).cast(), acc[1]);
         }
     }
 }
@@ -357,13 +393,13 @@ unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
 /// The bytes of `groups` fours, those at even places and those at odd ones, as i16.
 ///
 /// # Safety
-/// 4 · `groups` bytes can be read at `a`; the processor has avx2.
+/// 4 · `groups` bytes can be read at `a`; `groups` is at most SPLIT; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn split(a: *const u8, groups: usize, even: &mut [i32; SPLIT], odd: &mut [i32; SPLIT]) {
+unsafe fn split(a: *const u8, groups: usize, [even, odd]: &mut Halves) {
     let pick = _mm256_set1_epi16(0xFF);
     let whole = groups / 8 * 8;
-    // SAFETY: the caller's promise; `groups` is at most SPLIT.
+    // SAFETY: the caller's promise.
     unsafe {
         for g in (0..whole).step_by(8) {
             let v = _mm256_loadu_si256(a.add(4 * g).cast());
@@ -372,17 +408,26 @@ unsafe fn split(a: *const u8, groups: usize, even: &mut [i32; SPLIT], odd: &mut 
         }
         for g in whole..groups {
             let four = a.add(4 * g).cast::<u32>().read_unaligned();
-            even[g] = (four & 0x00FF_00FF) as i32;
-            odd[g] = (four >> 8 & 0x00FF_00FF) as i32;
+            even[g].write((four & 0x00FF_00FF) as i32);
+            odd[g].write((four >> 8 & 0x00FF_00FF) as i32);
         }
     }
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has avx2; at most 5 rows and 1 panel.
+/// See [`TileI8`]; the processor has avx2; at most 5 rows.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: passed on.
-    unsafe { pick_tile!(rows, panels, 1 2 3 4 5, [1], widen[](t)) }
+    unsafe {
+        match rows {
+            1 => widen::<1>(panels, t),
+            2 => widen::<2>(panels, t),
+            3 => widen::<3>(panels, t),
+            4 => widen::<4>(panels, t),
+            5 => widen::<5>(panels, t),
+            _ => unreachable!("a tile has at most as many rows as its kernel's table says"),
+        }
+    }
 }
 
 /// The tile of 256-bit `vpdpbusd`, for the features that have it and by their intrinsic.

@@ -204,7 +204,7 @@ with_row_kernels!(instance(on_portable, "portable", portable::Portable, [#[inlin
     f: 4 x 1 [1 2 3 4] [1] micro, i8: 4 x 1 portable::tile_i8, block: 4 x 1 None));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avx2, "avx2", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
-    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 5 x 1 avx2::tile_i8, block: 5 x 1 None));
+    f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 5 x 3 avx2::tile_i8, block: 5 x 4 None));
 #[cfg(target_arch = "x86_64")]
 with_row_kernels!(instance(on_avxvnni, "avxvnni", avx2::Avx2::new(), [#[target_feature(enable = "avx2,fma,f16c")]],
     f: 6 x 1 [1 2 3 4 5 6] [1] micro, i8: 6 x 1 avx2::tile_i8_vnni, block: 6 x 1 None));
