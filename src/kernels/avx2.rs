@@ -333,7 +333,10 @@ unsafe fn widen<const ROWS: usize>(panels: usize, t: &TileI8) {
             for p in 0..panels {
                 let out = t.out.add(p * LANES);
                 let start = (first == 0).then_some(t.sum.wrapping_add(p * LANES));
-                panel(&halves, groups, t.w.add(p * t.panel + first * 64), start, out, panels * LANES);
+                let w = t.w.add(p * t.panel + first * 64);
+                // What is ahead is fetched with the first panel; with the others, what is at hand anyway.
+                let ahead = if p == 0 { t.ahead.wrapping_add(first * 64) } else { w };
+                panel(&halves, groups, (w, ahead), start, out, panels * LANES);
             }
         }
     }
@@ -349,7 +352,7 @@ unsafe fn widen<const ROWS: usize>(panels: usize, t: &TileI8) {
 unsafe fn panel<const ROWS: usize>(
     halves: &[Halves; ROWS],
     groups: usize,
-    w: *const i8,
+    (w, ahead): (*const i8, *const i8),
     start: Option<*const i32>,
     out: *mut i32,
     pitch: usize,
@@ -369,6 +372,7 @@ unsafe fn panel<const ROWS: usize>(
             }
         }
         for g in 0..groups {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(g * 64).cast());
             let w = w.add(g * 64).cast::<__m256i>();
             let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
             let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
