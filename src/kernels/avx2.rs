@@ -210,12 +210,19 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn pack_fours(self, v: [Self::I; 4]) -> Self::I {
-        core::array::from_fn(|h| unsafe {
-            let [a, b, c] = [v[0][h], v[1][h], v[2][h]].map(|v| _mm256_and_si256(v, _mm256_set1_epi32(0xFF)));
-            let low = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
-            let high = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(v[3][h]));
-            _mm256_or_si256(low, high)
-        })
+        let mut out = v[0];
+        for (h, out) in out.iter_mut().enumerate() {
+            // A plain loop: a closure is not inlined here.
+            unsafe {
+                let pick = _mm256_set1_epi32(0xFF);
+                let (a, b) = (_mm256_and_si256(v[0][h], pick), _mm256_and_si256(v[1][h], pick));
+                let low = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
+                let c = _mm256_and_si256(v[2][h], pick);
+                let high = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(v[3][h]));
+                *out = _mm256_or_si256(low, high);
+            }
+        }
+        out
     }
     #[inline(always)]
     unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
