@@ -6,9 +6,10 @@
         [--only "beitle int8,openvino int8"]
 
 CHECKPOINT is a transformers folder. What is missing is installed with pip (torch, transformers, onnx, onnxruntime,
-openvino, nncf). All engines take turns, run after run, each in a process of its own that waits while another works, so a
+openvino, nncf, ncnn, pnnx). All engines take turns, run after run, each in a process of its own that waits while another works, so a
 busy machine is busy for all. Peers get the picture as a finished tensor and give logits; beitle's time is picture to map.
-With --isa avx2 nobody may use AVX-512: oneDNN is told so by its environment variable (ONNX Runtime has none and stays out).
+With --isa avx2 nobody may use AVX-512: oneDNN is told so by its environment variable. ONNX Runtime and ncnn have none: they stay out
+where the processor has AVX-512.
 """
 import argparse
 import datetime
@@ -21,11 +22,13 @@ import time
 from pathlib import Path
 
 NEEDS = {"torch": "torch", "transformers": "transformers", "PIL": "pillow", "onnx": "onnx", "onnxscript": "onnxscript",
-         "onnxruntime": "onnxruntime", "openvino": "openvino", "nncf": "nncf"}
+         "onnxruntime": "onnxruntime", "openvino": "openvino", "nncf": "nncf", "ncnn": "ncnn", "pnnx": "pnnx"}
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE.parent / "target/release"
 OURS = [("int8", []), ("int8", ["--conv", "winograd2"]), ("int8", ["--conv", "direct"]), ("f32", [])]
 PEERS = {None: ["openvino int8", "openvino bf16", "onnxruntime f32"], "avx2": ["openvino int8", "openvino f32"]}
+if "avx512" not in Path("/proc/cpuinfo").read_text():
+    PEERS["avx2"] += ["onnxruntime f32", "ncnn f32"]
 
 
 def install(without=()):
@@ -139,6 +142,14 @@ def quantise(work):
     openvino.save_model(model, work / "int8.xml", compress_to_fp16=False)
 
 
+def ncnn_model(work):
+    """The graph as ncnn reads it, by its own converter."""
+    import numpy as np
+    shape = ",".join(str(n) for n in np.load(work / "input.npy").shape)
+    subprocess.run([Path(sys.executable).parent / "pnnx", "model.onnx", f"inputshape=[{shape}]f32", "fp16=0"], cwd=work,
+                   check=True, capture_output=True)
+
+
 def peer(engine, threads, work):
     """A child process: loads, then runs once for each line it reads and answers with the seconds."""
     import numpy as np
@@ -151,6 +162,18 @@ def peer(engine, threads, work):
                    "INFERENCE_PRECISION_HINT": kind}
         request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
         run = lambda: request.infer({0: x})[0]
+    elif engine.startswith("ncnn"):
+        import ncnn
+        net = ncnn.Net()
+        net.opt.num_threads = threads
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+        net.load_param(str(work / "model.ncnn.param"))
+        net.load_model(str(work / "model.ncnn.bin"))
+
+        def run():
+            extractor = net.create_extractor()
+            extractor.input("in0", ncnn.Mat(x[0]).clone())
+            return np.array(extractor.extract("out0")[1])[None]
     else:
         import onnxruntime
         options = onnxruntime.SessionOptions()
@@ -201,6 +224,8 @@ def main():
         export(args.checkpoint, args.picture, args.work)
     if not (args.work / "int8.xml").exists():
         quantise(args.work)
+    if "ncnn f32" in PEERS[args.isa] and not (args.work / "model.ncnn.bin").exists():
+        ncnn_model(args.work)
     rows = {}
     wanted = lambda name: args.only is None or name in args.only
     for i, (precision, options) in enumerate(OURS):
@@ -241,7 +266,7 @@ def main():
     for name, row in sorted(rows.items(), key=lambda r: median(r[1][threads[-1]])):
         cells = " | ".join(f"{median(row[c]):.2f} | {median(row[c]) / base[c]:.2f}" for c in threads)
         lines.append(f"| {name} | {cells} | {row['agreement']:.4f} |")
-    versions = ", ".join(f"{m} {importlib.import_module(m).__version__.split('-')[0]}" for m in ("openvino", "onnxruntime", "nncf"))
+    versions = ", ".join(f"{m} {importlib.import_module(m).__version__.split('-')[0]}" for m in ("openvino", "onnxruntime", "nncf", "ncnn"))
     lines.append("")
     lines.append(f"Medians of {args.runs} runs, {datetime.date.today()}, {os.cpu_count()} cores; {versions}.")
     readme = HERE / "README.md"
