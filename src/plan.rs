@@ -1,6 +1,6 @@
 //! The arena: how many bytes a model needs, and where everything lies in them.
 //!
-//! A run has six phases. Each buffer is alive in some of them; two buffers may lie on top of each other when no phase has
+//! A run has seven phases. Each buffer is alive in some of them; two buffers may lie on top of each other when no phase has
 //! both. Buffers are placed one by one, the largest first, at the lowest offset where they fit (the greedy planner of
 //! Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference").
 
@@ -40,8 +40,10 @@ pub(crate) mod phase {
     pub const ATTEND: u8 = 4;
     pub const MLP: u8 = 8;
     pub const TOP: u8 = 16;
-    pub const BANDS: u8 = 32;
+    pub const LEVEL2: u8 = 32;
+    pub const BANDS: u8 = 64;
     pub const BLOCKS: u8 = EMBED | ATTEND | MLP;
+    pub const HEAD: u8 = TOP | LEVEL2 | BANDS;
 }
 
 macro_rules! buffers {
@@ -214,7 +216,7 @@ impl Plan {
     }
 
     /// Every buffer: name, place in the arena, and the phases it is alive in (bit 0 resize, 1 embedding, 2 attention,
-    /// 3 MLP, 4 top of the pyramid, 5 bands).
+    /// 3 MLP, 4 top of the pyramid, 5 its level 2, 6 bands).
     pub fn buffers(&self) -> impl Iterator<Item = (&'static str, Range<usize>, u8)> {
         let regions = self.regions;
         NAMES
@@ -242,7 +244,7 @@ impl Plan {
             most = most.max(model.linear(role, entry.layer.into())?.unpacked_bytes());
         }
         let most = self.workers.checked_mul(most).ok_or(Error::TooLarge)?;
-        self.set(Buf::Unpacked, most, phase::BLOCKS | phase::TOP | phase::BANDS);
+        self.set(Buf::Unpacked, most, phase::BLOCKS | phase::HEAD);
         let region = &mut self.regions[Buf::Unpacked as usize];
         region.offset = self.bytes;
         self.bytes = self.bytes.saturating_add(region.bytes);
@@ -293,8 +295,8 @@ impl Plan {
             self.set(Buf::Hidden, block * padded(f.hidden) * 4, MLP);
             self.set(Buf::HiddenRows, rows_of(block, f.hidden, &[Role::Fc2])?, MLP);
         }
-        self.set(Buf::Tap0, rows_of(patches, f.channels, &[Role::Up0a])?, BLOCKS | TOP | BANDS);
-        self.set(Buf::Tap1, rows_of(patches, f.channels, &[Role::Up1])?, BLOCKS | TOP | BANDS);
+        self.set(Buf::Tap0, rows_of(patches, f.channels, &[Role::Up0a])?, BLOCKS | HEAD);
+        self.set(Buf::Tap1, rows_of(patches, f.channels, &[Role::Up1])?, BLOCKS | HEAD);
         self.set(Buf::Tap2, rows_of(patches, f.channels, &[Role::Lateral2])?, BLOCKS | TOP);
 
         let [(w0, _), (w1, _), (w2, h2), (w3, h3)] = core::array::from_fn(|i| f.level(i));
@@ -314,10 +316,10 @@ impl Plan {
         self.set(Buf::PoolOut, map(1, pooled), TOP);
         self.set(Buf::PoolTaps, 9 * map(1, pooled), TOP);
         self.set(Buf::Top, map(h3, w3), TOP);
-        self.set(Buf::TopRows, rows(h3, w3, Role::Fuse, 3)?, TOP | BANDS);
-        self.set(Buf::Lateral2, map(h2, w2), TOP | BANDS);
-        self.set(Buf::Fpn2, map(fpn2_lines(h2), w2), TOP);
-        self.set(Buf::Fpn2Rows, rows(h2, w2, Role::Fuse, 2)?, TOP | BANDS);
+        self.set(Buf::TopRows, rows(h3, w3, Role::Fuse, 3)?, HEAD);
+        self.set(Buf::Lateral2, map(h2, w2), HEAD);
+        self.set(Buf::Fpn2, map(fpn2_lines(h2), w2), LEVEL2);
+        self.set(Buf::Fpn2Rows, rows(h2, w2, Role::Fuse, 2)?, LEVEL2 | BANDS);
         let together = pooled.max(w1 + w2 + w3);
         self.set(Buf::UpsampleScratch, w * interpolate::scratch(together, c, w0) * 4, TOP | BANDS);
 
@@ -341,7 +343,7 @@ impl Plan {
             (Buf::Fpn0Rows, ring::FPN0, ring::LINES, w0, Role::Fuse, 0),
         ] {
             let weights = model.linear(role, level)?;
-            let phase = if level == 2 { TOP } else { BANDS };
+            let phase = if level == 2 { LEVEL2 } else { BANDS };
             self.set(buf, lines_bytes(&weights, lines, width, f.channels), phase);
             if let Some(tile) = weights.winograd_tile() {
                 let tiles = width / tile * winograd::strips(width / tile, together / tile);
@@ -349,8 +351,8 @@ impl Plan {
                 winograd_scratch = winograd_scratch.max(w * winograd::scratch(tile, c) * 4);
             }
         }
-        self.set(Buf::WinogradScratch, winograd_scratch, TOP | BANDS);
-        self.set(Buf::PassingRows, passing, TOP | BANDS);
+        self.set(Buf::WinogradScratch, winograd_scratch, LEVEL2 | BANDS);
+        self.set(Buf::PassingRows, passing, LEVEL2 | BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);
         self.set(Buf::MapScratch, w * line, BANDS);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 /// Columns of the picture: the phases of a run.
-const PHASES: [&str; 6] = ["resize", "embed", "attend", "mlp", "top", "bands"];
+const PHASES: [&str; 7] = ["resize", "embed", "attend", "mlp", "top", "level 2", "bands"];
 /// Lines of the picture.
 const LINES: usize = 32;
 /// Letters for buffers, in the order of their addresses.
