@@ -47,27 +47,24 @@ macro_rules! by_pairs {
     };
 }
 
-/// Four groups of fewer rows: a group's weights at a time.
-macro_rules! by_fours {
+/// Four groups of fewer rows: each pair of weights is loaded before the products of the pair before, the first before the rows.
+macro_rules! ahead {
     ($acc:tt, $a:tt) => {
         concat!(
-            by_fours!(0, $acc, $a),
-            by_fours!(1, $acc, $a),
-            by_fours!(2, $acc, $a),
-            by_fours!(3, $acc, $a)
+            ahead!(0, "ldp q30, q31, [{w}, #-224]\n", "ldp q28, q29, [{w}, #-192]\n", $acc, $a),
+            ahead!(1, "ldp q30, q31, [{w}, #-160]\n", "ldp q28, q29, [{w}, #-128]\n", $acc, $a),
+            ahead!(2, "ldp q30, q31, [{w}, #-96]\n", "ldp q28, q29, [{w}, #-64]\n", $acc, $a),
+            ahead!(3, "ldp q30, q31, [{w}, #-32]\n", "", $acc, $a),
         )
     };
-    ($i:literal, $acc:tt, $a:tt) => {
-        concat!(
-            "ld1 {{v28.16b, v29.16b, v30.16b, v31.16b}}, [{w}], #64\n",
-            group!($i, [28 29 30 31], ["" ""], $acc, $a),
-        )
+    ($i:literal, $second:literal, $next:literal, $acc:tt, $a:tt) => {
+        concat!($second, group!($i, [28 29 30 31], ["" $next], $acc, $a))
     };
 }
 
 #[rustfmt::skip]
 macro_rules! fours {
-    ($name:ident, $weights:ident, [$($row:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($free:tt)*]) => {
+    ($name:ident, $first:literal, $weights:ident, [$($row:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($free:tt)*]) => {
         /// Four groups at a time of the function's number of rows, `count` times, added to `acc` (vector j of row r is number 4 · r + j).
         ///
         /// # Safety
@@ -78,6 +75,7 @@ macro_rules! fours {
             unsafe {
                 asm!(
                     "2:",
+                    $first,
                     $(concat!("ldr q", $a, ", [{", stringify!($row), "}, {at}]"),)+
                     "adds {at}, {at}, #16",
                     $weights!([$($acc)+], [$($a)+]),
@@ -100,14 +98,14 @@ macro_rules! fours {
     };
 }
 #[rustfmt::skip]
-fours!(four_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
+fours!(four_rows, "ldp q28, q29, [{w}], #256", ahead, [a0 0 20, a1 1 21, a2 2 22, a3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
     [], ["v16" "v17" "v18" "v19" "v20" "v21" "v22" "v23"]);
 #[rustfmt::skip]
-fours!(five_rows, by_fours, [a0 0 20, a1 1 21, a2 2 22, a3 3 23, a4 4 24],
+fours!(five_rows, "ldp q28, q29, [{w}], #256", ahead, [a0 0 20, a1 1 21, a2 2 22, a3 3 23, a4 4 24],
     [[0 4 8 12 16] [1 5 9 13 17] [2 6 10 14 18] [3 7 11 15 19]],
     ["v16" 16, "v17" 17, "v18" 18, "v19" 19], ["v20" "v21" "v22" "v23"]);
 #[rustfmt::skip]
-fours!(six_rows, by_pairs, [a0 0 24, a1 1 25, a2 2 26, a3 3 27, a4 4 28, a5 5 29],
+fours!(six_rows, "", by_pairs, [a0 0 24, a1 1 25, a2 2 26, a3 3 27, a4 4 28, a5 5 29],
     [[0 4 8 12 16 20] [1 5 9 13 17 21] [2 6 10 14 18 22] [3 7 11 15 19 23]],
     ["v16" 16, "v17" 17, "v18" 18, "v19" 19, "v20" 20, "v21" 21, "v22" 22, "v23" 23], []);
 
