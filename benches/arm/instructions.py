@@ -165,7 +165,7 @@ def main():
     (args.work / "maps").mkdir(parents=True, exist_ok=True)
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", HERE / "count.c", "-o", args.work / "count.so"], check=True)
     import peers
-    peers.install(without=["openvino", "nncf"])
+    peers.install(without=["openvino", "nncf", "ncnn", "pnnx"])
     site = wheels(args.work)
     found = []
     for conv in ["winograd4", "winograd2", "direct"]:
