@@ -75,8 +75,6 @@ pub enum Conv {
     Direct,
     /// Winograd's F(2x2, 3x3), four.
     Winograd2,
-    /// The bottleneck as by `Winograd2`, the pyramid as by `Winograd4`: the bottleneck's noise is what the classifier sees.
-    Mixed,
     /// Winograd's F(4x4, 3x3), two and a quarter; F(2x2, 3x3) at level 2.
     Winograd4,
 }
@@ -94,8 +92,7 @@ impl Conv {
         let most = match self {
             Conv::Direct => 0,
             Conv::Winograd2 => 2,
-            Conv::Mixed if role == Role::Fuse => 2,
-            Conv::Mixed | Conv::Winograd4 => most,
+            Conv::Winograd4 => most,
         };
         [4, 2].into_iter().find(|&tile| tile <= most && width.is_multiple_of(tile))
     }

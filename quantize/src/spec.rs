@@ -4,9 +4,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
 use crate::{Conv, Options};
-use beitle::format::{
-    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED,
-};
+use beitle::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED};
 use bytemuck::Zeroable;
 
 /// Every fact of a conversion.

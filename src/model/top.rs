@@ -135,14 +135,8 @@ fn fpn2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let f = cx.facts;
     let c = cx.pitch();
     let (w, h) = f.level(2);
-    let bufs = [
-        Buf::Lateral2,
-        Buf::Lateral2Rows,
-        Buf::Fpn2,
-        Buf::Fpn2Rows,
-        Buf::PassingRows,
-        Buf::WinogradScratch,
-    ];
+    let bufs =
+        [Buf::Lateral2, Buf::Lateral2Rows, Buf::Fpn2, Buf::Fpn2Rows, Buf::PassingRows, Buf::WinogradScratch];
     let [lateral, bordered_rows, map, rows, passing, scratch] = cx.buffers(arena, bufs)?;
     let lateral = typed::<f32>(lateral, w * h * c);
     let weights = cx.linear(Role::Fpn, 2)?;
@@ -150,14 +144,8 @@ fn fpn2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     for (y, line) in lateral.chunks(w * c).enumerate() {
         x.store(cx, y, w, line);
     }
-    let conv = Conv {
-        weights: &weights,
-        x: &x,
-        size: (w, h),
-        ring: h,
-        activation: Activation::Relu,
-        bias: true,
-    };
+    let conv =
+        Conv { weights: &weights, x: &x, size: (w, h), ring: h, activation: Activation::Relu, bias: true };
     let map = typed::<f32>(map, w * fpn2_lines(h) * c);
     // Whole tiles may end below the map.
     let lines = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
