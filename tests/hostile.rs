@@ -136,6 +136,7 @@ fn every_header_field_is_checked() {
         ("position", offset_of!(Header, position)),
         ("reduce_labels", offset_of!(Header, reduce_labels)),
         ("precision", offset_of!(Header, precision)),
+        ("winograd", offset_of!(Header, winograd)),
     ];
     for (field, at) in fields {
         let message = refusal(&changed(&good, at, &u32::MAX.to_le_bytes())).unwrap();
@@ -152,6 +153,13 @@ fn every_header_field_is_checked() {
         }
     }
     assert!(refusal(&changed(&good, 400, &[1])).unwrap().contains("reserved"));
+    // Seven patches in a line: level 1 is no whole tiles of 4x4.
+    let odd = std::fs::read(Case::open("odd7").convert(Precision::Int8)).unwrap();
+    assert_eq!(refusal(&odd), None);
+    for (conv, tile) in [(1, 4), (0, 3), (3, 2)] {
+        let message = refusal(&changed(&odd, offset_of!(Header, winograd) + conv, &[tile])).unwrap();
+        assert!(message.contains("winograd") && message.contains("whole tiles"), "{message}");
+    }
 }
 
 #[test]

@@ -212,8 +212,9 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: [(Role::Fpn, 0), (Role::Fpn, 1), (Role::Fpn, 2), (Role::Fuse, 0)]
-                .map(|(role, layer)| self.winograd_tile(role, layer).unwrap_or(0) as u8),
+            winograd: [Some((Role::Fpn, 0)), Some((Role::Fpn, 1)), Some((Role::Fuse, 0)), None].map(|conv| {
+                conv.and_then(|(role, layer)| self.winograd_tile(role, layer)).unwrap_or(0) as u8
+            }),
             ..Header::zeroed()
         }
     }
