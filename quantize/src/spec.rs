@@ -181,6 +181,7 @@ impl Spec {
         pool_scales.iter_mut().zip(&self.pools).for_each(|(h, s)| *h = *s as u32);
         let window = self.size.0.min(self.size.1);
         let slide = self.recipe == Recipe::Paper;
+        let tile = |role, layer| self.winograd_tile(role, layer).unwrap_or(0) as u8;
         Header {
             width: self.size.0 as u32,
             height: self.size.1 as u32,
@@ -212,9 +213,7 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: [Some((Role::Fpn, 0)), Some((Role::Fpn, 1)), Some((Role::Fuse, 0)), None].map(|conv| {
-                conv.and_then(|(role, layer)| self.winograd_tile(role, layer)).unwrap_or(0) as u8
-            }),
+            winograd: [tile(Role::Fpn, 0), tile(Role::Fpn, 1), tile(Role::Fuse, 0), 0],
             ..Header::zeroed()
         }
     }

@@ -233,18 +233,13 @@ impl<'a> Bands<'a> {
             activation: Activation::Relu,
             bias: true,
         };
-        while self.done.fpn0 < (4 * r + 5).min(h) {
+        let end = (4 * r + 5).min(h);
+        while self.done.fpn0 < end {
             let first = self.done.fpn0;
-            let (above, lines) = next_lines(&weights, first, 4 * r + 5, h);
-            let out = &mut self.lines[..(above + lines) * w * c];
-            conv.run(cx, first as isize - above as isize, &mut self.passing, out);
-            let lines = lines.min(h - first);
-            let out = &out[above * w * c..][..lines * w * c];
-            cx.show(TensorName::Fpn(0, first), out);
+            let out = more(cx, &conv, (0, end), &mut self.done.fpn0, &mut self.passing, self.lines);
             for (i, line) in out.chunks(w * c).enumerate() {
                 self.fpn0_lines.store(cx, (first + i) % ring::FPN0, w, line);
             }
-            self.done.fpn0 += lines;
         }
         cx.done(Stage::Fpn0)
     }
@@ -292,18 +287,13 @@ impl<'a> Bands<'a> {
             activation: Activation::Relu,
             bias: true,
         };
-        while self.done.fpn1 < end.min(h) {
+        let end = end.min(h);
+        while self.done.fpn1 < end {
             let first = self.done.fpn1;
-            let (above, lines) = next_lines(&weights, first, end, h);
-            let out = &mut self.lines[..(above + lines) * w * c];
-            conv.run(cx, first as isize - above as isize, &mut self.passing, out);
-            let lines = lines.min(h - first);
-            let out = &out[above * w * c..][..lines * w * c];
-            cx.show(TensorName::Fpn(1, first), out);
+            let out = more(cx, &conv, (1, end), &mut self.done.fpn1, &mut self.passing, self.lines);
             for (i, line) in out.chunks(w * c).enumerate() {
                 cx.store(&mut self.fpn1_rows, (first + i) % ring::FPN1 * w, line);
             }
-            self.done.fpn1 += lines;
         }
         cx.done(Stage::Fpn1)
     }
@@ -345,6 +335,27 @@ impl<'a> Bands<'a> {
     fn logits_at(&self, cx: &Context, line: usize) -> usize {
         line % ring::LOGITS * cx.facts.level(0).0 * padded(cx.facts.classes)
     }
+}
+
+/// The next lines of a level's 3x3 convolution, `done` of which are there and `end` needed, in `buffer`.
+fn more<'b>(
+    cx: &mut Context,
+    conv: &Conv,
+    (level, end): (usize, usize),
+    done: &mut usize,
+    passing: &mut Passing,
+    buffer: &'b mut [f32],
+) -> &'b [f32] {
+    let ((w, h), first) = (conv.size, *done);
+    let line = w * cx.pitch();
+    let (above, lines) = next_lines(conv.weights, first, end, h);
+    let out = &mut buffer[..(above + lines) * line];
+    conv.run(cx, first as isize - above as isize, passing, out);
+    let lines = lines.min(h - first);
+    let out = &out[above * line..][..lines * line];
+    cx.show(TensorName::Fpn(level, first), out);
+    *done += lines;
+    out
 }
 
 /// What a 3x3 convolution makes next, `done` of its map's `height` lines being there and `end` needed: lines above the map and
