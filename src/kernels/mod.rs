@@ -92,6 +92,7 @@ macro_rules! with_row_kernels {
                 fn to_bf16(x: &[f32], out: &mut [bf16]);
                 fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);
                 fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
+                fn winograd_quantise(x: &mut [f32], n: usize, rows: &mut [u8], pitch: usize, params: &mut [[f32; 2]]);
             }
             raw {
                 fn finish(t: &Finish);

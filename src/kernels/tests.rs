@@ -279,3 +279,92 @@ fn input_is_defined_by<const T: usize>(b: [[f64; T]; T], vectors: usize, seed: u
         assert!((f64::from(*found) - exact).abs() <= 3e-6 * most, "{found} is not {exact}");
     }
 }
+
+/// What each rounding adds, the part of the errors that earlier positions have not sent, is half a step at most; and the outputs'
+/// noise is less than if each position were rounded alone, by the decibels the log states.
+fn positions_make_up_for_each_other<const T: usize, const M: usize>(
+    points: [f64; T],
+    spread: [[f64; T]; T],
+    gain: f64,
+) {
+    // Aᵀ and G of these points, the last of which is ∞.
+    let a = |o: usize, p: usize| if p + 1 == T { f64::from(o + 1 == M) } else { points[p].powi(o as i32) };
+    let g = |p: usize, tap: usize| {
+        let others = (0..T - 1).filter(|&q| q != p).map(|q| points[p] - points[q]).product::<f64>();
+        if p + 1 == T { f64::from(tap == 2) } else { points[p].powi(tap as i32) / others }
+    };
+    let k: [[f64; T]; T] = core::array::from_fn(|p| {
+        core::array::from_fn(|q| {
+            let outputs: f64 = (0..M).map(|o| a(o, p) * a(o, q)).sum();
+            outputs * (0..3).map(|tap| g(p, tap) * g(q, tap)).sum::<f64>()
+        })
+    });
+    // All positions alike in what their noise does to the outputs, as those of real maps are.
+    let size = |p: usize| 1.0 / (k[p / T][p / T] * k[p % T][p % T]).sqrt();
+    let c = 20 * LANES;
+    let mut state = 1u32;
+    let pixels: Vec<f32> = (0..T * T * c)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 * size(i / c) as f32
+        })
+        .collect();
+    let noise = |rows: &[u8], params: &[[f32; 2]], shaped: bool| -> f64 {
+        let mut noise = 0.0;
+        for channel in 0..c {
+            let errors: [[f64; T]; T] = core::array::from_fn(|y| {
+                core::array::from_fn(|x| {
+                    let (p, [scale, offset]) = (y * T + x, params[y * T + x]);
+                    let value =
+                        f64::from(scale) * (f64::from(rows[p * c + channel]) - 128.0) + f64::from(offset);
+                    value - f64::from(pixels[p * c + channel])
+                })
+            });
+            // r of E = S·r·Sᵀ, one after the other.
+            let mut r = [[0.0; T]; T];
+            for (y, x) in (0..T * T).map(|p| (p / T, p % T)) {
+                let share = |i: usize, j: usize| if i == j { 1.0 } else { spread[i][j] };
+                let sent: f64 = (0..T * T).map(|p| share(y, p / T) * share(x, p % T) * r[p / T][p % T]).sum();
+                r[y][x] = errors[y][x] - sent;
+                let half = 0.5001 * f64::from(params[y * T + x][0]);
+                // What the range cuts off may be more.
+                let inside = (1..255).contains(&rows[(y * T + x) * c + channel]);
+                assert!(!shaped || !inside || r[y][x].abs() <= half, "{y} {x}: {} of {half}", r[y][x]);
+            }
+            for (p, q) in (0..T * T).flat_map(|p| (0..T * T).map(move |q| (p, q))) {
+                noise += errors[p / T][p % T] * errors[q / T][q % T] * k[p / T][q / T] * k[p % T][q % T];
+            }
+        }
+        noise
+    };
+    let (mut rows, mut params) = (std::vec![0u8; T * T * c], std::vec![[0f32; 2]; T * T]);
+    let isa = portable();
+    for ((x, row), params) in pixels.chunks(c).zip(rows.chunks_mut(c)).zip(&mut params) {
+        *params = isa.quantise(x, c, row);
+    }
+    let alone = noise(&rows, &params, false);
+    isa.winograd_quantise(&mut pixels.clone(), c, &mut rows, c, &mut params);
+    let found = 10.0 * (alone / noise(&rows, &params, true)).log10();
+    assert!((found - gain).abs() < 0.3, "{found} dB, not {gain}");
+}
+
+#[test]
+fn positions_of_two_make_up_for_each_other() {
+    let third = 1.0 / 3.0;
+    let spread = [[0.0; 4], [third, 0.0, 0.0, 0.0], [third, 0.0, 0.0, 0.0], [0.0, -0.5, 0.5, 0.0]];
+    positions_make_up_for_each_other::<4, 2>([0.0, 1.0, -1.0, f64::INFINITY], spread, 1.6);
+}
+
+#[test]
+fn positions_of_four_make_up_for_each_other() {
+    let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
+    let spread = [
+        [0.0; 6],
+        [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.2558, 0.6027, 0.0, 0.0, 0.0, 0.0],
+        [0.2558, 0.0, 0.6027, 0.0, 0.0, 0.0],
+        [0.0, -0.4504, 0.4504, -0.9428, 0.9428, 0.0],
+    ];
+    positions_make_up_for_each_other::<6, 4>([0.0, a, -a, b, -b, f64::INFINITY], spread, 4.3);
+}

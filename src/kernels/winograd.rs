@@ -3,7 +3,8 @@
 //! Y = Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"): d is a tile
 //! of (M + 2)² input pixels, g the nine taps, Y the M x M outputs in the tile's middle. The converter has stored G·g·Gᵀ.
 //! Pixels are transformed in f32 and quantised *afterwards*, each transformed pixel with its own range (Li et al. 2024,
-//! LoWino): quantised before, the transform would spread one pixel's rounding over all positions.
+//! LoWino): quantised before, the transform would spread one pixel's rounding over all positions. Positions make up for
+//! each other's rounding ([`winograd_quantise`](super::transform::winograd_quantise)).
 
 use super::epilogue::Activation;
 use super::gemm::{Rows, TASKS_PER_WORKER, part};
@@ -89,10 +90,7 @@ pub(crate) fn transform(
                 *pixels = lines.pixels(above + y as isize, tile % tiles * m, side, c).unwrap_or(zeros);
             }
             isa.winograd_input(&pixels[..side], transformed);
-            let transformed = transformed.chunks(c).zip(rows.chunks_mut(pitch)).zip(params);
-            for ((x, row), param) in transformed {
-                *param = isa.quantise(x, n, row);
-            }
+            isa.winograd_quantise(transformed, n, rows, pitch, params);
         }
     });
 }

@@ -16,7 +16,7 @@ use job::{Bits, made};
 pub use job::{Job, Kernel, Size, Source};
 use products::{
     Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with,
-    winograd_input,
+    winograd_input, winograd_quantise,
 };
 use std::boxed::Box;
 use std::vec::Vec;
@@ -215,6 +215,16 @@ pub const KERNELS: &[Kernel] = &[
         name: "winograd_input, 4x4",
         work: |s| winograd_taps(4) * padded(s.n),
         job: |size, source| winograd_input::<6>(size, source),
+    },
+    Kernel {
+        name: "winograd_quantise, 2x2",
+        work: |s| winograd_taps(2) * padded(s.n),
+        job: |size, source| winograd_quantise::<4>(size, source),
+    },
+    Kernel {
+        name: "winograd_quantise, 4x4",
+        work: |s| winograd_taps(4) * padded(s.n),
+        job: |size, source| winograd_quantise::<6>(size, source),
     },
     Kernel {
         name: "unpack",

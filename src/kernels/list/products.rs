@@ -4,7 +4,7 @@ use super::super::attention::{Dims, Head};
 use super::super::epilogue::Activation;
 use super::super::gemm::{Product, Rows, Segment};
 use super::super::{Isa, LANES, winograd};
-use super::{Bits, Job, Size, Source, made};
+use super::{Bits, Job, Size, Source, made, unflip};
 use crate::activations::{RowsMut, rows_bytes};
 use crate::format::{Role, padded, winograd_taps};
 use crate::model::conv_segment;
@@ -185,6 +185,21 @@ pub(super) fn winograd_input<const T: usize>(size: Size, mut source: Source) -> 
         core::array::from_fn(|_| source.floats(T * c).into_iter().map(bf16::from_f32).collect());
     made(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
         isa.winograd_input(&lines.each_ref().map(|line| line.as_slice()), out)
+    })
+}
+
+/// A tile of transformed pixels into bytes.
+pub(super) fn winograd_quantise<const T: usize>(size: Size, mut source: Source) -> Box<dyn Job> {
+    let (n, c) = (size.n, padded(size.n));
+    let pixels: Vec<f32> = (0..T * T).flat_map(|_| source.row(n)).collect();
+    let out = (std::vec![0u8; T * T * c], std::vec![0.0; 2 * T * T]);
+    let work = Work(Vec::<u64>::new(), pixels.clone());
+    made(pixels, (out, work), move |isa, pixels, ((rows, params), Work(_, x))| {
+        x.copy_from_slice(pixels);
+        isa.winograd_quantise(x, n, rows, c, params.as_chunks_mut().0);
+        // The padding's may be any.
+        rows.chunks_mut(c).for_each(|row| row[n..].fill(isa.flip()));
+        unflip(isa, rows);
     })
 }
 
