@@ -272,7 +272,7 @@ fn tensor(role: Role, e: &Entry) -> Tensor {
 fn groups(model: &Model) -> Vec<Group> {
     let facts = model.facts();
     let mut groups: Vec<Group> = Vec::new();
-    for e in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8 && e.taps != 16) {
+    for e in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8 && e.taps <= 9) {
         let Some(role) = Role::from_code(e.role) else { continue };
         let name = match role {
             Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 => {

@@ -83,19 +83,13 @@ pub(super) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     (l.smallest(low) + 0.0, l.largest(high) + 0.0)
 }
 
-/// The step of bytes from `low` to `high`, and what to multiply by instead of dividing by it.
-#[inline(always)]
-pub(super) fn byte_params(low: f32, high: f32) -> [f32; 2] {
-    let scale = (high - low) / 255.0;
-    [scale, if scale > 0.0 { 1.0 / scale } else { 0.0 }]
-}
-
 /// A row to bytes, flipped ([`Lanes::FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
 /// (scale, offset).
 #[inline(always)]
 pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);
-    let [scale, inverse] = byte_params(low, high);
+    let scale = (high - low) / 255.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let by = [l.splat(low), l.splat(inverse)];
     let (pairs, last) = x.as_chunks().0.as_chunks::<2>();
     let (out_pairs, out_last) = out[..x.len()].as_chunks_mut().0.as_chunks_mut::<2>();

@@ -8,7 +8,7 @@
 
 use super::epilogue::Activation;
 use super::lanes::{LANES, Lanes, ROUND};
-use super::rows::{byte_params, range};
+use super::rows::range;
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use core::mem::MaybeUninit;
 use half::bf16;
@@ -148,8 +148,8 @@ fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     }
 }
 
-/// Bytes of a tile's transformed pixels: position p of `x` ([`winograd_input`]; overwritten) becomes row p of `rows`, as
-/// [`quantise`](super::rows::quantise) would make it, but for what the positions before have left.
+/// Bytes of a tile's transformed pixels: position p of `x` ([`winograd_input`]; overwritten) becomes row p of `rows`, with a range of
+/// its own, and (scale, offset) of it as [`quantise`](super::rows::quantise) gives them.
 ///
 /// With S for [`Transform::SPREAD`] and identity together, r what each rounding itself adds, the bytes stand for x + S·r·Sᵀ:
 /// r spreads along the line, and what then is there spreads down the columns. 4.3 dB less noise of the outputs than each
@@ -170,13 +170,32 @@ pub(crate) fn winograd_quantise<L: Lanes>(
     }
 }
 
-/// What rounds the pixels of a position: q = round((x − low) · inverse), x ≈ low + q · scale.
+/// How the pixels of a position become bytes: q = round(x · inverse) + zero, x ≈ scale · (q − zero). Zero is a whole number, so
+/// that rounding, shifting and flipping the byte are one multiply-add.
 #[derive(Clone, Copy, Default)]
 struct Grid {
-    low: f32,
-    inverse: f32,
     scale: f32,
+    inverse: f32,
+    zero: f32,
 }
+
+impl Grid {
+    fn new(low: f32, high: f32) -> Grid {
+        let most = if -low > high { -low } else { high };
+        let steps = (high - low) / 254.0;
+        // Nor finer than `zero` can say, nor than can be divided by.
+        let scale = if steps > most / ZERO { steps } else { most / ZERO };
+        if scale > 1e-37 {
+            let inverse = 1.0 / scale;
+            Grid { scale, inverse, zero: ROUND - (low * inverse + ROUND) }
+        } else {
+            Grid::default()
+        }
+    }
+}
+
+/// As large as a grid's zero gets: with it, [`ROUND`] stays where floats are the whole numbers.
+const ZERO: f32 = (1 << 21) as f32;
 
 #[inline(always)]
 fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
@@ -193,9 +212,8 @@ fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     let mut grids = [[Grid::default(); T]; T];
     for (p, grid) in grids.as_flattened_mut().iter_mut().enumerate() {
         let (low, high) = range(l, &x[p * c..][..c], n);
-        let [scale, inverse] = byte_params(low, high);
-        *grid = Grid { low, inverse, scale };
-        params[p] = [scale, low + 128.0 * scale];
+        *grid = Grid::new(low, high);
+        params[p] = [grid.scale, (128.0 - grid.zero) * grid.scale];
     }
     let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
     for i in (0..c).step_by(LANES) {
@@ -250,14 +268,13 @@ fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
 /// 16 bytes can be written at `out`.
 #[inline(always)]
 unsafe fn rounded<L: Lanes>(l: L, v: L::F, grid: &Grid, out: *mut u8) -> L::F {
-    let q = l.mul(l.sub(v, l.splat(grid.low)), l.splat(grid.inverse));
-    let q = l.min(l.max(q, l.splat(0.0)), l.splat(255.0));
-    // The low bytes of the sum are q; 128 more flip it.
-    let round = l.splat(ROUND + f32::from(L::FLIP));
-    let sum = l.add(q, round);
+    // The low byte of the sum is q; 128 more flip it.
+    let round = ROUND + f32::from(L::FLIP);
+    let sum = l.fma(v, l.splat(grid.inverse), l.splat(round + grid.zero));
+    let sum = l.smaller(l.larger(sum, l.splat(round)), l.splat(round + 255.0));
     // SAFETY: the caller's promise.
     unsafe { l.store_low_bytes_at(l.bits(sum), out) };
-    l.fma(l.sub(sum, round), l.splat(grid.scale), l.splat(grid.low))
+    l.mul(l.sub(sum, l.splat(round + grid.zero)), l.splat(grid.scale))
 }
 
 /// The integer sums of all positions become outputs: v = scale_j · (s_i · sum_ij + m_i · Σw_j) for each position, Aᵀ·v·A, bias
