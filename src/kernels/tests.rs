@@ -245,19 +245,60 @@ proptest! {
 
     #[test]
     fn winograd_input_is_its_definition(vectors in 1usize..5, seed: u64) {
-        let small = [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]];
+        input_is_defined_by(two().b, vectors, seed);
+        input_is_defined_by(four().b, vectors, seed);
+    }
+}
+
+/// The matrices of F(M, 3), as Lavin and Gray name them, and what is spread of each position's rounding.
+struct Winograd<const T: usize, const M: usize> {
+    /// Bᵀ
+    b: [[f64; T]; T],
+    /// Aᵀ
+    a: [[f64; T]; M],
+    g: [[f64; 3]; T],
+    spread: [[f64; T]; T],
+}
+
+fn two() -> Winograd<4, 2> {
+    let third = -1.0 / 3.0;
+    Winograd {
+        b: [[1.0, 0.0, -1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, 1.0, 0.0, -1.0]],
+        a: [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]],
+        g: [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]],
+        spread: [[0.0; 4], [third, 0.0, 0.0, 0.0], [third, 0.0, 0.0, 0.0], [0.0, 0.5, -0.5, 0.0]],
+    }
+}
+
+fn four() -> Winograd<6, 4> {
+    let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
+    let points = [0.0, a, -a, b, -b];
+    let others = [1.0, -1.5, -1.5, 6.0, 6.0];
+    Winograd {
         // Rows are the coefficients of the product of (x − q) over all points q but one.
-        let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
-        let large = [
+        b: [
             [1.0, 0.0, -2.5, 0.0, 1.0, 0.0],
             [0.0, -b, -2.0, a, 1.0, 0.0],
             [0.0, b, -2.0, -a, 1.0, 0.0],
             [0.0, -a, -0.5, b, 1.0, 0.0],
             [0.0, a, -0.5, -b, 1.0, 0.0],
             [0.0, 1.0, 0.0, -2.5, 0.0, 1.0],
-        ];
-        input_is_defined_by(small, vectors, seed);
-        input_is_defined_by(large, vectors, seed);
+        ],
+        a: core::array::from_fn(|o| {
+            core::array::from_fn(|p| points.get(p).map_or(f64::from(o == 3), |x| x.powi(o as i32)))
+        }),
+        g: core::array::from_fn(|p| {
+            let row = |x: &f64| core::array::from_fn(|tap| x.powi(tap as i32) / others[p]);
+            points.get(p).map_or([0.0, 0.0, 1.0], row)
+        }),
+        spread: [
+            [0.0; 6],
+            [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.2558, 0.6027, 0.0, 0.0, 0.0, 0.0],
+            [0.2558, 0.0, 0.6027, 0.0, 0.0, 0.0],
+            [0.0, -0.4504, 0.4504, -0.9428, 0.9428, 0.0],
+        ],
     }
 }
 
@@ -282,21 +323,17 @@ fn input_is_defined_by<const T: usize>(b: [[f64; T]; T], vectors: usize, seed: u
 
 /// What each rounding adds, the part of the errors that earlier positions have not sent, is half a step at most; and the outputs'
 /// noise is less than if each position were rounded alone, by the decibels the log states.
-fn positions_make_up_for_each_other<const T: usize, const M: usize>(
-    points: [f64; T],
-    spread: [[f64; T]; T],
-    gain: f64,
-) {
-    // Aᵀ and G of these points, the last of which is ∞.
-    let a = |o: usize, p: usize| if p + 1 == T { f64::from(o + 1 == M) } else { points[p].powi(o as i32) };
-    let g = |p: usize, tap: usize| {
-        let others = (0..T - 1).filter(|&q| q != p).map(|q| points[p] - points[q]).product::<f64>();
-        if p + 1 == T { f64::from(tap == 2) } else { points[p].powi(tap as i32) / others }
-    };
+fn positions_make_up_for_each_other<const T: usize, const M: usize>(winograd: &Winograd<T, M>, gain: f64) {
+    let Winograd { b, a, g, spread } = winograd;
+    // These are the matrices of a convolution.
+    for (output, tap, input) in (0..M * 3 * T).map(|i| (i / (3 * T), i / T % 3, i % T)) {
+        let sum: f64 = (0..T).map(|p| a[output][p] * g[p][tap] * b[p][input]).sum();
+        assert!((sum - f64::from(input == output + tap)).abs() < 1e-9, "{output} {tap} {input}: {sum}");
+    }
     let k: [[f64; T]; T] = core::array::from_fn(|p| {
         core::array::from_fn(|q| {
-            let outputs: f64 = (0..M).map(|o| a(o, p) * a(o, q)).sum();
-            outputs * (0..3).map(|tap| g(p, tap) * g(q, tap)).sum::<f64>()
+            let outputs: f64 = a.iter().map(|row| row[p] * row[q]).sum();
+            outputs * g[p].iter().zip(&g[q]).map(|(x, y)| x * y).sum::<f64>()
         })
     });
     // All positions alike in what their noise does to the outputs, as those of real maps are.
@@ -350,21 +387,10 @@ fn positions_make_up_for_each_other<const T: usize, const M: usize>(
 
 #[test]
 fn positions_of_two_make_up_for_each_other() {
-    let third = 1.0 / 3.0;
-    let spread = [[0.0; 4], [third, 0.0, 0.0, 0.0], [third, 0.0, 0.0, 0.0], [0.0, -0.5, 0.5, 0.0]];
-    positions_make_up_for_each_other::<4, 2>([0.0, 1.0, -1.0, f64::INFINITY], spread, 1.6);
+    positions_make_up_for_each_other(&two(), 1.6);
 }
 
 #[test]
 fn positions_of_four_make_up_for_each_other() {
-    let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
-    let spread = [
-        [0.0; 6],
-        [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
-        [0.6047, 0.0, 0.0, 0.0, 0.0, 0.0],
-        [0.2558, 0.6027, 0.0, 0.0, 0.0, 0.0],
-        [0.2558, 0.0, 0.6027, 0.0, 0.0, 0.0],
-        [0.0, -0.4504, 0.4504, -0.9428, 0.9428, 0.0],
-    ];
-    positions_make_up_for_each_other::<6, 4>([0.0, a, -a, b, -b, f64::INFINITY], spread, 4.3);
+    positions_make_up_for_each_other(&four(), 4.3);
 }
