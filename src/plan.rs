@@ -11,6 +11,7 @@ use crate::kernels::attention::Dims;
 use crate::kernels::{interpolate, winograd};
 use crate::model::conv::lines_bytes;
 use crate::model::products::products_bytes;
+use crate::model::top::fpn2_lines;
 use crate::weights::{Facts, Model};
 use core::ops::Range;
 
@@ -317,8 +318,7 @@ impl Plan {
         self.set(Buf::Top, map(h3, w3), TOP);
         self.set(Buf::TopRows, rows(h3, w3, Role::Fuse, 3)?, HEAD);
         self.set(Buf::Lateral2, map(h2, w2), HEAD);
-        self.set(Buf::Lateral2Rows, rows(h2, w2 + 2, Role::Fpn, 2)?, LEVEL2);
-        self.set(Buf::Fpn2, map(h2, w2), LEVEL2);
+        self.set(Buf::Fpn2, map(fpn2_lines(h2), w2), LEVEL2);
         self.set(Buf::Fpn2Rows, rows(h2, w2, Role::Fuse, 2)?, LEVEL2 | BANDS);
         let together = pooled.max(w1 + w2 + w3);
         self.set(Buf::UpsampleScratch, w * interpolate::scratch(together, c, w0) * 4, TOP | BANDS);
@@ -334,23 +334,25 @@ impl Plan {
         }
         let mut passing = rows(2, w1, Role::Up0b, 0)?.max(rows(4, w0, Role::Classify, 0)?);
         self.set(Buf::Lines, map(ring::LINES, w0), BANDS);
-        // Lines that the bands' 3x3 convolutions read.
+        // What the 3x3 convolutions read: lines in memory, the most that are made at once.
         let mut winograd_scratch = 0;
-        for (buf, lines, width, role, level) in [
-            (Buf::Lateral1Rows, ring::LATERAL1, w1, Role::Fpn, 1),
-            (Buf::Lateral0Rows, ring::LATERAL0, w0, Role::Fpn, 0),
-            (Buf::Fpn0Rows, ring::FPN0, w0, Role::Fuse, 0),
+        for (buf, lines, together, width, role, level) in [
+            (Buf::Lateral2Rows, h2, fpn2_lines(h2), w2, Role::Fpn, 2),
+            (Buf::Lateral1Rows, ring::LATERAL1, ring::LINES, w1, Role::Fpn, 1),
+            (Buf::Lateral0Rows, ring::LATERAL0, ring::LINES, w0, Role::Fpn, 0),
+            (Buf::Fpn0Rows, ring::FPN0, ring::LINES, w0, Role::Fuse, 0),
         ] {
             let weights = model.linear(role, level)?;
-            self.set(buf, lines_bytes(&weights, lines, width, f.channels), BANDS);
+            let phase = if level == 2 { LEVEL2 } else { BANDS };
+            self.set(buf, lines_bytes(&weights, lines, width, f.channels), phase);
             if let Some(tile) = weights.winograd_tile() {
-                let tiles = width / tile * winograd::strips(width / tile, ring::LINES / tile);
+                let tiles = width / tile * winograd::strips(width / tile, together / tile);
                 passing = passing.max(rows_bytes(tiles * winograd_taps(tile), f.channels, true));
                 winograd_scratch = winograd_scratch.max(w * winograd::scratch(tile, c) * 4);
             }
         }
-        self.set(Buf::WinogradScratch, winograd_scratch, BANDS);
-        self.set(Buf::PassingRows, passing, BANDS);
+        self.set(Buf::WinogradScratch, winograd_scratch, LEVEL2 | BANDS);
+        self.set(Buf::PassingRows, passing, LEVEL2 | BANDS);
         let line = w0 * padded(f.classes) * 4;
         self.set(Buf::Logits, ring::LOGITS * line, BANDS);
         self.set(Buf::MapScratch, w * line, BANDS);

@@ -113,12 +113,15 @@ pub fn check_header(h: &Header) -> Result<(), Error> {
     if Precision::from_code(h.precision).is_none() {
         return bad("precision", h.precision.into(), "0 (f32), 1 (f16) or 2 (int8)");
     }
-    // Pixels to a patch in a line of the map: of `fpn` 0 and 1 and of `fuse` 0.
-    for (tile, scale) in h.winograd.into_iter().zip([4, 2, 4, 0]) {
-        let width = scale * (h.width / h.patch);
-        if !matches!(tile, 0 | 2 | 4) || tile > 0 && (scale == 0 || !width.is_multiple_of(tile.into())) {
-            let found = u32::from_le_bytes(h.winograd).into();
-            return bad("winograd", found, "three bytes of 0, 2 or 4, whole tiles a line, and 0");
+    // Patches of a map's line: of `fpn` 0, 1 and 2 and of `fuse` 0.
+    for (tile, scale) in h.winograd.into_iter().zip([4, 2, 1, 4]) {
+        if !matches!(tile, 0 | 2 | 4) || tile > 0 && !(scale * h.width / h.patch).is_multiple_of(tile.into())
+        {
+            return bad(
+                "winograd",
+                u32::from_le_bytes(h.winograd).into(),
+                "bytes of 0, 2 or 4, whole tiles a line",
+            );
         }
     }
     if h.reserved.iter().any(|&b| b != 0) {
@@ -164,9 +167,9 @@ pub fn for_each_tensor<E>(
     many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
     many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
     many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
-    let [fpn0, fpn1, fuse, _] =
+    let [fpn @ .., fuse] =
         h.winograd.map(|tile| if tile == 0 { 9 } else { winograd_taps(tile.into()) as u16 });
-    many(Role::Fpn, 3, &|i| linear([fpn0, fpn1].get(i as usize).copied().unwrap_or(9), 1, c, c))?;
+    many(Role::Fpn, 3, &|i| linear(fpn.get(i as usize).copied().unwrap_or(9), 1, c, c))?;
     many(Role::Fuse, 4, &|i| linear(if i == 0 { fuse } else { 9 }, u8::from(i == 0), c, c))?;
     many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
     many(Role::Report, 1, &|_| Form::Bytes(None))

@@ -213,7 +213,7 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: [tile(Role::Fpn, 0), tile(Role::Fpn, 1), tile(Role::Fuse, 0), 0],
+            winograd: [tile(Role::Fpn, 0), tile(Role::Fpn, 1), tile(Role::Fpn, 2), tile(Role::Fuse, 0)],
             ..Header::zeroed()
         }
     }

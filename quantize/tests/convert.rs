@@ -129,10 +129,10 @@ fn auto_meets_the_agreement_asked_for() {
         assert_eq!(steps.len() > 1, some, "{steps:?}");
         assert_eq!(report.notes.iter().any(|n| n.contains("nothing is left")), all, "{:?}", report.notes);
         assert_eq!(report.notes.iter().any(|n| n.starts_with("in half precision: ")), some);
-        // The embedding and the pooling module's 1x1 convolutions are half precision always, Winograd's three never.
+        // The embedding and the pooling module's 1x1 convolutions are half precision always, Winograd's four never.
         let always = 1 + layers.iter().filter(|l| l.0 == Role::Pool).count();
         assert_eq!(of(Kind::F16) > always, some);
-        assert_eq!(of(Kind::Int8) == 3, all);
+        assert_eq!(of(Kind::Int8) == 4, all);
         assert!(steps.iter().any(|s| s["agreement"].as_f64() >= Some(goal)) || all, "{goal}: {steps:?}");
     }
     for left in ["int8", "half", "trial", "draft"] {

@@ -9,9 +9,11 @@ use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
 use crate::kernels::split::chunks;
 use crate::kernels::winograd;
-use crate::plan::ring;
 use crate::weights::Linear;
 use half::bf16;
+
+/// Lines that one call makes directly.
+const TOGETHER: usize = 8;
 
 /// A ring of lines as the convolution that reads them wants them: rows, or bfloat16 where they are quantised only once
 /// transformed. (Half precision could overflow; what bfloat16 rounds away is far below what int8 does.)
@@ -86,11 +88,15 @@ impl Conv<'_> {
 
     fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
-        let segments: [Segment; ring::LINES] =
-            core::array::from_fn(|i| conv_segment(first as usize + i, self.size, self.ring, i * w));
-        let lines = out.len() / (w * cx.pitch());
-        let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
-        cx.product(call.activation(self.activation), &segments[..lines], w, out);
+        // Some lines a call: a segment each.
+        for (i, out) in out.chunks_mut(TOGETHER * w * cx.pitch()).enumerate() {
+            let first = first as usize + i * TOGETHER;
+            let segments: [Segment; TOGETHER] =
+                core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
+            let lines = out.len() / (w * cx.pitch());
+            let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
+            cx.product(call.activation(self.activation), &segments[..lines], w, out);
+        }
     }
 
     fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut Passing, out: &mut [f32]) {

@@ -1,5 +1,6 @@
 //! The coarse half of the pyramid, whole maps: level 3 with its pooling module, lateral 2, level 2's convolution.
 
+use super::conv::{Conv, Lines, Passing};
 use super::products::Products;
 use super::{Call, Context, bordered, conv_segment};
 use crate::activations::{RowsMut, typed};
@@ -134,26 +135,32 @@ fn fpn2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let f = cx.facts;
     let c = cx.pitch();
     let (w, h) = f.level(2);
-    let bufs = [Buf::Lateral2, Buf::Lateral2Rows, Buf::Fpn2, Buf::Fpn2Rows];
-    let [lateral, bordered_rows, map, rows] = cx.buffers(arena, bufs)?;
+    let bufs =
+        [Buf::Lateral2, Buf::Lateral2Rows, Buf::Fpn2, Buf::Fpn2Rows, Buf::PassingRows, Buf::WinogradScratch];
+    let [lateral, bordered_rows, map, rows, passing, scratch] = cx.buffers(arena, bufs)?;
     let lateral = typed::<f32>(lateral, w * h * c);
-    let map = typed::<f32>(map, w * h * c);
     let weights = cx.linear(Role::Fpn, 2)?;
-    let mut x = RowsMut::new(bordered_rows, h * (w + 2), f.channels, weights.is_int8());
+    let mut x = Lines::new(bordered_rows, &weights, h, w, f.channels);
     for (y, line) in lateral.chunks(w * c).enumerate() {
-        store_bordered(cx, &mut x, y, w, line);
+        x.store(cx, y, w, line);
     }
-    // Eight lines a call: a segment each.
-    for (i, out) in map.chunks_mut(8 * w * c).enumerate() {
-        let segments: [Segment; 8] = core::array::from_fn(|j| conv_segment(8 * i + j, (w, h), h, j * w));
-        let lines = out.len() / (w * c);
-        let call = Call::new(&weights, x.rows()).conv().activation(Activation::Relu);
-        cx.product(call, &segments[..lines], w, out);
-    }
+    let conv =
+        Conv { weights: &weights, x: &x, size: (w, h), ring: h, activation: Activation::Relu, bias: true };
+    let map = typed::<f32>(map, w * fpn2_lines(h) * c);
+    // Whole tiles may end below the map.
+    let lines = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
+    let mut passing = Passing { rows: passing, scratch: bytemuck::cast_slice_mut(scratch) };
+    conv.run(cx, 0, &mut passing, &mut map[..lines * w * c]);
+    let map = &map[..h * w * c];
     cx.show(TensorName::Fpn(2, 0), map);
     let mut rows = RowsMut::new(rows, w * h, f.channels, cx.linear(Role::Fuse, 2)?.is_int8());
     cx.store(&mut rows, 0, map);
     cx.done(Stage::Fpn2)
+}
+
+/// Lines that level 2's convolution may write for a map of `height`: whole tiles of any size.
+pub(crate) fn fpn2_lines(height: usize) -> usize {
+    height.next_multiple_of(4)
 }
 
 /// Stores a line of pixels between two blank ones.

@@ -119,7 +119,7 @@ fn convolutions(tiles: [u8; 4]) -> String {
     if tiles == [0; 4] {
         return "direct".into();
     }
-    let names = ["level 0", "level 1", "bottleneck"];
+    let names = ["level 0", "level 1", "level 2", "bottleneck"];
     let of = |(name, tile)| match tile {
         0 => format!("{name} direct"),
         _ => format!("{name} F({tile}x{tile}, 3x3)"),
