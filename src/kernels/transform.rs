@@ -163,10 +163,30 @@ pub(crate) fn winograd_quantise<L: Lanes>(
     pitch: usize,
     params: &mut [[f32; 2]],
 ) {
-    match params.len() {
-        16 => shaped::<L, Two, 4, 2>(l, x, n, rows, pitch, params),
-        36 => shaped::<L, Four, 6, 4>(l, x, n, rows, pitch, params),
-        _ => unreachable!("Winograd's tiles have sixteen or thirty-six positions"),
+    let c = x.len() / params.len();
+    assert!(c.is_multiple_of(LANES) && n <= c && c <= pitch, "pixels are whole vectors");
+    assert!(
+        x.len() == c * params.len() && rows.len() + pitch >= pitch * params.len() + c,
+        "a row for each position"
+    );
+    let mut grids = [Grid::default(); 36];
+    let grids = &mut grids[..params.len()];
+    for ((x, grid), param) in x.chunks(c).zip(grids.iter_mut()).zip(&mut *params) {
+        let (low, high) = range(l, x, n);
+        *grid = Grid::new(low, high);
+        *param = [grid.scale, (128.0 - grid.zero) * grid.scale];
+    }
+    let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
+    for i in (0..c).step_by(LANES) {
+        // SAFETY: as asserted, `x` holds c numbers and `rows` as many bytes for each grid; i is a whole vector of them.
+        unsafe {
+            let (x, rows) = (x.add(i), rows.add(i));
+            match grids.len() {
+                16 => shaped::<L, Two, 4, 2>(l, (x, c), (rows, pitch), grids),
+                36 => shaped::<L, Four, 6, 4>(l, (x, c), (rows, pitch), grids),
+                _ => unreachable!("Winograd's tiles have sixteen or thirty-six positions"),
+            }
+        }
     }
 }
 
@@ -197,64 +217,52 @@ impl Grid {
 /// As large as a grid's zero gets: with it, [`ROUND`] stays where floats are the whole numbers.
 const ZERO: f32 = (1 << 21) as f32;
 
+/// Sixteen channels of [`winograd_quantise`]. Of a line that is done, its pixels' errors take the place in `x`.
+///
+/// # Safety
+/// Of T² positions, 16 numbers can be read and written at `x`, c apart, and 16 bytes written at `rows`, `pitch` apart.
 #[inline(always)]
-fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
+unsafe fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     l: L,
-    x: &mut [f32],
-    n: usize,
-    rows: &mut [u8],
-    pitch: usize,
-    params: &mut [[f32; 2]],
+    (x, c): (*mut f32, usize),
+    (rows, pitch): (*mut u8, usize),
+    grids: &[Grid],
 ) {
-    let c = x.len() / (T * T);
-    assert!(c.is_multiple_of(LANES) && n <= c && c <= pitch, "pixels are whole vectors");
-    assert!(rows.len() >= (T * T - 1) * pitch + c && params.len() == T * T, "a row for each position");
-    let mut grids = [[Grid::default(); T]; T];
-    for (p, grid) in grids.as_flattened_mut().iter_mut().enumerate() {
-        let (low, high) = range(l, &x[p * c..][..c], n);
-        *grid = Grid::new(low, high);
-        params[p] = [grid.scale, (128.0 - grid.zero) * grid.scale];
-    }
-    let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
-    for i in (0..c).step_by(LANES) {
-        for (y, grids) in grids.iter().enumerate() {
-            // SAFETY: as asserted, there are T² positions of c numbers and rows of as many bytes; i is a whole vector of them.
-            unsafe {
-                let (x, rows) = (x.add(y * T * c + i), rows.add(y * T * pitch + i));
-                let mut before = [l.splat(0.0); T];
-                for (p, v) in before.iter_mut().enumerate() {
-                    *v = l.load_at(x.add(p * c));
-                }
-                let (mut line, mut errors) = (before, before);
-                macro_rules! round {
-                    ($p:literal) => {
-                        let grid = &grids[$p];
-                        let value = rounded(l, line[$p], grid, rows.add($p * pitch));
-                        errors[$p] = l.sub(value, before[$p]);
-                        let error = l.sub(value, line[$p]);
-                        for later in 0..T {
-                            if later > $p && F::SPREAD[later][$p] != 0.0 {
-                                line[later] = fma(l, F::SPREAD[later][$p], error, line[later]);
-                            }
+    for (y, grids) in grids.as_chunks::<T>().0.iter().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
+            let mut line = [l.splat(0.0); T];
+            for (p, v) in line.iter_mut().enumerate() {
+                *v = l.load_at(x.add(p * c));
+            }
+            macro_rules! round {
+                ($p:literal) => {
+                    let value = rounded(l, line[$p], &grids[$p], rows.add($p * pitch));
+                    let error = l.sub(value, line[$p]);
+                    for later in 0..T {
+                        if later > $p && F::SPREAD[later][$p] != 0.0 {
+                            line[later] = fma(l, F::SPREAD[later][$p], error, line[later]);
                         }
-                    };
-                }
-                // One by one, so that the numbers stay in registers.
-                round!(0);
-                round!(1);
-                round!(2);
-                round!(3);
-                if T > 4 {
-                    round!(4);
-                    round!(5);
-                }
-                for (later, spread) in F::SPREAD.iter().enumerate().skip(y + 1) {
-                    if spread[y] != 0.0 {
-                        let x = x.add((later - y) * T * c);
-                        for (p, error) in errors.iter().enumerate() {
-                            let x = x.add(p * c);
-                            l.store_at(fma(l, spread[y], *error, l.load_at(x)), x);
-                        }
+                    }
+                    let x = x.add($p * c);
+                    l.store_at(l.sub(value, l.load_at(x)), x);
+                };
+            }
+            // One by one, so that the numbers stay in registers.
+            round!(0);
+            round!(1);
+            round!(2);
+            round!(3);
+            if T > 4 {
+                round!(4);
+                round!(5);
+            }
+            for (later, spread) in F::SPREAD.iter().enumerate().skip(y + 1) {
+                if spread[y] != 0.0 {
+                    for p in 0..T {
+                        let (error, x) = (l.load_at(x.add(p * c)), x.add(((later - y) * T + p) * c));
+                        l.store_at(fma(l, spread[y], error, l.load_at(x)), x);
                     }
                 }
             }
