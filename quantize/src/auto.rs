@@ -272,8 +272,11 @@ fn tensor(role: Role, e: &Entry) -> Tensor {
 fn groups(model: &Model) -> Vec<Group> {
     let facts = model.facts();
     let mut groups: Vec<Group> = Vec::new();
-    for e in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8 && e.taps <= 9) {
+    for e in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8) {
         let Some(role) = Role::from_code(e.role) else { continue };
+        if matches!(role, Role::Fpn | Role::Fuse) && e.taps > 9 {
+            continue;
+        }
         let name = match role {
             Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 => {
                 let cuts = PARTS.map(|(a, b)| (facts.blocks * a).div_ceil(b));
