@@ -224,10 +224,10 @@ def main():
         export(args.checkpoint, args.picture, args.work)
     if not (args.work / "int8.xml").exists():
         quantise(args.work)
-    if "ncnn f32" in PEERS[args.isa] and not (args.work / "model.ncnn.bin").exists():
+    wanted = lambda name: args.only is None or name in args.only
+    if "ncnn f32" in filter(wanted, PEERS[args.isa]) and not (args.work / "model.ncnn.bin").exists():
         ncnn_model(args.work)
     rows = {}
-    wanted = lambda name: args.only is None or name in args.only
     for i, (precision, options) in enumerate(OURS):
         name = " ".join(["beitle", precision, *options[1:]])
         if not wanted(name):
