@@ -60,6 +60,10 @@ impl Threads {
     }
 }
 
+/// Shares of a step's tasks: as many as workers, at most so many.
+#[cfg(feature = "std")]
+const SHARES: usize = 32;
+
 #[cfg(feature = "std")]
 impl Parallel for Threads {
     fn workers(&self) -> usize {
@@ -68,14 +72,22 @@ impl Parallel for Threads {
 
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         use core::sync::atomic::{AtomicUsize, Ordering};
-        let next = AtomicUsize::new(0);
-        let work = |worker| {
-            loop {
-                let t = next.fetch_add(1, Ordering::Relaxed);
-                if t >= tasks {
-                    return;
+        let workers = self.workers.min(tasks);
+        // Each worker begins with a share of its own, the same of as many tasks, and then helps others: what it has written in one
+        // step it reads in the next, and lines of its cache need not come from another's.
+        let shares = workers.clamp(1, SHARES);
+        let end = |share: usize| tasks * (share + 1) / shares;
+        let next: [AtomicUsize; SHARES] =
+            core::array::from_fn(|share: usize| AtomicUsize::new(tasks * share / shares));
+        let work = |worker: usize| {
+            for share in (0..shares).map(|i| (worker + i) % shares) {
+                loop {
+                    let t = next[share].fetch_add(1, Ordering::Relaxed);
+                    if t >= end(share) {
+                        break;
+                    }
+                    task(t, worker);
                 }
-                task(t, worker);
             }
         };
         // A tree of joins rather than a scope: joins keep their jobs on the stack, nothing is allocated.
@@ -86,7 +98,6 @@ impl Parallel for Threads {
             let middle = workers.start + workers.len() / 2;
             rayon::join(|| tree(workers.start..middle, work), || tree(middle..workers.end, work));
         }
-        let workers = self.workers.min(tasks);
         match &self.pool {
             Some(pool) if workers > 1 => pool.install(|| tree(0..workers, &work)),
             _ => work(0),
