@@ -73,14 +73,15 @@ impl Parallel for Threads {
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         use core::sync::atomic::{AtomicUsize, Ordering};
         let workers = self.workers.min(tasks);
-        // Each worker begins with a share of its own, the same of as many tasks, and then helps others: what it has written in one
-        // step it reads in the next, and lines of its cache need not come from another's.
+        // Each thread begins with a share of its own, the same of as many tasks, and then helps others: what it has written in one
+        // step it reads in the next, and lines of its cache need not come from another core's.
         let shares = workers.clamp(1, SHARES);
         let end = |share: usize| tasks * (share + 1) / shares;
         let next: [AtomicUsize; SHARES] =
             core::array::from_fn(|share: usize| AtomicUsize::new(tasks * share / shares));
         let work = |worker: usize| {
-            for share in (0..shares).map(|i| (worker + i) % shares) {
+            let own = rayon::current_thread_index().unwrap_or(worker);
+            for share in (0..shares).map(|i| (own + i) % shares) {
                 loop {
                     let t = next[share].fetch_add(1, Ordering::Relaxed);
                     if t >= end(share) {
