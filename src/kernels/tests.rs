@@ -336,6 +336,11 @@ fn positions_make_up_for_each_other<const T: usize, const M: usize>(winograd: &W
             outputs * g[p].iter().zip(&g[q]).map(|(x, y)| x * y).sum::<f64>()
         })
     });
+    // Each number is the best one, the others of its column given.
+    for (later, p) in (0..T * T).map(|i| (i / T, i % T)).filter(|&(later, p)| spread[later][p] != 0.0) {
+        let slope: f64 = (0..T).map(|q| k[later][q] * if q == p { 1.0 } else { spread[q][p] }).sum();
+        assert!(slope.abs() < 1e-3, "{later} of {p}: {slope}");
+    }
     // All positions alike in what their noise does to the outputs, as those of real maps are.
     let size = |p: usize| 1.0 / (k[p / T][p / T] * k[p % T][p % T]).sqrt();
     let c = 20 * LANES;
