@@ -84,6 +84,12 @@ pub const GROUP: usize = 32;
 pub const fn winograd_taps(tile: usize) -> usize {
     (tile + 2) * (tile + 2)
 }
+
+/// Whether the matrices of a 3x3 convolution are those of a Winograd transform, int8 always. (Other tensors may have as many
+/// matrices: `qkv` has one for each head.)
+pub const fn is_winograd(role: Role, taps: u16) -> bool {
+    matches!(role, Role::Fpn | Role::Fuse) && taps > 9
+}
 /// `Header::position`: absolute embeddings.
 pub const ABSOLUTE: u32 = 1;
 /// `Header::position`: a relative table per block.

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::format::{
-    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, padded, winograd_taps,
+    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, is_winograd, padded,
+    winograd_taps,
 };
 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
@@ -206,9 +207,7 @@ fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
         Form::Bytes(_) => (kind == Some(Kind::Bytes), Kind::Bytes),
         Form::Plain { .. } => (kind == Some(Kind::Plain), Kind::Plain),
         // Matrices of a Winograd transform are int8: that is what they are for.
-        Form::Linear { taps, .. } if matches!(role, Role::Fpn | Role::Fuse) && taps > 9 => {
-            (kind == Some(Kind::Int8), Kind::Int8)
-        }
+        Form::Linear { taps, .. } if is_winograd(role, taps) => (kind == Some(Kind::Int8), Kind::Int8),
         Form::Linear { .. } => {
             (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8 | Kind::Int4)), Kind::Int8)
         }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::report::{Line, Report, group};
 use crate::write::{Tensor, Writer};
 use crate::{Draft, Options, Rounding};
-use beitle::format::{Entry, File, Kind, Precision, Role};
+use beitle::format::{Entry, File, Kind, Precision, Role, is_winograd};
 use beitle::mapped::MappedFile;
 use beitle::{Facts, Model};
 use serde_json::{Value, json};
@@ -274,7 +274,7 @@ fn groups(model: &Model) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for e in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8) {
         let Some(role) = Role::from_code(e.role) else { continue };
-        if matches!(role, Role::Fpn | Role::Fuse) && e.taps > 9 {
+        if is_winograd(role, e.taps) {
             continue;
         }
         let name = match role {

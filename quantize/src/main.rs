@@ -43,8 +43,8 @@ struct Arguments {
     /// Another input size in pixels: N or WxH, multiples of the patch size
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
-    /// 3x3 convolutions of the pyramid and the bottleneck under int8 and int4: winograd4 (Winograd's tiles of 4x4, a quarter of the multiplications),
-    /// winograd2 (tiles of 2x2: a smaller file, less noise) or direct (the smallest file); Winograd's weights are int8
+    /// 3x3 convolutions of the pyramid and the bottleneck under int8 and int4: winograd4 (Winograd's tiles of 4x4, a quarter of
+    /// the multiplications), winograd2 (tiles of 2x2: a smaller file, less noise) or direct (the smallest file); Winograd's weights are int8
     /// [default: winograd4, under auto winograd2, under int4 direct]
     #[arg(long, value_parser = ["winograd4", "winograd2", "direct"])]
     conv: Option<String>,
