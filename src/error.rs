@@ -23,6 +23,8 @@ pub enum Error {
     Version {
         /// The file's version.
         found: u32,
+        /// The version that this build reads.
+        expected: u32,
     },
     /// A checksum did not match: the file is damaged.
     Checksum {
@@ -97,8 +99,8 @@ impl fmt::Display for Error {
                 write!(f, "the file is cut short: {what} needs {needed} bytes, there are {found}")
             }
             Error::Magic => f.write_str("not a .beitle file: it does not start with `BEITLE\\r\\n`"),
-            Error::Version { found } => {
-                write!(f, "format version {found}, but this build reads version {}", crate::format::VERSION)
+            Error::Version { found, expected } => {
+                write!(f, "the file has format version {found}, this build reads version {expected}")
             }
             Error::Checksum { what, layer } => write!(f, "the file is damaged: checksum of `{what}` {layer}"),
             Error::Header { field, found, expected } => {

@@ -4,12 +4,11 @@
 //!
 //! | step | module | what |
 //! | --- | --- | --- |
-//! | bytes | [`mapped`], [`mod@format`] | a file in memory, its structure checked |
-//! | weights | [`weights`], [`shapes`] | [`Model`]: facts and typed views, nothing copied |
+//! | file | [`file`], [`memory`] | bytes in memory, their structure checked; [`Model`]: facts and typed views, nothing copied |
 //! | plan | [`plan`] | how many bytes the arena needs and what lies where |
-//! | picture | [`image`], [`resize`] | any pixel format and stride, resized to the byte as Pillow or OpenCV does |
-//! | backbone, neck, head | `model` | embedding, blocks, pyramid, head in bands of lines |
-//! | map | [`segment`] | a class for each pixel |
+//! | picture | [`image`] | any pixel format and stride, resized to the byte as Pillow or OpenCV does |
+//! | backbone, neck, head | `model` | embedding, blocks, pyramid, head in bands of rows |
+//! | class map | [`output`] | a class for each pixel |
 //!
 //! [`engine`] runs the steps, [`observe`] watches them, [`parallel`] says on which threads, [`Isa`] with which
 //! instructions. The core is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
@@ -18,24 +17,24 @@
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
 //! use beitle::image::{ImageView, PixelFormat};
-//! use beitle::mapped::{Arena, MappedFile};
-//! use beitle::parallel::Threads;
+//! use beitle::memory::{Arena, MappedFile};
+//! use beitle::output::ClassMapMut;
+//! use beitle::parallel::ThreadPool;
 //! use beitle::plan::Plan;
-//! use beitle::segment::MapMut;
 //! use beitle::{Isa, Model};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (rgb, width, height) = (vec![0u8; 640 * 480 * 3], 640, 480);
 //! let file = MappedFile::open("model.beitle")?;
 //! let model = Model::new(file.bytes())?;
-//! let threads = Threads::new(2)?;
+//! let threads = ThreadPool::new(2)?;
 //! let plan = Plan::new(&model, 2, (width, height))?;
 //! let mut arena = Arena::new(plan.bytes());
 //! let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes())?;
 //!
 //! let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
 //! let mut map = vec![0u8; width * height];
-//! let mut output = Output::map((width, height), MapMut::U8(&mut map));
+//! let mut output = Output::map((width, height), ClassMapMut::U8(&mut map));
 //! engine.run(&threads, &picture, &mut output, &mut ())?; // nothing is allocated from here on
 //! println!("the middle is {:?}", model.class_name(map[map.len() / 2 + width / 2].into()));
 //! # Ok(())
@@ -50,30 +49,26 @@
 //! split outputs, never sums.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
-mod activations;
-pub mod crc;
+mod arena;
 pub mod engine;
 pub mod error;
 #[cfg(feature = "capi")]
 pub mod ffi;
-pub mod format;
+pub mod file;
 pub mod image;
-mod kernels;
+#[cfg(any(test, feature = "bench"))]
+#[doc(hidden)]
+pub mod kernel_list;
 #[cfg(feature = "std")]
-pub mod mapped;
+pub mod memory;
 mod model;
 pub mod observe;
+mod ops;
+pub mod output;
 pub mod parallel;
 pub mod plan;
-mod preprocess;
-pub mod resize;
-pub mod segment;
-pub mod shapes;
-pub mod weights;
+mod simd;
 
 pub use error::Error;
-pub use kernels::Isa;
-#[cfg(feature = "bench")]
-#[doc(hidden)]
-pub use kernels::list;
-pub use weights::{Facts, Model};
+pub use file::{Facts, Model};
+pub use simd::isa::Isa;

@@ -1,6 +1,6 @@
 //! Watching a run: what has been done, stage by stage, and a way to stop it.
 
-use crate::format::Role;
+use crate::file::format::Role;
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
@@ -25,7 +25,7 @@ stages! {
     Embed = "embed";
     /// LayerNorm and quantisation.
     Norm = "norm";
-    /// Queries, keys and values.
+    /// QueryTile, keys and values.
     Qkv = "qkv";
     /// Attention of each head.
     Attend = "attention";
@@ -35,10 +35,10 @@ stages! {
     Fc1 = "fc1";
     /// Second layer of the MLP.
     Fc2 = "fc2";
-    /// Taps of the residual stream.
-    Tap = "taps";
-    /// Pyramid pooling on the coarsest level.
-    Top = "pooling";
+    /// Storing the features for the neck.
+    Features = "features";
+    /// The pooling module on the coarsest level.
+    Psp = "pooling";
     /// Deconvolutions and laterals.
     Lateral = "laterals";
     /// 3x3 convolution of level 0.
@@ -50,7 +50,7 @@ stages! {
     /// The bottleneck's products at low resolution.
     Products = "bottleneck low";
     /// The bottleneck at full resolution.
-    Fuse = "bottleneck full";
+    Bottleneck = "bottleneck full";
     /// Interpolation of maps and products.
     Upsample = "interpolation";
     /// The classifier.
@@ -103,8 +103,8 @@ pub enum TensorName {
     Stream(usize),
     /// The coarsest level after max-pooling.
     Level3,
-    /// The pooling module's result.
-    Top,
+    /// The pooling module's output.
+    Psp,
     /// Lateral 2 with the top added.
     Lateral2,
     /// Lines of lateral 1 with lateral 2 added, from a line.

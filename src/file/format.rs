@@ -1,7 +1,5 @@
 #![doc = include_str!("FORMAT.md")]
 
-use crate::crc::Crc32;
-use crate::error::Error;
 use bytemuck::{Pod, Zeroable};
 
 #[cfg(target_endian = "big")]
@@ -35,7 +33,7 @@ pub struct Header {
     pub hidden: u32,
     pub blocks: u32,
     pub source_blocks: u32,
-    pub taps: [u32; 4],
+    pub feature_blocks: [u32; 4],
     pub classes: u32,
     pub pool_count: u32,
     pub pool_scales: [u32; 8],
@@ -60,12 +58,12 @@ pub struct Header {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[allow(missing_docs)] // FORMAT.md documents each field
-pub struct Entry {
+pub struct TensorEntry {
     pub role: u16,
     pub layer: u16,
     pub kind: u8,
     pub bias_rows: u8,
-    pub taps: u16,
+    pub matrices: u16,
     pub n: u32,
     pub k: u32,
     pub offset: u64,
@@ -76,19 +74,19 @@ pub struct Entry {
     pub reserved: [u64; 2],
 }
 
-const _: () = assert!(size_of::<Header>() == 512 && size_of::<Entry>() == 64);
+const _: () = assert!(size_of::<Header>() == 512 && size_of::<TensorEntry>() == 64);
 
 /// Inputs of an int4 tensor that share a multiplier.
 pub const GROUP: usize = 32;
 /// Matrices of a 3x3 convolution by Winograd's F(tile x tile, 3x3).
-pub const fn winograd_taps(tile: usize) -> usize {
+pub const fn winograd_points(tile: usize) -> usize {
     (tile + 2) * (tile + 2)
 }
 
 /// Whether the matrices of a 3x3 convolution are those of a Winograd transform, int8 always. (Other tensors may have as many
 /// matrices: `qkv` has one for each head.)
 pub const fn is_winograd(role: Role, taps: u16) -> bool {
-    matches!(role, Role::Fpn | Role::Fuse) && taps > 9
+    matches!(role, Role::FpnConv | Role::FpnBottleneck) && taps > 9
 }
 /// `Header::position`: absolute embeddings.
 pub const ABSOLUTE: u32 = 1;
@@ -134,7 +132,7 @@ numbered! {
         ClassToken = 17, "class_token";
         /// Absolute position embeddings of the patches.
         Positions = 18, "positions";
-        /// Queries, keys and values, head by head.
+        /// QueryTile, keys and values, head by head.
         Qkv = 32, "qkv";
         /// Attention's output projection.
         Proj = 33, "proj";
@@ -143,27 +141,27 @@ numbered! {
         /// Second layer of the MLP.
         Fc2 = 35, "fc2";
         /// Relative-position bias.
-        Bias = 36, "bias";
+        RelativeBias = 36, "relative_bias";
         /// First deconvolution of tap 0.
-        Up0a = 48, "up0a";
+        Deconv0 = 48, "deconv0";
         /// Second deconvolution of tap 0 and lateral 0.
-        Up0b = 49, "up0b";
+        DeconvLateral0 = 49, "deconv_lateral0";
         /// Deconvolution of tap 1 and lateral 1.
-        Up1 = 50, "up1";
+        DeconvLateral1 = 50, "deconv_lateral1";
         /// Lateral 2.
         Lateral2 = 51, "lateral2";
         /// A pooling branch.
-        Pool = 64, "pool";
+        PspBranch = 64, "psp_branch";
         /// The pooling bottleneck's view of the map.
-        Top = 65, "top";
+        PspBottleneck = 65, "psp_bottleneck";
         /// The pooling bottleneck's view of a branch.
-        TopPool = 66, "top_pool";
+        PspBottleneckBranch = 66, "psp_bottleneck_branch";
         /// 3x3 convolution of a pyramid level.
-        Fpn = 67, "fpn";
+        FpnConv = 67, "fpn_conv";
         /// The 3x3 bottleneck's view of a level.
-        Fuse = 68, "fuse";
+        FpnBottleneck = 68, "fpn_bottleneck";
         /// The classifier.
-        Classify = 69, "classify";
+        Classifier = 69, "classifier";
         /// The converter's report, JSON.
         Report = 96, "report";
     }
@@ -171,7 +169,7 @@ numbered! {
 
 numbered! {
     /// How a tensor is stored.
-    Kind: u8 {
+    TensorKind: u8 {
         /// Text or raw bytes.
         Bytes = 0, "bytes";
         /// Plain rows of f32.
@@ -216,22 +214,22 @@ pub const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
-impl Entry {
+impl TensorEntry {
     /// Bytes of each part of a linear tensor: weights, then scales, sums and multipliers together, then biases. `None` on overflow
     /// or when the kind is not linear.
     pub fn linear_parts(&self) -> Option<[usize; 3]> {
-        let (taps, n, k) = (usize::from(self.taps), self.n as usize, self.k as usize);
+        let (taps, n, k) = (usize::from(self.matrices), self.n as usize, self.k as usize);
         let columns = taps.checked_mul(n.checked_next_multiple_of(LANES)?)?;
-        let weights = match Kind::from_code(self.kind)? {
-            Kind::F32 => columns.checked_mul(k)?.checked_mul(4)?,
-            Kind::F16 => columns.checked_mul(k)?.checked_mul(2)?,
-            Kind::Int8 => columns.checked_mul(k.checked_next_multiple_of(4)?)?,
-            Kind::Int4 => columns.checked_mul(k.checked_next_multiple_of(8)? / 2)?,
-            Kind::Bytes | Kind::Plain => return None,
+        let weights = match TensorKind::from_code(self.kind)? {
+            TensorKind::F32 => columns.checked_mul(k)?.checked_mul(4)?,
+            TensorKind::F16 => columns.checked_mul(k)?.checked_mul(2)?,
+            TensorKind::Int8 => columns.checked_mul(k.checked_next_multiple_of(4)?)?,
+            TensorKind::Int4 => columns.checked_mul(k.checked_next_multiple_of(8)? / 2)?,
+            TensorKind::Bytes | TensorKind::Plain => return None,
         };
-        let scales = match Kind::from_code(self.kind)? {
-            Kind::Int8 => columns.checked_mul(8)?,
-            Kind::Int4 => columns.checked_mul(k.div_ceil(GROUP).checked_add(8)?)?,
+        let scales = match TensorKind::from_code(self.kind)? {
+            TensorKind::Int8 => columns.checked_mul(8)?,
+            TensorKind::Int4 => columns.checked_mul(k.div_ceil(GROUP).checked_add(8)?)?,
             _ => 0,
         };
         Some([weights, scales, usize::from(self.bias_rows).checked_mul(padded(n))?.checked_mul(4)?])
@@ -240,140 +238,13 @@ impl Entry {
     /// The length its kind and shape ask for. `None` on overflow or an unknown kind.
     pub fn expected_bytes(&self) -> Option<u64> {
         let (n, k) = (u64::from(self.n), u64::from(self.k));
-        match Kind::from_code(self.kind)? {
-            Kind::Bytes => n.checked_mul(k),
-            Kind::Plain => n.checked_mul(k)?.checked_mul(4),
+        match TensorKind::from_code(self.kind)? {
+            TensorKind::Bytes => n.checked_mul(k),
+            TensorKind::Plain => n.checked_mul(k)?.checked_mul(4),
             _ => {
                 let [w, s, b] = self.linear_parts()?;
                 (w as u64).checked_add(s as u64)?.checked_add(b as u64)
             }
         }
-    }
-}
-
-/// A file whose structure has been checked: header, table, every size, offset and shape.
-#[derive(Clone, Copy)]
-pub struct File<'a> {
-    bytes: &'a [u8],
-    header: &'a Header,
-    table: &'a [Entry],
-}
-
-impl<'a> File<'a> {
-    /// Checks everything but the tensors' contents; takes microseconds whatever the file's size.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, by field.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
-            return Err(Error::Magic);
-        }
-        let cut = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
-        let head = bytes.get(..size_of::<Header>()).ok_or(cut("the header", size_of::<Header>() as u64))?;
-        if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
-            return Err(Error::Misaligned);
-        }
-        let header: &Header = bytemuck::from_bytes(head);
-        if header.version != VERSION {
-            return Err(Error::Version { found: header.version });
-        }
-        let table_end =
-            size_of::<Header>() as u64 + u64::from(header.tensor_count) * size_of::<Entry>() as u64;
-        let table = usize::try_from(table_end)
-            .ok()
-            .and_then(|end| bytes.get(size_of::<Header>()..end))
-            .ok_or(cut("the tensor table", table_end))?;
-        if header.file_bytes > bytes.len() as u64 {
-            return Err(cut("the whole file", header.file_bytes));
-        }
-        if header.file_bytes < bytes.len() as u64 {
-            let expected = "the length of the file (there are bytes behind its end)";
-            return Err(Error::Header { field: "file_bytes", found: header.file_bytes, expected });
-        }
-        let mut crc = Crc32::new();
-        crc.update(bytemuck::bytes_of(&Header { head_crc: 0, ..*header }));
-        crc.update(table);
-        if crc.value() != header.head_crc {
-            return Err(Error::Checksum { what: "header and tensor table", layer: 0 });
-        }
-        let file = File { bytes, header, table: bytemuck::cast_slice(table) };
-        file.check_places(table_end)?;
-        crate::shapes::check(header, file.table)?;
-        Ok(file)
-    }
-
-    /// Offsets and lengths: in order, aligned, gapless but for alignment, inside the file.
-    fn check_places(&self, table_end: u64) -> Result<(), Error> {
-        let mut end = table_end;
-        for e in self.table {
-            let role = Role::from_code(e.role).map_or("unknown", Role::name);
-            let wrong =
-                |field, found, expected| Error::Tensor { role, layer: e.layer, field, found, expected };
-            let start = end.checked_next_multiple_of(ALIGN as u64).ok_or(Error::TooLarge)?;
-            if e.offset != start {
-                return Err(wrong("offset", e.offset, start));
-            }
-            if Kind::from_code(e.kind).is_none() {
-                return Err(wrong("kind", e.kind.into(), Kind::Int8 as u64));
-            }
-            let bytes = e.expected_bytes().ok_or(wrong("bytes", e.bytes, u64::MAX))?;
-            if e.bytes != bytes {
-                return Err(wrong("bytes", e.bytes, bytes));
-            }
-            end = start.checked_add(bytes).ok_or(wrong("bytes", bytes, self.header.file_bytes))?;
-            if end > self.header.file_bytes {
-                return Err(wrong("offset + bytes", end, self.header.file_bytes));
-            }
-        }
-        if end != self.header.file_bytes {
-            let expected = "the end of the last tensor";
-            return Err(Error::Header { field: "file_bytes", found: self.header.file_bytes, expected });
-        }
-        Ok(())
-    }
-
-    /// All of it.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// The header.
-    pub fn header(&self) -> &'a Header {
-        self.header
-    }
-
-    /// The tensor table.
-    pub fn table(&self) -> &'a [Entry] {
-        self.table
-    }
-
-    /// The table's line for a tensor.
-    pub fn find(&self, role: Role, layer: u16) -> Option<&'a Entry> {
-        let i = self.table.binary_search_by_key(&(role as u16, layer), |e| (e.role, e.layer)).ok()?;
-        self.table.get(i)
-    }
-
-    /// A tensor's bytes. `entry` must come from this file's table (else the result is empty or foreign bytes).
-    pub fn bytes_of(&self, entry: &Entry) -> &'a [u8] {
-        let start = entry.offset as usize;
-        self.bytes.get(start..start.saturating_add(entry.bytes as usize)).unwrap_or(&[])
-    }
-
-    /// Reads every byte and compares the checksums, gaps included (they must be zero).
-    ///
-    /// # Errors
-    /// [`Error::Checksum`] with the first damaged tensor.
-    pub fn verify(&self) -> Result<(), Error> {
-        let mut end = size_of::<Header>() + size_of_val(self.table);
-        for e in self.table {
-            let role = Role::from_code(e.role).map_or("unknown", Role::name);
-            let damaged = Error::Checksum { what: role, layer: e.layer };
-            let gap = self.bytes.get(end..e.offset as usize).ok_or(damaged)?;
-            if gap.iter().any(|&b| b != 0) || crate::crc::crc32(self.bytes_of(e)) != e.crc {
-                return Err(damaged);
-            }
-            end = (e.offset + e.bytes) as usize;
-        }
-        Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! What a file must hold: the tensors and shapes that follow from its header, and the limits of the header itself.
 
-use crate::error::Error;
-use crate::format::{
-    ABSOLUTE, Entry, Header, Kind, Precision, RELATIVE, Recipe, Role, SHARED, is_winograd, padded,
-    winograd_taps,
+use super::format::{
+    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, TensorEntry, TensorKind, is_winograd,
+    padded, winograd_points,
 };
+use crate::error::Error;
 
 /// The largest value of any dimension: generous for a BEiT, small enough that no product of three overflows 64 bits.
 const LIMIT: u32 = 1 << 16;
@@ -24,7 +24,7 @@ pub enum Form {
     /// Matrices with biases, in any of the linear kinds.
     Linear {
         /// Matrices.
-        taps: u16,
+        matrices: u16,
         /// Rows of biases.
         bias_rows: u8,
         /// Outputs.
@@ -74,8 +74,8 @@ pub fn check_header(h: &Header) -> Result<(), Error> {
     if h.blocks > 512 || h.source_blocks < h.blocks {
         return bad("blocks", h.blocks.into(), "at most 512 and at most `source_blocks`");
     }
-    if h.taps.windows(2).any(|w| w[0] > w[1]) || h.taps[3] != h.blocks {
-        return bad("taps", h.taps[3].into(), "a rising list that ends at `blocks`");
+    if h.feature_blocks.windows(2).any(|w| w[0] > w[1]) || h.feature_blocks[3] != h.blocks {
+        return bad("feature_blocks", h.feature_blocks[3].into(), "a rising list that ends at `blocks`");
     }
     if h.pool_count > 8 {
         return bad("pool_count", h.pool_count.into(), "at most 8");
@@ -144,7 +144,7 @@ pub fn for_each_tensor<E>(
     let head = padded((c / heads) as usize) as u32;
     let (blocks, pools) = (h.blocks as u16, h.pool_count as u16);
     let plain = |n, k| Form::Plain { n, k };
-    let linear = |taps, bias_rows, n, k| Form::Linear { taps, bias_rows, n, k };
+    let linear = |matrices, bias_rows, n, k| Form::Linear { matrices, bias_rows, n, k };
     let mut many =
         |role, count: u16, form: &dyn Fn(u16) -> Form| (0..count).try_for_each(|i| each(role, i, form(i)));
 
@@ -160,24 +160,24 @@ pub fn for_each_tensor<E>(
     many(Role::Fc1, blocks, &|_| linear(1, 1, hidden, c))?;
     many(Role::Fc2, blocks, &|_| linear(1, 1, c, hidden))?;
     let tables = if h.position & RELATIVE != 0 { blocks } else { u16::from(h.position & SHARED != 0) };
-    many(Role::Bias, tables, &|_| plain(heads, (2 * gh - 1) * (2 * gw - 1) + 3))?;
-    many(Role::Up0a, 1, &|_| linear(4, 1, c, c))?;
-    many(Role::Up0b, 1, &|_| linear(4, 1, c, c))?;
-    many(Role::Up1, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::RelativeBias, tables, &|_| plain(heads, (2 * gh - 1) * (2 * gw - 1) + 3))?;
+    many(Role::Deconv0, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::DeconvLateral0, 1, &|_| linear(4, 1, c, c))?;
+    many(Role::DeconvLateral1, 1, &|_| linear(4, 1, c, c))?;
     many(Role::Lateral2, 1, &|_| linear(1, 1, c, c))?;
-    many(Role::Pool, pools, &|_| linear(1, 1, c, c))?;
-    many(Role::Top, 1, &|_| linear(9, 1, c, c))?;
-    many(Role::TopPool, pools, &|_| linear(9, 0, c, c))?;
+    many(Role::PspBranch, pools, &|_| linear(1, 1, c, c))?;
+    many(Role::PspBottleneck, 1, &|_| linear(9, 1, c, c))?;
+    many(Role::PspBottleneckBranch, pools, &|_| linear(9, 0, c, c))?;
     let [fpn @ .., fuse] =
-        h.winograd.map(|tile| if tile == 0 { 9 } else { winograd_taps(tile.into()) as u16 });
-    many(Role::Fpn, 3, &|i| linear(fpn.get(i as usize).copied().unwrap_or(9), 1, c, c))?;
-    many(Role::Fuse, 4, &|i| linear(if i == 0 { fuse } else { 9 }, u8::from(i == 0), c, c))?;
-    many(Role::Classify, 1, &|_| linear(1, 1, h.classes, c))?;
+        h.winograd.map(|tile| if tile == 0 { 9 } else { winograd_points(tile.into()) as u16 });
+    many(Role::FpnConv, 3, &|i| linear(fpn.get(i as usize).copied().unwrap_or(9), 1, c, c))?;
+    many(Role::FpnBottleneck, 4, &|i| linear(if i == 0 { fuse } else { 9 }, u8::from(i == 0), c, c))?;
+    many(Role::Classifier, 1, &|_| linear(1, 1, h.classes, c))?;
     many(Role::Report, 1, &|_| Form::Bytes(None))
 }
 
 /// Compares the header with its limits and the table with what the header asks for.
-pub(crate) fn check(h: &Header, table: &[Entry]) -> Result<(), Error> {
+pub(crate) fn check(h: &Header, table: &[TensorEntry]) -> Result<(), Error> {
     check_header(h)?;
     let mut entries = table.iter();
     for_each_tensor(h, &mut |role, layer, form| {
@@ -198,32 +198,35 @@ pub(crate) fn check(h: &Header, table: &[Entry]) -> Result<(), Error> {
 }
 
 /// One line of the table against what is wanted there.
-fn check_entry(e: &Entry, role: Role, form: Form) -> Result<(), Error> {
+fn check_entry(e: &TensorEntry, role: Role, form: Form) -> Result<(), Error> {
     let wrong = |field, found: u64, expected: u64| {
         Err(Error::Tensor { role: role.name(), layer: e.layer, field, found, expected })
     };
-    let kind = Kind::from_code(e.kind);
+    let kind = TensorKind::from_code(e.kind);
     let (kind_ok, example) = match form {
-        Form::Bytes(_) => (kind == Some(Kind::Bytes), Kind::Bytes),
-        Form::Plain { .. } => (kind == Some(Kind::Plain), Kind::Plain),
+        Form::Bytes(_) => (kind == Some(TensorKind::Bytes), TensorKind::Bytes),
+        Form::Plain { .. } => (kind == Some(TensorKind::Plain), TensorKind::Plain),
         // Matrices of a Winograd transform are int8: that is what they are for.
-        Form::Linear { taps, .. } if is_winograd(role, taps) => (kind == Some(Kind::Int8), Kind::Int8),
-        Form::Linear { .. } => {
-            (matches!(kind, Some(Kind::F32 | Kind::F16 | Kind::Int8 | Kind::Int4)), Kind::Int8)
+        Form::Linear { matrices, .. } if is_winograd(role, matrices) => {
+            (kind == Some(TensorKind::Int8), TensorKind::Int8)
         }
+        Form::Linear { .. } => (
+            matches!(kind, Some(TensorKind::F32 | TensorKind::F16 | TensorKind::Int8 | TensorKind::Int4)),
+            TensorKind::Int8,
+        ),
     };
     if !kind_ok {
         return wrong("kind", e.kind.into(), example as u64);
     }
-    let (taps, bias_rows, n, k) = match form {
+    let (matrices, bias_rows, n, k) = match form {
         Form::Bytes(len) => (0, 0, 1, len),
         Form::Plain { n, k } => (0, 0, n, Some(k)),
-        Form::Linear { taps, bias_rows, n, k } => (taps, bias_rows, n, Some(k)),
+        Form::Linear { matrices, bias_rows, n, k } => (matrices, bias_rows, n, Some(k)),
     };
     let numbers = [
         ("n", e.n, Some(n)),
         ("k", e.k, k),
-        ("taps", e.taps.into(), Some(taps.into())),
+        ("matrices", e.matrices.into(), Some(matrices.into())),
         ("bias_rows", e.bias_rows.into(), Some(bias_rows.into())),
         ("reserved", u32::from(e.reserved != [0; 2]), Some(0)),
     ];

@@ -1,9 +1,9 @@
 //! From a picture to the network's input: resized as the file says, still bytes. Normalisation is in the embedding.
 
+use super::resize::{Filter, resize, scratch_bytes as resize_scratch};
+use super::view::ImageView;
 use crate::error::Error;
-use crate::image::ImageView;
-use crate::resize::{Filter, resize, scratch_bytes as resize_scratch};
-use crate::weights::Facts;
+use crate::file::Facts;
 
 fn filter(f: &Facts) -> Filter {
     Filter::from_code(f.resample).unwrap_or(Filter::Bilinear)

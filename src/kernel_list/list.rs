@@ -1,26 +1,21 @@
-//! Every kernel as a job that any instruction set can do: the one list behind the property tests (the same bits everywhere)
-//! and the benchmarks (`cargo bench --features bench`).
+//! The list of kernels.
 
-mod job;
-mod products;
-mod tile;
-
-use super::attention::pack::Token;
-use super::epilogue::Activation;
-use super::interpolate::{Read, positions};
-use super::lerp::{Along, Lerp};
-use super::{Isa, LANES};
-use crate::format::{GROUP, padded, winograd_taps};
-use half::bf16;
-use job::{Bits, made};
-pub use job::{Job, Kernel, Size, Source};
-use products::{
+use super::inputs::{Kernel, KernelRun, Source, prepare, restore_sign};
+use super::operators::{
     Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with,
     winograd_input, winograd_quantise,
 };
+use super::tiles::{BLOCK_OUT, Block, Tile};
+use crate::file::format::{GROUP, padded, winograd_points};
+use crate::ops::upsample::source_pixels;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::attention::quantise::Token;
+use crate::simd::kernels::epilogue::Activation;
+use crate::simd::kernels::interpolate::{HorizontalLerp, Lerp, SourcePixel};
+use crate::simd::lanes::LANES;
+use half::bf16;
 use std::boxed::Box;
 use std::vec::Vec;
-use tile::{BLOCK_OUT, Block, Tile};
 
 /// A row kernel: a padded row in, something out.
 macro_rules! row {
@@ -28,10 +23,10 @@ macro_rules! row {
         Kernel {
             name: $name,
             work: |s| s.n,
-            job: |$size, mut source| {
+            prepare: |$size, mut source| {
                 let inputs = (source.row($size.n), source.row($size.n));
                 let start = $start(&mut source, padded($size.n));
-                made(inputs, start, move |$isa, ($x, $y), $out| {
+                prepare(inputs, start, move |$isa, ($x, $y), $out| {
                     let _ = (&$x, &$y);
                     $run
                 })
@@ -43,7 +38,7 @@ macro_rules! row {
 /// A kernel on a tile, which writes a tile.
 macro_rules! tile {
     ($name:literal, $run:expr) => {
-        Kernel { name: $name, work: Tile::work, job: |size, source| Tile::job(size, source, 1, $run) }
+        Kernel { name: $name, work: Tile::work, prepare: |size, source| Tile::prepare(size, source, 1, $run) }
     };
 }
 
@@ -51,9 +46,9 @@ macro_rules! tile {
 fn lerps<T: 'static>(
     lines: [Vec<T>; 6],
     run: impl Fn(Isa, &[Lerp<T>], &mut [f32]) + 'static,
-) -> Box<dyn Job> {
+) -> Box<dyn KernelRun> {
     let out = std::vec![0.0; lines[0].len()];
-    made(lines, out, move |isa, [a, b, c, d, e, f], out| {
+    prepare(lines, out, move |isa, [a, b, c, d, e, f], out| {
         let runs =
             [(a, b, 0.3), (c, d, 0.0), (e, f, 0.75)].map(|(low, high, weight)| Lerp { low, high, weight });
         run(isa, &runs, out);
@@ -76,11 +71,6 @@ fn floats(source: &mut Source, n: usize) -> Vec<f32> {
     source.floats(n)
 }
 
-/// Bytes of rows as they are on every instruction set.
-fn unflip(isa: Isa, bytes: &mut [u8]) {
-    bytes.iter_mut().for_each(|q| *q ^= isa.flip());
-}
-
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
     row!("layer_norm", |isa, size, x, y, out| isa.layer_norm(x, size.n, 1e-6, out), zeros),
@@ -89,35 +79,37 @@ pub const KERNELS: &[Kernel] = &[
         |isa, size, x, y, out| {
             out.1 = isa.quantise(x, size.n, &mut out.0);
             // The padding's may be any.
-            out.0[size.n..].fill(isa.flip());
-            unflip(isa, &mut out.0);
+            out.0[size.n..].fill(isa.sign_flip());
+            restore_sign(isa, &mut out.0);
         },
         |s, n| (no_bytes(s, n), [0.0; 2])
     ),
     Kernel {
-        name: "sum_rows",
+        name: "column_sums",
         work: |s| ROWS * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let (rows, start) = (source.floats(ROWS * padded(size.n)), source.row(size.n));
-            made(rows, start, move |isa, rows, out| isa.sum_rows(rows, padded(size.n), out))
+            prepare(rows, start, move |isa, rows, out| isa.column_sums(rows, padded(size.n), out))
         },
     },
     Kernel {
-        name: "spread",
+        name: "column_min_max",
         work: |s| ROWS * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let rows = source.floats(ROWS * padded(size.n));
             let start = (source.row(size.n), source.row(size.n));
-            made(rows, start, move |isa, rows, (low, high)| isa.spread(rows, padded(size.n), low, high))
+            prepare(rows, start, move |isa, rows, (low, high)| {
+                isa.column_min_max(rows, padded(size.n), low, high)
+            })
         },
     },
     Kernel {
         name: "quantise_tokens",
         work: |s| ROWS * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let inputs = (source.floats(ROWS * padded(size.n)), source.row(size.n));
             let out = (std::vec![0i8; ROWS * padded(size.n)], std::vec![Token::default(); ROWS]);
-            made(inputs, out, move |isa, (rows, centre), (out, tokens)| {
+            prepare(inputs, out, move |isa, (rows, centre), (out, tokens)| {
                 isa.quantise_tokens(rows, padded(size.n), centre, out, tokens)
             })
         },
@@ -125,14 +117,14 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "quantise_values",
         work: |s| s.rows * LANES,
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let pitch = LANES + 3;
             let rows = source.floats(size.rows * pitch);
             let by: [[f32; LANES]; 2] = core::array::from_fn(|_| core::array::from_fn(|_| source.float()));
             // One group more than there are tokens for.
             let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
             let out = (std::vec![0i8; first.len() * 4 * LANES], [0i32; LANES]);
-            made((rows, by), out, move |isa, (rows, by), (out, sums)| {
+            prepare((rows, by), out, move |isa, (rows, by), (out, sums)| {
                 isa.quantise_values(rows, pitch, &first, by, out, sums)
             })
         },
@@ -158,11 +150,11 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "lerp_pixels",
         work: |s| SMALL * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let (channels, pitch) = (padded(size.n), 2 * padded(size.n));
             let lines: [Vec<f32>; 2] =
                 core::array::from_fn(|_| source.floats((SMALL - 1) * pitch + channels));
-            made(lines, std::vec![0.0; SMALL * channels], move |isa, [low, high], out| {
+            prepare(lines, std::vec![0.0; SMALL * channels], move |isa, [low, high], out| {
                 isa.lerp_pixels(low, high, 0.3, pitch, out)
             })
         },
@@ -170,7 +162,7 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "sum_lerps",
         work: |s| 3 * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let lines = core::array::from_fn(|_| source.row(size.n));
             lerps(lines, |isa, runs, out| isa.sum_lerps(runs, out))
         },
@@ -178,102 +170,106 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "sum_lerps_bf16",
         work: |s| 3 * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let lines =
                 core::array::from_fn(|_| source.row(size.n).into_iter().map(bf16::from_f32).collect());
             lerps(lines, |isa, runs, out| isa.sum_lerps_bf16(runs, out))
         },
     },
     Kernel {
-        name: "add_along",
+        name: "add_horizontal_lerps",
         work: |s| 4 * s.rows * padded(s.n),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let count = padded(size.n);
             let columns = source.floats(SMALL * 3 * count);
             let out = source.floats(size.rows * count);
             let bias = source.floats(count);
-            made((columns, bias), out, move |isa, (columns, bias), out| {
-                let mut reads = std::vec![Read::default(); size.rows];
-                positions(SMALL, &mut reads);
-                let line = Along { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
+            prepare((columns, bias), out, move |isa, (columns, bias), out| {
+                let mut reads = std::vec![SourcePixel::default(); size.rows];
+                source_pixels(SMALL, &mut reads);
+                let line = HorizontalLerp { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
                 let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
-                let tapped = Along { panel, pixel, taps: 3, ..line };
+                let tapped = HorizontalLerp { panel, pixel, taps: 3, ..line };
                 for (lines, bias) in [(&[line][..], &[][..]), (&[tapped, tapped], bias)] {
                     let panels = count / LANES;
                     // SAFETY: `out` has rows · count numbers.
-                    unsafe { isa.add_along(lines, bias, size.rows, panels, out.as_mut_ptr(), count) };
+                    unsafe {
+                        isa.add_horizontal_lerps(lines, bias, size.rows, panels, out.as_mut_ptr(), count)
+                    };
                 }
             })
         },
     },
     Kernel {
         name: "winograd_input, 2x2",
-        work: |s| winograd_taps(2) * padded(s.n),
-        job: |size, source| winograd_input::<4>(size, source),
+        work: |s| winograd_points(2) * padded(s.n),
+        prepare: |size, source| winograd_input::<4>(size, source),
     },
     Kernel {
         name: "winograd_input, 4x4",
-        work: |s| winograd_taps(4) * padded(s.n),
-        job: |size, source| winograd_input::<6>(size, source),
+        work: |s| winograd_points(4) * padded(s.n),
+        prepare: |size, source| winograd_input::<6>(size, source),
     },
     Kernel {
         name: "winograd_quantise, 2x2",
-        work: |s| winograd_taps(2) * padded(s.n),
-        job: |size, source| winograd_quantise::<4>(size, source),
+        work: |s| winograd_points(2) * padded(s.n),
+        prepare: |size, source| winograd_quantise::<4>(size, source),
     },
     Kernel {
         name: "winograd_quantise, 4x4",
-        work: |s| winograd_taps(4) * padded(s.n),
-        job: |size, source| winograd_quantise::<6>(size, source),
+        work: |s| winograd_points(4) * padded(s.n),
+        prepare: |size, source| winograd_quantise::<6>(size, source),
     },
     Kernel {
         name: "unpack",
         work: |s| s.k * LANES,
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let k = size.k;
             let packed = source.bytes(k.div_ceil(8) * 4 * LANES);
             let multipliers = source.weights(k.div_ceil(GROUP) * LANES);
-            made((packed, multipliers), std::vec![0i8; k.div_ceil(4) * 4 * LANES], |isa, (packed, m), out| {
-                isa.unpack(packed, m, out)
-            })
+            prepare(
+                (packed, multipliers),
+                std::vec![0i8; k.div_ceil(4) * 4 * LANES],
+                |isa, (packed, m), out| isa.unpack(packed, m, out),
+            )
         },
     },
-    tile!("finish", |isa, t, out| t.finish(isa, out, Activation::None, true)),
-    tile!("finish, GELU", |isa, t, out| t.finish(isa, out, Activation::Gelu, false)),
-    tile!("finish, ReLU", |isa, t, out| t.finish(isa, out, Activation::Relu, false)),
-    tile!("finish_i8", |isa, t, out| t.finish_i8(isa, out, Activation::None, true)),
-    tile!("finish_i8, another tap", |isa, t, out| t.finish_i8_more(isa, out)),
-    tile!("finish_i8, bfloat16", |isa, t, out| t.finish_i8_bf16(isa, out)),
-    tile!("finish_i8, ReLU", |isa, t, out| t.finish_i8(isa, out, Activation::Relu, false)),
+    tile!("store_tile", |isa, t, out| t.store_tile(isa, out, Activation::None, true)),
+    tile!("store_tile, GELU", |isa, t, out| t.store_tile(isa, out, Activation::Gelu, false)),
+    tile!("store_tile, ReLU", |isa, t, out| t.store_tile(isa, out, Activation::Relu, false)),
+    tile!("dequantise_tile", |isa, t, out| t.dequantise_tile(isa, out, Activation::None, true)),
+    tile!("dequantise_tile, another tap", |isa, t, out| t.dequantise_more(isa, out)),
+    tile!("dequantise_tile, bfloat16", |isa, t, out| t.dequantise_bf16(isa, out)),
+    tile!("dequantise_tile, ReLU", |isa, t, out| t.dequantise_tile(isa, out, Activation::Relu, false)),
     Kernel {
-        name: "gather, 2x2",
-        work: |s| winograd_taps(2) * Tile::work(s),
-        job: |size, source| Tile::job(size, source, 4, |isa, t, out| t.gather(isa, 2, out)),
+        name: "winograd_output, 2x2",
+        work: |s| winograd_points(2) * Tile::work(s),
+        prepare: |size, source| Tile::prepare(size, source, 4, |isa, t, out| t.winograd_output(isa, 2, out)),
     },
     Kernel {
-        name: "gather, 4x4",
-        work: |s| winograd_taps(4) * Tile::work(s),
-        job: |size, source| Tile::job(size, source, 16, |isa, t, out| t.gather(isa, 4, out)),
+        name: "winograd_output, 4x4",
+        work: |s| winograd_points(4) * Tile::work(s),
+        prepare: |size, source| Tile::prepare(size, source, 16, |isa, t, out| t.winograd_output(isa, 4, out)),
     },
     Kernel {
-        name: "block_weights",
+        name: "softmax_blocks",
         work: |s| 2 * Block::work(s),
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let block = std::cell::RefCell::new(Block::new(size, &mut source));
-            made(block, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.borrow_mut().weights(isa, out))
+            prepare(block, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.borrow_mut().weights(isa, out))
         },
     },
-    tile!("blend", |isa, t, out| t.blend(isa, out)),
+    tile!("accumulate_blocks", |isa, t, out| t.accumulate_blocks(isa, out)),
     Kernel {
         name: "block_factors",
         work: |s| s.rows * s.n * LANES,
-        job: |size, mut source| {
+        prepare: |size, mut source| {
             let (rows, blocks) = (size.rows, size.n);
             let tops: Vec<f32> =
                 source.floats(rows * padded(blocks)).iter().map(|x| x.clamp(-60.0, 60.0) * 8.0).collect();
             let totals = source.ints(rows * blocks * LANES);
             let out = (std::vec![0.0; tops.len()], std::vec![0.0; rows]);
-            made((tops, totals), out, |isa, (tops, totals), (factors, shares)| {
+            prepare((tops, totals), out, |isa, (tops, totals), (factors, shares)| {
                 factors.copy_from_slice(tops);
                 isa.block_factors(factors, totals, 3, shares);
             })
@@ -282,14 +278,14 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "product, int8",
         work: |s| s.rows * s.n * s.k,
-        job: |size, mut s| {
+        prepare: |size, mut s| {
             linear(size, Weights::int8(size, 1, &mut s), Inputs::bytes(size.rows, size.k, &mut s))
         },
     },
     Kernel {
         name: "product, int8, GELU",
         work: |s| s.rows * s.n * s.k,
-        job: |size, mut s| {
+        prepare: |size, mut s| {
             let weights = Weights::int8(size, 1, &mut s);
             linear_with(Activation::Gelu, size, weights, Inputs::bytes(size.rows, size.k, &mut s))
         },
@@ -297,16 +293,20 @@ pub const KERNELS: &[Kernel] = &[
     Kernel {
         name: "product, f16",
         work: |s| s.rows * s.n * s.k,
-        job: |size, mut s| linear(size, Weights::f16(size, &mut s), Inputs::f32(size.rows, size.k, &mut s)),
+        prepare: |size, mut s| {
+            linear(size, Weights::f16(size, &mut s), Inputs::f32(size.rows, size.k, &mut s))
+        },
     },
     Kernel {
         name: "product, f32",
         work: |s| s.rows * s.n * s.k,
-        job: |size, mut s| linear(size, Weights::f32(size, &mut s), Inputs::f32(size.rows, size.k, &mut s)),
+        prepare: |size, mut s| {
+            linear(size, Weights::f32(size, &mut s), Inputs::f32(size.rows, size.k, &mut s))
+        },
     },
-    Kernel { name: "3x3, int8", work: conv_work, job: direct },
-    Kernel { name: "3x3 by Winograd 2x2, int8", work: conv_work, job: |size, s| by_winograd(2, size, s) },
-    Kernel { name: "3x3 by Winograd 4x4, int8", work: conv_work, job: |size, s| by_winograd(4, size, s) },
-    Kernel { name: "attention, int8", work: attention_work, job: |size, s| attention(size, s, true) },
-    Kernel { name: "attention, f32", work: attention_work, job: |size, s| attention(size, s, false) },
+    Kernel { name: "3x3, int8", work: conv_work, prepare: direct },
+    Kernel { name: "3x3 by Winograd 2x2, int8", work: conv_work, prepare: |size, s| by_winograd(2, size, s) },
+    Kernel { name: "3x3 by Winograd 4x4, int8", work: conv_work, prepare: |size, s| by_winograd(4, size, s) },
+    Kernel { name: "attention, int8", work: attention_work, prepare: |size, s| attention(size, s, true) },
+    Kernel { name: "attention, f32", work: attention_work, prepare: |size, s| attention(size, s, false) },
 ];

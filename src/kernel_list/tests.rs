@@ -1,9 +1,11 @@
 //! Every kernel of every instruction set against the portable one, bit by bit: odd sizes, extremes, random numbers.
 
-use super::list::{KERNELS, Kernel, Size, Source};
-use super::micro::{TileF, TileI8};
-use super::{Isa, LANES};
-use crate::format::GROUP;
+use super::inputs::{Kernel, Size, Source};
+use super::list::KERNELS;
+use crate::file::format::GROUP;
+use crate::simd::isa::Isa;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::{TileF, TileI8};
 use half::f16;
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -24,7 +26,7 @@ fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> 
     let mut s = Source(seed);
     let pitch = 4 * groups + 12;
     let (mut a, w) = (s.bytes((rows - 1) * pitch + 4 * groups), s.weights(panels * groups * 64));
-    a.iter_mut().for_each(|q| *q ^= isa.flip());
+    a.iter_mut().for_each(|q| *q ^= isa.sign_flip());
     let mut sum = std::vec![0; panels * LANES];
     for (p, panel) in w.chunks(groups * 64).enumerate() {
         for (i, w) in panel.iter().enumerate() {
@@ -34,16 +36,7 @@ fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> 
     let n = rows * panels * LANES;
     let mut out = std::vec![0x5A5A_5A5A; n + GUARD];
     let panel = groups * 64;
-    let tile = TileI8 {
-        a: a.as_ptr(),
-        pitch,
-        w: w.as_ptr(),
-        panel,
-        groups,
-        sum: sum.as_ptr(),
-        ahead: core::ptr::null(),
-        out: out.as_mut_ptr(),
-    };
+    let tile = TileI8::new((rows, panels), (&a, pitch), (&w, panel), groups, &sum, &mut out);
     // SAFETY: sizes as the tile's contract asks for.
     unsafe { isa.tile_i8(rows, panels, &tile) };
     assert!(out[n..].iter().all(|&x| x == 0x5A5A_5A5A), "{} wrote behind its tile", isa.name());
@@ -64,10 +57,7 @@ fn float_tile<W>(
     let w: Vec<W> = s.floats(panels * k * LANES).into_iter().map(weight).collect();
     let mut out = s.floats(n + GUARD);
     let guard = bits(&out[n..]);
-    run(
-        isa,
-        &TileF { a: a.as_ptr(), pitch, w: w.as_ptr(), panel: k * LANES, k, first, out: out.as_mut_ptr() },
-    );
+    run(isa, &TileF::new((rows, panels), (&a, pitch), (&w, k * LANES), k, first, &mut out));
     assert_eq!(bits(&out[n..]), guard, "{} wrote behind its tile", isa.name());
     bits(&out[..n])
 }
@@ -117,18 +107,9 @@ fn int8_tiles_do_not_saturate() {
     for isa in Isa::available() {
         for (q, w) in [(0u8, 127i8), (0, -127), (255, 127), (255, -127)] {
             let groups = 1024;
-            let (a, weights) = (std::vec![q ^ isa.flip(); 4096], std::vec![w; 4096 * LANES]);
+            let (a, weights) = (std::vec![q ^ isa.sign_flip(); 4096], std::vec![w; 4096 * LANES]);
             let (sum, mut out) = ([4096 * i32::from(w); LANES], [0; LANES]);
-            let tile = TileI8 {
-                a: a.as_ptr(),
-                pitch: 4096,
-                w: weights.as_ptr(),
-                panel: 4096 * LANES,
-                groups,
-                sum: sum.as_ptr(),
-                ahead: core::ptr::null(),
-                out: out.as_mut_ptr(),
-            };
+            let tile = TileI8::new((1, 1), (&a, 4096), (&weights, 4096 * LANES), groups, &sum, &mut out);
             // SAFETY: one row, one panel, as sized above.
             unsafe { isa.tile_i8(1, 1, &tile) };
             assert_eq!(out, [4096 * (i32::from(q) - 128) * i32::from(w); LANES], "{}", isa.name());
@@ -185,7 +166,7 @@ fn reference_f(
 /// A kernel's job on every instruction set.
 fn same_everywhere(kernel: &Kernel, size: Size, seed: u64) -> Result<(), TestCaseError> {
     let run = |isa: Isa| {
-        let mut job = (kernel.job)(size, Source(seed));
+        let mut job = (kernel.prepare)(size, Source(seed));
         job.run(isa);
         job.bits()
     };
@@ -351,7 +332,7 @@ fn positions_make_up_for_each_other<const T: usize, const M: usize>(winograd: &W
             (state >> 8) as f32 * size(i / c) as f32
         })
         .collect();
-    let noise = |rows: &[u8], params: &[[f32; 2]], shaped: bool| -> f64 {
+    let noise = |rows: &[u8], params: &[[f32; 2]], diffuse_and_store: bool| -> f64 {
         let mut noise = 0.0;
         for channel in 0..c {
             let errors: [[f64; T]; T] = core::array::from_fn(|y| {
@@ -371,7 +352,11 @@ fn positions_make_up_for_each_other<const T: usize, const M: usize>(winograd: &W
                 let half = 0.5001 * f64::from(params[y * T + x][0]);
                 // What the range cuts off may be more.
                 let inside = (1..255).contains(&rows[(y * T + x) * c + channel]);
-                assert!(!shaped || !inside || r[y][x].abs() <= half, "{y} {x}: {} of {half}", r[y][x]);
+                assert!(
+                    !diffuse_and_store || !inside || r[y][x].abs() <= half,
+                    "{y} {x}: {} of {half}",
+                    r[y][x]
+                );
             }
             for (p, q) in (0..T * T).flat_map(|p| (0..T * T).map(move |q| (p, q))) {
                 noise += errors[p / T][p % T] * errors[q / T][q % T] * k[p / T][q / T] * k[p % T][q % T];

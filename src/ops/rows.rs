@@ -1,51 +1,83 @@
-//! Rows of activations in the form that the layer reading them wants: f32, or bytes with a scale and offset a row.
+//! Rows of activations in the form that the layer reading them wants: f32, or bytes with a scale and an offset per row.
 
-use crate::format::padded;
-use crate::kernels::Isa;
-use crate::kernels::gemm::Rows;
-use crate::kernels::split::{chunks, chunks2, chunks2_with};
+use crate::file::Linear;
+use crate::file::format::padded;
 use crate::parallel::Parallel;
+use crate::parallel::chunks::{chunks, chunks2, chunks2_with};
+use crate::simd::isa::Isa;
 
-/// Rows per task: enough work for a hand-over, small enough for balance.
+/// Rows per task: enough work to be worth handing over, small enough for balance.
 const ROWS: usize = 16;
 
-/// Rows that are being written.
+/// Activations as a matrix product reads them.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// Rows `pitch` numbers apart.
+    F32 { data: &'a [f32], pitch: usize },
+    /// Rows `pitch` bytes apart, with (scale, offset) of each row: x = scale · (q − 128) + offset. The bytes q are stored
+    /// XORed with the instruction set's [`sign_flip`](Isa::sign_flip).
+    Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
+}
+
+/// Rows of activations to be written.
 pub(crate) enum RowsMut<'a> {
     F32 { data: &'a mut [f32], pitch: usize },
     Bytes { data: &'a mut [u8], pitch: usize, params: &'a mut [[f32; 2]] },
 }
 
-/// Bytes from one row of `k` to the next: whole cache lines, and not a multiple of 512, which would put many rows of a
-/// tile into the same few sets of a first-level cache.
-fn byte_pitch(k: usize) -> usize {
-    let pitch = padded(k).next_multiple_of(64);
-    if pitch.is_multiple_of(512) { pitch + 64 } else { pitch }
+/// The number, width and type of rows of activations; what they take in memory follows from it.
+#[derive(Clone, Copy)]
+pub(crate) struct RowsShape {
+    pub rows: usize,
+    /// Numbers in a row.
+    pub k: usize,
+    /// Whether rows are bytes.
+    pub int8: bool,
 }
 
-/// What `rows` rows of `k` numbers take, a multiple of 64.
-pub(crate) fn rows_bytes(rows: usize, k: usize, int8: bool) -> usize {
-    let bytes = if int8 { rows * (byte_pitch(k) + size_of::<[f32; 2]>()) } else { rows * padded(k) * 4 };
-    bytes.next_multiple_of(64)
+impl RowsShape {
+    /// `rows` rows as `weights` reads them.
+    pub fn of(rows: usize, weights: &Linear) -> Self {
+        RowsShape { rows, k: weights.k, int8: weights.is_int8() }
+    }
+
+    /// From one row to the next, in numbers or bytes.
+    ///
+    /// Bytes: whole cache lines, and not a multiple of 512, which would put many rows of a tile into the same few sets of
+    /// the first-level cache.
+    fn pitch(self) -> usize {
+        let pitch = padded(self.k);
+        match self.int8 {
+            false => pitch,
+            true if pitch.next_multiple_of(64).is_multiple_of(512) => pitch.next_multiple_of(64) + 64,
+            true => pitch.next_multiple_of(64),
+        }
+    }
+
+    /// Bytes of memory, a multiple of 64.
+    pub fn bytes(self) -> usize {
+        let row = if self.int8 { self.pitch() + size_of::<[f32; 2]>() } else { 4 * self.pitch() };
+        (self.rows * row).next_multiple_of(64)
+    }
+
+    /// Lays the rows over a region of the arena of at least [`RowsShape::bytes`].
+    pub fn over(self, region: &mut [u8]) -> RowsMut<'_> {
+        let (rows, pitch) = (self.rows, self.pitch());
+        if self.int8 {
+            let (data, rest) = region.split_at_mut(rows * pitch);
+            RowsMut::Bytes { data, pitch, params: typed(rest, rows) }
+        } else {
+            RowsMut::F32 { data: typed(region, rows * pitch), pitch }
+        }
+    }
 }
 
-/// The first elements of a region of the arena as another type.
+/// The first `len` elements of a region of the arena as another type.
 pub(crate) fn typed<T: bytemuck::Pod>(region: &mut [u8], len: usize) -> &mut [T] {
     bytemuck::cast_slice_mut(&mut region[..len * size_of::<T>()])
 }
 
-impl<'a> RowsMut<'a> {
-    /// Lays `rows` rows of `k` numbers over a region of the arena of at least [`rows_bytes`].
-    pub fn new(region: &'a mut [u8], rows: usize, k: usize, int8: bool) -> Self {
-        if int8 {
-            let pitch = byte_pitch(k);
-            let (data, rest) = region.split_at_mut(rows * pitch);
-            RowsMut::Bytes { data, pitch, params: typed(rest, rows) }
-        } else {
-            let pitch = padded(k);
-            RowsMut::F32 { data: typed(region, rows * pitch), pitch }
-        }
-    }
-
+impl RowsMut<'_> {
     /// For reading.
     pub fn rows(&self) -> Rows<'_> {
         match self {

@@ -4,18 +4,18 @@
 //! of (M + 2)² input pixels, g the nine taps, Y the M x M outputs in the tile's middle. The converter has stored G·g·Gᵀ.
 //! Pixels are transformed in f32 and quantised *afterwards*, each transformed pixel with its own range (Li et al. 2024,
 //! LoWino): quantised before, the transform would spread one pixel's rounding over all positions. Positions make up for
-//! each other's rounding ([`winograd_quantise`](super::transform::winograd_quantise)).
+//! each other's rounding ([`winograd_quantise`](Isa::winograd_quantise)).
 
-use super::epilogue::Activation;
-use super::gemm::{Rows, TASKS_PER_WORKER, part};
-use super::micro::TileI8;
-use super::split::{Shared, chunks2_with, with_scratch};
-use super::transform::Gather;
-use super::{Isa, LANES, MAX_PANELS};
-use crate::activations::RowsMut;
-use crate::format::{padded, winograd_taps};
+use super::rows::{Rows, RowsMut};
+use crate::file::format::{padded, winograd_points};
+use crate::file::{Linear, Panels};
 use crate::parallel::Parallel;
-use crate::weights::{Linear, Panels};
+use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunks2_with, part, with_scratch};
+use crate::simd::isa::Isa;
+use crate::simd::kernels::epilogue::Activation;
+use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
 use half::bf16;
 
@@ -23,26 +23,27 @@ use half::bf16;
 const TILES: usize = 8;
 /// Tiles whose sums of all positions wait for the way back: a position's weights are read once for so many, and the sums stay
 /// in a core's second-level cache.
-const WAITING: usize = 40;
-/// Lines that the largest tile reads.
+const TILES_PER_GROUP: usize = 40;
+/// RowRing that the largest tile reads.
 pub(crate) const MAX_LINES: usize = 6;
 
 /// f32 that each worker needs for pixels of `c` numbers and tiles of `tile` outputs a side: all transformed pixels of a tile
 /// and a line of blank ones in bfloat16, or the sums that wait.
 pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
-    let positions = winograd_taps(tile);
-    let (transform, sums) = (positions * c + (tile + 2) * c / 2, positions * WAITING * MAX_PANELS * LANES);
+    let positions = winograd_points(tile);
+    let (transform, sums) =
+        (positions * c + (tile + 2) * c / 2, positions * TILES_PER_GROUP * MAX_PANELS * LANES);
     if transform > sums { transform } else { sums }
 }
 
-/// Strips of `tiles` tiles that are worth taking together out of `most`: a position's weights are read once for [`WAITING`] tiles.
+/// Strips of `tiles` tiles that are worth taking together out of `most`: a position's weights are read once for [`TILES_PER_GROUP`] tiles.
 pub(crate) fn strips(tiles: usize, most: usize) -> usize {
-    WAITING.div_ceil(tiles).min(most)
+    TILES_PER_GROUP.div_ceil(tiles).min(most)
 }
 
 /// A map in bfloat16 with a blank pixel at both ends of each line, some lines of which are in memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Lines<'a> {
+pub(crate) struct RowRing<'a> {
     /// `[ring][width + 2][padded channels]`; line y is at y % ring.
     pub data: &'a [bf16],
     pub ring: usize,
@@ -50,7 +51,7 @@ pub(crate) struct Lines<'a> {
     pub height: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> RowRing<'a> {
     /// Pixels `x..x + count` of line y, counted from the blank one; `None` where the line lies outside the map.
     fn pixels(&self, y: isize, x: usize, count: usize, c: usize) -> Option<&'a [bf16]> {
         let y = usize::try_from(y).ok().filter(|&y| y < self.height)?;
@@ -59,11 +60,11 @@ impl<'a> Lines<'a> {
 }
 
 /// Transforms the pixels under whole strips of tiles of M x M outputs, of lines `first..` of the map, as many as fill `rows`.
-/// Position p of tile t becomes row t · (M + 2)² + p.
+/// SourcePosition p of tile t becomes row t · (M + 2)² + p.
 pub(crate) fn transform(
     (isa, par): (Isa, &dyn Parallel),
     m: usize,
-    lines: &Lines,
+    lines: &RowRing,
     (first, strips): (isize, usize),
     n: usize,
     rows: &mut RowsMut,
@@ -72,7 +73,7 @@ pub(crate) fn transform(
     let RowsMut::Bytes { data, pitch, params } = rows else {
         unreachable!("transformed pixels are bytes");
     };
-    let (side, positions, tiles) = (m + 2, winograd_taps(m), lines.width / m);
+    let (side, positions, tiles) = (m + 2, winograd_points(m), lines.width / m);
     let (rows, pitch) = (strips * tiles * positions, *pitch);
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
     let c = padded(n);
@@ -96,7 +97,7 @@ pub(crate) fn transform(
 }
 
 /// The products and the way back.
-pub(crate) struct Convolution<'a> {
+pub(crate) struct WinogradConv<'a> {
     pub isa: Isa,
     /// Outputs along a side of a tile.
     pub tile: usize,
@@ -111,7 +112,7 @@ pub(crate) struct Convolution<'a> {
     pub strips: usize,
 }
 
-impl Convolution<'_> {
+impl WinogradConv<'_> {
     /// Writes M lines for each strip, `[M · strips][M · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
     pub fn run(&self, par: &dyn Parallel, out: &mut [f32], scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
@@ -126,7 +127,7 @@ impl Convolution<'_> {
         let n_tiles = panels.div_ceil(shape.panels);
         // Whole tiles of the kernel, but for the last.
         let units = tiles.div_ceil(shape.rows);
-        let m_tasks = units.div_ceil(WAITING / shape.rows);
+        let m_tasks = units.div_ceil(TILES_PER_GROUP / shape.rows);
         let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
         let out = Shared::new(out);
         with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
@@ -140,14 +141,14 @@ impl Convolution<'_> {
         });
     }
 
-    /// Up to [`WAITING`] Winograd tiles and a kernel tile's panels: all positions, then the outputs.
+    /// Up to [`TILES_PER_GROUP`] Winograd tiles and a kernel tile's panels: all positions, then the outputs.
     fn group(&self, tiles: Range<usize>, panels: Range<usize>, sums: &mut [i32], out: &Shared<f32>) {
         let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
             (self.x, self.weights.panels)
         else {
             unreachable!("transformed pixels and their weights are int8");
         };
-        let positions = winograd_taps(self.tile);
+        let positions = winograd_points(self.tile);
         let (groups, count) = (self.weights.k.div_ceil(4), self.weights.panel_count());
         let (first, wide) = (tiles.start * positions, panels.len() * LANES);
         let plane = tiles.len() * wide;
@@ -162,16 +163,16 @@ impl Convolution<'_> {
                 let rows = part(tiles.len(), parts, i);
                 // The next position's panels, one with each of the first tiles.
                 let ahead = (panel + count + i % panels.len()) * groups * 64;
-                let tile = TileI8 {
-                    a: data[(first + rows.start * positions + position) * pitch..].as_ptr(),
-                    pitch: positions * pitch,
-                    w: weights[panel * groups * 64..].as_ptr(),
-                    panel: groups * 64,
+                let a = &data[(first + rows.start * positions + position) * pitch..];
+                let mut tile = TileI8::new(
+                    (rows.len(), panels.len()),
+                    (a, positions * pitch),
+                    (&weights[panel * groups * 64..], groups * 64),
                     groups,
-                    sum: sum[panel * LANES..].as_ptr(),
-                    ahead: weights.as_ptr().wrapping_add(ahead),
-                    out: sums[rows.start * wide..rows.end * wide].as_mut_ptr(),
-                };
+                    &sum[panel * LANES..],
+                    &mut sums[rows.start * wide..rows.end * wide],
+                );
+                tile.prefetch = weights.as_ptr().wrapping_add(ahead);
                 // SAFETY: the rows exist, as asserted, and are as wide as the weights ask (`RowsMut`); `Linear` has compared
                 // the panels with the file; the sums hold these rows; the counts are within the shape.
                 unsafe { self.isa.tile_i8(rows.len(), panels.len(), &tile) };
@@ -186,7 +187,7 @@ impl Convolution<'_> {
             let (done, rows) = (tile - tiles.start, (self.tiles - x).min(tiles.end - tile));
             // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
             unsafe {
-                self.isa.gather(&Gather {
+                self.isa.winograd_output(&OutputTransform {
                     tile: m,
                     sums: sums[done * wide..].as_ptr(),
                     plane,

@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// A class map to be written: one class number for each pixel, row by row without gaps.
 #[derive(Debug)]
-pub enum MapMut<'a> {
+pub enum ClassMapMut<'a> {
     /// One byte a pixel, for models of at most 256 classes.
     U8(&'a mut [u8]),
     /// Two bytes a pixel, for any model.
@@ -13,14 +13,14 @@ pub enum MapMut<'a> {
 
 /// A class map to be read.
 #[derive(Clone, Copy, Debug)]
-pub enum Map<'a> {
+pub enum ClassMap<'a> {
     /// One byte a pixel.
     U8(&'a [u8]),
     /// Two bytes a pixel.
     U16(&'a [u16]),
 }
 
-impl<'a> MapMut<'a> {
+impl<'a> ClassMapMut<'a> {
     /// Pixels there is room for.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -35,47 +35,47 @@ impl<'a> MapMut<'a> {
 
     /// The same memory, to be read.
     #[must_use]
-    pub fn as_map(&self) -> Map<'_> {
+    pub fn as_map(&self) -> ClassMap<'_> {
         match self {
-            MapMut::U8(m) => Map::U8(m),
-            MapMut::U16(m) => Map::U16(m),
+            ClassMapMut::U8(m) => ClassMap::U8(m),
+            ClassMapMut::U16(m) => ClassMap::U16(m),
         }
     }
 
     /// The same memory, lent on.
-    pub fn reborrow(&mut self) -> MapMut<'_> {
+    pub fn reborrow(&mut self) -> ClassMapMut<'_> {
         match self {
-            MapMut::U8(m) => MapMut::U8(m),
-            MapMut::U16(m) => MapMut::U16(m),
+            ClassMapMut::U8(m) => ClassMapMut::U8(m),
+            ClassMapMut::U16(m) => ClassMapMut::U16(m),
         }
     }
 
     /// The pixels before `at` and those from `at` on (none, if there are fewer).
     #[must_use]
-    pub fn split_at(self, at: usize) -> (MapMut<'a>, MapMut<'a>) {
+    pub fn split_at(self, at: usize) -> (ClassMapMut<'a>, ClassMapMut<'a>) {
         match self {
-            MapMut::U8(m) => {
+            ClassMapMut::U8(m) => {
                 let (head, tail) = m.split_at_mut(at.min(m.len()));
-                (MapMut::U8(head), MapMut::U8(tail))
+                (ClassMapMut::U8(head), ClassMapMut::U8(tail))
             }
-            MapMut::U16(m) => {
+            ClassMapMut::U16(m) => {
                 let (head, tail) = m.split_at_mut(at.min(m.len()));
-                (MapMut::U16(head), MapMut::U16(tail))
+                (ClassMapMut::U16(head), ClassMapMut::U16(tail))
             }
         }
     }
 
     /// Gives pixel `at` its class; nothing happens outside the map. `class` must fit the map's type, which
-    /// [`MapMut::check`] makes sure of for all classes at once.
+    /// [`ClassMapMut::check`] makes sure of for all classes at once.
     #[inline]
     pub fn set(&mut self, at: usize, class: u16) {
         match self {
-            MapMut::U8(m) => {
+            ClassMapMut::U8(m) => {
                 if let Some(p) = m.get_mut(at) {
                     *p = class as u8;
                 }
             }
-            MapMut::U16(m) => {
+            ClassMapMut::U16(m) => {
                 if let Some(p) = m.get_mut(at) {
                     *p = class;
                 }
@@ -88,7 +88,7 @@ impl<'a> MapMut<'a> {
     /// # Errors
     /// [`Error::Buffer`] if there is too little room, [`Error::Image`] if the classes need two bytes.
     pub fn check(&self, pixels: usize, classes: usize) -> Result<(), Error> {
-        if matches!(self, MapMut::U8(_)) && classes > 256 {
+        if matches!(self, ClassMapMut::U8(_)) && classes > 256 {
             return Err(Error::Image { what: "a map of more than 256 classes needs two bytes a pixel" });
         }
         if self.len() < pixels {
@@ -98,13 +98,13 @@ impl<'a> MapMut<'a> {
     }
 }
 
-impl Map<'_> {
+impl ClassMap<'_> {
     /// Pixels.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Map::U8(m) => m.len(),
-            Map::U16(m) => m.len(),
+            ClassMap::U8(m) => m.len(),
+            ClassMap::U16(m) => m.len(),
         }
     }
 
@@ -119,8 +119,8 @@ impl Map<'_> {
     #[must_use]
     pub fn get(&self, at: usize) -> Option<u16> {
         match self {
-            Map::U8(m) => m.get(at).map(|&c| c.into()),
-            Map::U16(m) => m.get(at).copied(),
+            ClassMap::U8(m) => m.get(at).map(|&c| c.into()),
+            ClassMap::U16(m) => m.get(at).copied(),
         }
     }
 
@@ -129,8 +129,8 @@ impl Map<'_> {
     /// `counts` is added to, so that the maps of many pictures can be summed: start with zeros.
     pub fn count(&self, counts: &mut [u64]) -> u64 {
         match self {
-            Map::U8(m) => count(m.iter().map(|&c| c.into()), counts),
-            Map::U16(m) => count(m.iter().map(|&c| c.into()), counts),
+            ClassMap::U8(m) => count(m.iter().map(|&c| c.into()), counts),
+            ClassMap::U16(m) => count(m.iter().map(|&c| c.into()), counts),
         }
     }
 }
@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn counts_add_up() {
         let mut counts = [0; 3];
-        assert_eq!(Map::U8(&[0, 2, 2, 7]).count(&mut counts), 1);
-        assert_eq!(Map::U16(&[1, 2, 300]).count(&mut counts), 1);
+        assert_eq!(ClassMap::U8(&[0, 2, 2, 7]).count(&mut counts), 1);
+        assert_eq!(ClassMap::U16(&[1, 2, 300]).count(&mut counts), 1);
         assert_eq!(counts, [1, 1, 3]);
     }
 
     #[test]
     fn maps_are_written_and_split() {
         let mut data = [0u8; 5];
-        let mut map = MapMut::U8(&mut data);
+        let mut map = ClassMapMut::U8(&mut data);
         map.set(4, 9);
         map.set(5, 9);
         assert!(map.check(5, 256).is_ok() && map.check(6, 2).is_err() && map.check(5, 257).is_err());
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(map.split_at(99).1.len(), 0);
         assert_eq!(data, [0, 0, 0, 7, 9]);
         let mut wide = [0u16; 2];
-        let mut map = MapMut::U16(&mut wide);
+        let mut map = ClassMapMut::U16(&mut wide);
         map.set(1, 40_000);
         assert!(map.check(2, 65_535).is_ok());
         assert_eq!(map.as_map().get(1), Some(40_000));

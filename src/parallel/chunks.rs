@@ -1,7 +1,8 @@
 //! Mutable memory shared out among tasks: each task sees its own chunk, so tasks need no `unsafe`.
 
-use crate::parallel::Parallel;
+use super::pool::Parallel;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// A slice whose disjoint parts several workers write.
 pub(crate) struct Shared<'a, T> {
@@ -96,4 +97,12 @@ pub(crate) fn with_scratch<S: Send>(
     let scratch = Shared::new(scratch);
     // SAFETY: part w belongs to worker w, who runs one task at a time (the contract of `Parallel::run`).
     par.run(tasks, &|t, w| task(t, unsafe { scratch.part(w * size, size) }));
+}
+
+/// Tasks per worker to aim at, so that workers finish at about the same time.
+pub(crate) const TASKS_PER_WORKER: usize = 16;
+
+/// Part `i` of `0..n` cut into `parts` nearly equal ranges.
+pub(crate) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
+    n * i / parts..n * (i + 1) / parts
 }

@@ -33,18 +33,18 @@ impl Parallel for Serial {
 /// A pool of threads of its own (rayon); with one thread there is no pool and the caller does the work.
 #[cfg(feature = "std")]
 #[derive(Debug)]
-pub struct Threads {
+pub struct ThreadPool {
     pool: Option<rayon::ThreadPool>,
     workers: usize,
 }
 
 #[cfg(feature = "std")]
-impl Threads {
+impl ThreadPool {
     /// A pool of exactly `n` threads (0: as many as the process may use).
     ///
     /// # Errors
     /// The operating system gives no threads.
-    pub fn new(n: usize) -> Result<Threads, std::io::Error> {
+    pub fn new(n: usize) -> Result<ThreadPool, std::io::Error> {
         let workers = if n == 0 { std::thread::available_parallelism().map_or(1, |n| n.get()) } else { n };
         let pool = match workers {
             1 => None,
@@ -56,7 +56,7 @@ impl Threads {
                     .map_err(std::io::Error::other)?,
             ),
         };
-        Ok(Threads { pool, workers })
+        Ok(ThreadPool { pool, workers })
     }
 }
 
@@ -65,7 +65,7 @@ impl Threads {
 const SHARES: usize = 32;
 
 #[cfg(feature = "std")]
-impl Parallel for Threads {
+impl Parallel for ThreadPool {
     fn workers(&self) -> usize {
         self.workers
     }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn every_task_runs_once_and_no_worker_twice_at_a_time() {
         for threads in 1..5 {
-            let pool = Threads::new(threads).unwrap();
+            let pool = ThreadPool::new(threads).unwrap();
             assert_eq!(pool.workers(), threads);
             for tasks in [0, 1, 2, 7, 100] {
                 let seen: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();

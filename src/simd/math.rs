@@ -21,7 +21,7 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     }
     let y = l.add(l.fma(p, l.mul(r, r), r), l.splat(1.0));
     // The low bits of t hold n; shifted, everything above them falls off.
-    l.float_of_bits(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
+    l.from_bits_i32(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
 }
 
 /// 255 · 2^(x / 2^unit) for x ≤ 0 and unit ≤ 10, as a byte: off by at most 0.53 (test below, all x).
@@ -38,11 +38,11 @@ pub(crate) fn exp2_255<L: Lanes, const N: usize>(l: L, x: &mut [[L::H; 2]; N], u
     let mut p = [[l.splat_i16(2531); 2]; N];
     for c in [7409, 22697, 255 * 128] {
         for (p, f) in p.as_flattened_mut().iter_mut().zip(f.as_flattened()) {
-            *p = l.add_i16(l.times(*f, *p), l.splat_i16(c));
+            *p = l.add_i16(l.mul_fraction(*f, *p), l.splat_i16(c));
         }
     }
     for (x, p) in x.as_flattened_mut().iter_mut().zip(p.as_flattened()) {
-        *x = l.scale_by(*p, *x, unit);
+        *x = l.scale_pow2(*p, *x, unit);
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn sqrt(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::portable::Portable;
+    use crate::simd::portable::Portable;
 
     fn over(range: core::ops::Range<f32>, step: f32, check: impl Fn(f32)) {
         let mut x = range.start;

@@ -3,8 +3,8 @@
 //! A kernel cannot be faster than this loop, so a stage's share of it says how much is left to gain. A loop is made of the
 //! instructions that bound the kernel of its instruction set, on twelve accumulators that do not wait for each other.
 
-use super::Isa;
-use crate::parallel::Parallel;
+use super::isa::Isa;
+use crate::parallel::pool::Parallel;
 use std::time::{Duration, Instant};
 
 /// A loop of multiplications.
@@ -173,7 +173,7 @@ mod loops {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::Serial;
+    use crate::parallel::pool::Serial;
 
     #[test]
     fn every_instruction_set_but_the_portable_one_has_peaks() {

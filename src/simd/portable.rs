@@ -1,7 +1,7 @@
 //! The reference: plain Rust on arrays of sixteen. It defines what every other instruction set must compute.
 
 use super::lanes::{LANES, Lanes};
-use super::micro::{TileI8, row_of};
+use super::tile::{TileI8, Widen, float_tiles, row_of, tile_f};
 
 /// The portable lanes: any processor has them.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ impl Lanes for Portable {
         h.map(|h| f32::from_bits(u32::from(h.to_bits()) << 16))
     }
     #[inline(never)]
-    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+    unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         let upper = v.map(|x| half::bf16::from_bits((x as u32 >> 16) as u16));
         // SAFETY: the caller's promise.
         unsafe { p.cast::<[half::bf16; LANES]>().write(upper) }
@@ -104,7 +104,7 @@ impl Lanes for Portable {
         zip(a, b, |a, b| if a < b { a } else { b })
     }
     #[inline(always)]
-    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+    fn select_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
         core::array::from_fn(|i| if a[i] > b[i] { x[i] } else { y[i] })
     }
     #[inline(always)]
@@ -121,7 +121,7 @@ impl Lanes for Portable {
         v.map(|x| x.to_bits() as i32)
     }
     #[inline(always)]
-    fn float_of_bits(self, v: Self::I) -> Self::F {
+    fn from_bits_i32(self, v: Self::I) -> Self::F {
         v.map(|x| f32::from_bits(x as u32))
     }
     #[inline(always)]
@@ -142,7 +142,7 @@ impl Lanes for Portable {
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
     #[inline(never)]
-    fn pack_fours(self, v: [Self::I; 4]) -> Self::I {
+    fn interleave_low_bytes(self, v: [Self::I; 4]) -> Self::I {
         core::array::from_fn(|i| i32::from_le_bytes(v.map(|v| v[i] as u8)))
     }
     #[inline(always)]
@@ -156,7 +156,7 @@ impl Lanes for Portable {
         unsafe { p.cast::<Self::H>().read() }
     }
     #[inline(never)]
-    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
         core::array::from_fn(|i| {
             let x = if i / 4 % 2 == 0 { a } else { b }[i / 8 * 4 + i % 4];
             (x >> by).clamp(-32768, 32767) as i16
@@ -179,7 +179,7 @@ impl Lanes for Portable {
         core::array::from_fn(|i| a[i].max(b[i]))
     }
     #[inline(always)]
-    fn largest_i16(self, v: Self::H) -> Self::H {
+    fn broadcast_max_i16(self, v: Self::H) -> Self::H {
         self.splat_i16(v.into_iter().fold(i16::MIN, i16::max))
     }
     #[inline(always)]
@@ -187,7 +187,7 @@ impl Lanes for Portable {
         v[0]
     }
     #[inline(never)]
-    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+    fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         core::array::from_fn(|i| ((i32::from(a[i]) * i32::from(b[i]) + (1 << 14)) >> 15) as i16)
     }
     // In units of 2^-16.
@@ -196,18 +196,18 @@ impl Lanes for Portable {
         x.map(|x| (i32::from(x) << (16 - unit)) as i16)
     }
     #[inline(never)]
-    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+    fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H {
         core::array::from_fn(|i| ((u32::from(fraction[i] as u16) * u32::from(c[i] as u16)) >> 16) as i16)
     }
     #[inline(never)]
-    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+    fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|i| {
             let twice = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
             ((twice + 1) >> 1) as i16
         })
     }
     #[inline(never)]
-    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+    unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         let bytes: [u8; 4 * LANES] = core::array::from_fn(|i| {
             let from = if i / 8 % 2 == 0 { a } else { b };
             from[i / 16 * 8 + i % 8] as u8
@@ -227,13 +227,13 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
         for p in 0..panels {
             // SAFETY: the tile's promise covers every row and panel.
             let (a, out) =
-                unsafe { (row_of(t.a, t.pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
+                unsafe { (row_of(t.a, t.a_pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
             let mut acc = [0i32; LANES];
             for g in 0..t.groups {
                 // SAFETY: group g of panel p is 64 bytes; the row has 4·groups bytes.
                 let (w, x) = unsafe {
                     (
-                        t.w.add(p * t.panel + g * 64).cast::<[[i8; 4]; LANES]>().read(),
+                        t.w.add(p * t.panel_pitch + g * 64).cast::<[[i8; 4]; LANES]>().read(),
                         a.add(g * 4).cast::<[u8; 4]>().read(),
                     )
                 };
@@ -248,3 +248,5 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
         }
     }
 }
+
+float_tiles!(Portable, tile_f, Widen, [inline], 1 2 3 4, [1]);

@@ -9,7 +9,7 @@ mod opencv;
 mod pillow;
 
 use crate::error::Error;
-use crate::image::{ImageView, check_size};
+use crate::image::view::{ImageView, check_size};
 pub use filter::Filter;
 use opencv::OpenCv;
 use pillow::{Nearest, Pillow};

@@ -3,7 +3,7 @@
 //! Source: OpenCV, `modules/imgproc/src/resize.cpp` (`HResizeLinear`, `VResizeLinear` for `uchar`, and the choice of
 //! method in `hal::resize`: halving both sides exactly is the mean of four pixels).
 
-use crate::image::ImageView;
+use crate::image::view::ImageView;
 
 /// One in a weight's units.
 const ONE: f32 = 2048.0;

@@ -6,7 +6,7 @@
 //! and then differs by one step of brightness here and there.
 
 use super::filter::{Axis, Filter, PRECISION};
-use crate::image::ImageView;
+use crate::image::view::ImageView;
 
 /// Bytes summed at once in the vertical pass: small enough to stay in registers.
 const BLOCK: usize = 32;

@@ -1,52 +1,79 @@
-//! The first half of a block: x += λ1 ∘ Wo · attention(LN(x)), head by head.
+//! The first half of a block: x += λ1 ∘ Wo · attention(LayerNorm(x)), head by head.
 
-use super::{Call, Context};
-use crate::activations::{RowsMut, typed};
+use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::format::Role;
-use crate::kernels::attention::Head;
-use crate::kernels::gemm::Segment;
+use crate::file::Model;
+use crate::file::format::Role;
+use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
-use crate::plan::{Buf, dims};
+use crate::ops::attention::{AttentionShape, Head};
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsShape, typed};
+
+/// Tokens as rows for q, k and v, and for the output projection.
+fn token_rows(model: &Model, block: usize) -> Result<[RowsShape; 2], Error> {
+    let tokens = model.facts().tokens();
+    let (qkv, proj) = (model.linear(Role::Qkv, block)?, model.linear(Role::Proj, block)?);
+    Ok([RowsShape::of(tokens, &qkv), RowsShape::of(tokens, &proj)])
+}
+
+pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
+    let (tokens, c, shape) = (p.facts.tokens(), p.pitch(), AttentionShape::of(&p.facts));
+    for rows in token_rows(p.model, block)? {
+        p.layout.need(Buf::Normed, rows.bytes(), phase::ATTENTION);
+    }
+    let int8 = p.linear(Role::Qkv, block)?.is_int8();
+    p.layout.need_f32(Buf::Qkv, tokens * shape.qkv(), phase::ATTENTION);
+    p.layout.need(Buf::PackedQkv, shape.packed_bytes(int8), phase::ATTENTION);
+    p.layout.need_f32(Buf::AttentionOutput, tokens * c, phase::ATTENTION);
+    p.need_f32_per_worker(Buf::AttentionScratch, shape.scratch(), phase::ATTENTION);
+    p.need_f32_per_worker(Buf::NormScratch, c, phase::ATTENTION);
+    Ok(())
+}
 
 /// Runs it on [`Buf::Stream`].
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
-    let (tokens, c, dims) = (f.tokens(), cx.pitch(), dims(&f));
-    let bufs =
-        [Buf::Stream, Buf::Normed, Buf::Qkv, Buf::Packed, Buf::AttendScratch, Buf::Mixed, Buf::NormScratch];
-    let [stream, normed, qkv, packed, scratch, mixed, norm_scratch] = cx.buffers(arena, bufs)?;
+    let (tokens, c, shape) = (f.tokens(), cx.pitch(), AttentionShape::of(&f));
+    let [stream, normed, qkv, packed, scratch, output, norm_scratch] = cx.buffers(
+        arena,
+        [
+            Buf::Stream,
+            Buf::Normed,
+            Buf::Qkv,
+            Buf::PackedQkv,
+            Buf::AttentionScratch,
+            Buf::AttentionOutput,
+            Buf::NormScratch,
+        ],
+    )?;
     let x = typed::<f32>(stream, tokens * c);
-    let mixed = typed::<f32>(mixed, tokens * c);
-    let qkv = typed::<f32>(qkv, tokens * dims.qkv());
-    let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);
-    let scratch = &mut scratch[..cx.par.workers() * dims.scratch()];
-    let weights = cx.linear(Role::Qkv, block)?;
+    let output = typed::<f32>(output, tokens * c);
+    let qkv = typed::<f32>(qkv, tokens * shape.qkv());
+    let scratch = typed::<f32>(scratch, cx.par.workers() * shape.scratch());
+    let [qkv_rows, proj_rows] = token_rows(cx.model, block)?;
 
-    let mut rows = RowsMut::new(normed, tokens, f.channels, weights.is_int8());
+    let weights = cx.linear(Role::Qkv, block)?;
+    let mut rows = qkv_rows.over(normed);
     rows.store_normed(cx.par, cx.isa, x, f.channels, f.eps, bytemuck::cast_slice_mut(norm_scratch));
     cx.done(Stage::Norm)?;
 
-    mixed.fill(0.0);
+    output.fill(0.0);
     let table = cx.model.bias(block)?;
     let entries = table.map_or(0, |t| t.len() / f.heads);
     for head in 0..f.heads {
-        cx.product(Call::new(&weights, rows.rows()).tap(head), &[Segment::line(0, 0)], tokens, qkv);
+        cx.gemm(Gemm::new(&weights, rows.rows()).matrix(head), &[Segment::rows(0, 0)], tokens, qkv);
         cx.done(Stage::Qkv)?;
         let bias = table.map(|t| &t[head * entries..][..entries]);
-        Head { isa: cx.isa, par: cx.par, dims, qkv, bias }.run(
-            weights.is_int8(),
-            packed,
-            scratch,
-            &mut mixed[head * f.head_dim()..],
-        );
+        let columns = &mut output[head * f.head_dim()..];
+        Head { isa: cx.isa, par: cx.par, shape, qkv, bias }.run(weights.is_int8(), packed, scratch, columns);
         cx.macs += (2 * tokens * tokens * f.head_dim()) as u64;
         cx.done(Stage::Attend)?;
     }
 
     let weights = cx.linear(Role::Proj, block)?;
-    let mut rows = RowsMut::new(normed, tokens, f.channels, weights.is_int8());
-    cx.store(&mut rows, 0, mixed);
-    cx.product(Call::new(&weights, rows.rows()).add(), &[Segment::line(0, 0)], tokens, x);
+    let mut rows = proj_rows.over(normed);
+    cx.store(&mut rows, 0, output);
+    cx.gemm(Gemm::new(&weights, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
     cx.done(Stage::Proj)
 }

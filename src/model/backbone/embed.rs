@@ -1,43 +1,37 @@
-//! Pixels to tokens: every patch's bytes, minus 128, times one matrix; positions; the class token behind them.
+//! Pixels to tokens: the bytes of each patch, minus 128, times one matrix; absolute positions, where the model has any; and
+//! the class token, which comes last.
 
-use super::{Call, Context};
-use crate::activations::{RowsMut, typed};
+use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::format::Role;
-use crate::kernels::gemm::Segment;
-use crate::kernels::split::{chunks, chunks2};
+use crate::file::format::Role;
+use crate::file::{Facts, Model};
+use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
-use crate::plan::Buf;
-use crate::weights::Facts;
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsMut, RowsShape, typed};
+use crate::parallel::chunks::{chunks, chunks2};
 
-/// Runs the embedding: [`Buf::Pixels`] to [`Buf::Stream`], `[tokens][channels]`.
+/// One row per patch.
+fn patch_rows(model: &Model) -> Result<RowsShape, Error> {
+    Ok(RowsShape::of(model.facts().patches(), &model.linear(Role::Embed, 0)?))
+}
+
+pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
+    p.layout.need(Buf::Patches, patch_rows(p.model)?.bytes(), phase::EMBED);
+    p.layout.need_f32(Buf::Stream, p.facts.tokens() * p.pitch(), phase::BACKBONE | phase::COARSE);
+    Ok(())
+}
+
+/// [`Buf::Pixels`] to [`Buf::Stream`], `[tokens][channels]`.
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let f = cx.facts;
     let (c, patches) = (cx.pitch(), f.patches());
-    let [pixels, patch_rows, stream] = cx.buffers(arena, [Buf::Pixels, Buf::Patches, Buf::Stream])?;
+    let [pixels, rows, stream] = cx.buffers(arena, [Buf::Pixels, Buf::Patches, Buf::Stream])?;
+    let mut rows = patch_rows(cx.model)?.over(rows);
+    store_patches(cx, pixels, &mut rows);
     let weights = cx.linear(Role::Embed, 0)?;
-    let mut rows = RowsMut::new(patch_rows, patches, weights.k, weights.is_int8());
-    match &mut rows {
-        RowsMut::Bytes { data, pitch, params } => {
-            let flip = cx.isa.flip();
-            chunks2(cx.par, (data, *pitch), (params, 1), |patch, row, param| {
-                for (line, row) in patch_lines(&f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
-                    row.iter_mut().zip(line).for_each(|(q, p)| *q = p ^ flip);
-                }
-                param[0] = [1.0, 0.0];
-            });
-        }
-        RowsMut::F32 { data, pitch } => {
-            chunks(cx.par, data, *pitch, |patch, row| {
-                row.fill(0.0);
-                for (line, row) in patch_lines(&f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
-                    row.iter_mut().zip(line).for_each(|(x, &p)| *x = f32::from(p) - 128.0);
-                }
-            });
-        }
-    }
     let x = typed::<f32>(stream, f.tokens() * c);
-    cx.product(Call::new(&weights, rows.rows()), &[Segment::line(0, 0)], patches, &mut x[..patches * c]);
+    cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], patches, &mut x[..patches * c]);
     if f.absolute {
         let positions = cx.model.plain(Role::Positions, 0)?;
         for (x, p) in x.chunks_mut(c).zip(positions.chunks(f.channels)) {
@@ -51,9 +45,33 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     cx.done(Stage::Embed)
 }
 
-/// The bytes of a patch in the weights' order: line by line, R G B of each pixel.
-fn patch_lines<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
+/// Copies the pixels of each patch into its row. Bytes need no quantisation: their scale is 1.
+fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
+    let f = &cx.facts;
+    match rows {
+        RowsMut::Bytes { data, pitch, params } => {
+            let sign_flip = cx.isa.sign_flip();
+            chunks2(cx.par, (data, *pitch), (params, 1), |patch, row, param| {
+                for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                    row.iter_mut().zip(from).for_each(|(q, p)| *q = p ^ sign_flip);
+                }
+                param[0] = [1.0, 0.0];
+            });
+        }
+        RowsMut::F32 { data, pitch } => {
+            chunks(cx.par, data, *pitch, |patch, row| {
+                row.fill(0.0);
+                for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                    row.iter_mut().zip(from).for_each(|(x, &p)| *x = f32::from(p) - 128.0);
+                }
+            });
+        }
+    }
+}
+
+/// The bytes of a patch in the order of the weights: row by row, R G B of each pixel.
+fn patch_pixels<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
     let (side, width) = (f.patch, f.width);
     let (x, y) = (patch % f.grid_width * side, patch / f.grid_width * side);
-    (0..side).map(move |line| &pixels[((y + line) * width + x) * 3..][..side * 3])
+    (0..side).map(move |row| &pixels[((y + row) * width + x) * 3..][..side * 3])
 }

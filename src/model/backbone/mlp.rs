@@ -1,34 +1,66 @@
-//! The second half of a block: x += λ2 ∘ W2 · GELU(W1 · LN(x)), for a block of tokens at a time.
+//! The second half of a block: x += λ2 ∘ W2 · GELU(W1 · LayerNorm(x)), some tokens at a time: the hidden layer never exists
+//! for all tokens.
 
-use super::{Call, Context};
-use crate::activations::{RowsMut, typed};
+use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::format::{Role, padded};
-use crate::kernels::epilogue::Activation;
-use crate::kernels::gemm::Segment;
+use crate::file::Model;
+use crate::file::format::{Role, padded};
+use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
-use crate::plan::{Buf, MLP_TOKENS};
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsShape, typed};
+use crate::simd::kernels::epilogue::Activation;
+
+/// Tokens that go through the MLP together.
+pub(crate) const MLP_TOKENS: usize = 256;
+
+/// The shapes of the buffers for some tokens.
+struct Shapes {
+    input: RowsShape,
+    /// Numbers in the hidden layer.
+    hidden: usize,
+    hidden_rows: RowsShape,
+}
+
+fn shapes(model: &Model, block: usize, tokens: usize) -> Result<Shapes, Error> {
+    let (fc1, fc2) = (model.linear(Role::Fc1, block)?, model.linear(Role::Fc2, block)?);
+    Ok(Shapes {
+        input: RowsShape::of(tokens, &fc1),
+        hidden: tokens * padded(fc1.n),
+        hidden_rows: RowsShape::of(tokens, &fc2),
+    })
+}
+
+pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
+    let s = shapes(p.model, block, MLP_TOKENS.min(p.facts.tokens()))?;
+    p.layout.need(Buf::MlpInput, s.input.bytes(), phase::MLP);
+    p.layout.need_f32(Buf::Hidden, s.hidden, phase::MLP);
+    p.layout.need(Buf::HiddenRows, s.hidden_rows.bytes(), phase::MLP);
+    p.need_f32_per_worker(Buf::NormScratch, p.pitch(), phase::MLP);
+    Ok(())
+}
 
 /// Runs it on [`Buf::Stream`].
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
-    let (c, hidden_pitch) = (cx.pitch(), padded(f.hidden));
-    let bufs = [Buf::Stream, Buf::MlpIn, Buf::Hidden, Buf::HiddenRows, Buf::NormScratch];
-    let [stream, normed, hidden, hidden_rows, scratch] = cx.buffers(arena, bufs)?;
-    let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);
+    let c = cx.pitch();
+    let bufs = [Buf::Stream, Buf::MlpInput, Buf::Hidden, Buf::HiddenRows, Buf::NormScratch];
+    let [stream, input, hidden, hidden_rows, norm_scratch] = cx.buffers(arena, bufs)?;
+    let norm_scratch: &mut [f32] = bytemuck::cast_slice_mut(norm_scratch);
     let (fc1, fc2) = (cx.linear(Role::Fc1, block)?, cx.linear(Role::Fc2, block)?);
     for x in typed::<f32>(stream, f.tokens() * c).chunks_mut(MLP_TOKENS * c) {
         let tokens = x.len() / c;
-        let mut rows = RowsMut::new(normed, tokens, f.channels, fc1.is_int8());
-        rows.store_normed(cx.par, cx.isa, x, f.channels, f.eps, scratch);
+        let s = shapes(cx.model, block, tokens)?;
+        let mut rows = s.input.over(input);
+        rows.store_normed(cx.par, cx.isa, x, f.channels, f.eps, norm_scratch);
         cx.done(Stage::Norm)?;
-        let hidden = typed::<f32>(hidden, tokens * hidden_pitch);
-        let call = Call::new(&fc1, rows.rows()).activation(Activation::Gelu);
-        cx.product(call, &[Segment::line(0, 0)], tokens, hidden);
-        let mut rows = RowsMut::new(hidden_rows, tokens, f.hidden, fc2.is_int8());
+        let hidden = typed::<f32>(hidden, s.hidden);
+        let gemm = Gemm::new(&fc1, rows.rows()).activation(Activation::Gelu);
+        cx.gemm(gemm, &[Segment::rows(0, 0)], tokens, hidden);
+        let mut rows = s.hidden_rows.over(hidden_rows);
         rows.store(cx.par, cx.isa, 0, hidden, f.hidden);
         cx.done(Stage::Fc1)?;
-        cx.product(Call::new(&fc2, rows.rows()).add(), &[Segment::line(0, 0)], tokens, x);
+        cx.gemm(Gemm::new(&fc2, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
         cx.done(Stage::Fc2)?;
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use super::conv::{Conv, Lines, Passing};
 use super::products::Products;
-use super::{Call, Context, bordered, conv_segment};
+use super::{GemmCall, Context, bordered, conv_segment};
 use crate::activations::{RowsMut, typed};
 use crate::error::Error;
 use crate::format::Role;
 use crate::kernels::epilogue::Activation;
 use crate::kernels::gemm::Segment;
-use crate::kernels::interpolate::Small;
+use crate::kernels::interpolate::LowResMap;
 use crate::observe::{Stage, TensorName};
 use crate::plan::Buf;
 use core::ops::Range;
@@ -73,7 +73,7 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     }
     for y in 0..h3 {
         let out = &mut top[y * w3 * c..][..w3 * c];
-        cx.product(Call::new(&weights, rows.rows()).conv().bare(), &[conv_segment(y, size, h3, 0)], w3, out);
+        cx.product(GemmCall::new(&weights, rows.rows()).conv().bare(), &[conv_segment(y, size, h3, 0)], w3, out);
     }
 
     for (i, &scale) in f.pool_scales[..f.pools].iter().enumerate() {
@@ -93,14 +93,14 @@ fn pooling_module(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         let mut rows = RowsMut::new(pool_rows, count, f.channels, branch.is_int8());
         cx.store(&mut rows, 0, pooled);
         let out = typed::<f32>(pool_out, count * c);
-        let call = Call::new(&branch, rows.rows()).activation(Activation::Relu);
+        let call = GemmCall::new(&branch, rows.rows()).activation(Activation::Relu);
         cx.product(call, &[Segment::line(0, 0)], count, out);
         let taps = cx.linear(Role::TopPool, i)?;
         let mut rows = RowsMut::new(pool_rows, count, f.channels, taps.is_int8());
         cx.store(&mut rows, 0, out);
         let mut products = Products::new(pool_taps, &taps, count, c);
         products.make(cx, &taps, &rows, (0..scale).map(|y| (y * scale, y)), scale);
-        cx.upsample(size).add_tapped(&[products.map(scale, (scale, scale))], &[], 0, top, scratch);
+        cx.upsample(size).add_products(&[products.map(scale, (scale, scale))], &[], 0, top, scratch);
     }
     let bias = weights.bias(0).unwrap_or(&[]);
     top.chunks_mut(c).for_each(|x| cx.isa.bias_relu(bias, x));
@@ -121,10 +121,10 @@ fn lateral2(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let weights = cx.linear(Role::Lateral2, 0)?;
     let rows = RowsMut::new(tap, f.patches(), f.channels, weights.is_int8());
     let lateral = typed::<f32>(lateral, f.patches() * c);
-    let call = Call::new(&weights, rows.rows()).activation(Activation::Relu);
+    let call = GemmCall::new(&weights, rows.rows()).activation(Activation::Relu);
     cx.product(call, &[Segment::line(0, 0)], f.patches(), lateral);
     cx.done(Stage::Lateral)?;
-    let small = Small { data: typed(top, w3 * h3 * c), ring: h3, width: w3, height: h3 };
+    let small = LowResMap { data: typed(top, w3 * h3 * c), ring: h3, width: w3, height: h3 };
     cx.upsample(f.level(2)).add(&small, 0, lateral, bytemuck::cast_slice_mut(scratch));
     cx.show(TensorName::Lateral2, lateral);
     cx.done(Stage::Upsample)

@@ -1,56 +1,69 @@
-//! The 3x3 convolutions of the finer levels, on rings of lines with blank borders: direct, or by Winograd's F(2x2, 3x3) or
+//! The 3x3 convolutions of levels 0 to 2, over rings of rows with blank borders: direct, or by Winograd's F(2x2, 3x3) or
 //! F(4x4, 3x3).
 
-use super::top::store_bordered;
-use super::{Call, Context, bordered, conv_segment};
-use crate::activations::{RowsMut, rows_bytes, typed};
-use crate::format::{padded, winograd_taps};
-use crate::kernels::epilogue::Activation;
-use crate::kernels::gemm::Segment;
-use crate::kernels::split::chunks;
-use crate::kernels::winograd;
-use crate::weights::Linear;
+use super::rings::FINE_ROWS;
+use crate::file::Linear;
+use crate::file::format::{padded, winograd_points};
+use crate::model::context::Context;
+use crate::ops::gemm::conv3x3::{bordered, conv_segment};
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsMut, RowsShape, typed};
+use crate::ops::winograd::{self, RowRing, WinogradConv};
+use crate::parallel::chunks::chunks;
+use crate::simd::kernels::epilogue::Activation;
 use half::bf16;
 
-/// Lines that one call makes directly.
-const TOGETHER: usize = 8;
+/// Rows that one product computes directly, a segment each.
+const DIRECT_ROWS: usize = 8;
 
-/// A ring of lines as the convolution that reads them wants them: rows, or bfloat16 where they are quantised only once
-/// transformed. (Half precision could overflow; what bfloat16 rounds away is far below what int8 does.)
-pub(super) enum Lines<'a> {
+/// The size and type of a ring of rows that a 3x3 convolution reads.
+#[derive(Clone, Copy)]
+pub(super) struct ConvInputShape {
+    rows: RowsShape,
+    winograd: bool,
+}
+
+impl ConvInputShape {
+    /// `ring` rows of `width` pixels between blank ones, as `weights` reads them.
+    pub fn of(ring: usize, width: usize, weights: &Linear) -> Self {
+        let rows = RowsShape::of(ring * (width + 2), weights);
+        ConvInputShape { rows, winograd: weights.winograd_tile().is_some() }
+    }
+
+    pub fn bytes(self) -> usize {
+        match self.winograd {
+            true => (self.rows.rows * padded(self.rows.k) * size_of::<bf16>()).next_multiple_of(64),
+            false => self.rows.bytes(),
+        }
+    }
+
+    /// Lays the ring over a region of the arena of at least [`ConvInputShape::bytes`].
+    pub fn over(self, region: &mut [u8]) -> ConvInput<'_> {
+        match self.winograd {
+            true => ConvInput::Bf16(typed(region, self.rows.rows * padded(self.rows.k))),
+            false => ConvInput::Rows(self.rows.over(region)),
+        }
+    }
+}
+
+/// A ring of rows as the convolution that reads them wants them: quantised (or f32) rows, or bfloat16 for Winograd, which
+/// quantises after its transform. (Half precision could overflow; bfloat16 rounds away far less than int8 does.)
+pub(super) enum ConvInput<'a> {
     Rows(RowsMut<'a>),
     Bf16(&'a mut [bf16]),
 }
 
-/// Bytes of `count` lines of `width` pixels of `n` numbers that `weights` reads.
-pub(crate) fn lines_bytes(weights: &Linear, count: usize, width: usize, n: usize) -> usize {
-    let pixels = count * (width + 2);
-    match weights.winograd_tile().is_some() {
-        true => (pixels * padded(n) * size_of::<bf16>()).next_multiple_of(64),
-        false => rows_bytes(pixels, n, weights.is_int8()),
-    }
-}
-
-impl<'a> Lines<'a> {
-    /// Lays them over a region of the arena of at least [`lines_bytes`].
-    pub fn new(region: &'a mut [u8], weights: &Linear, count: usize, width: usize, n: usize) -> Self {
-        let pixels = count * (width + 2);
-        match weights.winograd_tile().is_some() {
-            true => Lines::Bf16(typed(region, pixels * padded(n))),
-            false => Lines::Rows(RowsMut::new(region, pixels, n, weights.is_int8())),
-        }
-    }
-
-    /// Stores a line of pixels between two blank ones.
-    pub fn store(&mut self, cx: &Context, slot: usize, width: usize, line: &[f32]) {
+impl ConvInput<'_> {
+    /// Stores a row of `width` pixels, f32, between two blank ones.
+    pub fn store(&mut self, cx: &Context, slot: usize, width: usize, row: &[f32]) {
         match self {
-            Lines::Rows(rows) => store_bordered(cx, rows, slot, width, line),
-            Lines::Bf16(data) => {
+            ConvInput::Rows(rows) => store_bordered(cx, rows, slot, width, row),
+            ConvInput::Bf16(data) => {
                 let c = cx.pitch();
                 let (first, isa) = (bordered(slot, width) * c, cx.isa);
                 data[first - c..first].fill(bf16::ZERO);
                 chunks(cx.par, &mut data[first..][..width * c], 16 * c, |i, out| {
-                    isa.to_bf16(&line[i * 16 * c..][..out.len()], out);
+                    isa.to_bf16(&row[i * 16 * c..][..out.len()], out);
                 });
                 data[first + width * c..][..c].fill(bf16::ZERO);
             }
@@ -58,63 +71,113 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Working memory that no later step reads: a region for rows (Winograd's transformed pixels among them), and each worker's
-/// scratch for Winograd.
-pub(super) struct Passing<'a> {
-    pub rows: &'a mut [u8],
-    pub scratch: &'a mut [f32],
+/// Stores a row of `width` pixels, f32, between two blank ones.
+pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, width: usize, row: &[f32]) {
+    let first = bordered(slot, width);
+    rows.blank(first - 1);
+    cx.store(rows, first, row);
+    rows.blank(first + width);
 }
 
-/// One convolution: its weights, the lines it reads, `ring` of them in memory.
+/// Scratch of the convolutions, which no later step reads.
+pub(super) struct ConvScratch<'a> {
+    /// Rows of transformed tiles; other steps use the same region for rows of their own.
+    pub rows: &'a mut [u8],
+    /// Each worker's scratch for Winograd.
+    pub workers: &'a mut [f32],
+}
+
+/// Bytes of [`ConvScratch::rows`], and numbers of [`ConvScratch::workers`] for each worker, of a convolution that computes at
+/// most `at_once` rows of `width` pixels in one call.
+pub(super) fn scratch_sizes(weights: &Linear, width: usize, at_once: usize) -> (usize, usize) {
+    let Some(tile) = weights.winograd_tile() else { return (0, 0) };
+    let tiles = width / tile * winograd::strips(width / tile, at_once / tile);
+    let rows = RowsShape { rows: tiles * winograd_points(tile), k: weights.k, int8: true };
+    (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
+}
+
+/// One convolution.
 pub(super) struct Conv<'a> {
     pub weights: &'a Linear<'a>,
-    pub x: &'a Lines<'a>,
-    /// Of the map.
+    pub x: &'a ConvInput<'a>,
+    /// Width and height of the map.
     pub size: (usize, usize),
+    /// Rows of the map that `x` holds.
     pub ring: usize,
     pub activation: Activation,
-    /// Whether the bias is added here.
+    /// Whether the bias is added.
     pub bias: bool,
 }
 
 impl Conv<'_> {
-    /// Lines `first..` of the map, as many as `out` holds, whole tiles; what it makes of lines outside the map means nothing.
-    pub fn run(&self, cx: &mut Context, first: isize, passing: &mut Passing, out: &mut [f32]) {
+    /// Computes rows `first..` of the map, as many as `out` holds: whole tiles. Rows outside the map are unspecified.
+    pub fn run(&self, cx: &mut Context, first: isize, scratch: &mut ConvScratch, out: &mut [f32]) {
         match self.x {
-            Lines::Bf16(x) => self.winograd(cx, x, first, passing, out),
-            Lines::Rows(x) => self.direct(cx, x, first, out),
+            ConvInput::Bf16(x) => self.winograd(cx, x, first, scratch, out),
+            ConvInput::Rows(x) => self.direct(cx, x, first, out),
         }
     }
 
     fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
-        // Some lines a call: a segment each.
-        for (i, out) in out.chunks_mut(TOGETHER * w * cx.pitch()).enumerate() {
-            let first = first as usize + i * TOGETHER;
-            let segments: [Segment; TOGETHER] =
+        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * cx.pitch()).enumerate() {
+            let first = first as usize + i * DIRECT_ROWS;
+            let segments: [Segment; DIRECT_ROWS] =
                 core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
-            let lines = out.len() / (w * cx.pitch());
-            let call = Call { bias: self.bias, ..Call::new(self.weights, x.rows()).conv() };
-            cx.product(call.activation(self.activation), &segments[..lines], w, out);
+            let rows = out.len() / (w * cx.pitch());
+            let gemm = Gemm { bias: self.bias, ..Gemm::new(self.weights, x.rows()).conv3x3() };
+            cx.gemm(gemm.activation(self.activation), &segments[..rows], w, out);
         }
     }
 
-    fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut Passing, out: &mut [f32]) {
-        let ((width, height), n, c) = (self.size, cx.facts.channels, cx.pitch());
-        let lines = winograd::Lines { data: x, ring: self.ring, width, height };
+    fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut ConvScratch, out: &mut [f32]) {
+        let ((width, height), k, c) = (self.size, self.weights.k, cx.pitch());
+        let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
-        let (tiles, positions, strip) = (width / tile, winograd_taps(tile), tile * width * c);
-        let together = winograd::strips(tiles, out.len() / strip);
-        for (i, out) in out.chunks_mut(together * strip).enumerate() {
-            let (first, strips) = (first + (i * together * tile) as isize, out.len() / strip);
-            let pixels = strips * tiles * positions;
-            let mut rows = RowsMut::new(t.rows, pixels, n, true);
-            winograd::transform((cx.isa, cx.par), tile, &lines, (first, strips), n, &mut rows, t.scratch);
-            cx.macs += (pixels * n * self.weights.n) as u64;
-            let bias = self.bias.then(|| self.weights.bias(0)).flatten();
+        let (tiles, points, strip) = (width / tile, winograd_points(tile), tile * width * c);
+        let at_once = winograd::strips(tiles, out.len() / strip);
+        for (i, out) in out.chunks_mut(at_once * strip).enumerate() {
+            let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
+            let pixels = strips * tiles * points;
+            let mut rows = RowsShape { rows: pixels, k, int8: true }.over(t.rows);
+            winograd::transform((cx.isa, cx.par), tile, &ring, (first, strips), k, &mut rows, t.workers);
+            cx.macs += (pixels * k * self.weights.n) as u64;
+            let bias = if self.bias { self.weights.bias(0) } else { None };
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            winograd::Convolution { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }
-                .run(cx.par, out, t.scratch);
+            WinogradConv { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }
+                .run(cx.par, out, t.workers);
         }
+    }
+}
+
+/// The next rows of a level's 3x3 convolution in `buffer`, given that `done` are computed and rows up to `end` are needed.
+/// Returns the rows inside the map; some may lie behind `end`.
+pub(super) fn next_rows<'b>(
+    cx: &mut Context,
+    conv: &Conv,
+    end: usize,
+    done: &mut usize,
+    scratch: &mut ConvScratch,
+    buffer: &'b mut [f32],
+) -> &'b [f32] {
+    let ((w, h), first) = (conv.size, *done);
+    let row = w * cx.pitch();
+    let (above, rows) = strip(conv.weights, first, end, h);
+    let out = &mut buffer[..(above + rows) * row];
+    conv.run(cx, first as isize - above as isize, scratch, out);
+    let rows = rows.min(h - first);
+    *done += rows;
+    &out[above * row..][..rows * row]
+}
+
+/// The strip that a 3x3 convolution computes next: how many of its rows lie above the map, and how many in it or below.
+///
+/// Tiles of 4x4 make one strip of four rows; the first one begins three rows above the map. All others make pairs of rows, at
+/// most [`FINE_ROWS`].
+fn strip(weights: &Linear, done: usize, end: usize, height: usize) -> (usize, usize) {
+    match (weights.winograd_tile(), done) {
+        (Some(4), 0) => (3, 1),
+        (Some(4), _) => (0, 4),
+        _ => (0, (end.next_multiple_of(2).min(height) - done).min(FINE_ROWS)),
     }
 }

@@ -1,14 +1,13 @@
 //! Logits to classes: bilinear to the picture's size (`align_corners = false`), then the largest, line by line.
 
-use crate::engine::Output;
-use crate::format::padded;
-use crate::kernels::Isa;
-use crate::kernels::interpolate::position;
-use crate::kernels::split::chunks2_with;
+use super::rings;
+use crate::file::Facts;
+use crate::file::format::padded;
+use crate::ops::upsample::source_position;
+use crate::output::{ClassMapMut, Output};
 use crate::parallel::Parallel;
-use crate::plan::ring;
-use crate::segment::MapMut;
-use crate::weights::Facts;
+use crate::parallel::chunks::chunks2_with;
+use crate::simd::isa::Isa;
 use core::ops::Range;
 
 /// Emits the map's rows as soon as the logits they read are there.
@@ -34,10 +33,10 @@ impl MapRows {
     }
 
     /// Copies lines of logits out, `[classes][height][width]`, where the caller asked for them.
-    pub fn logits_lines(&self, lines: Range<usize>, logits: &[f32], output: &mut Output) {
+    pub fn copy_logits(&self, lines: Range<usize>, logits: &[f32], output: &mut Output) {
         let Some(out) = &mut output.logits else { return };
         for y in lines {
-            let line = &logits[y % ring::LOGITS * self.line()..][..self.line()];
+            let line = &logits[y % rings::LOGITS * self.line()..][..self.line()];
             for (x, pixel) in line.chunks(padded(self.classes)).enumerate() {
                 for (class, &v) in pixel[..self.classes].iter().enumerate() {
                     out[(class * self.height + y) * self.width + x] = v;
@@ -58,13 +57,15 @@ impl MapRows {
     ) {
         let (width, height) = self.picture;
         let first = self.next;
-        while self.next < height && position(self.next, self.height, height).high < lines {
+        while self.next < height && source_position(self.next, self.height, height).high < lines {
             self.next += 1;
         }
         let pixels = first * width..self.next * width;
         match &mut output.map {
-            MapMut::U8(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c as u8),
-            MapMut::U16(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c),
+            ClassMapMut::U8(map) => {
+                self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c as u8)
+            }
+            ClassMapMut::U16(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c),
         }
     }
 
@@ -82,12 +83,12 @@ impl MapRows {
         let (width, height) = self.picture;
         let (line, pitch) = (self.line(), padded(self.classes));
         chunks2_with(par, (map, width), (&mut [] as &mut [()], 0), scratch, |i, row, _, scratch| {
-            let p = position(first + i, self.height, height);
-            let (low, high) = (p.low % ring::LOGITS * line, p.high % ring::LOGITS * line);
+            let p = source_position(first + i, self.height, height);
+            let (low, high) = (p.low % rings::LOGITS * line, p.high % rings::LOGITS * line);
             let scratch = &mut scratch[..line];
             isa.lerp_pixels(&logits[low..][..line], &logits[high..][..line], p.weight, line, scratch);
             for (x, out) in row.iter_mut().enumerate() {
-                let p = position(x, self.width, width);
+                let p = source_position(x, self.width, width);
                 let (a, b) = (&scratch[p.low * pitch..][..pitch], &scratch[p.high * pitch..][..pitch]);
                 *out = cast(isa.argmax_lerp(a, b, p.weight, self.classes));
             }

@@ -3,26 +3,27 @@
 //! For a column xi of the patch grid the biases of all its queries lie in one plane D[dy][xj] = table[dy][xj − xi], and the
 //! bias row of query (yi, xi) over all keys, in token order, is the run of D that starts at row gh − 1 − yi.
 
-use super::super::MAX_ROWS;
-use super::super::lanes::ROUND;
-use super::{BLOCK, Dims};
+use super::shape::AttentionShape;
+use crate::simd::kernels::attention::blocks::BLOCK;
+use crate::simd::lanes::ROUND;
+use crate::simd::tile::MAX_ROWS;
 use core::ops::Range;
 
 /// What biases are.
-pub(super) trait Number: bytemuck::Pod {
+pub(super) trait BiasValue: bytemuck::Pod {
     /// For keys that do not exist.
     const ABSENT: Self;
     fn of(x: f32) -> Self;
 }
 
-impl Number for f32 {
+impl BiasValue for f32 {
     const ABSENT: f32 = f32::NEG_INFINITY;
     fn of(x: f32) -> f32 {
         x
     }
 }
 
-impl Number for i16 {
+impl BiasValue for i16 {
     const ABSENT: i16 = i16::MIN;
     fn of(x: f32) -> i16 {
         // The low bits of the biased number.
@@ -46,10 +47,10 @@ pub(super) struct BiasRows<T> {
     pub step: isize,
 }
 
-impl<'a, T: Number> Bias<'a, T> {
+impl<'a, T: BiasValue> Bias<'a, T> {
     /// The plane of a column, times `unit`, written to `plane`; tiles take [`Bias::starting_at`] of it.
     pub fn of_column(
-        d: &Dims,
+        d: &AttentionShape,
         table: Option<&[f32]>,
         unit: f32,
         xi: usize,
@@ -70,7 +71,7 @@ impl<'a, T: Number> Bias<'a, T> {
     }
 
     /// The row of the class token's query, written to `row`.
-    pub fn of_class(d: &Dims, table: Option<&[f32]>, unit: f32, row: &'a mut [T]) -> Bias<'a, T> {
+    pub fn of_class(d: &AttentionShape, table: Option<&[f32]>, unit: f32, row: &'a mut [T]) -> Bias<'a, T> {
         let [to_token, _, own] =
             table.map_or([0.0; 3], |b| core::array::from_fn(|i| b[b.len() - 3 + i])).map(|b| T::of(b * unit));
         row.fill(to_token);
@@ -78,7 +79,7 @@ impl<'a, T: Number> Bias<'a, T> {
     }
 
     /// For queries of the column from row yi of the grid on.
-    pub fn starting_at(self, d: &Dims, yi: usize) -> Bias<'a, T> {
+    pub fn starting_at(self, d: &AttentionShape, yi: usize) -> Bias<'a, T> {
         Bias { start: (d.grid_height - 1 - yi) * d.grid_width, ..self }
     }
 

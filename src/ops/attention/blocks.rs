@@ -1,10 +1,11 @@
 //! Keys by whole blocks, and the tiles of sums that products with them leave.
 
-use super::super::micro::TileI8;
-use super::super::{Isa, LANES};
-use super::blend::Blend;
-use super::softmax::Weights;
-use super::{BLOCK, SPAN, TILE};
+use crate::simd::isa::Isa;
+use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
+use crate::simd::kernels::attention::blocks::{BLOCK, SPAN, TILE};
+use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::TileI8;
 use core::ops::Range;
 
 /// Whole blocks that are taken together, or the part of a block at the end.
@@ -34,34 +35,14 @@ pub(super) fn spans(t: usize, patches: usize, most: usize) -> impl Iterator<Item
         .chain([last])
 }
 
-/// Sums of a tile of queries and blocks of columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Sums {
-    pub at: *mut i32,
-    /// From one row to the next, and from one panel.
-    pub row: usize,
-    pub panel: usize,
+/// Whether products with `panels` panels leave their sums row by row ([`BlockSums::new`]): all panels fit one tile.
+pub(super) fn by_rows(isa: Isa, panels: usize) -> bool {
+    isa.shape_block().panels >= panels
 }
 
-impl Sums {
-    /// As [`multiply`] leaves them.
-    pub fn new(isa: Isa, sums: &mut [i32], rows: usize, panels: usize) -> Sums {
-        let at = sums.as_mut_ptr();
-        match isa.shape_block().panels >= panels {
-            true => Sums { at, row: panels * LANES, panel: LANES },
-            false => Sums { at, row: LANES, panel: rows * LANES },
-        }
-    }
-
-    /// The sixteen of row `r`, panel `p` of block `b`.
-    ///
-    /// # Safety
-    /// They exist.
-    #[inline(always)]
-    pub unsafe fn of(self, b: usize, r: usize, p: usize) -> *mut i32 {
-        // SAFETY: the caller's promise.
-        unsafe { self.at.add(b * TILE + r * self.row + p * self.panel) }
-    }
+/// The most whole blocks that are processed together.
+pub(super) fn span(isa: Isa) -> usize {
+    if isa.fused_pv().is_some() { usize::MAX } else { SPAN }
 }
 
 /// A product with as many panels at a time as the instruction set takes.
@@ -76,8 +57,8 @@ unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
     for p in 0..panels {
         // SAFETY: the caller's promise, panel by panel.
         unsafe {
-            let (w, sum) = (tile.w.add(p * tile.panel), tile.sum.add(p * LANES));
-            isa.tile_i8(rows, 1, &TileI8 { w, sum, out: tile.out.add(p * rows * LANES), ..tile });
+            let (w, w_sum) = (tile.w.add(p * tile.panel_pitch), tile.w_sum.add(p * LANES));
+            isa.tile_i8(rows, 1, &TileI8 { w, w_sum, out: tile.out.add(p * rows * LANES), ..tile });
         }
     }
 }
@@ -98,45 +79,51 @@ unsafe fn multiply_blocks(
         // SAFETY: the caller's promise.
         unsafe {
             let [a, w, sum] = step.map(|step| b * step);
-            let (a, w, sum) = (tile.a.add(a), tile.w.add(w), tile.sum.add(sum));
-            multiply(isa, rows, panels, TileI8 { a, w, sum, out: tile.out.add(b * TILE), ..*tile });
+            let (a, w, w_sum) = (tile.a.add(a), tile.w.add(w), tile.w_sum.add(sum));
+            multiply(isa, rows, panels, TileI8 { a, w, w_sum, out: tile.out.add(b * TILE), ..*tile });
         }
     }
 }
 
-/// Queries with the keys of some blocks: their products, then their weights. `tile` is the first block's.
+/// QueryTile with the keys of some blocks: their products, then their weights. `tile` is the first block's.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`Weights`]; several blocks are whole ones, at most [`Isa::span`].
-pub(super) unsafe fn weigh(isa: Isa, tile: &TileI8, weights: &Weights) {
+/// As [`TileI8`] asks of every block, and [`SoftmaxBlocks`]; several blocks are whole ones, at most [`span`].
+pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, weights: &SoftmaxBlocks) {
     // SAFETY: the caller's promise.
     unsafe {
         if weights.panels == BLOCK / LANES
-            && let Some(both) = isa.weigh()
+            && let Some(both) = isa.fused_qk_softmax()
         {
             return both(tile, weights);
         }
-        let step = [0, BLOCK / LANES * tile.panel, BLOCK];
+        let step = [0, BLOCK / LANES * tile.panel_pitch, BLOCK];
         multiply_blocks(isa, (weights.rows, weights.panels), weights.blocks, tile, step);
-        isa.block_weights(weights);
+        isa.softmax_blocks(weights);
     }
 }
 
 /// Weights with the values of some blocks: their products, then these in proportion. `tile` is the first block's.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`Blend`]; several blocks are whole ones, at most [`Isa::span`], or [`SPAN`] where
+/// As [`TileI8`] asks of every block, and [`AccumulateBlocks`]; several blocks are whole ones, at most [`span`], or [`SPAN`] where
 /// there are fewer panels of values than a block has.
-pub(super) unsafe fn mix(isa: Isa, tile: &TileI8, blend: &Blend) {
+pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate_blocks: &AccumulateBlocks) {
     // SAFETY: the caller's promise.
     unsafe {
-        if blend.panels == BLOCK / LANES
-            && let Some(both) = isa.mix()
+        if accumulate_blocks.panels == BLOCK / LANES
+            && let Some(both) = isa.fused_pv()
         {
-            return both(tile, blend);
+            return both(tile, accumulate_blocks);
         }
-        let step = [BLOCK, BLOCK * LANES, blend.sum_pitch];
-        multiply_blocks(isa, (blend.rows, blend.panels), blend.blocks, tile, step);
-        isa.blend(blend);
+        let step = [BLOCK, BLOCK * LANES, accumulate_blocks.sum_pitch];
+        multiply_blocks(
+            isa,
+            (accumulate_blocks.rows, accumulate_blocks.panels),
+            accumulate_blocks.blocks,
+            tile,
+            step,
+        );
+        isa.accumulate_blocks(accumulate_blocks);
     }
 }

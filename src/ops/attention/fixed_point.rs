@@ -1,8 +1,8 @@
 //! The fixed point of a head's logits: the finest in which none can leave sixteen bits.
 
-use super::super::LANES;
-use super::super::math::sqrt;
-use super::pack::Token;
+use crate::simd::kernels::attention::quantise::Token;
+use crate::simd::lanes::LANES;
+use crate::simd::math::sqrt;
 use core::f32::consts::LOG2_E;
 
 /// The largest of the numbers' magnitudes.
@@ -15,9 +15,9 @@ pub(super) fn largest(x: &[f32]) -> f32 {
     rest.iter().chain(&most).fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m })
 }
 
-/// How a head's logits are whole numbers of sixteen bits: see [`Weights`](super::softmax::Weights).
+/// How a head's logits are whole numbers of sixteen bits: see [`Weights`](crate::simd::kernels::attention::softmax::SoftmaxBlocks).
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Fixed {
+pub(super) struct FixedPoint {
     pub shift: u32,
     pub unit: u32,
     /// What a token's scale is multiplied by, to be its factor.
@@ -25,10 +25,10 @@ pub(super) struct Fixed {
     pub k: f32,
 }
 
-impl Fixed {
+impl FixedPoint {
     /// |Σ q·k| ≤ ‖q‖ · ‖k‖ bounds sums and logits. Logits keep within ±2¹⁴, so that keys that do not exist, at −2¹⁵, are sixteen
     /// octaves below.
-    pub fn of(q: &[Token], k: &[Token], bias: f32) -> Fixed {
+    pub fn of(q: &[Token], k: &[Token], bias: f32) -> FixedPoint {
         let most = |tokens: &[Token]| {
             tokens.iter().fold((0f32, 0f32, 0f32), |(scale, norm, length), token| {
                 let squares = token.squares as f32;
@@ -50,7 +50,7 @@ impl Fixed {
             |&unit: &u32| logit * (1u32 << unit) as f32 <= 16300.0 && step * (1u32 << unit) as f32 <= 1.0;
         let unit = (0..=10).rev().find(fits).unwrap_or(0);
         let k = if k_scale > 0.0 { 32767.0 / k_scale } else { 0.0 };
-        Fixed { shift, unit, q: step * (1u32 << unit) as f32 / q_scale * 32767.0, k }
+        FixedPoint { shift, unit, q: step * (1u32 << unit) as f32 / q_scale * 32767.0, k }
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
             [(1e-6, 1.0, 0.0), (0.005, 1.0, 3.0), (0.005, 30.0, 3.0), (0.05, 1.0, 0.1), (0.0, 1.0, 1.0)]
         {
             let ((q, q_tokens), (k, k_tokens)) = (rows(1, scale, massive), rows(2, scale, massive));
-            let fixed = Fixed::of(&q_tokens, &k_tokens, bias);
+            let fixed = FixedPoint::of(&q_tokens, &k_tokens, bias);
             let unit = (1u32 << fixed.unit) as f32;
             // Three roundings: of the sum, in proportion to what a step of it can be, and of the two products.
             let most = |tokens: &[Token]| tokens.iter().fold(0.0, |m: f32, t| m.max(t.scale));

@@ -1,234 +1,247 @@
-//! A task's rows times one group of panels, whose weights stay in the nearest caches meanwhile: tile by tile, tap by tap.
+//! The rows of a task times one group of panels, tile by tile and matrix by matrix. The group's weights stay in the nearest
+//! caches meanwhile.
 
-use super::epilogue::{Activation, Finish, FinishI8, Out};
-use super::gemm::{Number, Product, Rows, Segment, part};
-use super::micro::TileF;
-use super::split::Shared;
-use super::tap::{Int8, Tile};
-use super::{LANES, MAX_PANELS, MAX_ROWS, Shape};
-use crate::weights::Panels;
+use super::matrix::{Int8Matrix, TileRows};
+use super::product::{Gemm, OutputElement, Segment};
+use crate::file::Panels;
+use crate::ops::rows::Rows;
+use crate::parallel::chunks::{Shared, part};
+use crate::simd::isa::{Isa, TileShape};
+use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
+use crate::simd::lanes::LANES;
+use crate::simd::tile::{MAX_PANELS, MAX_ROWS, TileF};
 use core::ops::Range;
 
-/// Panels of a product, and their weights where these are bytes: those of tap t from panel `first` + t · `step`.
-pub(super) struct Columns<'a> {
+/// A group of panels. If the weights are bytes, those of the matrix that is summed m-th start at panel
+/// `first` + m · `step` of `bytes`.
+pub(super) struct PanelGroup<'a> {
     pub panels: Range<usize>,
     pub bytes: &'a [i8],
     pub first: usize,
     pub step: usize,
 }
 
-/// The most numbers of a tile.
+/// The most numbers in a tile.
 const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
 
-/// A task's tile: its numbers, and integer sums of two tiles in turn.
-pub(super) struct Work {
+/// The buffers of a task: a tile of f32, and the integer sums of two tiles, used in turn.
+pub(super) struct TileBuffers {
     acc: [f32; TILE],
     sums: [[i32; TILE]; 2],
 }
 
-impl Work {
-    pub fn new() -> Work {
-        Work { acc: [0.0; TILE], sums: [[0; TILE]; 2] }
+impl TileBuffers {
+    pub fn new() -> TileBuffers {
+        TileBuffers { acc: [0.0; TILE], sums: [[0; TILE]; 2] }
     }
 }
 
-/// The tiles of some rows, the first row of each, and where they go.
+/// Cuts rows into tiles: each tile, its first row, and where its outputs go.
 fn tiles<'a>(
     rows: Range<usize>,
-    columns: &'a Columns,
-    shape: Shape,
-    to: Out,
-) -> impl Iterator<Item = (Tile, usize, Out)> + use<'a> {
+    group: &'a PanelGroup,
+    shape: TileShape,
+    to: TileOutput,
+) -> impl Iterator<Item = (TileRows, usize, TileOutput)> + use<'a> {
     let count = rows.len().div_ceil(shape.rows);
     (0..count).map(move |nth| {
         let r = part(rows.len(), count, nth);
-        let at = r.start * to.pitch;
-        let out = if to.half { to.out.wrapping_byte_add(2 * at) } else { to.out.wrapping_add(at) };
-        let tile = Tile { nth, rows: r.len(), panels: columns.panels.clone() };
-        (tile, rows.start + r.start, Out { rows: r.len(), out, ..to })
+        let at = r.start * to.row_pitch;
+        let out = if to.bf16 { to.out.wrapping_byte_add(2 * at) } else { to.out.wrapping_add(at) };
+        let tile = TileRows { nth, rows: r.len(), panels: group.panels.clone() };
+        (tile, rows.start + r.start, TileOutput { rows: r.len(), out, ..to })
     })
 }
 
-impl Product<'_> {
-    /// All rows of a task for one group of panels.
-    pub(super) fn column<T: Number>(
+impl Gemm<'_> {
+    /// All rows of a task times one group of panels.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn column<T: OutputElement>(
         &self,
+        isa: Isa,
         segment: &Segment,
         rows: Range<usize>,
-        columns: &Columns,
-        shape: Shape,
-        work: &mut Work,
+        group: &PanelGroup,
+        shape: TileShape,
+        buffers: &mut TileBuffers,
         out: &Shared<T>,
     ) {
-        let first = columns.panels.start;
-        // SAFETY: `check` has compared every output row with the slice.
-        let out = unsafe { out.at((segment.to + rows.start * self.step) * self.pitch + first * self.panel) };
-        let to = Out {
+        let first = group.panels.start;
+        let at = (segment.to + rows.start * self.row_step) * self.row_pitch + first * self.panel_pitch;
+        // SAFETY: `Gemm::check` has compared every output row with the slice.
+        let out = unsafe { out.at(at) };
+        let to = TileOutput {
             rows: 0,
-            panels: columns.panels.len(),
+            panels: group.panels.len(),
             activation: self.activation,
             out: out.cast(),
-            pitch: self.step * self.pitch,
-            panel: self.panel,
-            add: self.add,
-            half: T::HALF,
+            row_pitch: self.row_step * self.row_pitch,
+            panel_pitch: self.panel_pitch,
+            accumulate: self.accumulate,
+            bf16: T::BF16,
         };
-        let bias = self.bias.map_or(core::ptr::null(), |b| b[first * LANES..].as_ptr());
-        let tiles = tiles(rows, columns, shape, to);
+        let bias = self.bias_row().map_or(core::ptr::null(), |b| b[first * LANES..].as_ptr());
+        let tiles = tiles(rows, group, shape, to);
         match self.weights.is_int8() {
-            true => self.column_int8(segment, columns, tiles, bias, work),
-            false => self.column_float(segment, tiles, bias, work),
+            true => self.column_int8(isa, segment, group, tiles, bias, buffers),
+            false => self.column_float(isa, segment, tiles, bias, buffers),
         }
     }
 
-    /// Each tap's integer sums go out by way of `acc`, where there are several; where the instruction set wants it, while the next
-    /// tap or tile is multiplied.
+    /// Multiplies in int8. With several matrices, each one's integer sums are dequantised and accumulated in `acc`; the last
+    /// one writes the output. Where the instruction set can, an epilogue runs while the next matrix or tile is multiplied.
     fn column_int8(
         &self,
+        isa: Isa,
         segment: &Segment,
-        columns: &Columns,
-        tiles: impl Iterator<Item = (Tile, usize, Out)>,
+        group: &PanelGroup,
+        tiles: impl Iterator<Item = (TileRows, usize, TileOutput)>,
         bias: *const f32,
-        Work { acc, sums }: &mut Work,
+        TileBuffers { acc, sums }: &mut TileBuffers,
     ) {
-        let mut taps: [Option<(Int8, usize)>; 9] = [const { None }; 9];
+        let mut matrices: [Option<(Int8Matrix, usize)>; 9] = [const { None }; 9];
         let mut count = 0;
-        for (tap, from) in self.taps.clone().zip(segment.from) {
+        for (matrix, from) in self.matrices.clone().zip(segment.from) {
             if let Some(from) = from {
-                taps[count] = Some((self.int8(tap, columns), from as usize));
+                matrices[count] = Some((self.int8_matrix(matrix, group), from as usize));
                 count += 1;
             }
         }
-        let wide = columns.panels.len() * LANES;
-        let mut waiting = None;
+        let columns = group.panels.len() * LANES;
+        if count == 0 {
+            acc.fill(0.0);
+        }
+        let acc = acc.as_mut_ptr();
+        let mut pending = None;
         let mut turn = 0;
         for (tile, first, to) in tiles {
             if count == 0 {
-                acc.fill(0.0);
                 // SAFETY: as below.
-                unsafe { self.isa.finish(&Finish { acc: acc.as_ptr(), bias, to }) };
+                unsafe { isa.store_tile(&StoreTile { acc, bias, to }) };
             }
-            for (nth, (x, from)) in taps.iter().flatten().enumerate() {
+            for (nth, (x, from)) in matrices.iter().flatten().enumerate() {
                 turn ^= 1;
-                let (before, before_pitch) = if nth == 0 { (bias, 0) } else { (acc.as_ptr(), wide) };
-                let to = match nth + 1 == count {
-                    true => to,
-                    false => Out {
-                        activation: Activation::None,
-                        out: acc.as_mut_ptr(),
-                        pitch: wide,
-                        panel: LANES,
-                        add: false,
-                        half: false,
-                        ..to
-                    },
-                };
-                // SAFETY: `check` and `Linear` have compared rows, panels and factors with what is there; sums and acc hold a tile, and
-                // what waits reads the others' sums; this task alone writes these rows and columns; the bias has the padded number.
+                let (before, before_pitch) = if nth == 0 { (bias, 0) } else { (acc.cast_const(), columns) };
+                let to = if nth + 1 == count { to } else { partial_sums(acc, columns, to) };
+                // SAFETY: `Gemm::check` and `Linear` have compared rows, panels and factors with what exists; `sums` and
+                // `acc` hold a tile, and the pending epilogue reads the other sums; this task alone writes these rows and
+                // columns; the bias has the padded number of outputs.
                 unsafe {
-                    let params = x.multiply(self.isa, from + first, &tile, &mut sums[turn], waiting.take());
-                    let (sums, scale, weight_sum) = (sums[turn].as_ptr(), x.scale, x.weight_sum);
-                    let done = FinishI8 { sums, params, scale, weight_sum, before, before_pitch, to };
-                    match self.isa.finishes_later() {
-                        true => waiting = Some(done),
-                        false => self.isa.finish_i8(&done),
+                    let params = x.multiply(isa, from + first, &tile, &mut sums[turn], pending.take());
+                    let epilogue = DequantiseTile {
+                        sums: sums[turn].as_ptr(),
+                        params,
+                        scale: x.scale.as_ptr(),
+                        weight_sum: x.weight_sum.as_ptr(),
+                        before,
+                        before_pitch,
+                        to,
+                    };
+                    match isa.fuses_epilogue() {
+                        true => pending = Some(epilogue),
+                        false => isa.dequantise_tile(&epilogue),
                     }
                 }
             }
         }
-        if let Some(last) = waiting {
+        if let Some(last) = pending {
             // SAFETY: as above.
-            unsafe { self.isa.finish_i8(&last) };
+            unsafe { isa.dequantise_tile(&last) };
         }
     }
 
-    /// Taps are summed in `acc`.
+    /// Multiplies in f32, accumulating all matrices in `acc`.
     fn column_float(
         &self,
+        isa: Isa,
         segment: &Segment,
-        tiles: impl Iterator<Item = (Tile, usize, Out)>,
+        tiles: impl Iterator<Item = (TileRows, usize, TileOutput)>,
         bias: *const f32,
-        Work { acc, .. }: &mut Work,
+        TileBuffers { acc, .. }: &mut TileBuffers,
     ) {
         for (tile, first, to) in tiles {
-            let mut empty = true;
-            for (tap, from) in self.taps.clone().zip(segment.from) {
+            let mut overwrite = true;
+            for (matrix, from) in self.matrices.clone().zip(segment.from) {
                 let Some(from) = from else { continue };
-                self.tap_float(tap, from as usize + first, &tile, acc, empty);
-                empty = false;
+                self.float_tile(isa, matrix, from as usize + first, &tile, acc, overwrite);
+                overwrite = false;
             }
-            if empty {
+            if overwrite {
                 acc.fill(0.0);
             }
-            // SAFETY: `check` has compared every output row with the slice; acc holds the tile, the bias the padded number.
-            unsafe { self.isa.finish(&Finish { acc: acc.as_ptr(), bias, to }) };
+            // SAFETY: `Gemm::check` has compared every output row with the slice; `acc` holds the tile, the bias the padded
+            // number of outputs.
+            unsafe { isa.store_tile(&StoreTile { acc: acc.as_ptr(), bias, to }) };
         }
     }
 
-    /// One tap of one tile into `acc`.
-    fn tap_float(&self, tap: usize, from: usize, t: &Tile, acc: &mut [f32], first: bool) {
+    /// One matrix times one tile of f32 rows, into `acc`.
+    fn float_tile(
+        &self,
+        isa: Isa,
+        matrix: usize,
+        from: usize,
+        t: &TileRows,
+        acc: &mut [f32],
+        overwrite: bool,
+    ) {
         let w = self.weights;
-        let panel = tap * w.panel_count() + t.panels.start;
+        let (shape, k) = ((t.rows, t.panels.len()), w.k);
+        let panel = (matrix * w.panel_count() + t.panels.start) * k * LANES;
         match (self.x, w.panels) {
             (Rows::F32 { data, pitch }, Panels::F32(weights)) => {
-                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
-                // SAFETY: `check` has compared the rows with the data, `Linear` the panels with the file; acc holds a tile.
-                unsafe { self.isa.tile_f32(t.rows, t.panels.len(), &tile) }
+                let rows = (&data[from * pitch..], pitch);
+                let tile = TileF::new(shape, rows, (&weights[panel..], k * LANES), k, overwrite, acc);
+                // SAFETY: `Gemm::check` has compared the rows with the data, `Linear` the panels with the file; `acc` holds a
+                // tile.
+                unsafe { isa.tile_f32(t.rows, t.panels.len(), &tile) }
             }
             (Rows::F32 { data, pitch }, Panels::F16(weights)) => {
-                let tile = tile_f(data, from, pitch, weights, panel, w.k, first, acc);
+                let rows = (&data[from * pitch..], pitch);
+                let tile = TileF::new(shape, rows, (&weights[panel..], k * LANES), k, overwrite, acc);
                 // SAFETY: as above.
-                unsafe { self.isa.tile_f16(t.rows, t.panels.len(), &tile) }
+                unsafe { isa.tile_f16(t.rows, t.panels.len(), &tile) }
             }
-            _ => unreachable!("`check` has compared rows and weights"),
+            _ => unreachable!("`Gemm::check` has compared rows and weights"),
         }
     }
 
-    /// One tap of a column.
+    /// One int8 matrix, restricted to a group of panels.
     #[inline]
-    fn int8<'b>(&'b self, tap: usize, columns: &'b Columns) -> Int8<'b> {
+    fn int8_matrix<'b>(&'b self, matrix: usize, group: &'b PanelGroup) -> Int8Matrix<'b> {
         let w = self.weights;
         let (
             Rows::Bytes { data, pitch, params },
             Panels::Int8 { scale, sum, .. } | Panels::Int4 { scale, sum, .. },
         ) = (self.x, w.panels)
         else {
-            unreachable!("`check` has compared rows and weights")
+            unreachable!("`Gemm::check` has compared rows and weights")
         };
-        let (wide, panels) = (w.panel_bytes(), columns.panels.len());
-        let panel = (tap * w.panel_count() + columns.panels.start) * LANES;
-        let stored = (columns.first + (tap - self.taps.start) * columns.step) * wide;
-        Int8 {
+        let (panel_bytes, panels) = (w.panel_bytes(), group.panels.len());
+        let output = (matrix * w.panel_count() + group.panels.start) * LANES;
+        let stored = (group.first + (matrix - self.matrices.start) * group.step) * panel_bytes;
+        Int8Matrix {
             data,
             pitch,
             params,
-            weights: &columns.bytes[stored..][..panels * wide],
-            wide,
+            weights: &group.bytes[stored..][..panels * panel_bytes],
+            panel_bytes,
             groups: w.k.div_ceil(4),
-            scale: scale[panel..].as_ptr(),
-            weight_sum: sum[panel..].as_ptr(),
+            scale: &scale[output..][..panels * LANES],
+            weight_sum: &sum[output..][..panels * LANES],
         }
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn tile_f<W>(
-    data: &[f32],
-    from: usize,
-    pitch: usize,
-    weights: &[W],
-    panel: usize,
-    k: usize,
-    first: bool,
-    acc: &mut [f32],
-) -> TileF<W> {
-    TileF {
-        a: data[from * pitch..].as_ptr(),
-        pitch,
-        w: weights[panel * k * LANES..].as_ptr(),
-        panel: k * LANES,
-        k,
-        first,
-        out: acc.as_mut_ptr(),
+/// The output of all matrices but the last: partial sums in `acc`, rows of `columns` numbers.
+fn partial_sums(acc: *mut f32, columns: usize, to: TileOutput) -> TileOutput {
+    TileOutput {
+        activation: Activation::None,
+        out: acc,
+        row_pitch: columns,
+        panel_pitch: LANES,
+        accumulate: false,
+        bf16: false,
+        ..to
     }
 }

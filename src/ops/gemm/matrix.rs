@@ -1,62 +1,65 @@
-//! One tap of a product in int8, for a tile at a time.
+//! One matrix of an int8 product, multiplied with a tile of rows at a time.
 
-use super::Isa;
-use super::epilogue::FinishI8;
-use super::micro::TileI8;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::epilogue::DequantiseTile;
+use crate::simd::tile::TileI8;
 use core::ops::Range;
 
-/// A tile of a column: its number, rows and panels.
-pub(super) struct Tile {
+/// A tile: its number within the group of panels, its rows, and its panels.
+pub(super) struct TileRows {
     pub nth: usize,
     pub rows: usize,
     pub panels: Range<usize>,
 }
 
-/// One tap of a column in int8: the rows with their (s, m), the weights of its panels, `wide` bytes each, and of their outputs
-/// scales and the weights' sums.
-pub(super) struct Int8<'a> {
+/// One matrix of an int8 product, restricted to a group of panels, and the rows that it is multiplied with.
+pub(super) struct Int8Matrix<'a> {
+    /// Rows of bytes, `pitch` apart.
     pub data: &'a [u8],
     pub pitch: usize,
+    /// (scale, offset) of each row.
     pub params: &'a [[f32; 2]],
+    /// The weights of the group's panels, `panel_bytes` each.
     pub weights: &'a [i8],
-    pub wide: usize,
+    pub panel_bytes: usize,
+    /// Groups of four inputs.
     pub groups: usize,
-    pub scale: *const f32,
-    pub weight_sum: *const i32,
+    /// Scale of each of the group's outputs.
+    pub scale: &'a [f32],
+    /// Sum of the weights of each of the group's outputs.
+    pub weight_sum: &'a [i32],
 }
 
-impl Int8<'_> {
-    /// The integer sums of a tile whose first input row is `from`; returns its rows' (s, m). What is `waiting` is done meanwhile.
+impl Int8Matrix<'_> {
+    /// Writes the integer sums of a tile whose first input row is `from` to `sums`, and returns the (scale, offset) of its
+    /// rows. The epilogue of an earlier tile, if one is `pending`, runs at the same time.
     ///
     /// # Safety
-    /// As [`FinishI8`] says of what is waiting, with other sums; `data` has the tile's rows, each 4 · `groups` bytes; `weights` and
-    /// `weight_sum` are of its panels; `sums` holds a tile; the counts are within the kernel's shape.
+    /// The preconditions of [`DequantiseTile`] for `pending`, which reads other sums than `sums`. Rows `from..` exist for the
+    /// whole tile, and are `4 · groups` bytes wide; `weights` and `weight_sum` are those of the tile's panels, `sums` holds a
+    /// tile, and the tile is within the instruction set's shape.
     #[inline(always)]
     pub unsafe fn multiply(
         &self,
         isa: Isa,
         from: usize,
-        t: &Tile,
+        t: &TileRows,
         sums: &mut [i32],
-        waiting: Option<FinishI8>,
+        pending: Option<DequantiseTile>,
     ) -> *const [f32; 2] {
-        let w = self.weights.as_ptr();
-        let tile = TileI8 {
-            a: self.data[from * self.pitch..].as_ptr(),
-            pitch: self.pitch,
-            w,
-            panel: self.wide,
-            groups: self.groups,
-            sum: self.weight_sum,
-            // One of the next column's panels.
-            ahead: w.wrapping_add(self.weights.len() + t.nth % t.panels.len() * self.wide),
-            out: sums.as_mut_ptr(),
-        };
-        // SAFETY: the caller's promise.
+        let shape = (t.rows, t.panels.len());
+        let rows = (&self.data[from * self.pitch..], self.pitch);
+        let mut tile =
+            TileI8::new(shape, rows, (self.weights, self.panel_bytes), self.groups, self.weight_sum, sums);
+        // One panel of the next group.
+        let next = self.weights.len() + t.nth % t.panels.len() * self.panel_bytes;
+        tile.prefetch = self.weights.as_ptr().wrapping_add(next);
+        debug_assert!(self.params.len() >= from + t.rows, "every row has a scale and an offset");
+        // SAFETY: the preconditions are this function's.
         unsafe {
-            match waiting {
+            match pending {
                 None => isa.tile_i8(t.rows, t.panels.len(), &tile),
-                Some(waiting) => isa.tile_i8_while(t.rows, t.panels.len(), &tile, &waiting),
+                Some(pending) => isa.tile_i8_with_epilogue(t.rows, t.panels.len(), &tile, &pending),
             }
         };
         self.params[from..].as_ptr()

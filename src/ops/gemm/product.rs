@@ -1,154 +1,116 @@
-//! Matrix products and 3x3 convolutions: the same loop over tiles, whatever the weights' type and the instruction set.
-//!
-//! Activations are rows; a *segment* is a run of rows that follow each other (all tokens, or one line of a map). An
-//! output row is the sum over *taps* of a row of the input, found per segment and tap, times that tap's matrix: one tap
-//! is a linear layer, nine are a 3x3 convolution (the input's lines then carry a blank pixel at both ends, and a tap
-//! whose line lies outside the map is left out). Nothing is unrolled into memory. Outputs are split among workers,
-//! never the sums.
+//! What a matrix product computes: its operands, its outputs, and the checks that its unsafe parts rest on.
 
-use super::column::{Columns, Work};
-use super::epilogue::Activation;
-use super::split::{Shared, with_scratch};
-use super::{Isa, LANES};
-use crate::format::GROUP;
-use crate::parallel::Parallel;
-use crate::weights::{Linear, Panels};
+use crate::file::Linear;
+use crate::file::format::padded;
+use crate::ops::rows::Rows;
+use crate::simd::kernels::epilogue::Activation;
+use crate::simd::lanes::LANES;
 use core::ops::Range;
 
-/// Activations as a product reads them.
-#[derive(Clone, Copy)]
-pub(crate) enum Rows<'a> {
-    /// Rows `pitch` numbers apart.
-    F32 { data: &'a [f32], pitch: usize },
-    /// Rows `pitch` bytes apart, stored as the instruction set's [`flip`](Isa::flip) says, and of each the (scale, offset):
-    /// x = scale · (q − 128) + offset.
-    Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
-}
-
-/// A run of output rows and where their inputs are.
+/// A run of output rows, and where their input rows are.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
-    /// First input row for each tap, `None` where the tap lies outside the map.
+    /// First input row for each matrix that is summed; `None` where the matrix contributes nothing (kernel positions outside
+    /// the map).
     pub from: [Option<u32>; 9],
     /// First output row.
     pub to: usize,
 }
 
 impl Segment {
-    /// A segment of a product with a single tap.
-    pub fn line(from: usize, to: usize) -> Self {
+    /// A segment of a product with a single matrix: input rows from `from`, output rows from `to`.
+    pub fn rows(from: usize, to: usize) -> Self {
         let mut s = Segment { from: [None; 9], to };
         s.from[0] = Some(from as u32);
         s
     }
 }
 
-/// A product: out[to + i·step] (+)= activation(Σ_t W_t · x[from_t + i] + bias).
-pub(crate) struct Product<'a> {
-    pub isa: Isa,
+/// The type of outputs: f32 or bfloat16.
+pub(crate) trait OutputElement: Send {
+    /// Whether it is bfloat16.
+    const BF16: bool;
+}
+impl OutputElement for f32 {
+    const BF16: bool = false;
+}
+impl OutputElement for half::bf16 {
+    const BF16: bool = true;
+}
+
+/// A matrix product: out[to + i · row_step] (+)= activation(Σ_m W_m · x[from_m + i] + bias) for row i of a segment.
+#[derive(Clone)]
+pub(crate) struct Gemm<'a> {
     pub weights: &'a Linear<'a>,
-    /// Which of the weights' matrices are summed.
-    pub taps: Range<usize>,
-    /// Padded, or none.
-    pub bias: Option<&'a [f32]>,
+    /// Which of the layer's matrices are summed, at most nine.
+    pub matrices: Range<usize>,
     pub x: Rows<'a>,
+    /// Whether the bias of the first of the matrices is added.
+    pub bias: bool,
     pub activation: Activation,
     /// Output rows from one row of a segment to the next.
-    pub step: usize,
-    /// Numbers from one row of outputs to the next, and from one panel of 16 to the next.
-    pub pitch: usize,
-    pub panel: usize,
-    /// Add to the output (residual) rather than overwrite it.
-    pub add: bool,
+    pub row_step: usize,
+    /// Numbers from one output row to the next.
+    pub row_pitch: usize,
+    /// Numbers from one panel of 16 outputs to the next.
+    pub panel_pitch: usize,
+    /// Add to the output (residual connections) instead of overwriting it.
+    pub accumulate: bool,
 }
 
-/// What a product is written as: f32 or bfloat16.
-pub(crate) trait Number: Send {
-    const HALF: bool;
-}
-impl Number for f32 {
-    const HALF: bool = false;
-}
-impl Number for half::bf16 {
-    const HALF: bool = true;
-}
-
-/// Rows of a segment that one task takes, so that they stay in a core's second-level cache.
-pub(super) const ROWS_PER_TASK: usize = 256;
-/// Rows to aim at for a task that has weights to unpack first.
-const ROWS_PER_UNPACKING: usize = 768;
-/// Tasks per worker to aim at, for balance.
-pub(super) const TASKS_PER_WORKER: usize = 16;
-
-/// Part `i` of `0..n` cut into `parts` nearly equal ranges.
-pub(super) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
-    n * i / parts..n * (i + 1) / parts
-}
-
-impl Product<'_> {
-    /// Runs it over segments of `len` rows each; each output row gets the padded number of outputs. `scratch`: [`Linear::unpacked_bytes`] for each worker.
-    ///
-    /// # Panics
-    /// If rows lie outside the slices or segments' outputs overlap: a mistake of the caller's, whatever the data.
-    pub fn run<T: Number>(
-        &self,
-        (par, scratch): (&dyn Parallel, &mut [i8]),
-        segments: &[Segment],
-        len: usize,
-        out: &mut [T],
-    ) {
-        if segments.is_empty() || len == 0 {
-            return;
-        }
-        self.check(segments, len, out.len());
-        assert!(!(T::HALF && self.add), "nothing is added to bfloat16");
-        let shape = if self.weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
-        let panels = self.weights.panel_count();
-        let n_tiles = panels.div_ceil(shape.panels);
-        let m_parts = len.div_ceil(ROWS_PER_TASK);
-        let units = m_parts * segments.len();
-        let m_tasks = match self.weights.panels {
-            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * m_parts / len).max(1)),
-            _ => units,
-        };
-        let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
-        let out = Shared::new(out);
-        with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
-            let (n, m) = (task % n_tasks, task / n_tasks);
-            let mut work = Work::new();
-            for tile in part(n_tiles, n_tasks, n) {
-                let columns = self.columns(part(panels, n_tiles, tile), scratch);
-                for unit in part(units, m_tasks, m) {
-                    let rows = part(len, m_parts, unit % m_parts);
-                    self.column(&segments[unit / m_parts], rows, &columns, shape, &mut work, &out);
-                }
-            }
-        });
-    }
-
-    /// The weights of some panels: where they lie, or unpacked into `scratch`.
-    fn columns<'b>(&'b self, panels: Range<usize>, scratch: &'b mut [i8]) -> Columns<'b> {
-        let count = self.weights.panel_count();
-        let first = self.taps.start * count + panels.start;
-        match self.weights.panels {
-            Panels::Int8 { weights, .. } => Columns { panels, bytes: weights, first, step: count },
-            Panels::Int4 { weights, multipliers, .. } => {
-                let (wide, k) = (self.weights.panel_bytes(), self.weights.k);
-                let (packed, groups) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
-                let bytes = &mut scratch[..self.taps.len() * panels.len() * wide];
-                let stored =
-                    (0..self.taps.len()).flat_map(|t| (0..panels.len()).map(move |p| first + t * count + p));
-                for (panel, out) in stored.zip(bytes.chunks_mut(wide)) {
-                    let multipliers = &multipliers[panel * groups..][..groups];
-                    self.isa.unpack(&weights[panel * packed..][..packed], multipliers, out);
-                }
-                Columns { bytes, first: 0, step: panels.len(), panels }
-            }
-            Panels::F32(_) | Panels::F16(_) => Columns { panels, bytes: &[], first, step: count },
+impl<'a> Gemm<'a> {
+    /// W · x + bias with the layer's first matrix; padded output rows follow one another.
+    pub fn new(weights: &'a Linear<'a>, x: Rows<'a>) -> Self {
+        Gemm {
+            weights,
+            matrices: 0..1,
+            x,
+            bias: true,
+            activation: Activation::None,
+            row_step: 1,
+            row_pitch: padded(weights.n),
+            panel_pitch: LANES,
+            accumulate: false,
         }
     }
 
-    fn check(&self, segments: &[Segment], len: usize, out: usize) {
+    /// With one of several matrices: of a head, or of a position of a 2x2 deconvolution.
+    pub fn matrix(self, matrix: usize) -> Self {
+        Gemm { matrices: matrix..matrix + 1, ..self }
+    }
+
+    /// With the nine matrices of a 3x3 convolution.
+    pub fn conv3x3(self) -> Self {
+        Gemm { matrices: 0..9, ..self }
+    }
+
+    pub fn activation(self, activation: Activation) -> Self {
+        Gemm { activation, ..self }
+    }
+
+    /// Adds to the output.
+    pub fn accumulate(self) -> Self {
+        Gemm { accumulate: true, ..self }
+    }
+
+    /// Writes every second output row: one corner of each 2x2 of a stride-2 deconvolution.
+    pub fn every_second_row(self) -> Self {
+        Gemm { row_step: 2, ..self }
+    }
+
+    /// Without the bias, which a later step adds.
+    pub fn without_bias(self) -> Self {
+        Gemm { bias: false, ..self }
+    }
+
+    /// The padded bias, if one is added.
+    pub(super) fn bias_row(&self) -> Option<&'a [f32]> {
+        if self.bias { self.weights.bias(self.matrices.start) } else { None }
+    }
+
+    /// Checks that operands suit each other, that all rows exist and that segments do not overlap in the output of `out`
+    /// elements. The SAFETY comments of this module rest on it.
+    pub(super) fn check(&self, segments: &[Segment], len: usize, out: usize) {
         let w = self.weights;
         let (rows, width, needed) = match self.x {
             Rows::F32 { data, pitch } => (data.len() / pitch, pitch, w.k),
@@ -160,25 +122,30 @@ impl Product<'_> {
             width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(),
             "rows must suit the weights"
         );
-        assert!(self.taps.end <= w.taps && self.taps.len() <= 9 && !self.taps.is_empty(), "taps must exist");
+        let count = self.matrices.len();
+        assert!(self.matrices.end <= w.matrices && (1..=9).contains(&count), "the matrices must exist");
         let padded = w.panel_count() * LANES;
-        assert!(self.bias.is_none_or(|b| b.len() == padded), "a bias has the padded number of outputs");
-        // Rows of whole panels, or panels of whole rows.
-        let (row, rows_end) = (self.step * self.pitch, (len - 1) * self.step * self.pitch + LANES);
         assert!(
-            match self.panel {
-                LANES => self.pitch >= padded,
+            self.bias_row().is_none_or(|b| b.len() == padded),
+            "a bias must have the padded number of outputs"
+        );
+        // Either whole rows of panels, or whole panels of rows.
+        let row = self.row_step * self.row_pitch;
+        let rows_end = (len - 1) * row + LANES;
+        assert!(
+            match self.panel_pitch {
+                LANES => self.row_pitch >= padded,
                 panel => row >= LANES && panel >= rows_end,
             },
             "output rows must hold the padded number of outputs"
         );
         let mut free = 0;
         for s in segments {
-            for from in s.from[..self.taps.len()].iter().flatten() {
+            for from in s.from[..count].iter().flatten() {
                 assert!(*from as usize + len <= rows, "input rows must exist");
             }
-            assert!(s.to * self.pitch >= free, "segments' outputs must not overlap");
-            free = s.to * self.pitch + rows_end + (w.panel_count() - 1) * self.panel;
+            assert!(s.to * self.row_pitch >= free, "the outputs of segments must not overlap");
+            free = s.to * self.row_pitch + rows_end + (w.panel_count() - 1) * self.panel_pitch;
             assert!(free <= out, "output rows must exist");
         }
     }

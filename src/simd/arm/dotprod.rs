@@ -1,7 +1,7 @@
 //! Armv8.2 dot products: `sdot` multiplies 4 outputs by 4 inputs, which it takes from any quarter of a register.
 
-use super::lanes::LANES;
-use super::micro::TileI8;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::TileI8;
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -117,13 +117,13 @@ unsafe fn dot<const ROWS: usize>(panels: usize, t: &TileI8) {
     // Rows that are missing are the last one again.
     // SAFETY: rows below ROWS are inside what the tile promises.
     let rows: [*const i8; MOST] =
-        core::array::from_fn(|r| unsafe { t.a.add(r.min(ROWS - 1) * t.pitch).cast() });
+        core::array::from_fn(|r| unsafe { t.a.add(r.min(ROWS - 1) * t.a_pitch).cast() });
     let whole = t.groups / 4;
     for p in 0..panels {
         let mut acc = [vdupq_n_s32(0); 4 * MOST];
         // SAFETY: the tile's promise: 4 · groups bytes of each row, 64 · groups of the panel.
         unsafe {
-            let w = t.w.add(p * t.panel);
+            let w = t.w.add(p * t.panel_pitch);
             match ROWS {
                 _ if whole == 0 => {}
                 6 => six_rows(&mut acc, rows, w, whole),

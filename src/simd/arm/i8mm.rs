@@ -1,6 +1,6 @@
 //! Armv8.6 matrix products: `smmla` multiplies 2 rows by 2 outputs over 8 inputs.
 
-use super::micro::TileI8;
+use crate::simd::tile::TileI8;
 use core::arch::aarch64::*;
 use core::arch::asm;
 use core::mem::MaybeUninit;
@@ -131,14 +131,14 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                         }
                     })
                 });
-                let mut w = t.w.add(half / 2 * t.panel + start * 128 + half % 2 * 32);
+                let mut w = t.w.add(half / 2 * t.panel_pitch + start * 128 + half % 2 * 32);
                 let load = |w: *const i8| {
                     [vreinterpretq_s32_s8(vld1q_s8(w)), vreinterpretq_s32_s8(vld1q_s8(w.add(16)))]
                 };
                 let mut a = packed.cast_const();
                 let mut left = whole;
                 if half == 0 {
-                    let row = |r: usize| t.a.add(r.min(rows - 1) * t.pitch + start * 8);
+                    let row = |r: usize| t.a.add(r.min(rows - 1) * t.a_pitch + start * 8);
                     let mut pairs: Pairs<PAIRS> = core::array::from_fn(|r| [row(2 * r), row(2 * r + 1)]);
                     for _ in 0..whole / 2 {
                         pair_two(&mut pairs, a.cast_mut());

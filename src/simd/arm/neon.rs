@@ -1,13 +1,8 @@
 //! NEON, which every 64-bit Arm has: sixteen lanes are four q registers.
 
-mod float;
-mod int8;
-
-use super::lanes::Lanes;
+use crate::simd::lanes::Lanes;
 use core::arch::aarch64::*;
 use core::arch::asm;
-pub(super) use float::{Widen, tile_f};
-pub(super) use int8::tile_i8;
 
 /// Proof of NEON.
 #[derive(Clone, Copy)]
@@ -33,7 +28,7 @@ impl Lanes for Neon {
     type F = [float32x4_t; 4];
     type I = [int32x4_t; 4];
     type H = [int16x8_t; 4];
-    const FLIP: u8 = 128;
+    const SIGN_FLIP: u8 = 128;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -76,7 +71,7 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+    unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         for (i, [a, b]) in v.as_chunks().0.iter().enumerate() {
             unsafe { vst1q_s16(p.add(8 * i).cast(), vshrn_high_n_s32::<16>(vshrn_n_s32::<16>(*a), *b)) }
         }
@@ -104,45 +99,45 @@ impl Lanes for Neon {
     // `fmax` and `fmin` settle zeros and NaN differently.
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
-        self.if_greater(a, b, a, b)
+        self.select_greater(a, b, a, b)
     }
     #[inline(always)]
     fn min(self, a: Self::F, b: Self::F) -> Self::F {
-        self.if_greater(b, a, a, b)
+        self.select_greater(b, a, a, b)
     }
     #[inline(always)]
-    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+    fn select_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
         core::array::from_fn(|i| unsafe { vbslq_f32(vcgtq_f32(a[i], b[i]), x[i], y[i]) })
     }
     #[inline(always)]
-    fn larger(self, a: Self::F, b: Self::F) -> Self::F {
+    fn max_number(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| unsafe { vmaxnmq_f32(a, b) })
     }
     #[inline(always)]
-    fn smaller(self, a: Self::F, b: Self::F) -> Self::F {
+    fn min_number(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| unsafe { vminnmq_f32(a, b) })
     }
     // Conversions take ±∞ to the ends and NaN to 0.
     #[inline(always)]
-    unsafe fn store_rounded_at(self, v: Self::F, p: *mut u8) {
+    unsafe fn store_rounded_u8_at(self, v: Self::F, p: *mut u8) {
         unsafe {
             let [a, b] = low_halves(v.map(|v| vcvtnq_s32_f32(v)));
             vst1q_u8(p, flipped(vuzp1q_u8(a, b)));
         }
     }
     #[inline(always)]
-    fn sum(self, [a, b, c, d]: Self::F) -> f32 {
+    fn reduce_sum(self, [a, b, c, d]: Self::F) -> f32 {
         unsafe {
             let v = vaddq_f32(vaddq_f32(a, c), vaddq_f32(b, d));
             vaddv_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)))
         }
     }
     #[inline(always)]
-    fn largest(self, [a, b, c, d]: Self::F) -> f32 {
+    fn reduce_max(self, [a, b, c, d]: Self::F) -> f32 {
         unsafe { vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(a, b), vmaxnmq_f32(c, d))) }
     }
     #[inline(always)]
-    fn smallest(self, [a, b, c, d]: Self::F) -> f32 {
+    fn reduce_min(self, [a, b, c, d]: Self::F) -> f32 {
         unsafe { vminnmvq_f32(vminnmq_f32(vminnmq_f32(a, b), vminnmq_f32(c, d))) }
     }
     #[inline(always)]
@@ -158,7 +153,7 @@ impl Lanes for Neon {
         v.map(|v| unsafe { vreinterpretq_s32_f32(v) })
     }
     #[inline(always)]
-    fn float_of_bits(self, v: Self::I) -> Self::F {
+    fn from_bits_i32(self, v: Self::I) -> Self::F {
         v.map(|v| unsafe { vreinterpretq_f32_s32(v) })
     }
     #[inline(always)]
@@ -181,7 +176,7 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn pack_fours(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
+    fn interleave_low_bytes(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
         core::array::from_fn(|i| unsafe {
             let (low, high) = (vsliq_n_s32::<8>(a[i], b[i]), vsliq_n_s32::<8>(c[i], d[i]));
             vsliq_n_s32::<16>(low, high)
@@ -198,7 +193,7 @@ impl Lanes for Neon {
         core::array::from_fn(|i| unsafe { vld1q_s16(p.add(8 * i)) })
     }
     #[inline(always)]
-    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
         let by = unsafe { vdupq_n_s32(-(by as i32)) };
         zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, by)), vshlq_s32(b, by)) })
     }
@@ -219,7 +214,7 @@ impl Lanes for Neon {
         zip(a, b, |a, b| unsafe { vmaxq_s16(a, b) })
     }
     #[inline(always)]
-    fn largest_i16(self, [a, b, c, d]: Self::H) -> Self::H {
+    fn broadcast_max_i16(self, [a, b, c, d]: Self::H) -> Self::H {
         unsafe {
             let two = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
             let two = vpmaxq_s16(two, two);
@@ -232,7 +227,7 @@ impl Lanes for Neon {
         unsafe { vgetq_lane_s16::<0>(v[0]) }
     }
     #[inline(always)]
-    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+    fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         zip(a, b, |a, b| unsafe { vqrdmulhq_s16(a, b) })
     }
     // In units of 2^-15: twice the product's upper half is what is asked for.
@@ -242,11 +237,11 @@ impl Lanes for Neon {
         x.map(|x| unsafe { vreinterpretq_s16_u16(vshrq_n_u16::<1>(vreinterpretq_u16_s16(vshlq_s16(x, by)))) })
     }
     #[inline(always)]
-    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+    fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H {
         zip(fraction, c, |f, c| unsafe { vqdmulhq_s16(f, c) })
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+    fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         let unit = unsafe { vdupq_n_s16(-(unit as i16)) };
         zip(v, x, |v, x| unsafe {
             // The shift takes the low byte of its count.
@@ -256,7 +251,7 @@ impl Lanes for Neon {
         })
     }
     #[inline(always)]
-    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+    unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         core::array::from_fn(|q| unsafe {
             let bytes = vuzp1q_u8(vreinterpretq_u8_s16(a[q]), vreinterpretq_u8_s16(b[q]));
             vst1q_u8(p.add(16 * q), flipped(bytes));
@@ -264,7 +259,7 @@ impl Lanes for Neon {
         })
     }
     #[inline(always)]
-    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+    fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
         let mut out = [0.0; 8];
         unsafe {
             for (out, v) in out.chunks_exact_mut(4).zip(v.chunks_exact(4)) {
@@ -287,7 +282,7 @@ impl Lanes for Neon {
 #[inline(always)]
 unsafe fn flipped(bytes: uint8x16_t) -> uint8x16_t {
     // SAFETY: the caller's promise.
-    unsafe { veorq_u8(bytes, vdupq_n_u8(Neon::FLIP)) }
+    unsafe { veorq_u8(bytes, vdupq_n_u8(Neon::SIGN_FLIP)) }
 }
 
 /// The low 16 bits of sixteen i32.

@@ -1,7 +1,7 @@
 //! The int8 tile for processors without dot products.
 
-use super::super::lanes::LANES;
-use super::super::micro::{TileI8, pick_tile};
+use crate::simd::lanes::LANES;
+use crate::simd::tile::{TileI8, pick_tile};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -99,7 +99,7 @@ unsafe fn widen<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     let mut acc = [[vdupq_n_s32(0); 8]; 2];
     // A missing row is the first again.
     // SAFETY: rows below ROWS are inside what the tile promises.
-    let rows: [*const i8; 2] = [0, ROWS - 1].map(|r| unsafe { t.a.add(r * t.pitch).cast() });
+    let rows: [*const i8; 2] = [0, ROWS - 1].map(|r| unsafe { t.a.add(r * t.a_pitch).cast() });
     let whole = t.groups / 4;
     if whole > 0 {
         // SAFETY: the tile's promise: 4 · groups bytes of each row, 64 · groups of the panel.

@@ -1,9 +1,15 @@
 //! The last step of a product: integer sums and their factors, bias and activation, and how the tile goes out.
 
-use super::lanes::{LANES, Lanes};
-use super::math::{gelu, gelu_of_int8};
 use super::rows::store_bf16;
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::math::{gelu, gelu_of_int8};
 use half::bf16;
+
+dispatch! {
+    unsafe fn store_tile(t: &StoreTile);
+    unsafe fn dequantise_tile(t: &DequantiseTile);
+}
 
 /// What follows a linear layer, fused into its last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,33 +21,33 @@ pub(crate) enum Activation {
 
 /// Where a tile goes, and through what.
 #[derive(Clone, Copy)]
-pub(crate) struct Out {
+pub(crate) struct TileOutput {
     pub rows: usize,
     pub panels: usize,
     pub activation: Activation,
     /// Rows `pitch` apart, a row's panels `panel`.
     pub out: *mut f32,
-    pub pitch: usize,
-    pub panel: usize,
+    pub row_pitch: usize,
+    pub panel_pitch: usize,
     /// Add to what is there (residual) rather than store.
-    pub add: bool,
+    pub accumulate: bool,
     /// `out` is bfloat16, which nothing is added to.
-    pub half: bool,
+    pub bf16: bool,
 }
 
-impl Out {
+impl TileOutput {
     /// # Safety
     /// As the fields say; row `r` and panel `p` exist.
     #[inline(always)]
     unsafe fn put<L: Lanes>(&self, l: L, r: usize, p: usize, mut v: L::F) {
         // SAFETY: the caller's promise.
         unsafe {
-            let at = r * self.pitch + p * self.panel;
-            if self.half {
+            let at = r * self.row_pitch + p * self.panel_pitch;
+            if self.bf16 {
                 return store_bf16(l, v, self.out.cast::<bf16>().add(at));
             }
             let out = self.out.add(at);
-            if self.add {
+            if self.accumulate {
                 v = l.add(v, l.load_at(out));
             }
             l.store_at(v, out);
@@ -62,7 +68,7 @@ fn activate<L: Lanes, const EXACT: bool>(l: L, activation: Activation, v: L::F) 
 
 /// A tile of integer sums goes out in one step: activation(scale_j · (s_i · sum_ij + m_i · Σw_j) + before_ij).
 #[derive(Clone, Copy)]
-pub(crate) struct FinishI8 {
+pub(crate) struct DequantiseTile {
     /// `rows` x 16 · `panels`.
     pub sums: *const i32,
     /// (s, m) of each row.
@@ -73,28 +79,28 @@ pub(crate) struct FinishI8 {
     /// Rows `before_pitch` apart, none for a bias; or null.
     pub before: *const f32,
     pub before_pitch: usize,
-    pub to: Out,
+    pub to: TileOutput,
 }
 
 /// # Safety
-/// The pointers of [`FinishI8`] cover what their comments say.
+/// The pointers of [`DequantiseTile`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn finish_i8<L: Lanes>(l: L, t: &FinishI8) {
+pub(crate) unsafe fn dequantise_tile<L: Lanes>(l: L, t: &DequantiseTile) {
     // A loop for each, inlined with the constant: GELU's numbers would take the others' registers.
     // SAFETY: passed on.
     unsafe {
         match t.to.activation {
-            Activation::None => finish_i8_with(l, t, Activation::None),
-            Activation::Gelu => finish_i8_with(l, t, Activation::Gelu),
-            Activation::Relu => finish_i8_with(l, t, Activation::Relu),
+            Activation::None => dequantise_with(l, t, Activation::None),
+            Activation::Gelu => dequantise_with(l, t, Activation::Gelu),
+            Activation::Relu => dequantise_with(l, t, Activation::Relu),
         }
     }
 }
 
 /// # Safety
-/// As [`finish_i8`].
+/// As [`dequantise_tile`].
 #[inline(always)]
-unsafe fn finish_i8_with<L: Lanes>(l: L, t: &FinishI8, activation: Activation) {
+unsafe fn dequantise_with<L: Lanes>(l: L, t: &DequantiseTile, activation: Activation) {
     for p in 0..t.to.panels {
         // SAFETY: the caller's promise.
         unsafe {
@@ -106,11 +112,11 @@ unsafe fn finish_i8_with<L: Lanes>(l: L, t: &FinishI8, activation: Activation) {
     }
 }
 
-impl FinishI8 {
+impl DequantiseTile {
     /// Scales of a panel's outputs, and their weights' sums.
     ///
     /// # Safety
-    /// As [`finish_i8`]; the panel exists.
+    /// As [`dequantise_tile`]; the panel exists.
     #[inline(always)]
     pub unsafe fn factors<L: Lanes>(&self, l: L, p: usize) -> (L::F, L::F) {
         // SAFETY: the caller's promise.
@@ -122,7 +128,7 @@ impl FinishI8 {
     /// Sixteen numbers, those of row `r` and panel `p`.
     ///
     /// # Safety
-    /// As [`finish_i8`]; row and panel exist.
+    /// As [`dequantise_tile`]; row and panel exist.
     #[inline(always)]
     pub unsafe fn put<L: Lanes>(
         &self,
@@ -147,18 +153,18 @@ impl FinishI8 {
 
 /// A finished tile of f32 goes out: bias, activation, store or add.
 #[derive(Clone, Copy)]
-pub(crate) struct Finish {
+pub(crate) struct StoreTile {
     /// `rows` x 16 · `panels`.
     pub acc: *const f32,
     /// Of each output, or null.
     pub bias: *const f32,
-    pub to: Out,
+    pub to: TileOutput,
 }
 
 /// # Safety
-/// The pointers of [`Finish`] cover what their comments say.
+/// The pointers of [`StoreTile`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn finish<L: Lanes>(l: L, t: &Finish) {
+pub(crate) unsafe fn store_tile<L: Lanes>(l: L, t: &StoreTile) {
     for p in 0..t.to.panels {
         // SAFETY: the caller's promise.
         unsafe {

@@ -1,7 +1,12 @@
 //! Weights of four bits back to the bytes that the int8 tiles read.
 
-use super::lanes::{LANES, Lanes};
-use crate::format::GROUP;
+use crate::file::format::GROUP;
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+
+dispatch! {
+    fn unpack(packed: &[u8], multipliers: &[i8], out: &mut [i8]);
+}
 
 /// Bytes of a line: sixteen outputs by four inputs.
 const LINE: usize = 4 * LANES;
@@ -10,7 +15,7 @@ const LINE: usize = 4 * LANES;
 /// modulo 256, so it is the same everywhere whatever the file says. Plain integers: compiled for an instruction set, they
 /// become its vectors.
 #[inline(always)]
-pub(crate) fn unpack<L: Lanes>(_: L, packed: &[u8], multipliers: &[i8], out: &mut [i8]) {
+fn unpack<L: Lanes>(_: L, packed: &[u8], multipliers: &[i8], out: &mut [i8]) {
     let out: &mut [u8] = bytemuck::cast_slice_mut(out);
     let groups = out.chunks_mut(LINE * GROUP / 4).zip(packed.chunks(LINE * GROUP / 8));
     for ((out, packed), multipliers) in groups.zip(multipliers.as_chunks::<LANES>().0) {

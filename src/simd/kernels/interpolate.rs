@@ -1,11 +1,32 @@
 //! The kernels of interpolation, over the lanes: between lines, then along them.
 
-use super::LANES;
-use super::interpolate::Read;
-use super::lanes::Lanes;
-use super::micro::Widen;
 use super::rows::{vectors, vectors_mut};
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::tile::Widen;
+use bytemuck::{Pod, Zeroable};
 use half::bf16;
+
+dispatch! {
+    fn lerp_pixels(low: &[f32], high: &[f32], weight: f32, pitch: usize, out: &mut [f32]);
+    fn sum_lerps(runs: &[Lerp<f32>], out: &mut [f32]);
+    fn sum_lerps_bf16(runs: &[Lerp<bf16>], out: &mut [f32]);
+}
+dispatch! {
+    unsafe fn add_horizontal_lerps(lines: &[HorizontalLerp], bias: &[f32], large: usize, panels: usize, out: *mut f32, pitch: usize);
+}
+
+/// The two low-resolution pixels that a pixel of the large row lies between: `low + (high − low) · weight`.
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct SourcePixel {
+    /// Column of the left pixel.
+    pub low: u32,
+    /// Column of the right pixel.
+    pub high: u32,
+    /// Weight of the right pixel, 0 to 1.
+    pub weight: f32,
+}
 
 /// Two runs of numbers and how much of the second is taken.
 pub(crate) struct Lerp<'a, T> {
@@ -16,13 +37,13 @@ pub(crate) struct Lerp<'a, T> {
 
 /// out = Σ low + (high − low) · weight
 #[inline(always)]
-pub(crate) fn sum_lerps<L: Lanes>(l: L, runs: &[Lerp<f32>], out: &mut [f32]) {
+fn sum_lerps<L: Lanes>(l: L, runs: &[Lerp<f32>], out: &mut [f32]) {
     lerps(l, runs, out);
 }
 
 /// The same of bfloat16.
 #[inline(always)]
-pub(crate) fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32]) {
+fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32]) {
     lerps(l, runs, out);
 }
 
@@ -57,14 +78,7 @@ fn lerps_of<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
 /// Some channels of a line's pixels between two lines': out = low + (high − low) · weight. Pixels of the lines are `pitch` numbers
 /// apart, in `out` they follow each other.
 #[inline(always)]
-pub(crate) fn lerp_pixels<L: Lanes>(
-    l: L,
-    low: &[f32],
-    high: &[f32],
-    weight: f32,
-    pitch: usize,
-    out: &mut [f32],
-) {
+fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: usize, out: &mut [f32]) {
     let width = low.len().div_ceil(pitch);
     let channels = out.len() / width;
     let weight = l.splat(weight);
@@ -72,8 +86,8 @@ pub(crate) fn lerp_pixels<L: Lanes>(
     for ((low, high), out) in pixels.zip(out.chunks_mut(channels)) {
         for ((a, b), o) in vectors(low).zip(vectors(high)).zip(vectors_mut(out)) {
             // As in `pixel`.
-            l.fetch(a.as_ptr().wrapping_add(AHEAD * pitch));
-            l.fetch(b.as_ptr().wrapping_add(AHEAD * pitch));
+            l.prefetch(a.as_ptr().wrapping_add(AHEAD * pitch));
+            l.prefetch(b.as_ptr().wrapping_add(AHEAD * pitch));
             let a = l.load(a);
             l.store(l.fma(l.sub(l.load(b), a), weight, a), o);
         }
@@ -83,33 +97,33 @@ pub(crate) fn lerp_pixels<L: Lanes>(
 /// A line of pixels that is interpolated to a longer one: for one tap, read where it lies, or for three, read one pixel to
 /// the left, at it, and one to the right.
 #[derive(Clone, Copy)]
-pub(crate) struct Along<'a> {
+pub(crate) struct HorizontalLerp<'a> {
     /// A panel's numbers lie `panel` from the next one's, a pixel's `pixel`, a tap's 16.
     pub columns: &'a [f32],
     pub panel: usize,
     pub pixel: usize,
     pub taps: usize,
     /// Where the longer line's pixels are read: [`positions`].
-    pub reads: &'a [Read],
+    pub reads: &'a [SourcePixel],
 }
 
-/// Pixels from the one that [`add_along`] writes to the one that it has fetched.
+/// Pixels from the one that [`add_horizontal_lerps`] writes to the one that it has fetched.
 const AHEAD: usize = 8;
-/// The most lines that [`add_along`] takes.
-pub(crate) const MAX_ALONG: usize = 3;
+/// The most lines that [`add_horizontal_lerps`] takes.
+pub(crate) const MAX_MAPS: usize = 3;
 
 /// What a pixel is made of: so many pairs of places and how much of the second is taken, and how far their panels lie apart.
-type Taps = ([(*const f32, *const f32, f32, usize); 3 * MAX_ALONG], usize);
+type Taps = ([(*const f32, *const f32, f32, usize); 3 * MAX_MAPS], usize);
 
-/// Adds lines, at most [`MAX_ALONG`], to `panels` panels of `large` pixels, `pitch` numbers apart. With a bias (of each output, or
+/// Adds lines, at most [`MAX_MAPS`], to `panels` panels of `large` pixels, `pitch` numbers apart. With a bias (of each output, or
 /// empty) that is added too, and a ReLU follows.
 ///
 /// # Safety
 /// (large − 1) · pitch + 16 · panels numbers from `out` can be written.
 #[inline(always)]
-pub(crate) unsafe fn add_along<L: Lanes>(
+unsafe fn add_horizontal_lerps<L: Lanes>(
     l: L,
-    lines: &[Along],
+    lines: &[HorizontalLerp],
     bias: &[f32],
     large: usize,
     panels: usize,
@@ -123,7 +137,7 @@ pub(crate) unsafe fn add_along<L: Lanes>(
         assert!(t.reads.len() == large, "every pixel is read somewhere");
     }
     assert!(bias.is_empty() || bias.len() >= panels * LANES, "a bias is one of each output");
-    let mut taps: Taps = ([(core::ptr::null(), core::ptr::null(), 0.0, 0); 3 * MAX_ALONG], 0);
+    let mut taps: Taps = ([(core::ptr::null(), core::ptr::null(), 0.0, 0); 3 * MAX_MAPS], 0);
     for x in 0..large {
         taps.1 = 0;
         for t in lines {
@@ -170,7 +184,7 @@ unsafe fn pixel<L: Lanes, const PANELS: usize>(
     unsafe {
         let mut sums = [l.splat(0.0); PANELS];
         for (p, sum) in sums.iter_mut().enumerate() {
-            l.fetch(ahead.wrapping_add(p * LANES));
+            l.prefetch(ahead.wrapping_add(p * LANES));
             *sum = l.load_at(at.add(p * LANES));
         }
         for &(low, high, weight, panel) in &taps[..*count] {

@@ -1,37 +1,43 @@
 //! Everything that is done to a row of numbers, over the lanes: normalise, quantise, interpolate, pool, softmax, argmax.
 //!
-//! Rows are padded to whole vectors ([`padded`](crate::format::padded)); the padding is zero and stays zero. `n` counts
+//! Rows are padded to whole vectors ([`padded`](crate::file::format::padded)); the padding is zero and stays zero. `n` counts
 //! the real numbers of a row.
 
-pub(crate) use super::attention::blend::blend;
-pub(crate) use super::attention::pack::{quantise_tokens, quantise_values, spread, sum_rows};
-pub(crate) use super::attention::softmax::{block_factors, block_weights};
-pub(crate) use super::epilogue::{finish, finish_i8};
-use super::lanes::{LANES, Lanes};
-pub(crate) use super::lerp::{add_along, lerp_pixels, sum_lerps, sum_lerps_bf16};
-use super::math::{exp, sqrt};
-pub(crate) use super::nibbles::unpack;
-pub(crate) use super::transform::{gather, winograd_input, winograd_quantise};
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::math::{exp, sqrt};
 use half::bf16;
 
+dispatch! {
+    fn layer_norm(x: &[f32], n: usize, eps: f32, out: &mut [f32]);
+    fn quantise(x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2];
+    fn add_scaled(a: &[f32], w: f32, out: &mut [f32]);
+    fn scale_and_add(x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]);
+    fn max_into(a: &[f32], out: &mut [f32]);
+    fn bias_relu(bias: &[f32], out: &mut [f32]);
+    fn softmax(x: &mut [f32], n: usize) -> f32;
+    fn argmax_lerp(a: &[f32], b: &[f32], w: f32, n: usize) -> u16;
+    fn to_bf16(x: &[f32], out: &mut [bf16]);
+}
+
 #[inline(always)]
-pub(super) fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
+pub(crate) fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
     x.as_chunks().0.iter()
 }
 
 #[inline(always)]
-pub(super) fn vectors_mut(x: &mut [f32]) -> impl Iterator<Item = &mut [f32; LANES]> {
+pub(crate) fn vectors_mut(x: &mut [f32]) -> impl Iterator<Item = &mut [f32; LANES]> {
     x.as_chunks_mut().0.iter_mut()
 }
 
 /// (x − mean) / √(variance + eps); gain and bias are in the layer that follows. `x` and `out` are padded rows.
 #[inline(always)]
-pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
+fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
     let mut sum = l.splat(0.0);
     for v in vectors(x) {
         sum = l.add(sum, l.load(v));
     }
-    let mean = l.splat(l.sum(sum) / n as f32);
+    let mean = l.splat(l.reduce_sum(sum) / n as f32);
     let (whole, part) = x[..n].as_chunks::<LANES>();
     let mut squares = l.splat(0.0);
     for v in whole {
@@ -41,10 +47,10 @@ pub(crate) fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mu
     if !part.is_empty() {
         let mut m = [0.0; LANES];
         l.store(mean, &mut m);
-        let d = l.sub(l.load_part(part, m[0]), mean);
+        let d = l.sub(l.load_partial(part, m[0]), mean);
         squares = l.fma(d, d, squares);
     }
-    let scale = l.splat(1.0 / sqrt(l.sum(squares) / n as f32 + eps));
+    let scale = l.splat(1.0 / sqrt(l.reduce_sum(squares) / n as f32 + eps));
     for (v, o) in vectors(x).zip(vectors_mut(out)) {
         l.store(l.mul(l.sub(l.load(v), mean), scale), o);
     }
@@ -60,33 +66,33 @@ fn numbers<L: Lanes>(l: L) -> L::F {
 
 /// Smallest and largest of the first `n` of a padded row, NaN left out, zeros as +0.
 #[inline(always)]
-pub(super) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
+pub(crate) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     let x = x.as_chunks::<LANES>().0;
     let (pairs, last) = x[..n / LANES].as_chunks::<2>();
     let (lowest, highest) = (l.splat(f32::NEG_INFINITY), l.splat(f32::INFINITY));
     let (mut low, mut high) = (highest, lowest);
     for [a, b] in pairs {
         let (a, b) = (l.load(a), l.load(b));
-        low = l.smaller(b, l.smaller(a, low));
-        high = l.larger(b, l.larger(a, high));
+        low = l.min_number(b, l.min_number(a, low));
+        high = l.max_number(b, l.max_number(a, high));
     }
     for v in last {
         let v = l.load(v);
-        low = l.smaller(v, low);
-        high = l.larger(v, high);
+        low = l.min_number(v, low);
+        high = l.max_number(v, high);
     }
     if !n.is_multiple_of(LANES) {
         let (v, numbers, end) = (l.load(&x[n / LANES]), numbers(l), l.splat((n % LANES) as f32));
-        low = l.smaller(l.if_greater(end, numbers, v, highest), low);
-        high = l.larger(l.if_greater(end, numbers, v, lowest), high);
+        low = l.min_number(l.select_greater(end, numbers, v, highest), low);
+        high = l.max_number(l.select_greater(end, numbers, v, lowest), high);
     }
-    (l.smallest(low) + 0.0, l.largest(high) + 0.0)
+    (l.reduce_min(low) + 0.0, l.reduce_max(high) + 0.0)
 }
 
-/// A row to bytes, flipped ([`Lanes::FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
+/// A row to bytes, flipped ([`Lanes::SIGN_FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
 /// (scale, offset).
 #[inline(always)]
-pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
+fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -107,12 +113,12 @@ pub(crate) fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [
 #[inline(always)]
 fn quantise_16<L: Lanes>(l: L, x: &[f32; LANES], [low, inverse]: [L::F; 2], out: &mut [u8; LANES]) {
     // SAFETY: `out` is 16 bytes.
-    unsafe { l.store_rounded_at(l.mul(l.sub(l.load(x), low), inverse), out.as_mut_ptr()) }
+    unsafe { l.store_rounded_u8_at(l.mul(l.sub(l.load(x), low), inverse), out.as_mut_ptr()) }
 }
 
 /// out += a · w
 #[inline(always)]
-pub(crate) fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
+fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
     let w = l.splat(w);
     for (a, o) in vectors(a).zip(vectors_mut(out)) {
         l.store(l.fma(l.load(a), w, l.load(o)), o);
@@ -121,14 +127,7 @@ pub(crate) fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
 
 /// out = x · w · scale + offset, as many as `out` has.
 #[inline(always)]
-pub(crate) fn scale_and_add<L: Lanes>(
-    l: L,
-    x: &[f32],
-    w: f32,
-    scale: &[f32],
-    offset: &[f32],
-    out: &mut [f32],
-) {
+fn scale_and_add<L: Lanes>(l: L, x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]) {
     let whole = out.len() / LANES * LANES;
     let by = vectors(scale).zip(vectors(offset));
     for ((x, (scale, offset)), o) in vectors(x).zip(by).zip(vectors_mut(&mut out[..whole])) {
@@ -136,10 +135,10 @@ pub(crate) fn scale_and_add<L: Lanes>(
     }
     let part = whole..out.len();
     if !part.is_empty() {
-        let x = l.mul(l.load_part(&x[part.clone()], 0.0), l.splat(w));
+        let x = l.mul(l.load_partial(&x[part.clone()], 0.0), l.splat(w));
         let mut v = [0.0; LANES];
         let (scale, offset) =
-            (l.load_part(&scale[part.clone()], 0.0), l.load_part(&offset[part.clone()], 0.0));
+            (l.load_partial(&scale[part.clone()], 0.0), l.load_partial(&offset[part.clone()], 0.0));
         l.store(l.fma(x, scale, offset), &mut v);
         out[part.clone()].copy_from_slice(&v[..part.len()]);
     }
@@ -147,7 +146,7 @@ pub(crate) fn scale_and_add<L: Lanes>(
 
 /// out = max(out, a)
 #[inline(always)]
-pub(crate) fn max_into<L: Lanes>(l: L, a: &[f32], out: &mut [f32]) {
+fn max_into<L: Lanes>(l: L, a: &[f32], out: &mut [f32]) {
     for (a, o) in vectors(a).zip(vectors_mut(out)) {
         l.store(l.max(l.load(a), l.load(o)), o);
     }
@@ -155,7 +154,7 @@ pub(crate) fn max_into<L: Lanes>(l: L, a: &[f32], out: &mut [f32]) {
 
 /// out = max(out + bias, 0)
 #[inline(always)]
-pub(crate) fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
+fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
     for (b, o) in vectors(bias).zip(vectors_mut(out)) {
         l.store(l.max(l.add(l.load(o), l.load(b)), l.splat(0.0)), o);
     }
@@ -163,7 +162,7 @@ pub(crate) fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
 
 /// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` of the padded row count, the rest become 0.
 #[inline(always)]
-pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
+fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     x[n..].fill(f32::NEG_INFINITY);
     let (_, high) = range(l, x, n);
     let (high, mut sum) = (l.splat(high), l.splat(0.0));
@@ -174,12 +173,12 @@ pub(crate) fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     for v in vectors(x) {
         sum = l.add(sum, l.load(v));
     }
-    l.sum(sum)
+    l.reduce_sum(sum)
 }
 
 /// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are. `a` and `b` are padded rows.
 #[inline(always)]
-pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
+fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
     let (w, end) = (l.splat(w), l.splat(n as f32));
     let mut index = numbers(l);
     let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
@@ -187,18 +186,18 @@ pub(crate) fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize
         let a = l.load(a);
         let v = l.fma(l.sub(l.load(b), a), w, a);
         // The padding is never larger.
-        let v = l.if_greater(end, index, v, l.splat(f32::NEG_INFINITY));
-        at = l.if_greater(v, best, index, at);
-        best = l.larger(v, best);
+        let v = l.select_greater(end, index, v, l.splat(f32::NEG_INFINITY));
+        at = l.select_greater(v, best, index, at);
+        best = l.max_number(v, best);
         index = l.add(index, l.splat(LANES as f32));
     }
-    let most = l.splat(l.largest(best));
-    l.smallest(l.if_greater(most, best, l.splat(f32::INFINITY), at)) as u16
+    let most = l.splat(l.reduce_max(best));
+    l.reduce_min(l.select_greater(most, best, l.splat(f32::INFINITY), at)) as u16
 }
 
 /// The nearest bfloat16 of every number.
 #[inline(always)]
-pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
+fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
         // SAFETY: `o` is 16 numbers.
         unsafe { store_bf16(l, l.load(v), o.as_mut_ptr()) };
@@ -208,7 +207,7 @@ pub(crate) fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
 /// # Safety
 /// 16 numbers can be written at `out`.
 #[inline(always)]
-pub(super) unsafe fn store_bf16<L: Lanes>(l: L, v: L::F, out: *mut bf16) {
+pub(crate) unsafe fn store_bf16<L: Lanes>(l: L, v: L::F, out: *mut bf16) {
     // SAFETY: the caller's promise.
-    unsafe { l.store_upper_at(l.add_i32(l.bits(v), l.splat_i32(0x8000)), out) };
+    unsafe { l.store_high_halves_at(l.add_i32(l.bits(v), l.splat_i32(0x8000)), out) };
 }

@@ -7,25 +7,34 @@
 //! come after it ([`winograd_quantise`]): errors that reach the outputs by the same way cancel.
 
 use super::epilogue::Activation;
-use super::lanes::{LANES, Lanes, ROUND};
 use super::rows::range;
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes, ROUND};
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use core::mem::MaybeUninit;
 use half::bf16;
+
+dispatch! {
+    fn winograd_input(lines: &[&[bf16]], out: &mut [f32]);
+    fn winograd_quantise(x: &mut [f32], n: usize, rows: &mut [u8], pitch: usize, params: &mut [[f32; 2]]);
+}
+dispatch! {
+    unsafe fn winograd_output(t: &OutputTransform);
+}
 
 /// One of the transforms: M outputs from T = M + 2 inputs, along one side of a tile. All in functions that are always inlined:
 /// called without the instruction set, each operation would be a call of its own.
 trait Transform<const T: usize, const M: usize> {
     /// Bᵀ: the coefficients of Π (x − q) over the other points q.
-    fn across<L: Lanes>(l: L, inputs: [L::F; T]) -> [L::F; T];
+    fn input_transform<L: Lanes>(l: L, inputs: [L::F; T]) -> [L::F; T];
     /// Aᵀ: the powers of the points.
-    fn back<L: Lanes>(l: L, products: [L::F; T]) -> [L::F; M];
+    fn output_transform<L: Lanes>(l: L, products: [L::F; T]) -> [L::F; M];
     /// Row j, column i < j: how much of the rounding error r_i of position i is added to position j before that is rounded.
     ///
     /// An error e of the positions becomes one of energy e·K·eᵀ at the outputs, K = (AᵀA) ∘ (GGᵀ), for taps of no particular
     /// kind. With e = r + Σ r_i · column i, column i is the one that makes the energy of r_i alone least. The smallest numbers
     /// are left out, five of F(4, 3)'s fifteen and two of F(2, 3)'s six, for 0.3 and 0.1 dB.
-    const SPREAD: [[f32; T]; T];
+    const DIFFUSION: [[f32; T]; T];
 }
 
 /// F(2, 3).
@@ -33,14 +42,14 @@ struct Two;
 
 impl Transform<4, 2> for Two {
     #[inline(always)]
-    fn across<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 4] {
+    fn input_transform<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 4] {
         [l.sub(a, c), l.add(b, c), l.sub(c, b), l.sub(b, d)]
     }
     #[inline(always)]
-    fn back<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 2] {
+    fn output_transform<L: Lanes>(l: L, [a, b, c, d]: [L::F; 4]) -> [L::F; 2] {
         [l.add(l.add(a, b), c), l.sub(l.sub(b, c), d)]
     }
-    const SPREAD: [[f32; 4]; 4] = {
+    const DIFFUSION: [[f32; 4]; 4] = {
         const THIRD: f32 = 1.0 / 3.0;
         [[0.0; 4], [-THIRD, 0.0, 0.0, 0.0], [-THIRD, 0.0, 0.0, 0.0], [0.0, 0.5, -0.5, 0.0]]
     };
@@ -51,7 +60,7 @@ struct Four;
 
 impl Transform<6, 4> for Four {
     #[inline(always)]
-    fn across<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 6] {
+    fn input_transform<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 6] {
         let even = fma(l, -2.0, c, e);
         let odd = fma(l, FRAC_1_SQRT_2, d, l.mul(b, l.splat(-SQRT_2)));
         let even2 = fma(l, -0.5, c, e);
@@ -66,7 +75,7 @@ impl Transform<6, 4> for Four {
         ]
     }
     #[inline(always)]
-    fn back<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 4] {
+    fn output_transform<L: Lanes>(l: L, [a, b, c, d, e, f]: [L::F; 6]) -> [L::F; 4] {
         let (sum, difference) = (l.add(b, c), l.sub(b, c));
         let (sum2, difference2) = (l.add(d, e), l.sub(d, e));
         [
@@ -76,7 +85,7 @@ impl Transform<6, 4> for Four {
             fma(l, 2.0 * SQRT_2, difference2, fma(l, 0.5 * FRAC_1_SQRT_2, difference, f)),
         ]
     }
-    const SPREAD: [[f32; 6]; 6] = {
+    const DIFFUSION: [[f32; 6]; 6] = {
         const A: f32 = 0.6047;
         const B: f32 = 0.2558;
         const C: f32 = 0.6027;
@@ -101,7 +110,7 @@ fn fma<L: Lanes>(l: L, x: f32, v: L::F, to: L::F) -> L::F {
 
 /// Bᵀ·d·B: `lines` are T lines of T pixels, `out` T² pixels, position T · row + column; T = 4 for F(2x2, 3x3), 6 for F(4x4, 3x3).
 #[inline(always)]
-pub(crate) fn winograd_input<L: Lanes>(l: L, lines: &[&[bf16]], out: &mut [f32]) {
+fn winograd_input<L: Lanes>(l: L, lines: &[&[bf16]], out: &mut [f32]) {
     match lines {
         [a, b, c, d] => input::<L, Two, 4, 2>(l, [a, b, c, d], out),
         [a, b, c, d, e, f] => input::<L, Four, 6, 4>(l, [a, b, c, d, e, f], out),
@@ -130,7 +139,7 @@ fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
                 for (v, line) in v.iter_mut().zip(lines) {
                     *v = l.load_bf16_at(line.as_ptr().add(x * c + i));
                 }
-                for (to, v) in column.iter_mut().zip(F::across(l, v)) {
+                for (to, v) in column.iter_mut().zip(F::input_transform(l, v)) {
                     to.write(v);
                 }
             }
@@ -140,7 +149,7 @@ fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
                 for (v, column) in row.iter_mut().zip(&columns) {
                     *v = column[y].assume_init();
                 }
-                for (x, v) in F::across(l, row).into_iter().enumerate() {
+                for (x, v) in F::input_transform(l, row).into_iter().enumerate() {
                     l.store_at(v, out.add((T * y + x) * c));
                 }
             }
@@ -151,11 +160,11 @@ fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
 /// Bytes of a tile's transformed pixels: position p of `x` ([`winograd_input`]; overwritten) becomes row p of `rows`, with a range of
 /// its own, and (scale, offset) of it as [`quantise`](super::rows::quantise) gives them.
 ///
-/// With S for [`Transform::SPREAD`] and identity together, r what each rounding itself adds, the bytes stand for x + S·r·Sᵀ:
+/// With S for [`Transform::DIFFUSION`] and identity together, r what each rounding itself adds, the bytes stand for x + S·r·Sᵀ:
 /// r spreads along the line, and what then is there spreads down the columns. 4.3 dB less noise of the outputs than each
 /// rounded alone (F(2, 3): 1.6 dB).
 #[inline(always)]
-pub(crate) fn winograd_quantise<L: Lanes>(
+fn winograd_quantise<L: Lanes>(
     l: L,
     x: &mut [f32],
     n: usize,
@@ -169,11 +178,11 @@ pub(crate) fn winograd_quantise<L: Lanes>(
         x.len() == c * params.len() && rows.len() + pitch >= pitch * params.len() + c,
         "a row for each position"
     );
-    let mut grids = [Grid::default(); 36];
+    let mut grids = [QuantGrid::default(); 36];
     let grids = &mut grids[..params.len()];
     for ((x, grid), param) in x.chunks(c).zip(grids.iter_mut()).zip(&mut *params) {
         let (low, high) = range(l, x, n);
-        *grid = Grid::new(low, high);
+        *grid = QuantGrid::new(low, high);
         *param = [grid.scale, (128.0 - grid.zero) * grid.scale];
     }
     let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
@@ -182,8 +191,8 @@ pub(crate) fn winograd_quantise<L: Lanes>(
         unsafe {
             let (x, rows) = (x.add(i), rows.add(i));
             match grids.len() {
-                16 => shaped::<L, Two, 4, 2>(l, (x, c), (rows, pitch), grids),
-                36 => shaped::<L, Four, 6, 4>(l, (x, c), (rows, pitch), grids),
+                16 => diffuse_and_store::<L, Two, 4, 2>(l, (x, c), (rows, pitch), grids),
+                36 => diffuse_and_store::<L, Four, 6, 4>(l, (x, c), (rows, pitch), grids),
                 _ => unreachable!("Winograd's tiles have sixteen or thirty-six positions"),
             }
         }
@@ -193,23 +202,23 @@ pub(crate) fn winograd_quantise<L: Lanes>(
 /// How the pixels of a position become bytes: q = round(x · inverse) + zero, x ≈ scale · (q − zero). Zero is a whole number, so
 /// that rounding, shifting and flipping the byte are one multiply-add.
 #[derive(Clone, Copy, Default)]
-struct Grid {
+struct QuantGrid {
     scale: f32,
     inverse: f32,
     zero: f32,
 }
 
-impl Grid {
-    fn new(low: f32, high: f32) -> Grid {
+impl QuantGrid {
+    fn new(low: f32, high: f32) -> QuantGrid {
         let most = if -low > high { -low } else { high };
         let steps = (high - low) / 254.0;
         // Nor finer than `zero` can say, nor than can be divided by.
         let scale = if steps > most / ZERO { steps } else { most / ZERO };
         if scale > 1e-37 {
             let inverse = 1.0 / scale;
-            Grid { scale, inverse, zero: ROUND - (low * inverse + ROUND) }
+            QuantGrid { scale, inverse, zero: ROUND - (low * inverse + ROUND) }
         } else {
-            Grid::default()
+            QuantGrid::default()
         }
     }
 }
@@ -222,11 +231,11 @@ const ZERO: f32 = (1 << 21) as f32;
 /// # Safety
 /// Of T² positions, 16 numbers can be read and written at `x`, c apart, and 16 bytes written at `rows`, `pitch` apart.
 #[inline(always)]
-unsafe fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
+unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     l: L,
     (x, c): (*mut f32, usize),
     (rows, pitch): (*mut u8, usize),
-    grids: &[Grid],
+    grids: &[QuantGrid],
 ) {
     for (y, grids) in grids.as_chunks::<T>().0.iter().enumerate() {
         // SAFETY: the caller's promise.
@@ -241,8 +250,8 @@ unsafe fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
                     let value = rounded(l, line[$p], &grids[$p], rows.add($p * pitch));
                     let error = l.sub(value, line[$p]);
                     for later in 0..T {
-                        if later > $p && F::SPREAD[later][$p] != 0.0 {
-                            line[later] = fma(l, F::SPREAD[later][$p], error, line[later]);
+                        if later > $p && F::DIFFUSION[later][$p] != 0.0 {
+                            line[later] = fma(l, F::DIFFUSION[later][$p], error, line[later]);
                         }
                     }
                     let x = x.add($p * c);
@@ -258,7 +267,7 @@ unsafe fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
                 round!(4);
                 round!(5);
             }
-            for (later, spread) in F::SPREAD.iter().enumerate().skip(y + 1) {
+            for (later, spread) in F::DIFFUSION.iter().enumerate().skip(y + 1) {
                 if spread[y] != 0.0 {
                     for p in 0..T {
                         let (error, x) = (l.load_at(x.add(p * c)), x.add(((later - y) * T + p) * c));
@@ -275,11 +284,11 @@ unsafe fn shaped<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
 /// # Safety
 /// 16 bytes can be written at `out`.
 #[inline(always)]
-unsafe fn rounded<L: Lanes>(l: L, v: L::F, grid: &Grid, out: *mut u8) -> L::F {
+unsafe fn rounded<L: Lanes>(l: L, v: L::F, grid: &QuantGrid, out: *mut u8) -> L::F {
     // The low byte of the sum is q; 128 more flip it.
-    let round = ROUND + f32::from(L::FLIP);
+    let round = ROUND + f32::from(L::SIGN_FLIP);
     let sum = l.fma(v, l.splat(grid.inverse), l.splat(round + grid.zero));
-    let sum = l.smaller(l.larger(sum, l.splat(round)), l.splat(round + 255.0));
+    let sum = l.min_number(l.max_number(sum, l.splat(round)), l.splat(round + 255.0));
     // SAFETY: the caller's promise.
     unsafe { l.store_low_bytes_at(l.bits(sum), out) };
     l.mul(l.sub(sum, l.splat(round + grid.zero)), l.splat(grid.scale))
@@ -287,7 +296,7 @@ unsafe fn rounded<L: Lanes>(l: L, v: L::F, grid: &Grid, out: *mut u8) -> L::F {
 
 /// The integer sums of all positions become outputs: v = scale_j · (s_i · sum_ij + m_i · Σw_j) for each position, Aᵀ·v·A, bias
 /// and activation.
-pub(crate) struct Gather {
+pub(crate) struct OutputTransform {
     /// Outputs of a tile along a side: 2 or 4.
     pub tile: usize,
     /// A plane of `rows` x 16 · `panels` for each of the (tile + 2)² positions, `plane` apart.
@@ -311,9 +320,9 @@ pub(crate) struct Gather {
 }
 
 /// # Safety
-/// The pointers of [`Gather`] cover what their comments say.
+/// The pointers of [`OutputTransform`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
+unsafe fn winograd_output<L: Lanes>(l: L, t: &OutputTransform) {
     // SAFETY: passed on.
     unsafe {
         match t.tile {
@@ -325,9 +334,9 @@ pub(crate) unsafe fn gather<L: Lanes>(l: L, t: &Gather) {
 }
 
 /// # Safety
-/// As [`gather`], with M outputs and T positions a side.
+/// As [`winograd_output`], with M outputs and T positions a side.
 #[inline(always)]
-unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l: L, t: &Gather) {
+unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l: L, t: &OutputTransform) {
     for p in 0..t.panels {
         // SAFETY: the caller's promise; every sum and line is written before it is read.
         unsafe {
@@ -340,7 +349,7 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
             for r in 0..t.rows {
                 for x in 0..M {
                     for y in 0..M {
-                        l.fetch(t.out.wrapping_add(((r + 1) * M + x) * t.pixel + y * t.line + p * LANES));
+                        l.prefetch(t.out.wrapping_add(((r + 1) * M + x) * t.pixel + y * t.line + p * LANES));
                     }
                 }
                 let mut lines = [[MaybeUninit::uninit(); M]; T];
@@ -356,7 +365,7 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
                             l.fma(l.to_f32(l.load_i32_at(sum)), l.splat(s), l.mul(weight_sum, l.splat(m)));
                         *v = l.mul(sum, l.load_at(t.scale.add(at)));
                     }
-                    for (to, v) in line.iter_mut().zip(F::back(l, v)) {
+                    for (to, v) in line.iter_mut().zip(F::output_transform(l, v)) {
                         to.write(v);
                     }
                 }
@@ -365,7 +374,7 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
                     for (v, line) in column.iter_mut().zip(&lines) {
                         *v = line[x].assume_init();
                     }
-                    for (y, v) in F::back(l, column).into_iter().enumerate() {
+                    for (y, v) in F::output_transform(l, column).into_iter().enumerate() {
                         let mut v = l.add(v, bias);
                         if t.activation == Activation::Relu {
                             v = l.max(v, l.splat(0.0));

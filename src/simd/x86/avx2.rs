@@ -1,7 +1,7 @@
 //! AVX2 with FMA and F16C: sixteen lanes are two ymm registers. Also the 256-bit `vpdpbusd` of AVX-VNNI.
 
-use super::lanes::{LANES, Lanes};
-use super::micro::{TileI8, pick_tile};
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
@@ -44,7 +44,7 @@ unsafe fn scale_by(v: __m256i, n: __m256i) -> __m256i {
 /// # Safety
 /// The processor has avx2.
 #[inline(always)]
-pub(super) unsafe fn largest_i16(v: __m256i) -> __m128i {
+pub(crate) unsafe fn broadcast_max_i16(v: __m256i) -> __m128i {
     // SAFETY: the caller's promise.
     unsafe {
         let v = _mm_max_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
@@ -60,7 +60,7 @@ macro_rules! tree {
         /// # Safety
         /// The processor has avx.
         #[inline(always)]
-        pub(super) unsafe fn $name(v: __m256) -> f32 {
+        pub(crate) unsafe fn $name(v: __m256) -> f32 {
             // SAFETY: the caller's promise.
             unsafe {
                 let v = $op(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -110,7 +110,7 @@ impl Lanes for Avx2 {
         })
     }
     #[inline(always)]
-    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+    unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         unsafe {
             let [a, b] = v.map(|v| _mm256_srli_epi32::<16>(v));
             // 16-bit lanes a0..3 b0..3 | a4..7 b4..7, put in order.
@@ -147,25 +147,25 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])] }
     }
     #[inline(always)]
-    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+    fn select_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
         core::array::from_fn(|i| unsafe {
             _mm256_blendv_ps(y[i], x[i], _mm256_cmp_ps::<_CMP_GT_OQ>(a[i], b[i]))
         })
     }
     #[inline(always)]
-    fn fetch(self, p: *const f32) {
+    fn prefetch(self, p: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
-    fn sum(self, [low, high]: Self::F) -> f32 {
+    fn reduce_sum(self, [low, high]: Self::F) -> f32 {
         unsafe { sum(_mm256_add_ps(low, high)) }
     }
     #[inline(always)]
-    fn largest(self, [low, high]: Self::F) -> f32 {
+    fn reduce_max(self, [low, high]: Self::F) -> f32 {
         unsafe { largest(_mm256_max_ps(low, high)) }
     }
     #[inline(always)]
-    fn smallest(self, [low, high]: Self::F) -> f32 {
+    fn reduce_min(self, [low, high]: Self::F) -> f32 {
         unsafe { smallest(_mm256_min_ps(low, high)) }
     }
     #[inline(always)]
@@ -182,7 +182,7 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_castps_si256(v[0]), _mm256_castps_si256(v[1])] }
     }
     #[inline(always)]
-    fn float_of_bits(self, v: Self::I) -> Self::F {
+    fn from_bits_i32(self, v: Self::I) -> Self::F {
         unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
     }
     #[inline(always)]
@@ -209,7 +209,7 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn pack_fours(self, v: [Self::I; 4]) -> Self::I {
+    fn interleave_low_bytes(self, v: [Self::I; 4]) -> Self::I {
         let mut out = v[0];
         for (h, out) in out.iter_mut().enumerate() {
             // A plain loop: a closure is not inlined here.
@@ -236,7 +236,7 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(16).cast())] }
     }
     #[inline(always)]
-    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
         core::array::from_fn(|h| unsafe {
             let by = _mm_cvtsi32_si128(by as i32);
             _mm256_packs_epi32(_mm256_sra_epi32(a[h], by), _mm256_sra_epi32(b[h], by))
@@ -259,15 +259,15 @@ impl Lanes for Avx2 {
         core::array::from_fn(|h| unsafe { _mm256_max_epi16(a[h], b[h]) })
     }
     #[inline(always)]
-    fn largest_i16(self, [low, high]: Self::H) -> Self::H {
-        unsafe { [_mm256_broadcastw_epi16(largest_i16(_mm256_max_epi16(low, high))); 2] }
+    fn broadcast_max_i16(self, [low, high]: Self::H) -> Self::H {
+        unsafe { [_mm256_broadcastw_epi16(broadcast_max_i16(_mm256_max_epi16(low, high))); 2] }
     }
     #[inline(always)]
     fn first_i16(self, v: Self::H) -> i16 {
         unsafe { _mm_cvtsi128_si32(_mm256_castsi256_si128(v[0])) as i16 }
     }
     #[inline(always)]
-    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+    fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         core::array::from_fn(|h| unsafe { _mm256_mulhrs_epi16(a[h], b[h]) })
     }
     #[inline(always)]
@@ -275,17 +275,17 @@ impl Lanes for Avx2 {
         x.map(|x| unsafe { _mm256_sll_epi16(x, _mm_cvtsi32_si128(16 - unit as i32)) })
     }
     #[inline(always)]
-    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+    fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H {
         core::array::from_fn(|h| unsafe { _mm256_mulhi_epu16(fraction[h], c[h]) })
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+    fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|h| unsafe {
             scale_by(v[h], _mm256_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
         })
     }
     #[inline(always)]
-    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+    unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         core::array::from_fn(|h| unsafe {
             let bytes = _mm256_packus_epi16(a[h], b[h]);
             _mm256_storeu_si256(p.add(32 * h).cast(), bytes);
@@ -294,7 +294,7 @@ impl Lanes for Avx2 {
         })
     }
     #[inline(always)]
-    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+    fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
         let mut out = [0.0; 8];
         unsafe {
             // Two vectors into one of half as many numbers each, again and again.
@@ -335,14 +335,14 @@ unsafe fn widen<const ROWS: usize>(panels: usize, t: &TileI8) {
         // SAFETY: the tile's promise covers the sums, every group and every output; the halves hold `groups` of each row.
         unsafe {
             for (r, halves) in halves.iter_mut().enumerate() {
-                split(t.a.add(r * t.pitch + first * 4), groups, halves);
+                split(t.a.add(r * t.a_pitch + first * 4), groups, halves);
             }
             for p in 0..panels {
                 let out = t.out.add(p * LANES);
-                let start = (first == 0).then_some(t.sum.wrapping_add(p * LANES));
-                let w = t.w.add(p * t.panel + first * 64);
+                let start = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES));
+                let w = t.w.add(p * t.panel_pitch + first * 64);
                 // What is ahead is fetched with the first panel; with the others, what is at hand anyway.
-                let ahead = if p == 0 { t.ahead.wrapping_add(first * 64) } else { w };
+                let ahead = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
                 panel(&halves, groups, (w, ahead), start, out, panels * LANES);
             }
         }
@@ -453,7 +453,7 @@ macro_rules! vnni_tile {
             // SAFETY: the tile's promise covers the sums, every group and every output.
             unsafe {
                 let start: [__m256i; 2] = core::array::from_fn(|h| {
-                    let sum = _mm256_loadu_si256(t.sum.add(h * 8).cast());
+                    let sum = _mm256_loadu_si256(t.w_sum.add(h * 8).cast());
                     _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
                 });
                 let mut acc = [start; ROWS];
@@ -461,7 +461,7 @@ macro_rules! vnni_tile {
                     let w: [__m256i; 2] =
                         core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
                     for (r, acc) in acc.iter_mut().enumerate() {
-                        let a = _mm256_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
+                        let a = _mm256_set1_epi32(t.a.add(r * t.a_pitch + g * 4).cast::<i32>().read_unaligned());
                         acc[0] = $dpbusd(acc[0], a, w[0]);
                         acc[1] = $dpbusd(acc[1], a, w[1]);
                     }
@@ -491,3 +491,5 @@ vnni_tile!(
     "avx2,avx512vnni,avx512vl",
     _mm256_dpbusd_epi32
 );
+
+float_tiles!(Avx2::new(), tile_f, Widen, [target_feature(enable = "avx2,fma,f16c")], 1 2 3 4 5 6, [1]);

@@ -1,10 +1,8 @@
 //! AVX-512 with VNNI: sixteen lanes are one zmm register, and `vpdpbusd` multiplies 16 outputs by 4 inputs.
 
-use super::Together;
-use super::attention::avx512 as attention;
-use super::epilogue::{Activation, FinishI8, finish_i8};
-use super::lanes::{LANES, Lanes};
-use super::micro::{TileI8, pick_tile};
+use super::avx2;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::ops::Range;
 
@@ -52,7 +50,7 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn store_upper_at(self, v: Self::I, p: *mut half::bf16) {
+    unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         unsafe { _mm256_storeu_si256(p.cast(), _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(v))) }
     }
     #[inline(always)]
@@ -84,32 +82,32 @@ impl Lanes for Avx512 {
         unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
-    fn if_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
+    fn select_greater(self, a: Self::F, b: Self::F, x: Self::F, y: Self::F) -> Self::F {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x) }
     }
     #[inline(always)]
-    fn fetch(self, p: *const f32) {
+    fn prefetch(self, p: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
-    fn sum(self, v: Self::F) -> f32 {
+    fn reduce_sum(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            super::avx2::sum(_mm256_add_ps(low, high))
+            avx2::sum(_mm256_add_ps(low, high))
         }
     }
     #[inline(always)]
-    fn largest(self, v: Self::F) -> f32 {
+    fn reduce_max(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            super::avx2::largest(_mm256_max_ps(low, high))
+            avx2::largest(_mm256_max_ps(low, high))
         }
     }
     #[inline(always)]
-    fn smallest(self, v: Self::F) -> f32 {
+    fn reduce_min(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            super::avx2::smallest(_mm256_min_ps(low, high))
+            avx2::smallest(_mm256_min_ps(low, high))
         }
     }
     #[inline(always)]
@@ -125,7 +123,7 @@ impl Lanes for Avx512 {
         unsafe { _mm512_castps_si512(v) }
     }
     #[inline(always)]
-    fn float_of_bits(self, v: Self::I) -> Self::F {
+    fn from_bits_i32(self, v: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(v) }
     }
     #[inline(always)]
@@ -145,7 +143,7 @@ impl Lanes for Avx512 {
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(v)) }
     }
     #[inline(always)]
-    fn pack_fours(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
+    fn interleave_low_bytes(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
         unsafe {
             let low = _mm512_set1_epi32(0xFF);
             let (a, b) = (_mm512_and_si512(a, low), _mm512_slli_epi32::<8>(_mm512_and_si512(b, low)));
@@ -162,7 +160,7 @@ impl Lanes for Avx512 {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
-    fn narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
         unsafe {
             let by = _mm512_set1_epi32(by as i32);
             _mm512_packs_epi32(_mm512_srav_epi32(a, by), _mm512_srav_epi32(b, by))
@@ -185,10 +183,10 @@ impl Lanes for Avx512 {
         unsafe { _mm512_max_epi16(a, b) }
     }
     #[inline(always)]
-    fn largest_i16(self, v: Self::H) -> Self::H {
+    fn broadcast_max_i16(self, v: Self::H) -> Self::H {
         unsafe {
             let half = _mm256_max_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64::<1>(v));
-            _mm512_broadcastw_epi16(super::avx2::largest_i16(half))
+            _mm512_broadcastw_epi16(avx2::broadcast_max_i16(half))
         }
     }
     #[inline(always)]
@@ -196,7 +194,7 @@ impl Lanes for Avx512 {
         unsafe { _mm_cvtsi128_si32(_mm512_castsi512_si128(v)) as i16 }
     }
     #[inline(always)]
-    fn times_rounded(self, a: Self::H, b: Self::H) -> Self::H {
+    fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         unsafe { _mm512_mulhrs_epi16(a, b) }
     }
     #[inline(always)]
@@ -204,11 +202,11 @@ impl Lanes for Avx512 {
         unsafe { _mm512_sllv_epi16(x, _mm512_set1_epi16(16 - unit as i16)) }
     }
     #[inline(always)]
-    fn times(self, fraction: Self::H, c: Self::H) -> Self::H {
+    fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H {
         unsafe { _mm512_mulhi_epu16(fraction, c) }
     }
     #[inline(always)]
-    fn scale_by(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
+    fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         unsafe {
             let by =
                 _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
@@ -216,7 +214,7 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
-    unsafe fn store_bytes_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
+    unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         unsafe {
             let bytes = _mm512_packus_epi16(a, b);
             _mm512_storeu_si512(p.cast(), bytes);
@@ -224,7 +222,7 @@ impl Lanes for Avx512 {
         }
     }
     #[inline(always)]
-    fn largest_of_each(self, v: &[Self::F; 8]) -> [f32; 8] {
+    fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
         // Two vectors into one of half as many numbers each, three times; then within each quarter.
         let mut four = [v[0]; 4];
         let mut out = [0.0; 8];
@@ -276,9 +274,9 @@ pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
     unsafe {
         for g in groups {
             let w: [__m512i; PANELS] =
-                core::array::from_fn(|p| _mm512_loadu_si512(t.w.add(p * t.panel + g * 64).cast()));
+                core::array::from_fn(|p| _mm512_loadu_si512(t.w.add(p * t.panel_pitch + g * 64).cast()));
             for (r, acc) in acc.iter_mut().enumerate() {
-                let a = _mm512_set1_epi32(t.a.add(r * t.pitch + g * 4).cast::<i32>().read_unaligned());
+                let a = _mm512_set1_epi32(t.a.add(r * t.a_pitch + g * 4).cast::<i32>().read_unaligned());
                 for (acc, &w) in acc.iter_mut().zip(&w) {
                     *acc = _mm512_dpbusd_epi32(*acc, a, w);
                 }
@@ -292,7 +290,7 @@ pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
+pub(crate) unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
     t: &TileI8,
     groups: Range<usize>,
     acc: &mut [[__m512i; PANELS]; ROWS],
@@ -300,7 +298,7 @@ unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
     for g in groups {
         // SAFETY: the caller's promise; any address can be fetched.
         unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(t.ahead.wrapping_add(g * 64).cast());
+            _mm_prefetch::<_MM_HINT_T1>(t.prefetch.wrapping_add(g * 64).cast());
             sum_groups(t, g..g + 1, acc);
         }
     }
@@ -311,7 +309,10 @@ unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
 /// # Safety
 /// `out` has ROWS · PANELS · 16 numbers; the processor has avx512f.
 #[inline(always)]
-unsafe fn store<const ROWS: usize, const PANELS: usize>(acc: &[[__m512i; PANELS]; ROWS], out: *mut i32) {
+pub(crate) unsafe fn store<const ROWS: usize, const PANELS: usize>(
+    acc: &[[__m512i; PANELS]; ROWS],
+    out: *mut i32,
+) {
     for (r, acc) in acc.iter().enumerate() {
         for (p, &v) in acc.iter().enumerate() {
             // SAFETY: the caller's promise.
@@ -326,7 +327,7 @@ unsafe fn store<const ROWS: usize, const PANELS: usize>(acc: &[[__m512i; PANELS]
 unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     // SAFETY: the tile's promise covers the sums, every group and every output.
     unsafe {
-        let mut acc = [offsets::<PANELS>(t.sum); ROWS];
+        let mut acc = [offsets::<PANELS>(t.w_sum); ROWS];
         sum_fetching(t, 0..t.groups, &mut acc);
         store(&acc, t.out);
     }
@@ -339,70 +340,7 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)) }
 }
 
-/// What this processor does while it multiplies: see [`Together`].
-pub(super) const TOGETHER: Together =
-    Together { tile_i8: tile_i8_while, weigh: attention::weigh, mix: attention::mix };
-
-/// # Safety
-/// As [`tile_i8`] and [`FinishI8`]; neither reads what the other writes; the processor has AVX-512 as [`Avx512`] needs it.
-unsafe fn tile_i8_while(rows: usize, panels: usize, t: &TileI8, other: &FinishI8) {
-    // SAFETY: passed on.
-    unsafe {
-        match (rows, panels, other.to.activation) {
-            (8, 3, Activation::Gelu) => vnni_while::<8, true>(t, other),
-            (7, 3, Activation::Gelu) => vnni_while::<7, true>(t, other),
-            (8, 3, _) => vnni_while::<8, false>(t, other),
-            (7, 3, _) => vnni_while::<7, false>(t, other),
-            _ => {
-                tile_i8(rows, panels, t);
-                finish(other);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// As [`tile_i8_while`].
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-unsafe fn finish(t: &FinishI8) {
-    // SAFETY: passed on.
-    unsafe { finish_i8(Avx512::new(), t) }
-}
-
-/// A tile of three panels, between whose groups the other's vectors go out one by one.
-///
-/// # Safety
-/// As [`tile_i8_while`].
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-unsafe fn vnni_while<const ROWS: usize, const GELU: bool>(t: &TileI8, other: &FinishI8) {
-    const PANELS: usize = 3;
-    /// Vectors from the one that goes out to the one whose place is fetched.
-    const AHEAD: usize = 4;
-    // SAFETY: the tiles' promises.
-    unsafe {
-        let l = Avx512::new();
-        let mut acc = [offsets::<PANELS>(t.sum); ROWS];
-        let (rows, n) = (other.to.rows, other.to.rows * other.to.panels);
-        let (mut done, mut p, mut r) = (0, 0, 0);
-        for i in 0..n {
-            let until = t.groups * (i + 1) / n;
-            sum_fetching(t, done..until, &mut acc);
-            done = until;
-            let ahead = (r + AHEAD) * other.to.pitch + p * other.to.panel;
-            _mm_prefetch::<_MM_HINT_ET0>(
-                other.to.out.wrapping_byte_add(ahead << (2 - other.to.half as usize)).cast(),
-            );
-            let activation = match GELU {
-                true => Activation::Gelu,
-                false if other.to.activation == Activation::Relu => Activation::Relu,
-                false => Activation::None,
-            };
-            other.put(l, (r, p), other.factors(l, p), activation);
-            r += 1;
-            if r == rows {
-                (r, p) = (0, p + 1);
-            }
-        }
-        store(&acc, t.out);
-    }
-}
+float_tiles!(
+    Avx512::new(), tile_f, Widen,
+    [target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")], 1 2 3 4 5 6 7 8, [1 2 3]
+);

@@ -1,14 +1,18 @@
 //! Blocks' weighted sums of the values together.
 
-use super::super::lanes::{LANES, Lanes};
-use super::SPAN;
-use super::tiles::Sums;
+use super::blocks::{BlockSums, SPAN};
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+
+dispatch! {
+    unsafe fn accumulate_blocks(t: &AccumulateBlocks);
+}
 
 /// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
 /// tiles leave out put back.
-pub(crate) struct Blend {
+pub(crate) struct AccumulateBlocks {
     /// Of each block `rows` x 16 · `panels`.
-    pub sums: Sums,
+    pub sums: BlockSums,
     pub blocks: usize,
     pub rows: usize,
     pub panels: usize,
@@ -25,22 +29,22 @@ pub(crate) struct Blend {
 }
 
 /// # Safety
-/// The pointers of [`Blend`] cover what their comments say.
+/// The pointers of [`AccumulateBlocks`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
+unsafe fn accumulate_blocks<L: Lanes>(l: L, t: &AccumulateBlocks) {
     let whole = t.blocks / SPAN * SPAN;
     for r in (0..t.rows).step_by(2) {
         // SAFETY: the caller's promise.
         unsafe {
             for b in (0..whole).step_by(SPAN) {
                 match t.rows - r {
-                    1 => blend_rows::<L, 1, SPAN>(l, t, r, b),
-                    _ => blend_rows::<L, 2, SPAN>(l, t, r, b),
+                    1 => accumulate_rows::<L, 1, SPAN>(l, t, r, b),
+                    _ => accumulate_rows::<L, 2, SPAN>(l, t, r, b),
                 }
             }
             for b in whole..t.blocks {
                 for r in r..t.rows.min(r + 2) {
-                    blend_rows::<L, 1, 1>(l, t, r, b);
+                    accumulate_rows::<L, 1, 1>(l, t, r, b);
                 }
             }
         }
@@ -48,11 +52,11 @@ pub(crate) unsafe fn blend<L: Lanes>(l: L, t: &Blend) {
 }
 
 /// # Safety
-/// As [`blend`]; rows and blocks from the given ones on exist.
+/// As [`accumulate_blocks`]; rows and blocks from the given ones on exist.
 #[inline(always)]
-unsafe fn blend_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
+unsafe fn accumulate_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
     l: L,
-    t: &Blend,
+    t: &AccumulateBlocks,
     row: usize,
     block: usize,
 ) {

@@ -1,8 +1,16 @@
 //! Rows of q, k and v to int8, over the lanes.
 
-use super::super::lanes::{LANES, Lanes, ROUND};
-use super::super::rows::vectors;
+use crate::simd::dispatch::dispatch;
+use crate::simd::kernels::rows::vectors;
+use crate::simd::lanes::{LANES, Lanes, ROUND};
 use bytemuck::{Pod, Zeroable};
+
+dispatch! {
+    fn column_sums(rows: &[f32], pitch: usize, out: &mut [f32]);
+    fn column_min_max(rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]);
+    fn quantise_tokens(x: &[f32], pitch: usize, centre: &[f32], out: &mut [i8], tokens: &mut [Token]);
+    fn quantise_values(x: &[f32], pitch: usize, first: &[usize], by: &[[f32; LANES]; 2], out: &mut [i8], sums: &mut [i32; LANES]);
+}
 
 /// A token's row of q or k as int8.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Pod, Zeroable)]
@@ -21,7 +29,7 @@ const TOGETHER: usize = 8;
 
 /// out += every row, of which the first numbers count; rows start `pitch` apart.
 #[inline(always)]
-pub(crate) fn sum_rows<L: Lanes>(l: L, rows: &[f32], pitch: usize, out: &mut [f32]) {
+fn column_sums<L: Lanes>(l: L, rows: &[f32], pitch: usize, out: &mut [f32]) {
     for (i, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
         let mut sum = l.load(out);
         for v in rows[i * LANES..].chunks(pitch).filter_map(|row| row.first_chunk()) {
@@ -31,9 +39,9 @@ pub(crate) fn sum_rows<L: Lanes>(l: L, rows: &[f32], pitch: usize, out: &mut [f3
     }
 }
 
-/// low = min(low, x), high = max(high, x) for every row x, as [`sum_rows`].
+/// low = min(low, x), high = max(high, x) for every row x, as [`column_sums`].
 #[inline(always)]
-pub(crate) fn spread<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]) {
+fn column_min_max<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]) {
     let ends = low.as_chunks_mut::<LANES>().0.iter_mut().zip(high.as_chunks_mut::<LANES>().0);
     for (i, (low, high)) in ends.enumerate() {
         let (mut least, mut most) = (l.load(low), l.load(high));
@@ -56,7 +64,7 @@ fn biased<L: Lanes>(l: L, v: L::F) -> L::F {
 /// Rows of q or k, `pitch` apart and as long as `centre`, to int8 in −127 ..= 127 over each row's own range: x − centre ≈
 /// scale · q. As many as there are `tokens`.
 #[inline(always)]
-pub(crate) fn quantise_tokens<L: Lanes>(
+fn quantise_tokens<L: Lanes>(
     l: L,
     x: &[f32],
     pitch: usize,
@@ -74,7 +82,7 @@ pub(crate) fn quantise_tokens<L: Lanes>(
                 *most = l.max(l.max(v, l.sub(l.splat(0.0), v)), *most);
             }
         }
-        let most = l.largest_of_each(&most);
+        let most = l.reduce_max_each(&most);
         for (((token, most), x), out) in
             tokens.iter_mut().zip(most).zip(x.chunks(pitch)).zip(out.chunks_mut(n))
         {
@@ -90,7 +98,7 @@ pub(crate) fn quantise_tokens<L: Lanes>(
                 // SAFETY: `o` is 16 bytes.
                 unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
             }
-            *token = Token { scale, sum: l.sum(sum) as i32, squares: l.sum(squares) as i32 };
+            *token = Token { scale, sum: l.reduce_sum(sum) as i32, squares: l.reduce_sum(squares) as i32 };
         }
     }
 }
@@ -98,7 +106,7 @@ pub(crate) fn quantise_tokens<L: Lanes>(
 /// Values of a panel of sixteen channels to int8, four tokens a group of the panel: q = round((x − centre) · factor), clamped to −127 ..= 127.
 /// Group g is of the tokens from `first[g]` on; those that do not exist are 0. Rows start `pitch` apart. Returns Σ q of each channel.
 #[inline(always)]
-pub(crate) fn quantise_values<L: Lanes>(
+fn quantise_values<L: Lanes>(
     l: L,
     x: &[f32],
     pitch: usize,
@@ -119,7 +127,7 @@ pub(crate) fn quantise_values<L: Lanes>(
             sum = l.add_i32(sum, *q);
         }
         // SAFETY: a group is 64 bytes, the sums sixteen numbers.
-        unsafe { l.store_i32_at(l.pack_fours(four), group.as_mut_ptr().cast()) };
+        unsafe { l.store_i32_at(l.interleave_low_bytes(four), group.as_mut_ptr().cast()) };
     }
     // SAFETY: as above.
     unsafe { l.store_i32_at(sum, sums.as_mut_ptr()) };

@@ -1,10 +1,18 @@
 //! Softmax in blocks of keys, over the lanes: integer products to bytes, blocks into proportion.
 
-use super::super::MAX_ROWS;
-use super::super::lanes::{LANES, Lanes};
-use super::super::math::{exp, exp2_255};
-use super::tiles::Sums;
-use crate::format::padded;
+use super::blocks::BlockSums;
+use crate::file::format::padded;
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::math::{exp, exp2_255};
+use crate::simd::tile::MAX_ROWS;
+
+dispatch! {
+    fn block_factors(tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]);
+}
+dispatch! {
+    unsafe fn softmax_blocks(t: &SoftmaxBlocks);
+}
 
 /// Blocks of keys for a tile of queries, as many panels in each. Logits are whole numbers, 2^unit to a factor of two:
 /// x_ij = ⌊sum_ij / 2^shift⌋ · k_j / 2¹⁵ · q_i / 2¹⁵ + bias_ij, rounded after each product. With top_i the largest of a row and
@@ -12,9 +20,9 @@ use crate::format::padded;
 ///
 /// Keys are in the order of their *slots*: slot 32h + 8q + 4p + i of a block is number 4q + i of its panel 2h + p, which is how
 /// pairs of panels are narrowed to one vector.
-pub(crate) struct Weights {
+pub(crate) struct SoftmaxBlocks {
     /// Of each block `rows` x 16 · `panels`.
-    pub sums: Sums,
+    pub sums: BlockSums,
     pub blocks: usize,
     pub rows: usize,
     /// At most four.
@@ -31,31 +39,31 @@ pub(crate) struct Weights {
     /// Rows of bytes, `pitch` apart; those of four panels by fours: byte 16q + 4p + i is number 4q + i of panel p.
     pub out: *mut u8,
     pub pitch: usize,
-    /// A number for each row and block, rows `top_pitch` apart.
-    pub top: *mut f32,
-    pub top_pitch: usize,
+    /// A number for each row and block, rows `max_pitch` apart.
+    pub max: *mut f32,
+    pub max_pitch: usize,
     /// Sixteen sums of p for each row and block, lane by lane, rows `total_pitch` apart.
     pub total: *mut i32,
     pub total_pitch: usize,
 }
 
 /// # Safety
-/// The pointers of [`Weights`] cover what their comments say.
+/// The pointers of [`SoftmaxBlocks`] cover what their comments say.
 #[inline(always)]
-pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
+unsafe fn softmax_blocks<L: Lanes>(l: L, t: &SoftmaxBlocks) {
     // SAFETY: passed on.
     unsafe {
         for b in 0..t.blocks {
             if t.panels < 4 {
                 for r in 0..t.rows {
-                    weights_of::<L, false, 1>(l, t, b, r);
+                    softmax_rows::<L, false, 1>(l, t, b, r);
                 }
                 continue;
             }
             for r in (0..t.rows).step_by(2) {
                 match t.rows - r {
-                    1 => weights_of::<L, true, 1>(l, t, b, r),
-                    _ => weights_of::<L, true, 2>(l, t, b, r),
+                    1 => softmax_rows::<L, true, 1>(l, t, b, r),
+                    _ => softmax_rows::<L, true, 2>(l, t, b, r),
                 }
             }
         }
@@ -65,11 +73,11 @@ pub(crate) unsafe fn block_weights<L: Lanes>(l: L, t: &Weights) {
 /// Of so many rows of a block, which is whole or is not.
 ///
 /// # Safety
-/// As [`block_weights`]; block and rows exist.
+/// As [`softmax_blocks`]; block and rows exist.
 #[inline(always)]
-unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
+unsafe fn softmax_rows<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     l: L,
-    t: &Weights,
+    t: &SoftmaxBlocks,
     b: usize,
     first: usize,
 ) {
@@ -82,10 +90,10 @@ unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
             for (p, sum) in sums.iter_mut().enumerate().take(panels) {
                 *sum = l.load_i32_at(t.sums.of(b, first + r, p));
             }
-            *low = l.narrow(sums[0], sums[1], t.shift);
-            *high = l.narrow(sums[2], sums[3], t.shift);
+            *low = l.shift_narrow(sums[0], sums[1], t.shift);
+            *high = l.shift_narrow(sums[2], sums[3], t.shift);
         }
-        relate(l, t, b, first, &mut x);
+        logits_minus_max(l, t, b, first, &mut x);
         store::<L, WHOLE, ROWS>(l, t, b, first, x);
     }
 }
@@ -94,11 +102,11 @@ unsafe fn weights_of<L: Lanes, const WHOLE: bool, const ROWS: usize>(
 /// waits for its own step before.
 ///
 /// # Safety
-/// As [`block_weights`], but for the sums; block and rows exist.
+/// As [`softmax_blocks`], but for the sums; block and rows exist.
 #[inline(always)]
-pub(super) unsafe fn relate<L: Lanes, const ROWS: usize>(
+pub(crate) unsafe fn logits_minus_max<L: Lanes, const ROWS: usize>(
     l: L,
-    t: &Weights,
+    t: &SoftmaxBlocks,
     b: usize,
     first: usize,
     x: &mut [[L::H; 2]; ROWS],
@@ -109,29 +117,29 @@ pub(super) unsafe fn relate<L: Lanes, const ROWS: usize>(
         let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let q = l.splat_i16(*t.q.add(first + r));
-            *low = l.times_rounded(l.times_rounded(*low, k_low), q);
-            *high = l.times_rounded(l.times_rounded(*high, k_high), q);
+            *low = l.mul_high_rounded(l.mul_high_rounded(*low, k_low), q);
+            *high = l.mul_high_rounded(l.mul_high_rounded(*high, k_high), q);
         }
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let bias = t.bias.offset((first + r) as isize * t.bias_step).add(b * 4 * LANES);
             *low = l.add_i16(*low, l.load_i16_at(bias));
             *high = l.add_i16(*high, l.load_i16_at(bias.add(2 * LANES)));
-            let top = l.largest_i16(l.max_i16(*low, *high));
+            let top = l.broadcast_max_i16(l.max_i16(*low, *high));
             *low = l.sub_i16(*low, top);
             *high = l.sub_i16(*high, top);
-            *t.top.add((first + r) * t.top_pitch + b) = f32::from(l.first_i16(top));
+            *t.max.add((first + r) * t.max_pitch + b) = f32::from(l.first_i16(top));
         }
     }
 }
 
-/// What [`relate`] leaves becomes bytes, which are stored with their sums.
+/// What [`logits_minus_max`] leaves becomes bytes, which are stored with their sums.
 ///
 /// # Safety
-/// As [`block_weights`], but for the sums; block and rows exist.
+/// As [`softmax_blocks`], but for the sums; block and rows exist.
 #[inline(always)]
-pub(super) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
+pub(crate) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     l: L,
-    t: &Weights,
+    t: &SoftmaxBlocks,
     b: usize,
     first: usize,
     mut x: [[L::H; 2]; ROWS],
@@ -143,10 +151,10 @@ pub(super) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
         for (r, [low, high]) in x.into_iter().enumerate() {
             let out = t.out.add((first + r) * t.pitch + b * panels * LANES);
             let total = if WHOLE {
-                l.store_bytes_at(low, high, out)
+                l.store_bytes_sum4_at(low, high, out)
             } else {
                 let mut fours = [[0u8; 4]; LANES];
-                let total = l.store_bytes_at(low, high, fours.as_mut_ptr().cast());
+                let total = l.store_bytes_sum4_at(low, high, fours.as_mut_ptr().cast());
                 for p in 0..panels {
                     for q in 0..4 {
                         out.add(p * LANES + 4 * q).cast::<[u8; 4]>().write(fours[4 * q + p]);
@@ -162,7 +170,7 @@ pub(super) unsafe fn store<L: Lanes, const WHOLE: bool, const ROWS: usize>(
 /// The largest logits of the blocks of each row become the blocks' factors, 2^((top_b − top) / 2^unit), and the row's share is
 /// 1 / Σ_b factor_b · Σ p, for at most [`MAX_ROWS`]. Rows of `tops` are padded, those of `totals` have sixteen sums for each block.
 #[inline(always)]
-pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]) {
+fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], unit: u32, shares: &mut [f32]) {
     let blocks = totals.len() / (shares.len() * LANES);
     let scale = l.splat(core::f32::consts::LN_2 / (1 << unit) as f32);
     // Row by row in rounds, so that none waits for another.
@@ -173,7 +181,7 @@ pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], un
         for v in tops.as_chunks::<LANES>().0 {
             top = l.max(l.load(v), top);
         }
-        *largest = l.largest(top);
+        *largest = l.reduce_max(top);
     }
     for (largest, tops) in largest.iter().zip(tops.chunks_mut(padded(blocks))) {
         for v in tops.as_chunks_mut::<LANES>().0 {
@@ -193,6 +201,6 @@ pub(crate) fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], un
             }
         }
         let [a, b, c, d] = sums;
-        *share = 1.0 / l.sum(l.add(l.add(a, b), l.add(c, d)));
+        *share = 1.0 / l.reduce_sum(l.add(l.add(a, b), l.add(c, d)));
     }
 }

@@ -1,15 +1,17 @@
 //! Jobs that multiply: linear layers, convolutions, attention.
 
-use super::super::attention::{Dims, Head};
-use super::super::epilogue::Activation;
-use super::super::gemm::{Product, Rows, Segment};
-use super::super::{Isa, LANES, winograd};
-use super::{Bits, Job, Size, Source, made, unflip};
-use crate::activations::{RowsMut, rows_bytes};
-use crate::format::{Role, padded, winograd_taps};
-use crate::model::conv_segment;
+use super::inputs::{Bits, KernelRun, Size, Source, prepare, restore_sign};
+use crate::file::format::{Role, padded, winograd_points};
+use crate::file::{Linear, Panels};
+use crate::ops::attention::{AttentionShape, Head};
+use crate::ops::gemm::conv3x3::conv_segment;
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{Rows, RowsShape};
+use crate::ops::winograd;
 use crate::parallel::Serial;
-use crate::weights::{Linear, Panels};
+use crate::simd::isa::Isa;
+use crate::simd::kernels::epilogue::Activation;
+use crate::simd::lanes::LANES;
 use half::{bf16, f16};
 use std::boxed::Box;
 use std::vec::Vec;
@@ -18,7 +20,7 @@ use std::vec::Vec;
 pub(super) struct Weights {
     n: usize,
     k: usize,
-    taps: usize,
+    matrices: usize,
     kind: Stored,
 }
 
@@ -29,22 +31,22 @@ pub(super) enum Stored {
 }
 
 impl Weights {
-    pub(super) fn floats(size: Size, taps: usize, source: &mut Source) -> (usize, Vec<f32>) {
-        let count = taps * size.n.div_ceil(LANES) * LANES * size.k;
+    pub(super) fn floats(size: Size, matrices: usize, source: &mut Source) -> (usize, Vec<f32>) {
+        let count = matrices * size.n.div_ceil(LANES) * LANES * size.k;
         (count, source.floats(count))
     }
 
     pub(super) fn f32(size: Size, source: &mut Source) -> Self {
-        Weights { n: size.n, k: size.k, taps: 1, kind: Stored::F32(Self::floats(size, 1, source).1) }
+        Weights { n: size.n, k: size.k, matrices: 1, kind: Stored::F32(Self::floats(size, 1, source).1) }
     }
 
     pub(super) fn f16(size: Size, source: &mut Source) -> Self {
         let weights = Self::floats(size, 1, source).1.into_iter().map(f16::from_f32).collect();
-        Weights { n: size.n, k: size.k, taps: 1, kind: Stored::F16(weights) }
+        Weights { n: size.n, k: size.k, matrices: 1, kind: Stored::F16(weights) }
     }
 
-    pub(super) fn int8(size: Size, taps: usize, source: &mut Source) -> Self {
-        let (panels, groups) = (taps * size.n.div_ceil(LANES), size.k.div_ceil(4));
+    pub(super) fn int8(size: Size, matrices: usize, source: &mut Source) -> Self {
+        let (panels, groups) = (matrices * size.n.div_ceil(LANES), size.k.div_ceil(4));
         let mut weights = source.weights(panels * groups * 4 * LANES);
         // What inputs there are not, the file holds as zeros.
         for panel in weights.chunks_mut(groups * 4 * LANES) {
@@ -59,7 +61,7 @@ impl Weights {
             }
         }
         let kind = Stored::Int8(weights, source.floats(panels * LANES), sums);
-        Weights { n: size.n, k: size.k, taps, kind }
+        Weights { n: size.n, k: size.k, matrices, kind }
     }
 
     pub(super) fn linear(&self) -> Linear<'_> {
@@ -68,7 +70,7 @@ impl Weights {
             Stored::F16(w) => Panels::F16(w),
             Stored::Int8(weights, scale, sum) => Panels::Int8 { weights, scale, sum },
         };
-        Linear::bare(Role::Qkv, (self.n, self.k, self.taps), panels)
+        Linear::bare(Role::Qkv, (self.n, self.k, self.matrices), panels)
     }
 }
 
@@ -93,7 +95,7 @@ impl Inputs {
         match self {
             Inputs::F32(data, pitch) => Rows::F32 { data, pitch: *pitch },
             Inputs::Bytes([bytes, flipped], pitch, params) => {
-                let data = if isa.flip() == 0 { bytes } else { flipped };
+                let data = if isa.sign_flip() == 0 { bytes } else { flipped };
                 Rows::Bytes { data, pitch: *pitch, params }
             }
         }
@@ -101,14 +103,19 @@ impl Inputs {
 }
 
 /// A linear layer over `size.rows` rows.
-pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
+pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn KernelRun> {
     linear_with(Activation::None, size, weights, x)
 }
 
-pub(super) fn linear_with(activation: Activation, size: Size, weights: Weights, x: Inputs) -> Box<dyn Job> {
+pub(super) fn linear_with(
+    activation: Activation,
+    size: Size,
+    weights: Weights,
+    x: Inputs,
+) -> Box<dyn KernelRun> {
     let out = std::vec![0.0; size.rows * padded(size.n)];
-    made((weights, x), out, move |isa, (weights, x), out| {
-        product(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::line(0, 0)], size.rows, out)
+    prepare((weights, x), out, move |isa, (weights, x), out| {
+        product(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::rows(0, 0)], size.rows, out)
     })
 }
 
@@ -120,13 +127,8 @@ pub(super) fn product(
     len: usize,
     out: &mut [f32],
 ) {
-    let (taps, pitch) = (0..weights.taps, padded(weights.n));
-    Product { isa, weights, taps, bias: None, x, activation, step: 1, pitch, panel: LANES, add: false }.run(
-        (&Serial, &mut []),
-        segments,
-        len,
-        out,
-    );
+    let gemm = Gemm { matrices: 0..weights.matrices, ..Gemm::new(weights, x) };
+    gemm.activation(activation).run(isa, (&Serial, &mut []), segments, len, out);
 }
 
 /// Lines of a map that a convolution is timed on: a band's.
@@ -143,63 +145,64 @@ pub(super) fn conv_work(size: Size) -> usize {
 }
 
 /// A 3x3 convolution, directly.
-pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn Job> {
+pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let w = map_width(size);
     let x = Inputs::bytes(LINES * (w + 2) + 1, size.k, &mut source);
     let weights = Weights::int8(size, 9, &mut source);
-    made((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
+    prepare((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
         let segments: [Segment; LINES] = core::array::from_fn(|y| conv_segment(y, (w, LINES), LINES, y * w));
         product(isa, &weights.linear(), (x.rows(isa), Activation::None), &segments, w, out);
     })
 }
 
 /// The same by Winograd's F(m x m, 3x3): transform, products, way back.
-pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn Job> {
+pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let (w, c) = (map_width(size), padded(size.k));
     let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
-    let weights = Weights::int8(size, winograd_taps(m), &mut source);
+    let weights = Weights::int8(size, winograd_points(m), &mut source);
     let tiles = w / m;
     let strips = winograd::strips(tiles, LINES / m);
-    let pixels = strips * tiles * winograd_taps(m);
-    let rows = std::vec![0u64; rows_bytes(pixels, size.k, true) / 8];
+    let pixels = strips * tiles * winograd_points(m);
+    let shape = RowsShape { rows: pixels, k: size.k, int8: true };
+    let rows = std::vec![0u64; shape.bytes() / 8];
     let out =
         (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(m, c)]));
-    made((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
-        let lines = winograd::Lines { data: lines, ring: LINES, width: w, height: LINES };
+    prepare((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
+        let lines = winograd::RowRing { data: lines, ring: LINES, width: w, height: LINES };
         for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
             let first = (i * strips * m) as isize;
-            let mut rows = RowsMut::new(bytemuck::cast_slice_mut(rows), pixels, size.k, true);
+            let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
             winograd::transform((isa, &Serial), m, &lines, (first, strips), size.k, &mut rows, scratch);
             let (weights, x) = (&weights.linear(), rows.rows());
             let activation = Activation::Relu;
-            winograd::Convolution { isa, tile: m, weights, bias: None, activation, x, tiles, strips }
+            winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }
                 .run(&Serial, out, scratch);
         }
     })
 }
 
 /// A tile of pixels into the transform's domain.
-pub(super) fn winograd_input<const T: usize>(size: Size, mut source: Source) -> Box<dyn Job> {
+pub(super) fn winograd_input<const T: usize>(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let c = padded(size.n);
     let lines: [Vec<bf16>; T] =
         core::array::from_fn(|_| source.floats(T * c).into_iter().map(bf16::from_f32).collect());
-    made(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
+    prepare(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
         isa.winograd_input(&lines.each_ref().map(|line| line.as_slice()), out)
     })
 }
 
 /// A tile of transformed pixels into bytes.
-pub(super) fn winograd_quantise<const T: usize>(size: Size, mut source: Source) -> Box<dyn Job> {
+pub(super) fn winograd_quantise<const T: usize>(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let (n, c) = (size.n, padded(size.n));
     let pixels: Vec<f32> = (0..T * T).flat_map(|_| source.row(n)).collect();
     let out = (std::vec![0u8; T * T * c], std::vec![0.0; 2 * T * T]);
     let work = Work(Vec::<u64>::new(), pixels.clone());
-    made(pixels, (out, work), move |isa, pixels, ((rows, params), Work(_, x))| {
+    prepare(pixels, (out, work), move |isa, pixels, ((rows, params), Work(_, x))| {
         x.copy_from_slice(pixels);
         isa.winograd_quantise(x, n, rows, c, params.as_chunks_mut().0);
         // The padding's may be any.
-        rows.chunks_mut(c).for_each(|row| row[n..].fill(isa.flip()));
-        unflip(isa, rows);
+        rows.chunks_mut(c).for_each(|row| row[n..].fill(isa.sign_flip()));
+        restore_sign(isa, rows);
     })
 }
 
@@ -213,9 +216,9 @@ impl<T> Bits for Work<T> {
 }
 
 /// Attention of one head over a grid of `size.rows` x `size.k` patches.
-pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn Job> {
+pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn KernelRun> {
     let head_padded = padded(size.n);
-    let dims = Dims {
+    let shape = AttentionShape {
         grid_width: size.rows,
         grid_height: size.k,
         head: size.n,
@@ -226,10 +229,10 @@ pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn J
     let qkv: Vec<f32> =
         (0..3 * tokens).flat_map(|_| source.row(size.n)).map(|x| x.clamp(-4.0, 4.0) / 4.0).collect();
     let bias = source.floats((2 * size.rows - 1) * (2 * size.k - 1) + 3);
-    let work = Work(std::vec![0u64; dims.packed_bytes(int8) / 8], std::vec![0.0; dims.scratch()]);
+    let work = Work(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
     let out = (std::vec![0.0; tokens * head_padded], work);
-    made((qkv, bias), out, move |isa, (qkv, bias), (out, Work(packed, scratch))| {
-        Head { isa, par: &Serial, dims, qkv, bias: Some(bias) }.run(
+    prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Work(packed, scratch))| {
+        Head { isa, par: &Serial, shape, qkv, bias: Some(bias) }.run(
             int8,
             bytemuck::cast_slice_mut(packed),
             scratch,

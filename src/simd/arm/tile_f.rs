@@ -1,7 +1,8 @@
 //! The floating-point tile of every 64-bit Arm.
 
-use super::super::lanes::{LANES, Lanes};
-use super::super::micro::TileF;
+use super::neon::Neon;
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::tile::{TileF, float_tiles};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -69,14 +70,14 @@ pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS:
     // SAFETY: all reads and writes are inside what the tile promises.
     unsafe {
         let mut acc = [[vdupq_n_f32(0.0); 4]; ROWS];
-        if !t.first {
+        if !t.overwrite {
             for (r, acc) in acc.iter_mut().enumerate() {
                 *acc = core::array::from_fn(|j| vld1q_f32(t.out.add(r * LANES + 4 * j)));
             }
         }
         let whole = t.k / 4 * 4;
         for k in (0..whole).step_by(4) {
-            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vld1q_f32(t.a.add(r * t.pitch + k)));
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vld1q_f32(t.a.add(r * t.a_pitch + k)));
             let w = t.w.add(k * LANES);
             one::<W, ROWS, 0>(&mut acc, &a, w);
             one::<W, ROWS, 1>(&mut acc, &a, w.add(LANES));
@@ -84,7 +85,7 @@ pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS:
             one::<W, ROWS, 3>(&mut acc, &a, w.add(3 * LANES));
         }
         for k in whole..t.k {
-            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vdupq_n_f32(*t.a.add(r * t.pitch + k)));
+            let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vdupq_n_f32(*t.a.add(r * t.a_pitch + k)));
             one::<W, ROWS, 0>(&mut acc, &a, t.w.add(k * LANES));
         }
         for (r, acc) in acc.iter().enumerate() {
@@ -94,3 +95,5 @@ pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS:
         }
     }
 }
+
+float_tiles!(Neon::new(), tile_f, Widen, [target_feature(enable = "neon")], 1 2 3 4 5 6, [1]);

@@ -1,8 +1,9 @@
-//! What a kernel is as a job: inputs from a seed, a run, the bits that it wrote.
+//! A kernel as a run: inputs from a seed, the kernel, the bits that it wrote.
 
-use super::super::attention::pack::Token;
-use super::super::{Isa, LANES};
-use crate::format::padded;
+use crate::file::format::padded;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::attention::quantise::Token;
+use crate::simd::lanes::LANES;
 use half::bf16;
 use std::boxed::Box;
 use std::vec::Vec;
@@ -19,7 +20,7 @@ pub struct Size {
 }
 
 /// Work that can be done again and again.
-pub trait Job {
+pub trait KernelRun {
     /// Does it once.
     fn run(&mut self, isa: Isa);
     /// What it wrote, as bits.
@@ -33,17 +34,17 @@ pub struct Kernel {
     /// What the rate counts: multiply-accumulates of a product, numbers of everything else.
     pub work: fn(Size) -> usize,
     /// Makes a job with inputs from a seed.
-    pub job: fn(Size, Source) -> Box<dyn Job>,
+    pub prepare: fn(Size, Source) -> Box<dyn KernelRun>,
 }
 
 /// Inputs, what to do with them, and the output.
-struct Made<I, O, F> {
+struct Prepared<I, O, F> {
     inputs: I,
     out: O,
     run: F,
 }
 
-impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> Job for Made<I, O, F> {
+impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> KernelRun for Prepared<I, O, F> {
     fn run(&mut self, isa: Isa) {
         (self.run)(isa, &self.inputs, &mut self.out);
     }
@@ -52,12 +53,12 @@ impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> Job for Made<I, O, F> {
     }
 }
 
-pub(super) fn made<I: 'static, O: Bits + 'static>(
+pub(super) fn prepare<I: 'static, O: Bits + 'static>(
     inputs: I,
     out: O,
     run: impl Fn(Isa, &I, &mut O) + 'static,
-) -> Box<dyn Job> {
-    Box::new(Made { inputs, out, run })
+) -> Box<dyn KernelRun> {
+    Box::new(Prepared { inputs, out, run })
 }
 
 /// Outputs as bits.
@@ -100,7 +101,7 @@ impl Source {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32
     }
-    pub(in super::super) fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         match self.next() % 16 {
             0 => 0.0,
             1 => -0.0,
@@ -109,27 +110,32 @@ impl Source {
             _ => (self.next() as f32 / u32::MAX as f32 - 0.5) * 8.0,
         }
     }
-    pub(in super::super) fn floats(&mut self, n: usize) -> Vec<f32> {
+    pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| self.float()).collect()
     }
     /// `n` numbers in a padded row, the padding zero.
-    pub(in super::super) fn row(&mut self, n: usize) -> Vec<f32> {
+    pub(crate) fn row(&mut self, n: usize) -> Vec<f32> {
         let mut row = self.floats(n);
         row.resize(padded(n), 0.0);
         row
     }
-    pub(in super::super) fn bytes(&mut self, n: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| [0, 255, 128, self.next() as u8][self.next() as usize % 4]).collect()
     }
-    pub(in super::super) fn weights(&mut self, n: usize) -> Vec<i8> {
+    pub(crate) fn weights(&mut self, n: usize) -> Vec<i8> {
         (0..n)
             .map(|_| [127, -127, 0, (self.next() % 255) as i8][self.next() as usize % 4].max(-127))
             .collect()
     }
-    pub(in super::super) fn ints(&mut self, n: usize) -> Vec<i32> {
+    pub(crate) fn ints(&mut self, n: usize) -> Vec<i32> {
         (0..n).map(|_| self.next() as i32 >> 4).collect()
     }
-    pub(in super::super) fn params(&mut self, n: usize) -> Vec<[f32; 2]> {
+    pub(crate) fn params(&mut self, n: usize) -> Vec<[f32; 2]> {
         (0..n).map(|_| [self.float(), self.float()]).collect()
     }
+}
+
+/// Undoes the sign flip of stored bytes, so that they compare equal on every instruction set.
+pub(super) fn restore_sign(isa: Isa, bytes: &mut [u8]) {
+    bytes.iter_mut().for_each(|q| *q ^= isa.sign_flip());
 }

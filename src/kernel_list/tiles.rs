@@ -1,19 +1,20 @@
 //! Jobs on tiles: epilogues, Winograd's way back, attention's softmax.
 
-use super::super::attention::BLOCK;
-use super::super::attention::blend::Blend;
-use super::super::attention::softmax::Weights;
-use super::super::attention::tiles::Sums;
-use super::super::epilogue::{Activation, Finish, FinishI8, Out};
-use super::super::transform::Gather;
-use super::super::{Isa, LANES, MAX_PANELS, MAX_ROWS};
-use super::{Job, Size, Source, made, unflip};
-use crate::format::winograd_taps;
+use super::inputs::{KernelRun, Size, Source, prepare, restore_sign};
+use crate::file::format::winograd_points;
+use crate::simd::isa::Isa;
+use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
+use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums};
+use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
+use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
+use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::{MAX_PANELS, MAX_ROWS};
 use std::boxed::Box;
 use std::vec::Vec;
 
 /// Positions of the largest Winograd tile.
-pub(super) const MOST: usize = winograd_taps(4);
+pub(super) const MOST: usize = winograd_points(4);
 
 /// A tile's epilogue: integers and their factors in, a tile out; the inputs are those of every epilogue.
 pub(super) struct Tile {
@@ -53,44 +54,46 @@ impl Tile {
     }
 
     /// A job on tiles, the output as long as `planes` of them.
-    pub(super) fn job(
+    pub(super) fn prepare(
         size: Size,
         mut source: Source,
         planes: usize,
         run: impl Fn(Isa, &Tile, &mut Vec<f32>) + 'static,
-    ) -> Box<dyn Job> {
+    ) -> Box<dyn KernelRun> {
         let tile = Tile::new(size, &mut source);
         let out = source.floats(planes * tile.acc.len());
-        made(tile, out, run)
+        prepare(tile, out, run)
     }
 
-    pub(super) fn finish(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
+    pub(super) fn store_tile(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
         let bias = if add { core::ptr::null() } else { self.bias.as_ptr() };
         // SAFETY: every field has what its comment asks for.
-        unsafe { isa.finish(&Finish { acc: self.acc.as_ptr(), bias, to: self.to(out, activation, add) }) };
+        unsafe {
+            isa.store_tile(&StoreTile { acc: self.acc.as_ptr(), bias, to: self.to(out, activation, add) })
+        };
     }
 
-    pub(super) fn finish_i8(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
+    pub(super) fn dequantise_tile(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
         let before = if add { core::ptr::null() } else { self.bias.as_ptr() };
         // SAFETY: as above.
-        unsafe { isa.finish_i8(&self.sums_to(before, 0, self.to(out, activation, add))) };
+        unsafe { isa.dequantise_tile(&self.sums_to(before, 0, self.to(out, activation, add))) };
     }
 
     /// A tap after the first.
-    pub(super) fn finish_i8_more(&self, isa: Isa, out: &mut [f32]) {
+    pub(super) fn dequantise_more(&self, isa: Isa, out: &mut [f32]) {
         let to = self.to(out, Activation::None, false);
         // SAFETY: as above; what is there goes in and out.
-        unsafe { isa.finish_i8(&self.sums_to(to.out, to.pitch, to)) };
+        unsafe { isa.dequantise_tile(&self.sums_to(to.out, to.row_pitch, to)) };
     }
 
-    pub(super) fn finish_i8_bf16(&self, isa: Isa, out: &mut [f32]) {
-        let to = Out { half: true, ..self.to(out, Activation::None, false) };
+    pub(super) fn dequantise_bf16(&self, isa: Isa, out: &mut [f32]) {
+        let to = TileOutput { bf16: true, ..self.to(out, Activation::None, false) };
         // SAFETY: as above; half as many bytes.
-        unsafe { isa.finish_i8(&self.sums_to(core::ptr::null(), 0, to)) };
+        unsafe { isa.dequantise_tile(&self.sums_to(core::ptr::null(), 0, to)) };
     }
 
-    fn sums_to(&self, before: *const f32, before_pitch: usize, to: Out) -> FinishI8 {
-        FinishI8 {
+    fn sums_to(&self, before: *const f32, before_pitch: usize, to: TileOutput) -> DequantiseTile {
+        DequantiseTile {
             sums: self.sums.as_ptr(),
             params: self.params.as_ptr(),
             scale: self.scale.as_ptr(),
@@ -101,22 +104,22 @@ impl Tile {
         }
     }
 
-    pub(super) fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> Out {
-        Out {
+    pub(super) fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> TileOutput {
+        TileOutput {
             rows: self.rows,
             panels: self.panels,
             activation,
             out: out.as_mut_ptr(),
-            pitch: self.panels * LANES,
-            panel: LANES,
-            add,
-            half: false,
+            row_pitch: self.panels * LANES,
+            panel_pitch: LANES,
+            accumulate: add,
+            bf16: false,
         }
     }
 
-    pub(super) fn gather(&self, isa: Isa, tile: usize, out: &mut [f32]) {
+    pub(super) fn winograd_output(&self, isa: Isa, tile: usize, out: &mut [f32]) {
         let (n, wide) = (self.acc.len(), self.panels * LANES);
-        let t = Gather {
+        let t = OutputTransform {
             tile,
             sums: self.sums.as_ptr(),
             plane: n,
@@ -133,12 +136,12 @@ impl Tile {
             line: tile * n,
         };
         // SAFETY: every field has what its comment asks for; `out` is `tile` lines of `tile` pixels a row.
-        unsafe { isa.gather(&t) };
+        unsafe { isa.winograd_output(&t) };
     }
 
-    pub(super) fn blend(&self, isa: Isa, out: &mut [f32]) {
+    pub(super) fn accumulate_blocks(&self, isa: Isa, out: &mut [f32]) {
         let mut sums = self.sums[..self.acc.len()].to_vec();
-        let t = Blend {
+        let t = AccumulateBlocks {
             sums: block_sums(&mut sums, self.rows),
             blocks: 1,
             rows: self.rows,
@@ -151,13 +154,13 @@ impl Tile {
             acc: out.as_mut_ptr(),
         };
         // SAFETY: every field has what its comment asks for.
-        unsafe { isa.blend(&t) };
+        unsafe { isa.accumulate_blocks(&t) };
     }
 }
 
 /// One panel after the other.
-fn block_sums(sums: &mut [i32], rows: usize) -> Sums {
-    Sums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
+fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
+    BlockSums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
 }
 
 /// Keys of a block and a tile of queries, with logits of the size that they have: within some octaves.
@@ -195,7 +198,7 @@ impl Block {
         {
             let (bytes, rest) = out.split_at_mut(MAX_ROWS * BLOCK / 4);
             let (top, total) = rest.split_at_mut(MAX_ROWS);
-            let t = Weights {
+            let t = SoftmaxBlocks {
                 sums: block_sums(&mut self.sums, self.rows),
                 blocks: 1,
                 rows: self.rows,
@@ -208,15 +211,15 @@ impl Block {
                 bias_step: step,
                 out: bytes.as_mut_ptr().cast(),
                 pitch: BLOCK,
-                top: top.as_mut_ptr(),
-                top_pitch: 1,
+                max: top.as_mut_ptr(),
+                max_pitch: 1,
                 total: total.as_mut_ptr().cast(),
                 total_pitch: LANES,
             };
             // SAFETY: every field has what its comment asks for.
-            unsafe { isa.block_weights(&t) };
+            unsafe { isa.softmax_blocks(&t) };
             for row in bytemuck::cast_slice_mut(bytes).chunks_mut(BLOCK).take(self.rows) {
-                unflip(isa, &mut row[..self.panels * LANES]);
+                restore_sign(isa, &mut row[..self.panels * LANES]);
             }
         }
     }

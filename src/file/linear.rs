@@ -1,0 +1,102 @@
+//! Linear tensors: matrices in panels of 16 outputs, borrowed from the file.
+
+use super::format::{LANES, Role, TensorEntry, TensorKind, padded, winograd_points};
+use super::weight_file::WeightFile;
+use half::f16;
+
+/// Panels of weights, see the format.
+#[derive(Clone, Copy)]
+pub(crate) enum Panels<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+    Int8 { weights: &'a [i8], scale: &'a [f32], sum: &'a [i32] },
+    Int4 { weights: &'a [u8], scale: &'a [f32], sum: &'a [i32], multipliers: &'a [i8] },
+}
+
+/// One or several matrices of `n` outputs by `k` inputs, with biases.
+#[derive(Clone, Copy)]
+pub(crate) struct Linear<'a> {
+    pub role: Role,
+    pub layer: u16,
+    pub n: usize,
+    pub k: usize,
+    pub matrices: usize,
+    pub panels: Panels<'a>,
+    bias: &'a [f32],
+    bias_rows: usize,
+}
+
+impl<'a> Linear<'a> {
+    pub(crate) fn new(file: &WeightFile<'a>, e: &TensorEntry) -> Option<Self> {
+        let [weights, scales, _] = e.linear_parts()?;
+        let bytes = file.bytes_of(e);
+        let (weights, rest) = bytes.split_at_checked(weights)?;
+        let (scales, bias) = rest.split_at_checked(scales)?;
+        let panels = match TensorKind::from_code(e.kind)? {
+            TensorKind::F32 => Panels::F32(bytemuck::try_cast_slice(weights).ok()?),
+            TensorKind::F16 => Panels::F16(bytemuck::try_cast_slice(weights).ok()?),
+            TensorKind::Int4 => {
+                let column = 4 * usize::from(e.matrices) * padded(e.n as usize);
+                let (scale, rest) = scales.split_at_checked(column)?;
+                let (sum, multipliers) = rest.split_at_checked(column)?;
+                Panels::Int4 {
+                    weights,
+                    scale: bytemuck::try_cast_slice(scale).ok()?,
+                    sum: bytemuck::try_cast_slice(sum).ok()?,
+                    multipliers: bytemuck::try_cast_slice(multipliers).ok()?,
+                }
+            }
+            _ => {
+                let (scale, sum) = scales.split_at(scales.len() / 2);
+                Panels::Int8 {
+                    weights: bytemuck::try_cast_slice(weights).ok()?,
+                    scale: bytemuck::try_cast_slice(scale).ok()?,
+                    sum: bytemuck::try_cast_slice(sum).ok()?,
+                }
+            }
+        };
+        Some(Linear {
+            role: Role::from_code(e.role)?,
+            layer: e.layer,
+            n: e.n as usize,
+            k: e.k as usize,
+            matrices: e.matrices.into(),
+            panels,
+            bias: bytemuck::try_cast_slice(bias).ok()?,
+            bias_rows: e.bias_rows.into(),
+        })
+    }
+
+    /// Matrices that are in no file: (outputs, inputs, matrices) and their panels, no bias.
+    #[cfg(any(test, feature = "bench"))]
+    pub fn bare(role: Role, (n, k, matrices): (usize, usize, usize), panels: Panels<'a>) -> Self {
+        Linear { role, layer: 0, n, k, matrices, panels, bias: &[], bias_rows: 0 }
+    }
+
+    /// The bias of a matrix, padded; `None` where there is none.
+    pub fn bias(&self, matrix: usize) -> Option<&'a [f32]> {
+        let n = padded(self.n);
+        let row = if self.bias_rows == 1 { 0 } else { matrix };
+        self.bias.get(row * n..(row + 1) * n)
+    }
+
+    /// Panels in each matrix's matrix.
+    pub fn panel_count(&self) -> usize {
+        self.n.div_ceil(LANES)
+    }
+
+    /// Whether activations are multiplied as bytes.
+    pub fn is_int8(&self) -> bool {
+        matches!(self.panels, Panels::Int8 { .. } | Panels::Int4 { .. })
+    }
+
+    /// Bytes of a panel as the int8 tiles read it.
+    pub fn panel_bytes(&self) -> usize {
+        self.k.div_ceil(4) * 4 * LANES
+    }
+
+    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd's F(2x2, 3x3) or F(4x4, 3x3).
+    pub fn winograd_tile(&self) -> Option<usize> {
+        [2, 4].into_iter().find(|&tile| self.matrices == winograd_points(tile))
+    }
+}

@@ -1,0 +1,132 @@
+//! A weight file in memory: its structure checked once, its tensors found by role and layer.
+
+use super::crc::{Crc32, crc32};
+use super::format::{ALIGN, Header, MAGIC, Role, TensorEntry, TensorKind, VERSION};
+use crate::error::Error;
+
+/// A file whose structure has been checked: header, table, every size, offset and shape.
+#[derive(Clone, Copy)]
+pub struct WeightFile<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    table: &'a [TensorEntry],
+}
+
+impl<'a> WeightFile<'a> {
+    /// Checks everything but the tensors' contents; takes microseconds whatever the file's size.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, by field.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
+            return Err(Error::Magic);
+        }
+        let cut = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
+        let head = bytes.get(..size_of::<Header>()).ok_or(cut("the header", size_of::<Header>() as u64))?;
+        if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
+            return Err(Error::Misaligned);
+        }
+        let header: &Header = bytemuck::from_bytes(head);
+        if header.version != VERSION {
+            return Err(Error::Version { found: header.version, expected: VERSION });
+        }
+        let table_end =
+            size_of::<Header>() as u64 + u64::from(header.tensor_count) * size_of::<TensorEntry>() as u64;
+        let table = usize::try_from(table_end)
+            .ok()
+            .and_then(|end| bytes.get(size_of::<Header>()..end))
+            .ok_or(cut("the tensor table", table_end))?;
+        if header.file_bytes > bytes.len() as u64 {
+            return Err(cut("the whole file", header.file_bytes));
+        }
+        if header.file_bytes < bytes.len() as u64 {
+            let expected = "the length of the file (there are bytes behind its end)";
+            return Err(Error::Header { field: "file_bytes", found: header.file_bytes, expected });
+        }
+        let mut crc = Crc32::new();
+        crc.update(bytemuck::bytes_of(&Header { head_crc: 0, ..*header }));
+        crc.update(table);
+        if crc.value() != header.head_crc {
+            return Err(Error::Checksum { what: "header and tensor table", layer: 0 });
+        }
+        let file = WeightFile { bytes, header, table: bytemuck::cast_slice(table) };
+        file.check_places(table_end)?;
+        super::tensors::check(header, file.table)?;
+        Ok(file)
+    }
+
+    /// Offsets and lengths: in order, aligned, gapless but for alignment, inside the file.
+    fn check_places(&self, table_end: u64) -> Result<(), Error> {
+        let mut end = table_end;
+        for e in self.table {
+            let role = Role::from_code(e.role).map_or("unknown", Role::name);
+            let wrong =
+                |field, found, expected| Error::Tensor { role, layer: e.layer, field, found, expected };
+            let start = end.checked_next_multiple_of(ALIGN as u64).ok_or(Error::TooLarge)?;
+            if e.offset != start {
+                return Err(wrong("offset", e.offset, start));
+            }
+            if TensorKind::from_code(e.kind).is_none() {
+                return Err(wrong("kind", e.kind.into(), TensorKind::Int8 as u64));
+            }
+            let bytes = e.expected_bytes().ok_or(wrong("bytes", e.bytes, u64::MAX))?;
+            if e.bytes != bytes {
+                return Err(wrong("bytes", e.bytes, bytes));
+            }
+            end = start.checked_add(bytes).ok_or(wrong("bytes", bytes, self.header.file_bytes))?;
+            if end > self.header.file_bytes {
+                return Err(wrong("offset + bytes", end, self.header.file_bytes));
+            }
+        }
+        if end != self.header.file_bytes {
+            let expected = "the end of the last tensor";
+            return Err(Error::Header { field: "file_bytes", found: self.header.file_bytes, expected });
+        }
+        Ok(())
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The header.
+    pub fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// The tensor table.
+    pub fn table(&self) -> &'a [TensorEntry] {
+        self.table
+    }
+
+    /// The table's line for a tensor.
+    pub fn find(&self, role: Role, layer: u16) -> Option<&'a TensorEntry> {
+        let i = self.table.binary_search_by_key(&(role as u16, layer), |e| (e.role, e.layer)).ok()?;
+        self.table.get(i)
+    }
+
+    /// A tensor's bytes. `entry` must come from this file's table (else the result is empty or foreign bytes).
+    pub fn bytes_of(&self, entry: &TensorEntry) -> &'a [u8] {
+        let start = entry.offset as usize;
+        self.bytes.get(start..start.saturating_add(entry.bytes as usize)).unwrap_or(&[])
+    }
+
+    /// Reads every byte and compares the checksums, gaps included (they must be zero).
+    ///
+    /// # Errors
+    /// [`Error::Checksum`] with the first damaged tensor.
+    pub fn verify(&self) -> Result<(), Error> {
+        let mut end = size_of::<Header>() + size_of_val(self.table);
+        for e in self.table {
+            let role = Role::from_code(e.role).map_or("unknown", Role::name);
+            let damaged = Error::Checksum { what: role, layer: e.layer };
+            let gap = self.bytes.get(end..e.offset as usize).ok_or(damaged)?;
+            if gap.iter().any(|&b| b != 0) || crc32(self.bytes_of(e)) != e.crc {
+                return Err(damaged);
+            }
+            end = (e.offset + e.bytes) as usize;
+        }
+        Ok(())
+    }
+}

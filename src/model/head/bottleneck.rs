@@ -1,0 +1,77 @@
+//! The FPN bottleneck in bands: a 3x3 convolution over the four levels, and the classifier.
+//!
+//! Level 0 is convolved at full resolution. Levels 1 to 3 are multiplied at their own resolution and the products
+//! interpolated ([`upsample`](crate::ops::upsample)).
+
+use super::bands::{Bands, classifier_rows};
+use super::conv::Conv;
+use super::rings;
+use crate::error::Error;
+use crate::file::format::{Role, padded};
+use crate::model::context::Context;
+use crate::observe::Stage;
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::upsample::source_position;
+use crate::simd::kernels::epilogue::Activation;
+
+impl Bands<'_> {
+    /// The products of levels 1 to 3 with the nine kernel positions, as far as full-resolution row `last` reads them.
+    pub(super) fn products(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
+        let f = cx.facts;
+        let last = last.min(f.level(0).1 - 1);
+        let needed = |level| source_position(last, f.level(level).1, f.level(0).1).high + 1;
+        self.fpn1(cx, needed(1))?;
+        let weights = cx.linear(Role::FpnBottleneck, 1)?;
+        let (w1, ring) = (f.level(1).0, rings::PRODUCTS[0]);
+        let wanted = self.done.products[0]..needed(1);
+        // In the order of the slots.
+        let rows = (0..ring).filter_map(|slot| {
+            let y = wanted.clone().find(|y| y % ring == slot)?;
+            Some((y % rings::FPN1 * w1, slot))
+        });
+        self.products[0].compute(cx, &weights, &self.fpn1_rows, rows, w1);
+        self.done.products[0] = wanted.end;
+        for (level, rows) in [(2, &self.fpn2_rows), (3, &self.psp_rows)] {
+            let weights = cx.linear(Role::FpnBottleneck, level)?;
+            let (w, ring) = (f.level(level).0, rings::PRODUCTS[level - 1]);
+            let (products, done) = (&mut self.products[level - 1], &mut self.done.products[level - 1]);
+            while *done < needed(level) {
+                products.compute(cx, &weights, rows, core::iter::once((*done * w, *done % ring)), w);
+                *done += 1;
+            }
+        }
+        cx.done(Stage::Products)
+    }
+
+    /// Rows 4r .. 4r + 4 of the bottleneck and of the logits.
+    pub(super) fn bottleneck(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
+        let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
+        let w = size.0;
+        let weights = cx.linear(Role::FpnBottleneck, 0)?;
+        let out = &mut self.fine_rows[..4 * w * c];
+        // Bias and activation come with the coarser levels.
+        let conv = Conv {
+            weights: &weights,
+            x: &self.fpn0_rows,
+            size,
+            ring: rings::FPN0,
+            activation: Activation::None,
+            bias: false,
+        };
+        conv.run(cx, 4 * r as isize, &mut self.conv_scratch, out);
+        cx.done(Stage::Bottleneck)?;
+        let maps =
+            core::array::from_fn::<_, 3, _>(|i| self.products[i].map(rings::PRODUCTS[i], f.level(i + 1)));
+        let bias = weights.bias(0).unwrap_or(&[]);
+        cx.upsample(size).add_products(&maps, bias, 4 * r, out, self.upsample_scratch);
+        cx.done(Stage::Upsample)?;
+
+        let weights = cx.linear(Role::Classifier, 0)?;
+        let mut rows = classifier_rows(cx.model)?.over(self.conv_scratch.rows);
+        cx.store(&mut rows, 0, out);
+        let row = w * padded(f.classes);
+        let logits = &mut self.logits[4 * r % rings::LOGITS * row..][..4 * row];
+        cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], 4 * w, logits);
+        cx.done(Stage::Classify)
+    }
+}

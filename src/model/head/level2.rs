@@ -1,0 +1,102 @@
+//! Level 2, a whole map: its lateral with the pooling module added, and its 3x3 convolution.
+
+use super::conv::{Conv, ConvInputShape, ConvScratch, scratch_sizes};
+use crate::arena::{Buf, phase};
+use crate::error::Error;
+use crate::file::Model;
+use crate::file::format::Role;
+use crate::model::backbone::features;
+use crate::model::context::{Context, Planner};
+use crate::observe::{Stage, TensorName};
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsShape, typed};
+use crate::ops::upsample::{self, LowResMap};
+use crate::simd::kernels::epilogue::Activation;
+
+/// Level 2 as rows for the FPN bottleneck.
+pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
+    let (w, h) = model.facts().level(2);
+    Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 2)?))
+}
+
+/// Lateral 2 as the 3x3 convolution reads it.
+fn conv_input(model: &Model) -> Result<ConvInputShape, Error> {
+    let (w, h) = model.facts().level(2);
+    Ok(ConvInputShape::of(h, w, &model.linear(Role::FpnConv, 2)?))
+}
+
+/// Rows that the convolution may write for a map of `height` rows: whole tiles of any size.
+fn whole_tiles(height: usize) -> usize {
+    height.next_multiple_of(4)
+}
+
+pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
+    use phase::{BANDS, COARSE, HEAD, LEVEL2};
+    let c = p.pitch();
+    let ((w, h), w3) = (p.facts.level(2), p.facts.level(3).0);
+    p.layout.need_f32(Buf::Lateral2, w * h * c, HEAD);
+    p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w3, c, w), COARSE);
+    p.layout.need(Buf::Lateral2Rows, conv_input(p.model)?.bytes(), LEVEL2);
+    p.layout.need_f32(Buf::Fpn2, w * whole_tiles(h) * c, LEVEL2);
+    p.layout.need(Buf::Fpn2Rows, output_rows(p.model)?.bytes(), LEVEL2 | BANDS);
+    let (rows, workers) = scratch_sizes(&p.linear(Role::FpnConv, 2)?, w, whole_tiles(h));
+    p.layout.need(Buf::TransientRows, rows, LEVEL2);
+    p.need_f32_per_worker(Buf::WinogradScratch, workers, LEVEL2);
+    Ok(())
+}
+
+/// From [`Buf::Feature2`] and [`Buf::Psp`] to [`Buf::Lateral2`] and [`Buf::Fpn2Rows`].
+pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    lateral(cx, arena)?;
+    convolve(cx, arena)
+}
+
+/// Lateral 2, with the up-sampled pooling module added.
+fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    let (c, patches) = (cx.pitch(), cx.facts.patches());
+    let (width, height) = cx.facts.level(3);
+    let [feature, lateral, psp, scratch] =
+        cx.buffers(arena, [Buf::Feature2, Buf::Lateral2, Buf::Psp, Buf::UpsampleScratch])?;
+    let weights = cx.linear(Role::Lateral2, 0)?;
+    let rows = features::shape(cx.model, 2)?.over(feature);
+    let lateral = typed::<f32>(lateral, patches * c);
+    let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
+    cx.gemm(gemm, &[Segment::rows(0, 0)], patches, lateral);
+    cx.done(Stage::Lateral)?;
+    let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
+    cx.upsample(cx.facts.level(2)).add(&psp, 0, lateral, bytemuck::cast_slice_mut(scratch));
+    cx.show(TensorName::Lateral2, lateral);
+    cx.done(Stage::Upsample)
+}
+
+/// The 3x3 convolution.
+fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    let c = cx.pitch();
+    let size = cx.facts.level(2);
+    let (w, h) = size;
+    let bufs = [
+        Buf::Lateral2,
+        Buf::Lateral2Rows,
+        Buf::Fpn2,
+        Buf::Fpn2Rows,
+        Buf::TransientRows,
+        Buf::WinogradScratch,
+    ];
+    let [lateral, input, map, output, transient, scratch] = cx.buffers(arena, bufs)?;
+    let weights = cx.linear(Role::FpnConv, 2)?;
+    let mut x = conv_input(cx.model)?.over(input);
+    for (y, row) in typed::<f32>(lateral, w * h * c).chunks(w * c).enumerate() {
+        x.store(cx, y, w, row);
+    }
+    let conv = Conv { weights: &weights, x: &x, size, ring: h, activation: Activation::Relu, bias: true };
+    // Whole tiles may end below the map.
+    let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
+    let map = typed::<f32>(map, w * rows * c);
+    let mut scratch = ConvScratch { rows: transient, workers: bytemuck::cast_slice_mut(scratch) };
+    conv.run(cx, 0, &mut scratch, map);
+    let map = &map[..h * w * c];
+    cx.show(TensorName::Fpn(2, 0), map);
+    let mut rows = output_rows(cx.model)?.over(output);
+    cx.store(&mut rows, 0, map);
+    cx.done(Stage::Fpn2)
+}

@@ -1,0 +1,182 @@
+//! Level 3 and the pooling module (PSP, pyramid scene parsing): a 3x3 convolution over the map and its up-sampled pooling
+//! branches. Each part is multiplied where it is small.
+
+use super::conv::store_bordered;
+use super::products::ProductsShape;
+use crate::arena::{Buf, phase};
+use crate::error::Error;
+use crate::file::Model;
+use crate::file::format::Role;
+use crate::model::context::{Context, Planner};
+use crate::observe::{Stage, TensorName};
+use crate::ops::gemm::conv3x3::conv_segment;
+use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::rows::{RowsShape, typed};
+use crate::ops::upsample;
+use crate::simd::kernels::epilogue::Activation;
+use core::ops::Range;
+
+/// The pooling module's output as rows for the FPN bottleneck.
+pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
+    let (w, h) = model.facts().level(3);
+    Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 3)?))
+}
+
+/// Level 3 as rows with blank borders.
+fn bordered_rows(model: &Model) -> Result<RowsShape, Error> {
+    let (w, h) = model.facts().level(3);
+    Ok(RowsShape::of(h * (w + 2), &model.linear(Role::PspBottleneck, 0)?))
+}
+
+/// The shapes of a pooling branch.
+struct Branch {
+    /// Cells in a row and in a column.
+    scale: usize,
+    /// Cells as rows, for the branch's 1x1 convolution.
+    pooled_rows: RowsShape,
+    /// Its output as rows, for the bottleneck.
+    branch_rows: RowsShape,
+    products: ProductsShape,
+}
+
+fn branch(model: &Model, i: usize) -> Result<Branch, Error> {
+    let scale = model.facts().pool_scales[i];
+    let cells = scale * scale;
+    let bottleneck = model.linear(Role::PspBottleneckBranch, i)?;
+    Ok(Branch {
+        scale,
+        pooled_rows: RowsShape::of(cells, &model.linear(Role::PspBranch, i)?),
+        branch_rows: RowsShape::of(cells, &bottleneck),
+        products: ProductsShape::of(cells, &bottleneck),
+    })
+}
+
+pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
+    use phase::{COARSE, HEAD};
+    let c = p.pitch();
+    let (w, h) = p.facts.level(3);
+    p.layout.need_f32(Buf::Level3, w * h * c, COARSE);
+    p.layout.need(Buf::Level3Rows, bordered_rows(p.model)?.bytes(), COARSE);
+    for i in 0..p.facts.pool_count {
+        let b = branch(p.model, i)?;
+        let numbers = b.scale * b.scale * c;
+        p.layout.need_f32(Buf::Pooled, numbers, COARSE);
+        p.layout.need(Buf::PooledRows, b.pooled_rows.bytes().max(b.branch_rows.bytes()), COARSE);
+        p.layout.need_f32(Buf::PspBranch, numbers, COARSE);
+        p.layout.need(Buf::PspProducts, b.products.bytes(), COARSE);
+        p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(b.scale, c, w), COARSE);
+    }
+    p.layout.need_f32(Buf::Psp, w * h * c, COARSE);
+    p.layout.need(Buf::PspRows, output_rows(p.model)?.bytes(), HEAD);
+    Ok(())
+}
+
+/// From feature 3, in [`Buf::Stream`], to [`Buf::Psp`] and [`Buf::PspRows`].
+pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    max_pool(cx, arena)?;
+    let (c, size) = (cx.pitch(), cx.facts.level(3));
+    let (w, h) = size;
+    convolve_map(cx, arena)?;
+    for i in 0..cx.facts.pool_count {
+        add_branch(cx, arena, i)?;
+    }
+    let [psp, rows] = cx.buffers(arena, [Buf::Psp, Buf::PspRows])?;
+    let psp = typed::<f32>(psp, w * h * c);
+    let bias = cx.linear(Role::PspBottleneck, 0)?.bias(0).unwrap_or(&[]);
+    psp.chunks_mut(c).for_each(|x| cx.isa.bias_relu(bias, x));
+    cx.show(TensorName::Psp, psp);
+    let mut rows = output_rows(cx.model)?.over(rows);
+    cx.store(&mut rows, 0, psp);
+    cx.done(Stage::Psp)
+}
+
+/// Level 3: the maximum of each 2x2 of feature 3. An odd last row or column is left out, as PyTorch does.
+fn max_pool(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    let (c, grid) = (cx.pitch(), cx.facts.grid_width);
+    let (w, h) = cx.facts.level(3);
+    let [stream, map] = cx.buffers(arena, [Buf::Stream, Buf::Level3])?;
+    let (x, map) = (typed::<f32>(stream, cx.facts.patches() * c), typed::<f32>(map, w * h * c));
+    for (i, out) in map.chunks_mut(c).enumerate() {
+        let at = 2 * (i / w * grid + i % w);
+        out.copy_from_slice(&x[at * c..][..c]);
+        for from in [at + 1, at + grid, at + grid + 1] {
+            cx.isa.max_into(&x[from * c..][..c], out);
+        }
+    }
+    cx.show(TensorName::Level3, map);
+    Ok(())
+}
+
+/// The bottleneck's convolution over the map itself, without bias and activation, to [`Buf::Psp`].
+fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
+    let (c, size) = (cx.pitch(), cx.facts.level(3));
+    let (w, h) = size;
+    let [map, rows, psp] = cx.buffers(arena, [Buf::Level3, Buf::Level3Rows, Buf::Psp])?;
+    let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * c));
+    let weights = cx.linear(Role::PspBottleneck, 0)?;
+    let mut rows = bordered_rows(cx.model)?.over(rows);
+    for (y, row) in map.chunks(w * c).enumerate() {
+        store_bordered(cx, &mut rows, y, w, row);
+    }
+    for (y, out) in psp.chunks_mut(w * c).enumerate() {
+        let gemm = Gemm::new(&weights, rows.rows()).conv3x3().without_bias();
+        cx.gemm(gemm, &[conv_segment(y, size, h, 0)], w, out);
+    }
+    Ok(())
+}
+
+/// Adds a branch: average pooling, 1x1 convolution, products with the kernel positions, interpolated.
+fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error> {
+    let (c, size) = (cx.pitch(), cx.facts.level(3));
+    let map_len = size.0 * size.1 * c;
+    let bufs = [
+        Buf::Level3,
+        Buf::Pooled,
+        Buf::PooledRows,
+        Buf::PspBranch,
+        Buf::PspProducts,
+        Buf::Psp,
+        Buf::UpsampleScratch,
+    ];
+    let [map, pooled, rows_region, output, products, psp, scratch] = cx.buffers(arena, bufs)?;
+    let b = branch(cx.model, i)?;
+    let (scale, cells) = (b.scale, b.scale * b.scale);
+    let pooled = typed::<f32>(pooled, cells * c);
+    average_pool(cx, typed(map, map_len), scale, pooled);
+
+    let weights = cx.linear(Role::PspBranch, i)?;
+    let mut rows = b.pooled_rows.over(rows_region);
+    cx.store(&mut rows, 0, pooled);
+    let output = typed::<f32>(output, cells * c);
+    let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
+    cx.gemm(gemm, &[Segment::rows(0, 0)], cells, output);
+
+    let weights = cx.linear(Role::PspBottleneckBranch, i)?;
+    let mut rows = b.branch_rows.over(rows_region);
+    cx.store(&mut rows, 0, output);
+    let mut products = b.products.over(products);
+    products.compute(cx, &weights, &rows, (0..scale).map(|y| (y * scale, y)), scale);
+    let map = products.map(scale, (scale, scale));
+    cx.upsample(size).add_products(&[map], &[], 0, typed(psp, map_len), bytemuck::cast_slice_mut(scratch));
+    Ok(())
+}
+
+/// PyTorch's `AdaptiveAvgPool2d` of level 3 to `scale` x `scale` cells.
+fn average_pool(cx: &Context, map: &[f32], scale: usize, pooled: &mut [f32]) {
+    let (c, (w, h)) = (cx.pitch(), cx.facts.level(3));
+    pooled.fill(0.0);
+    for (cell, out) in pooled.chunks_mut(c).enumerate() {
+        let (ys, xs) = (pool_range(cell / scale, h, scale), pool_range(cell % scale, w, scale));
+        let share = 1.0 / (ys.len() * xs.len()) as f32;
+        for y in ys {
+            for x in xs.clone() {
+                cx.isa.add_scaled(&map[(y * w + x) * c..][..c], share, out);
+            }
+        }
+    }
+}
+
+/// The inputs of cell `i` of `cells` along an axis of `size` inputs.
+fn pool_range(i: usize, size: usize, cells: usize) -> Range<usize> {
+    i * size / cells..((i + 1) * size).div_ceil(cells)
+}

@@ -1,0 +1,16 @@
+//! How many rows of each map the bands keep. [`schedule`](super::schedule) explains why.
+
+/// Rows of lateral 1.
+pub(super) const LATERAL1: usize = 6;
+/// Rows of level 1 after its convolution: one row and a strip of four at the start.
+pub(super) const FPN1: usize = 5;
+/// Rows of products of levels 1, 2 and 3.
+pub(super) const PRODUCTS: [usize; 3] = [4, 3, 3];
+/// Rows of lateral 0.
+pub(super) const LATERAL0: usize = 8;
+/// Rows of level 0 after its convolution.
+pub(super) const FPN0: usize = 7;
+/// Rows in the full-resolution f32 buffer: the most that one step computes.
+pub(super) const FINE_ROWS: usize = 4;
+/// Rows of logits.
+pub(super) const LOGITS: usize = 8;

@@ -1,0 +1,20 @@
+//! The picture, resized to the network's input.
+
+use super::context::{Context, Planner};
+use crate::arena::{Buf, phase};
+use crate::error::Error;
+use crate::image::{ImageView, preprocess};
+use crate::observe::Stage;
+
+pub(super) fn buffers(p: &mut Planner) {
+    let f = &p.facts;
+    p.layout.need(Buf::Pixels, f.width * f.height * 3, phase::RESIZE | phase::EMBED);
+    p.layout.need(Buf::ResizeScratch, preprocess::scratch_bytes(f, p.picture), phase::RESIZE);
+}
+
+/// A picture to [`Buf::Pixels`], `[height][width][rgb]`.
+pub(super) fn run(cx: &mut Context, arena: &mut [u8], image: &ImageView) -> Result<(), Error> {
+    let [pixels, scratch] = cx.buffers(arena, [Buf::Pixels, Buf::ResizeScratch])?;
+    preprocess::run(&cx.facts, image, pixels, scratch)?;
+    cx.done(Stage::Resize)
+}

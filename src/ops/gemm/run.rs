@@ -1,0 +1,97 @@
+//! Splits a matrix product into tasks: groups of panels by rows.
+
+use super::column::{PanelGroup, TileBuffers};
+use super::product::{Gemm, OutputElement, Segment};
+use crate::file::format::{GROUP, Role};
+use crate::file::{Linear, Panels};
+use crate::parallel::Parallel;
+use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, part, with_scratch};
+use crate::simd::isa::Isa;
+use crate::simd::lanes::LANES;
+use crate::simd::tile::MAX_PANELS;
+use core::ops::Range;
+
+/// Rows of a segment per task: they stay in a core's second-level cache.
+const ROWS_PER_TASK: usize = 256;
+/// Rows to aim at for a task that has int4 weights to unpack first.
+const ROWS_PER_UNPACKING: usize = 768;
+
+/// Bytes of int8 weights that one worker needs to unpack int4 weights: the panels of a tile, of all the matrices that one
+/// product sums. 0 for other types.
+pub(crate) fn unpacked_bytes(weights: &Linear) -> usize {
+    let matrices = match (weights.role, weights.layer) {
+        (Role::FpnConv | Role::PspBottleneck, _) | (Role::FpnBottleneck, 0) => weights.matrices,
+        _ => 1,
+    };
+    match weights.panels {
+        Panels::Int4 { .. } => matrices * MAX_PANELS * weights.panel_bytes(),
+        _ => 0,
+    }
+}
+
+impl Gemm<'_> {
+    /// Computes segments of `len` rows each. Every output row gets the padded number of outputs. `unpacked` is scratch of
+    /// [`unpacked_bytes`] for each worker.
+    ///
+    /// # Panics
+    /// If rows lie outside the slices or the outputs of segments overlap: mistakes of the caller, whatever the data.
+    pub fn run<T: OutputElement>(
+        &self,
+        isa: Isa,
+        (par, unpacked): (&dyn Parallel, &mut [i8]),
+        segments: &[Segment],
+        len: usize,
+        out: &mut [T],
+    ) {
+        if segments.is_empty() || len == 0 {
+            return;
+        }
+        self.check(segments, len, out.len());
+        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs are not accumulated");
+        let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
+        let panels = self.weights.panel_count();
+        let groups = panels.div_ceil(shape.panels);
+        let row_parts = len.div_ceil(ROWS_PER_TASK);
+        let units = row_parts * segments.len();
+        let row_tasks = match self.weights.panels {
+            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * row_parts / len).max(1)),
+            _ => units,
+        };
+        let panel_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(row_tasks).min(groups);
+        let out = Shared::new(out);
+        with_scratch(par, row_tasks * panel_tasks, unpacked, |task, unpacked| {
+            let (n, m) = (task % panel_tasks, task / panel_tasks);
+            let mut buffers = TileBuffers::new();
+            for group in part(groups, panel_tasks, n) {
+                let group = self.panel_group(isa, part(panels, groups, group), unpacked);
+                for unit in part(units, row_tasks, m) {
+                    let rows = part(len, row_parts, unit % row_parts);
+                    let segment = &segments[unit / row_parts];
+                    self.column(isa, segment, rows, &group, shape, &mut buffers, &out);
+                }
+            }
+        });
+    }
+
+    /// The weights of some panels: in place, or unpacked from int4 into `unpacked`.
+    fn panel_group<'b>(&'b self, isa: Isa, panels: Range<usize>, unpacked: &'b mut [i8]) -> PanelGroup<'b> {
+        let count = self.weights.panel_count();
+        let first = self.matrices.start * count + panels.start;
+        match self.weights.panels {
+            Panels::Int8 { weights, .. } => PanelGroup { panels, bytes: weights, first, step: count },
+            Panels::Int4 { weights, multipliers, .. } => {
+                let (panel_bytes, k) = (self.weights.panel_bytes(), self.weights.k);
+                let (packed, groups) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
+                let bytes = &mut unpacked[..self.matrices.len() * panels.len() * panel_bytes];
+                let stored = (0..self.matrices.len())
+                    .flat_map(|m| (0..panels.len()).map(move |p| first + m * count + p));
+                for (panel, out) in stored.zip(bytes.chunks_mut(panel_bytes)) {
+                    let multipliers = &multipliers[panel * groups..][..groups];
+                    isa.unpack(&weights[panel * packed..][..packed], multipliers, out);
+                }
+                PanelGroup { bytes, first: 0, step: panels.len(), panels }
+            }
+            Panels::F32(_) | Panels::F16(_) => PanelGroup { panels, bytes: &[], first, step: count },
+        }
+    }
+}
