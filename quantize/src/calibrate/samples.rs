@@ -11,8 +11,8 @@ pub struct Samples {
     pub rows: Vec<bf16>,
 }
 
-/// Keeps about one row in so many. The choice is scattered, so that no column of a map is preferred, and the same in every
-/// run.
+/// Chooses rows to keep, at a given rate. The choice is scattered, so that no column of a map is preferred, and the same in
+/// every run.
 #[derive(Default)]
 pub(super) struct RowSampler(u32);
 

@@ -122,7 +122,7 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// The number of heads and the side of the patch grid, as far as position tables and embeddings tell them.
+    /// The number of heads and the side of the patch grid; `None` if no position table or embedding tells them.
     fn positions(&self) -> Result<(Option<usize>, Option<usize>), Error> {
         let (mut heads, mut grid) = (None, None);
         for name in [BLOCK_TABLE, SHARED_TABLE] {

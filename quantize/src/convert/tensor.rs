@@ -111,7 +111,7 @@ impl TensorMaker<'_> {
             Role::Palette => classes::palette(self.spec.classes, names),
             Role::Source => source_name(self.checkpoint.main_file()).into_bytes(),
             Role::Tool => TOOL.into(),
-            _ => output::json(&self.spec, finished).into_bytes(),
+            _ => output::report_json(&self.spec, finished).into_bytes(),
         }
     }
 }

@@ -8,6 +8,6 @@ mod report;
 mod tensor;
 mod writer;
 
-pub use report::{Report, TOOL, TensorReport, group, json};
+pub use report::{Report, TOOL, TensorReport, report_group, report_json};
 pub use tensor::TensorInfo;
 pub use writer::Writer;

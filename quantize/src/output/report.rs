@@ -57,7 +57,7 @@ impl TensorReport {
 }
 
 /// The group that a tensor is reported under.
-pub fn group(role: Role) -> &'static str {
+pub fn report_group(role: Role) -> &'static str {
     match role {
         Role::Embed | Role::ClassToken | Role::Positions => "embedding",
         Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::Bias => role.name(),
@@ -70,7 +70,7 @@ pub fn group(role: Role) -> &'static str {
 }
 
 /// The report that the weight file carries. It depends on the checkpoint and the options only, not on time or machine.
-pub fn json(spec: &Spec, tensors: &[TensorReport]) -> String {
+pub fn report_json(spec: &Spec, tensors: &[TensorReport]) -> String {
     let tensors: Vec<_> = tensors.iter().map(TensorReport::json).collect();
     json!({
         "tool": TOOL,
@@ -93,7 +93,7 @@ impl fmt::Display for Report {
         )?;
         let mut groups: Vec<(&str, Vec<&TensorReport>)> = Vec::new();
         for tensor in &self.tensors {
-            let name = group(tensor.role);
+            let name = report_group(tensor.role);
             match groups.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, tensors)) => tensors.push(tensor),
                 None => groups.push((name, vec![tensor])),

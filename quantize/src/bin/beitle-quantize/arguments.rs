@@ -1,4 +1,4 @@
-//! Command-line arguments and how they become options.
+//! Command-line arguments and their translation to options.
 
 use beitle::format::{Precision, Recipe};
 use beitle_quantize::{Conv, Options, Rounding};

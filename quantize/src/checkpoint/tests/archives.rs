@@ -183,7 +183,7 @@ fn damaged_archives_are_errors() {
         &folder.file("model.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
         &["save it again with torch.save"],
     );
-    assert_fails(&folder.file("model.pth", b"hello, world"), &["is no checkpoint"]);
+    assert_fails(&folder.file("model.pth", b"hello, world"), &["is not a checkpoint"]);
 }
 
 #[test]

@@ -95,6 +95,52 @@ const CASES: [(&str, Scheme); 17] = [
     ("unilm", Scheme::Unilm),
 ];
 
+/// Every tensor of a model with these facts, sorted.
+fn canonical_names(facts: &serde_json::Value) -> Vec<String> {
+    let mut expected = vec!["cls_token".to_string()];
+    let affine = |expected: &mut Vec<String>, stem: &str| {
+        expected.extend([format!("{stem}.weight"), format!("{stem}.bias")]);
+    };
+    let norm = |expected: &mut Vec<String>, stem: &str| {
+        let parts = ["weight", "bias", "running_mean", "running_var"];
+        expected.extend(parts.map(|part| format!("{stem}.{part}")));
+    };
+    for stem in ["patch", "fpn1.deconv1", "fpn1.deconv2", "fpn2.deconv", "classifier"] {
+        affine(&mut expected, stem);
+    }
+    norm(&mut expected, "fpn1.bn");
+    let position = facts["position"].as_array().unwrap();
+    let has = |kind: &str| position.iter().any(|value| value == kind);
+    if has("absolute") {
+        expected.push("position_embeddings".into());
+    }
+    if has("shared") {
+        expected.push("relative_position_bias_table".into());
+    }
+    for block in 0..facts["layers"].as_u64().unwrap() {
+        for part in ["norm1", "norm2", "q", "v", "proj", "fc1", "fc2"] {
+            affine(&mut expected, &format!("blocks.{block}.{part}"));
+        }
+        expected.push(format!("blocks.{block}.k.weight"));
+        if facts["layer_scale"] == true {
+            expected.extend([1, 2].map(|number| format!("blocks.{block}.lambda{number}")));
+        }
+        if has("relative") {
+            expected.push(format!("blocks.{block}.relative_position_bias_table"));
+        }
+    }
+    let pools = facts["pools"].as_array().unwrap().len();
+    let mut modules = vec!["psp_bottleneck".to_string(), "fpn_bottleneck".into()];
+    modules.extend((0..pools).map(|number| format!("psp.{number}")));
+    modules.extend((0..3).flat_map(|number| [format!("lateral.{number}"), format!("fpn.{number}")]));
+    for module in modules {
+        expected.push(format!("{module}.conv.weight"));
+        norm(&mut expected, &format!("{module}.bn"));
+    }
+    expected.sort();
+    expected
+}
+
 #[test]
 fn every_golden_has_all_canonical_names() {
     for (name, scheme) in CASES {
@@ -103,47 +149,7 @@ fn every_golden_has_all_canonical_names() {
         let checkpoint = Checkpoint::open(&golden(name)).unwrap();
         assert_eq!(checkpoint.scheme(), scheme, "{name}");
         assert_eq!(checkpoint.folder().is_some(), case(name).join("config.json").is_file());
-        let mut expected = vec!["cls_token".to_string()];
-        let affine = |expected: &mut Vec<String>, stem: &str| {
-            expected.extend([format!("{stem}.weight"), format!("{stem}.bias")]);
-        };
-        let norm = |expected: &mut Vec<String>, stem: &str| {
-            let parts = ["weight", "bias", "running_mean", "running_var"];
-            expected.extend(parts.map(|part| format!("{stem}.{part}")));
-        };
-        for stem in ["patch", "fpn1.deconv1", "fpn1.deconv2", "fpn2.deconv", "classifier"] {
-            affine(&mut expected, stem);
-        }
-        norm(&mut expected, "fpn1.bn");
-        let position = facts["position"].as_array().unwrap();
-        let has = |kind: &str| position.iter().any(|value| value == kind);
-        if has("absolute") {
-            expected.push("position_embeddings".into());
-        }
-        if has("shared") {
-            expected.push("relative_position_bias_table".into());
-        }
-        for block in 0..facts["layers"].as_u64().unwrap() {
-            for part in ["norm1", "norm2", "q", "v", "proj", "fc1", "fc2"] {
-                affine(&mut expected, &format!("blocks.{block}.{part}"));
-            }
-            expected.push(format!("blocks.{block}.k.weight"));
-            if facts["layer_scale"] == true {
-                expected.extend([1, 2].map(|number| format!("blocks.{block}.lambda{number}")));
-            }
-            if has("relative") {
-                expected.push(format!("blocks.{block}.relative_position_bias_table"));
-            }
-        }
-        let pools = facts["pools"].as_array().unwrap().len();
-        let mut modules = vec!["psp_bottleneck".to_string(), "fpn_bottleneck".into()];
-        modules.extend((0..pools).map(|number| format!("psp.{number}")));
-        modules.extend((0..3).flat_map(|number| [format!("lateral.{number}"), format!("fpn.{number}")]));
-        for module in modules {
-            expected.push(format!("{module}.conv.weight"));
-            norm(&mut expected, &format!("{module}.bn"));
-        }
-        expected.sort();
+        let expected = canonical_names(&facts);
         let names: Vec<&str> = checkpoint.names().collect();
         assert_eq!(names, expected, "{name}");
         for name in names {

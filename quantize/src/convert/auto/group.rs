@@ -26,7 +26,7 @@ impl LayerGroup {
     }
 }
 
-/// The groups of an int8 model's layers. Layers that are never anything but int8 (Winograd convolutions) are in none.
+/// The groups of an int8 model's layers. Winograd convolutions, which are always int8, are in none.
 pub(super) fn groups(model: &Model) -> Vec<LayerGroup> {
     let facts = model.facts();
     let mut groups: Vec<LayerGroup> = Vec::new();
@@ -35,8 +35,9 @@ pub(super) fn groups(model: &Model) -> Vec<LayerGroup> {
         if is_winograd(role, entry.taps) {
             continue;
         }
-        let (name, layer, macs) =
-            (group_name(facts, role, entry.layer), entry.layer, macs(facts, role, entry));
+        let layer = entry.layer;
+        let name = group_name(facts, role, layer);
+        let macs = macs(facts, role, entry);
         match groups.iter_mut().find(|g| g.name == name) {
             Some(group) => {
                 group.layers.push((role, layer));
@@ -64,7 +65,7 @@ fn group_name(facts: &Facts, role: Role, layer: u16) -> String {
             }
         }
         Role::Up0a | Role::Up0b | Role::Up1 | Role::Lateral2 => role.name().into(),
-        _ => output::group(role).into(),
+        _ => output::report_group(role).into(),
     }
 }
 

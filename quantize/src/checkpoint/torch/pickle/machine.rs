@@ -12,7 +12,7 @@ const MAX_VALUES: usize = 4_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ValueId(u32);
 
-/// A value of the pickle, as far as state dicts need it.
+/// A value of the pickle. Only what state dicts consist of is kept.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     /// None, a Boolean, a float, bytes, a set or an object whose content does not matter.
