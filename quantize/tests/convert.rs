@@ -117,7 +117,7 @@ fn layers_below_the_sqnr_floor_stay_in_half_precision() {
 fn auto_reaches_the_agreement_goal() {
     let output = target("auto");
     let mut options = Options::new(golden("relative"), &output, Precision::Int8);
-    // A goal that plain int8 meets, one that needs some layers in half precision (just above plain int8), one that is out of reach.
+    // A goal that plain int8 meets, one just above it that needs some layers in half precision, one out of reach.
     let mut plain = f64::NAN;
     for (goal, some, all) in [(Some(0.0), false, false), (None, true, false), (Some(1.0), true, true)] {
         let goal = goal.unwrap_or(plain + 0.002);

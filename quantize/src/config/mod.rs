@@ -1,7 +1,7 @@
 //! The configuration of a checkpoint: the model's dimensions and its preprocessing of pictures.
 //!
 //! Transformers folders say both in `config.json` ([`ModelConfig::read`]) and `preprocessor_config.json`
-//! ([`Preprocessing::read`]). For checkpoints without these files, [`infer`] derives the dimensions from the shapes of
+//! ([`Preprocessing::read`]). For checkpoints without these files, [`infer()`] derives the dimensions from the shapes of
 //! the tensors.
 
 mod fields;

@@ -103,7 +103,8 @@ impl Context<'_> {
     }
 
     /// From `out_indices`, which the reference implementations count differently: the paper's code counts blocks from 0 and
-    /// reads features after a block; transformers counts hidden states from 1, the first being the embedding.
+    /// reads features after a block; transformers counts hidden states from 1, the first being the embedding. Without
+    /// `config.json`, those of the published models with as many blocks.
     fn default_feature_blocks(&self) -> Result<[usize; 4], Error> {
         if self.checkpoint.folder().is_some() {
             let indices = self.model.out_indices;

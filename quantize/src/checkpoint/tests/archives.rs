@@ -135,7 +135,7 @@ fn damaged_pickles_are_errors() {
         (b"\x80\x02(0", "value is missing"),
         (b"\x80\x02X\xff\xff\xff\xff", "truncated"),
         (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "truncated"),
-        (b"\x80\x02NQ", "no tensor storage"),
+        (b"\x80\x02NQ", "not a tensor storage"),
         (b"\x80\x02cabc", "truncated"),
     ] {
         let message = state_dict(bytes).unwrap_err();

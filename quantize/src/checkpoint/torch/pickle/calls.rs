@@ -63,7 +63,7 @@ impl Machine<'_> {
             Some(&[kind, class, key, ..]) if self.text(kind) == Some("storage") => {
                 self.push(Value::Storage { class, key })
             }
-            _ => Err("a persistent object is no tensor storage".into()),
+            _ => Err("a persistent object is not a tensor storage".into()),
         }
     }
 }

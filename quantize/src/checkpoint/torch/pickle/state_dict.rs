@@ -96,9 +96,9 @@ fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedT
         return Err(fault("the name of its storage is too long"));
     }
     let shape = sizes(machine, *shape)
-        .ok_or_else(|| fault(&format!("its shape is no tuple of at most {MAX_DIMENSIONS} sizes")))?;
+        .ok_or_else(|| fault(&format!("its shape is not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
     let strides = sizes(machine, *strides)
-        .ok_or_else(|| fault(&format!("its strides are no tuple of at most {MAX_DIMENSIONS} sizes")))?;
+        .ok_or_else(|| fault(&format!("its strides are not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
     if shape.len() != strides.len() {
         return Err(fault("it does not have as many strides as dimensions"));
     }
