@@ -1,38 +1,38 @@
-//! What can go wrong with a checkpoint, always with the name of the file.
+//! The crate's error: what is wrong, and with which file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A file that cannot be used, and why.
+/// A file that cannot be used, and the reason.
 #[derive(Debug)]
 pub enum Error {
-    /// The operating system refused: the file, what was tried, and its answer.
+    /// The operating system reported an error.
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried, as in "cannot read".
-        doing: &'static str,
-        /// The operating system's answer.
+        /// What failed, such as "cannot read".
+        action: &'static str,
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The content is not what it must be.
+    /// The content is missing, malformed or unsupported.
     Content {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong and what was expected.
-        what: String,
+        message: String,
     },
 }
 
 impl Error {
-    /// `what` is wrong with the content of `path`.
-    pub fn new(path: impl AsRef<Path>, what: impl Into<String>) -> Error {
-        Error::Content { path: path.as_ref().to_path_buf(), what: what.into() }
+    /// An error in the content of `path`.
+    pub fn new(path: impl AsRef<Path>, message: impl Into<String>) -> Error {
+        Error::Content { path: path.as_ref().to_path_buf(), message: message.into() }
     }
 
-    /// The operating system's answer to `doing` something with `path`.
-    pub fn io(path: impl AsRef<Path>, doing: &'static str, source: std::io::Error) -> Error {
-        Error::Io { path: path.as_ref().to_path_buf(), doing, source }
+    /// An error of the operating system with `path`.
+    pub fn io(path: impl AsRef<Path>, action: &'static str, source: std::io::Error) -> Error {
+        Error::Io { path: path.as_ref().to_path_buf(), action, source }
     }
 
     /// The file or folder in question.
@@ -46,8 +46,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Io { path, doing, source } => write!(f, "{}: {doing}: {source}", path.display()),
-            Error::Content { path, what } => write!(f, "{}: {what}", path.display()),
+            Error::Io { path, action, source } => write!(f, "{}: {action}: {source}", path.display()),
+            Error::Content { path, message } => write!(f, "{}: {message}", path.display()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whole conversions: what the options do, what they refuse, and that nothing half-done is left behind.
+//! Whole conversions: the effect of the options, invalid options, and no leftover files.
 
 use beitle::Model;
 use beitle::format::{Kind, Precision, Role};
@@ -14,18 +14,18 @@ fn target(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.beitle", std::process::id()))
 }
 
-/// Converts and expects to be refused with these words, and no file.
-fn refused(options: &Options, words: &[&str]) {
-    let message = convert(options, &mut |_, _| {}).err().expect("a refusal").to_string();
+/// Asserts that a conversion fails with a message that contains these words, and leaves no file.
+fn assert_refused(options: &Options, words: &[&str]) {
+    let message = convert(options, &mut |_, _| {}).err().expect("an error").to_string();
     for word in words {
-        assert!(message.contains(word), "{message:?} does not say {word:?}");
+        assert!(message.contains(word), "{message:?} lacks {word:?}");
     }
     let partial = options.output.with_extension("beitle.partial");
-    assert!(!options.output.exists() && !partial.exists(), "{message}: something was left behind");
+    assert!(!options.output.exists() && !partial.exists(), "{message}: a file was left behind");
 }
 
 #[test]
-fn the_same_checkpoint_gives_the_same_bytes() {
+fn conversions_are_reproducible() {
     let bytes = |name: &str| {
         let output = target(name);
         convert(&Options::new(golden("relative"), &output, Precision::Int8), &mut |_, _| {}).unwrap();
@@ -35,7 +35,7 @@ fn the_same_checkpoint_gives_the_same_bytes() {
 }
 
 #[test]
-fn another_size_is_taken() {
+fn the_input_size_can_be_changed() {
     for case in ["relative", "shared", "absolute", "nopos"] {
         for size in [(128, 128), (160, 96), (32, 64)] {
             let output = target(&format!("{case}-{}x{}", size.0, size.1));
@@ -51,10 +51,10 @@ fn another_size_is_taken() {
 }
 
 #[test]
-fn the_file_says_what_was_asked_for() {
+fn options_are_stored_in_the_file() {
     let output = target("facts");
     let mut options = Options::new(golden("relative"), &output, Precision::F16);
-    options.taps = Some([0, 2, 2, 5]);
+    options.feature_blocks = Some([0, 2, 2, 5]);
     options.heads = Some(2);
     let mut last = (0, 0);
     let report = convert(&options, &mut |done, all| last = (done, all)).unwrap();
@@ -69,8 +69,8 @@ fn the_file_says_what_was_asked_for() {
     assert!(report.to_string().contains("SQNR"));
 }
 
-/// Kinds of the layers of a file that are not plain, and its report.
-fn kinds(file: &Path) -> (Vec<(Role, u16, Kind)>, serde_json::Value) {
+/// The storage type of each linear tensor of a file, and the file's report.
+fn linear_kinds(file: &Path) -> (Vec<(Role, u16, Kind)>, serde_json::Value) {
     let file = MappedFile::open(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     model.verify().unwrap();
@@ -82,45 +82,48 @@ fn kinds(file: &Path) -> (Vec<(Role, u16, Kind)>, serde_json::Value) {
 }
 
 #[test]
-fn layers_below_the_floor_stay_in_half_precision() {
+fn layers_below_the_sqnr_floor_stay_in_half_precision() {
     let output = target("floor");
     let mut options = Options::new(golden("relative"), &output, Precision::Int8);
     let plain = convert(&options, &mut |_, _| {}).unwrap();
-    let mut sqnr: Vec<f32> = plain.lines.iter().filter(|l| l.kind == Kind::Int8).map(|l| l.sqnr).collect();
+    let mut sqnr: Vec<f32> = plain.tensors.iter().filter(|l| l.kind == Kind::Int8).map(|l| l.sqnr).collect();
     sqnr.sort_by(f32::total_cmp);
     let floor = f64::from(sqnr[sqnr.len() / 2]);
     options.sqnr_floor = Some(floor);
     let report = convert(&options, &mut |_, _| {}).unwrap();
-    let (layers, json) = kinds(&output);
-    let mut fell = 0;
-    for line in plain.lines.iter().filter(|l| l.kind == Kind::Int8) {
-        let (role, layer, kind) =
-            layers.iter().find(|l| (l.0.name(), l.1) == (line.role, line.layer)).unwrap();
+    let (layers, json) = linear_kinds(&output);
+    let mut in_half = 0;
+    for tensor in plain.tensors.iter().filter(|l| l.kind == Kind::Int8) {
+        let (role, layer, kind) = layers.iter().find(|l| (l.0, l.1) == (tensor.role, tensor.layer)).unwrap();
         if *kind == Kind::F16 {
-            assert!(f64::from(line.sqnr) < floor + 0.01, "{} {layer}", role.name());
+            assert!(f64::from(tensor.sqnr) < floor + 0.01, "{} {layer}", role.name());
             let named = format!("`{}` {layer} stays in half precision", role.name());
-            assert!(report.notes.iter().any(|n| n.starts_with(&named)), "{named}: not in {:?}", report.notes);
+            assert!(
+                report.notes.iter().any(|n| n.starts_with(&named)),
+                "{named}: missing in {:?}",
+                report.notes
+            );
             assert!(json["notes"].to_string().contains(&named));
-            fell += 1;
+            in_half += 1;
         } else {
-            let stays = f64::from(line.sqnr) >= floor || matches!(role, Role::Fpn | Role::Fuse);
-            assert!(stays, "{} {layer} has {} dB of {floor}", role.name(), line.sqnr);
+            let stays = f64::from(tensor.sqnr) >= floor || matches!(role, Role::Fpn | Role::Fuse);
+            assert!(stays, "{} {layer} has {} dB, the floor is {floor}", role.name(), tensor.sqnr);
         }
     }
-    assert!(fell > 5, "{fell} layers of {}", sqnr.len());
+    assert!(in_half > 5, "{in_half} layers of {}", sqnr.len());
 }
 
 #[test]
-fn auto_meets_the_agreement_asked_for() {
+fn auto_reaches_the_agreement_goal() {
     let output = target("auto");
     let mut options = Options::new(golden("relative"), &output, Precision::Int8);
-    // A wish that plain int8 meets, one that some layers meet (a little more than plain int8's), one that none can.
+    // A goal that plain int8 meets, one just above it that needs some layers in half precision, one out of reach.
     let mut plain = f64::NAN;
-    for (wish, some, all) in [(Some(0.0), false, false), (None, true, false), (Some(1.0), true, true)] {
-        let goal = wish.unwrap_or(plain + 0.002);
+    for (goal, some, all) in [(Some(0.0), false, false), (None, true, false), (Some(1.0), true, true)] {
+        let goal = goal.unwrap_or(plain + 0.002);
         options.agreement = Some(goal);
         let report = convert(&options, &mut |_, _| {}).unwrap();
-        let (layers, json) = kinds(&output);
+        let (layers, json) = linear_kinds(&output);
         let steps = json["auto"]["steps"].as_array().unwrap();
         plain = steps[0]["agreement"].as_f64().unwrap();
         assert_eq!(report.notes.iter().filter(|n| n.contains("times the time")).count(), steps.len() - 1);
@@ -129,38 +132,38 @@ fn auto_meets_the_agreement_asked_for() {
         assert_eq!(steps.len() > 1, some, "{steps:?}");
         assert_eq!(report.notes.iter().any(|n| n.contains("nothing is left")), all, "{:?}", report.notes);
         assert_eq!(report.notes.iter().any(|n| n.starts_with("in half precision: ")), some);
-        // The embedding and the pooling module's 1x1 convolutions are half precision always, Winograd's four never.
+        // The embedding and the PSP branches are always in half precision, the four Winograd convolutions never.
         let always = 1 + layers.iter().filter(|l| l.0 == Role::Pool).count();
         assert_eq!(of(Kind::F16) > always, some);
         assert_eq!(of(Kind::Int8) == 4, all);
         assert!(steps.iter().any(|s| s["agreement"].as_f64() >= Some(goal)) || all, "{goal}: {steps:?}");
     }
-    for left in ["int8", "half", "trial", "draft"] {
+    for suffix in ["int8", "half", "trial", "draft"] {
         let mut name = output.file_name().unwrap().to_owned();
-        name.push(format!(".{left}"));
-        assert!(!output.with_file_name(name).exists(), "the {left} file stayed");
+        name.push(format!(".{suffix}"));
+        assert!(!output.with_file_name(name).exists(), "the {suffix} file was left behind");
     }
 }
 
 #[test]
-fn options_that_make_no_sense_are_refused() {
+fn invalid_options_are_refused() {
     let base = Options::new(golden("relative"), target("refused"), Precision::Int8);
     let with = |change: &dyn Fn(&mut Options)| {
         let mut options = base.clone();
         change(&mut options);
         options
     };
-    refused(&with(&|o| o.taps = Some([1, 2, 3, 6])), &["taps", "5"]);
-    refused(&with(&|o| o.taps = Some([3, 2, 3, 4])), &["taps", "rise"]);
-    refused(&with(&|o| o.heads = Some(3)), &["heads"]);
-    refused(&with(&|o| o.heads = Some(0)), &["heads"]);
-    refused(&with(&|o| o.heads = Some(4)), &["relative_position_bias_table"]);
-    refused(&with(&|o| o.size = Some((100, 96))), &["100x96", "16"]);
-    refused(&with(&|o| o.size = Some((16, 96))), &["16x96"]);
-    refused(&with(&|o| o.size = Some((8192, 96))), &["8192x96"]);
-    refused(&with(&|o| o.checkpoint = golden("nothing")), &["nothing"]);
-    refused(&with(&|o| o.checkpoint = golden("resize")), &["resize"]);
-    refused(
+    assert_refused(&with(&|o| o.feature_blocks = Some([1, 2, 3, 6])), &["taps", "5"]);
+    assert_refused(&with(&|o| o.feature_blocks = Some([3, 2, 3, 4])), &["taps", "ascending"]);
+    assert_refused(&with(&|o| o.heads = Some(3)), &["heads"]);
+    assert_refused(&with(&|o| o.heads = Some(0)), &["heads"]);
+    assert_refused(&with(&|o| o.heads = Some(4)), &["relative_position_bias_table"]);
+    assert_refused(&with(&|o| o.size = Some((100, 96))), &["100x96", "16"]);
+    assert_refused(&with(&|o| o.size = Some((16, 96))), &["16x96"]);
+    assert_refused(&with(&|o| o.size = Some((8192, 96))), &["8192x96"]);
+    assert_refused(&with(&|o| o.checkpoint = golden("nothing")), &["nothing"]);
+    assert_refused(&with(&|o| o.checkpoint = golden("resize")), &["resize"]);
+    assert_refused(
         &with(&|o| o.output = golden("relative").join("no/such/folder.beitle")),
         &["folder.beitle", "written"],
     );

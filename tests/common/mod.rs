@@ -77,7 +77,7 @@ impl Case {
         let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut options = Options::new(self.checkpoint(), &output, precision);
         if self.paper() {
-            options.taps = Some(self.numbers("taps").try_into().unwrap());
+            options.feature_blocks = Some(self.numbers("taps").try_into().unwrap());
             options.heads = Some(self.number("heads"));
         }
         change(&mut options);

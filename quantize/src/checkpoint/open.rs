@@ -1,4 +1,4 @@
-//! From a path to an opened checkpoint.
+//! Opening a checkpoint: from a path to weight files, from weight files to named tensors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -6,126 +6,118 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::{Checkpoint, Opened, Raw, index, safetensors, torch};
+use super::names::{self, NameKind};
+use super::reader::{Checkpoint, OpenFile};
+use super::tensor::StoredTensor;
+use super::{safetensors, shards, torch};
 use crate::error::Error;
-use crate::names::{self, Meaning};
 
-/// What a folder's weights may be called, best first.
-const NAMES: [&str; 4] = [
+/// Names of a folder's weight file, in order of preference.
+const WEIGHT_FILES: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 ];
 
-pub(super) fn open(path: &Path) -> Result<Checkpoint, Error> {
-    let about = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot open", e))?;
-    let main = if about.is_dir() { weights_in(path)? } else { path.to_path_buf() };
-    let parent = match main.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let mut files = Vec::new();
-    let mut found = Vec::new();
-    if main.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-        for (name, wanted) in index::shards(&main)? {
-            let shard = parent.join(&name);
-            if !shard.is_file() {
-                return Err(Error::new(&main, format!("names the file {name}, which is missing")));
-            }
-            let mut held: HashMap<String, Raw> =
-                one_file(&shard, &mut files)?.into_iter().map(|raw| (raw.original.clone(), raw)).collect();
-            for tensor in wanted {
-                match held.remove(&tensor) {
-                    Some(raw) => found.push(raw),
-                    None => {
-                        return Err(Error::new(
-                            &main,
-                            format!("says that {name} holds {tensor}; it does not"),
-                        ));
-                    }
-                }
-            }
-        }
-    } else {
-        found = one_file(&main, &mut files)?;
+impl Checkpoint {
+    /// Opens a transformers folder, one of its weight files or indices, or a `.pth`, `.pt`, `.bin` or `.safetensors`
+    /// file. Only headers are read.
+    ///
+    /// # Errors
+    /// There is no such file, a file is not a checkpoint or is damaged, or a tensor's name is unknown.
+    pub fn open(path: &Path) -> Result<Checkpoint, Error> {
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot open", e))?;
+        let main = if metadata.is_dir() { weight_file_in(path)? } else { path.to_path_buf() };
+        let parent = match main.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let mut files = Vec::new();
+        let stored = if main.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
+            open_shards(&main, &parent, &mut files)?
+        } else {
+            open_file(&main, &mut files)?
+        };
+        let folder = Some(parent).filter(|parent| parent.join("config.json").is_file());
+        assemble(main, folder, files, stored)
     }
-    build(main, Some(parent).filter(|parent| parent.join("config.json").is_file()), files, found)
 }
 
-fn weights_in(folder: &Path) -> Result<PathBuf, Error> {
-    NAMES
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::new(folder, format!("holds no checkpoint; expected {}", NAMES.join(" or "))))
+fn weight_file_in(folder: &Path) -> Result<PathBuf, Error> {
+    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+        Error::new(folder, format!("holds no checkpoint; expected {}", WEIGHT_FILES.join(" or ")))
+    })
 }
 
-/// Opens one file with weights and lists what it holds.
-fn one_file(path: &Path, files: &mut Vec<Opened>) -> Result<Vec<Raw>, Error> {
+/// Opens every file of a sharded checkpoint. Returns the tensors that the index lists.
+fn open_shards(index: &Path, folder: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
+    let mut stored = Vec::new();
+    for (name, wanted) in shards::read_index(index)? {
+        let shard = folder.join(&name);
+        if !shard.is_file() {
+            return Err(Error::new(index, format!("names the file {name}, which is missing")));
+        }
+        let mut available: HashMap<String, StoredTensor> =
+            open_file(&shard, files)?.into_iter().map(|t| (t.original.clone(), t)).collect();
+        for tensor in wanted {
+            let found = available.remove(&tensor).ok_or_else(|| {
+                Error::new(index, format!("says that {name} holds {tensor}, but it does not"))
+            })?;
+            stored.push(found);
+        }
+    }
+    Ok(stored)
+}
+
+/// Opens one weight file, whose format its first bytes tell, and adds it to `files`. Returns its tensors.
+fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
     let mut file = File::open(path).map_err(|e| Error::io(path, "cannot open", e))?;
     let mut start = Vec::new();
     (&mut file).take(9).read_to_end(&mut start).map_err(|e| Error::io(path, "cannot read", e))?;
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, "cannot seek", e))?;
-    let named = |ending: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
-    let found = if start.starts_with(b"PK") {
+    let named_safetensors = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
+    let stored = if start.starts_with(b"PK") {
         torch::tensors(path, &mut file, files.len())?
-    } else if named("safetensors") || start.get(8) == Some(&b'{') {
+    } else if named_safetensors || start.get(8) == Some(&b'{') {
         safetensors::tensors(path, &mut file, files.len())?
     } else if start.first() == Some(&0x80) {
         return Err(Error::new(
             path,
-            "is in PyTorch's format from before 1.6; load it with torch.load and save it again with torch.save",
+            "is in the format of PyTorch before 1.6; load it with torch.load and save it again with torch.save",
         ));
     } else {
         return Err(Error::new(
             path,
-            "is no checkpoint; expected a safetensors file or what torch.save writes",
+            "is not a checkpoint; expected a safetensors file or the output of torch.save",
         ));
     };
-    files.push(Opened { path: path.to_path_buf(), file: Mutex::new(file) });
-    Ok(found)
+    files.push(OpenFile { path: path.to_path_buf(), file: Mutex::new(file) });
+    Ok(stored)
 }
 
-/// Names every tensor, or says which one has no place.
-fn build(
+/// Gives every tensor its canonical name.
+fn assemble(
     main: PathBuf,
     folder: Option<PathBuf>,
-    files: Vec<Opened>,
-    found: Vec<Raw>,
+    files: Vec<OpenFile>,
+    stored: Vec<StoredTensor>,
 ) -> Result<Checkpoint, Error> {
     let mut tensors = BTreeMap::new();
     let mut ignored = Vec::new();
     let mut unknown = Vec::new();
-    let scheme = names::scheme(found.iter().map(|raw| raw.original.as_str()));
-    for raw in found {
-        let path = files.get(raw.file).map_or(&main, |opened| &opened.path);
-        let named = match names::meaning(&raw.original) {
-            Meaning::Tensor(name) => vec![(name, raw)],
-            Meaning::Fused(block) => split(path, block, raw)?,
-            Meaning::Ignored => {
-                ignored.push(raw.original);
-                continue;
+    let scheme = names::scheme(stored.iter().map(|tensor| tensor.original.as_str()));
+    for tensor in stored {
+        let path = files.get(tensor.file).map_or(&main, |file| &file.path);
+        match names::classify(&tensor.original) {
+            NameKind::Canonical(name) => insert(&mut tensors, path, name, tensor)?,
+            NameKind::FusedQkv(block) => {
+                for (name, part) in split_qkv(path, block, tensor)? {
+                    insert(&mut tensors, path, name, part)?;
+                }
             }
-            Meaning::Unknown => {
-                unknown.push(raw.original);
-                continue;
-            }
-        };
-        for (name, raw) in named {
-            if raw.dtype.size().is_none() {
-                return Err(Error::new(
-                    path,
-                    format!("tensor {}: type {:?}; expected F32, F16, BF16 or F64", raw.original, raw.dtype),
-                ));
-            }
-            let original = raw.original.clone();
-            if let Some(other) = tensors.insert(name, raw) {
-                return Err(Error::new(
-                    path,
-                    format!("tensors {} and {original} are the same", other.original),
-                ));
-            }
+            NameKind::Ignored => ignored.push(tensor.original),
+            NameKind::Unknown => unknown.push(tensor.original),
         }
     }
     if let Some(first) = unknown.first() {
@@ -142,24 +134,44 @@ fn build(
     Ok(Checkpoint { folder, main, scheme, files, tensors, ignored })
 }
 
-/// The three tensors of a fused query, key and value.
-fn split(path: &Path, block: usize, raw: Raw) -> Result<Vec<(String, Raw)>, Error> {
+fn insert(
+    tensors: &mut BTreeMap<String, StoredTensor>,
+    path: &Path,
+    name: String,
+    tensor: StoredTensor,
+) -> Result<(), Error> {
+    let original = tensor.original.clone();
+    if tensor.dtype.size().is_none() {
+        let what = format!("tensor {original}: type {:?}; expected F32, F16, BF16 or F64", tensor.dtype);
+        return Err(Error::new(path, what));
+    }
+    match tensors.insert(name, tensor) {
+        Some(other) => {
+            let what = format!("tensors {} and {original} are the same layer", other.original);
+            Err(Error::new(path, what))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The query, key and value matrices of a fused projection `[3 x hidden, hidden]`.
+fn split_qkv(path: &Path, block: usize, fused: StoredTensor) -> Result<Vec<(String, StoredTensor)>, Error> {
     let wrong = || {
         Error::new(
             path,
-            format!("tensor {}: shape {:?}; expected [3 x hidden, hidden]", raw.original, raw.shape),
+            format!("tensor {}: shape {:?}; expected [3 x hidden, hidden]", fused.original, fused.shape),
         )
     };
-    let &[rows, columns] = raw.shape.as_slice() else { return Err(wrong()) };
+    let &[rows, columns] = fused.shape.as_slice() else { return Err(wrong()) };
     if rows % 3 != 0 {
         return Err(wrong());
     }
-    let size = raw.dtype.size().unwrap_or(1);
-    let row = raw.strides.as_ref().and_then(|strides| strides.first().copied()).unwrap_or(columns);
-    let part = |number: usize, name: &str| {
-        let offset = raw.offset + (number * (rows / 3) * row * size) as u64;
+    let size = fused.dtype.size().unwrap_or(1);
+    let row_stride = fused.strides.as_ref().and_then(|strides| strides.first().copied()).unwrap_or(columns);
+    let part = |index: usize, name: &str| {
+        let offset = fused.offset + (index * (rows / 3) * row_stride * size) as u64;
         let shape = vec![rows / 3, columns];
-        (format!("blocks.{block}.{name}.weight"), Raw { offset, shape, ..raw.clone() })
+        (format!("blocks.{block}.{name}.weight"), StoredTensor { offset, shape, ..fused.clone() })
     };
     Ok(vec![part(0, "q"), part(1, "k"), part(2, "v")])
 }

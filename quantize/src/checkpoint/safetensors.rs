@@ -1,49 +1,52 @@
-//! Safetensors files: eight bytes of header length, a JSON header, the values.
+//! Safetensors files: an eight-byte header length, a JSON header with type, shape and position of every tensor, the
+//! values.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use ::safetensors::tensor::{Dtype as Stored, Metadata};
+use ::safetensors::tensor::{Dtype as FileDtype, Metadata};
 
-use super::{Dtype, Raw};
+use super::tensor::{Dtype, StoredTensor};
 use crate::error::Error;
 
-/// The longest header the format allows.
-const HEADER: u64 = 100_000_000;
+/// The format's limit on the header's length in bytes.
+const MAX_HEADER: u64 = 100_000_000;
 
-/// All tensors of the file, the `number`th of its checkpoint.
-pub(super) fn tensors(path: &Path, file: &mut File, number: usize) -> Result<Vec<Raw>, Error> {
+/// All tensors of a file, sorted by name. `index` is the file's index in its checkpoint.
+pub(super) fn tensors(path: &Path, file: &mut File, index: usize) -> Result<Vec<StoredTensor>, Error> {
     let wrong = |what: String| Error::new(path, what);
     let bytes = file.metadata().map_err(|e| Error::io(path, "cannot read", e))?.len();
     if bytes < 8 {
-        return Err(wrong(format!("is no safetensors file: {bytes} bytes, expected at least 8")));
+        return Err(wrong(format!("is not a safetensors file: {bytes} bytes, expected at least 8")));
     }
     let mut length = [0u8; 8];
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, "cannot seek", e))?;
     file.read_exact(&mut length).map_err(|e| Error::io(path, "cannot read", e))?;
     let length = u64::from_le_bytes(length);
-    if length > bytes - 8 || length > HEADER {
+    if length > bytes - 8 || length > MAX_HEADER {
         return Err(wrong(format!(
-            "is no safetensors file, or a truncated one: its header should have {length} bytes, {} follow",
+            "is not a safetensors file, or a truncated one: its header should have {length} bytes, but only {} follow",
             bytes - 8
         )));
     }
     let mut header = vec![0u8; length as usize];
     file.read_exact(&mut header).map_err(|e| Error::io(path, "cannot read", e))?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| wrong(format!("the safetensors header is not what it must be: {e}")))?;
+        .map_err(|e| wrong(format!("the safetensors header is malformed: {e}")))?;
     let (values, expected) = (bytes - 8 - length, metadata.data_len() as u64);
     if values != expected {
         let state = if values < expected { "truncated" } else { "too long" };
-        return Err(wrong(format!("is {state}: {values} bytes of values, the header says {expected}")));
+        return Err(wrong(format!(
+            "is {state}: {values} bytes of values, but the header describes {expected}"
+        )));
     }
-    let mut found: Vec<Raw> = metadata
+    let mut found: Vec<StoredTensor> = metadata
         .tensors()
         .into_iter()
-        .map(|(original, info)| Raw {
+        .map(|(original, info)| StoredTensor {
             original,
-            file: number,
+            file: index,
             offset: 8 + length + info.data_offsets.0 as u64,
             dtype: dtype(info.dtype),
             shape: info.shape.clone(),
@@ -54,12 +57,12 @@ pub(super) fn tensors(path: &Path, file: &mut File, number: usize) -> Result<Vec
     Ok(found)
 }
 
-fn dtype(stored: Stored) -> Dtype {
+fn dtype(stored: FileDtype) -> Dtype {
     match stored {
-        Stored::F16 => Dtype::F16,
-        Stored::BF16 => Dtype::Bf16,
-        Stored::F32 => Dtype::F32,
-        Stored::F64 => Dtype::F64,
+        FileDtype::F16 => Dtype::F16,
+        FileDtype::BF16 => Dtype::Bf16,
+        FileDtype::F32 => Dtype::F32,
+        FileDtype::F64 => Dtype::F64,
         other => Dtype::Other(format!("{other:?}")),
     }
 }

@@ -1,4 +1,5 @@
-//! Fields of a JSON file, with errors that name file, field and what was expected. Null counts as absent.
+//! Typed access to the fields of a JSON file. Errors name the file, the field and the expected type; null counts as
+//! absent.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -8,25 +9,25 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// Configurations are small; anything longer is something else.
-const LONGEST: u64 = 16 << 20;
-/// The longest side of a picture, in pixels.
-const SIDE: usize = 65_536;
+/// Upper bound on a configuration's length in bytes, far above any real one.
+const MAX_BYTES: u64 = 16 << 20;
+/// Upper bound on the side of a picture, in pixels.
+const MAX_SIDE: usize = 65_536;
 
-/// A JSON file's outermost object.
+/// The top-level object of a JSON file.
 pub(super) struct Fields {
     path: PathBuf,
     map: Map<String, Value>,
 }
 
 impl Fields {
-    /// Reads a file; `None` if there is none.
+    /// Reads a file; `None` if it does not exist.
     pub(super) fn read(path: &Path) -> Result<Option<Fields>, Error> {
         match std::fs::metadata(path) {
-            Ok(about) if about.len() > LONGEST => {
+            Ok(metadata) if metadata.len() > MAX_BYTES => {
                 return Err(Error::new(
                     path,
-                    format!("has {} bytes; expected at most {LONGEST}", about.len()),
+                    format!("has {} bytes; expected at most {MAX_BYTES}", metadata.len()),
                 ));
             }
             Ok(_) => {}
@@ -36,12 +37,12 @@ impl Fields {
         let text = std::fs::read(path).map_err(|e| Error::io(path, "cannot read", e))?;
         match serde_json::from_slice(&text) {
             Ok(Value::Object(map)) => Ok(Some(Fields { path: path.to_path_buf(), map })),
-            Ok(_) => Err(Error::new(path, "is no JSON object; expected fields with values")),
+            Ok(_) => Err(Error::new(path, "is not a JSON object")),
             Err(e) => Err(Error::new(path, format!("is not JSON: {e}"))),
         }
     }
 
-    /// The field is not what it must be.
+    /// The error for a field with an unexpected value.
     pub(super) fn wrong(&self, name: &str, expected: &str, found: impl Display) -> Error {
         Error::new(&self.path, format!("field {name}: expected {expected}, found {found}"))
     }
@@ -50,7 +51,7 @@ impl Fields {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    /// The field as `convert` sees it.
+    /// The field, converted; an error if `convert` rejects its value, `None` if it is absent.
     fn typed<'a, T>(
         &'a self,
         name: &str,
@@ -79,11 +80,13 @@ impl Fields {
         self.typed(name, "an object", Value::as_object)
     }
 
+    /// A whole number in a range.
     pub(super) fn count(&self, name: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, Error> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.typed(name, &expected, |value| count(value, &range))
     }
 
+    /// A list, not empty, of whole numbers in a range.
     pub(super) fn counts(
         &self,
         name: &str,
@@ -105,25 +108,26 @@ impl Fields {
     /// The side of a square: a number, or two equal ones.
     pub(super) fn side(&self, name: &str) -> Result<Option<usize>, Error> {
         self.typed(name, "a whole number, or two equal ones", |value| match value.as_array() {
-            None => count(value, &(1..=SIDE)),
+            None => count(value, &(1..=MAX_SIDE)),
             Some(list) => match list.as_slice() {
-                [a, b] if a == b => count(a, &(1..=SIDE)),
+                [a, b] if a == b => count(a, &(1..=MAX_SIDE)),
                 _ => None,
             },
         })
     }
 
-    /// Width and height: a number, `{height, width}`, or `{shortest_edge}`, which is taken as both.
+    /// Width and height: a number for both, `{height, width}`, or `{shortest_edge}` for both.
     pub(super) fn size(&self, name: &str) -> Result<Option<(usize, usize)>, Error> {
         self.typed(name, "a whole number, {height, width} or {shortest_edge}", |value| {
-            let part = |part: &str| count(value.get(part)?, &(1..=SIDE));
-            let square = count(value, &(1..=SIDE)).or_else(|| part("shortest_edge")).map(|side| (side, side));
+            let part = |part: &str| count(value.get(part)?, &(1..=MAX_SIDE));
+            let square =
+                count(value, &(1..=MAX_SIDE)).or_else(|| part("shortest_edge")).map(|side| (side, side));
             square.or_else(|| Some((part("width")?, part("height")?)))
         })
     }
 }
 
-/// A whole number in the range; Python sometimes writes one as `2.0`.
+/// A whole number in a range, also in the form `2.0`, which Python sometimes writes.
 fn count(value: &Value, range: &RangeInclusive<usize>) -> Option<usize> {
     let whole = value.as_u64().or_else(|| {
         value.as_f64().filter(|v| v.fract() == 0.0 && (0.0..=u32::MAX.into()).contains(v)).map(|v| v as u64)

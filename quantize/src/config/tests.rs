@@ -1,9 +1,11 @@
-//! Configurations as they are found in the wild, and each field when it is wrong.
+//! Defaults, alternative spellings of fields, and the error for each field.
 
-use super::*;
 use std::path::PathBuf;
 
-/// A folder with these files, gone afterwards.
+use super::{ModelConfig, Preprocessing};
+use crate::error::Error;
+
+/// A folder with these files, removed at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -32,7 +34,7 @@ fn preprocessing(name: &str, json: &str) -> Result<Option<Preprocessing>, Error>
 }
 
 #[test]
-fn absent_fields_have_the_librarys_defaults() {
+fn absent_fields_have_the_defaults_of_transformers() {
     let c = model("defaults", "{}").unwrap();
     assert_eq!((c.hidden, c.layers, c.heads, c.intermediate), (768, 12, Some(12), 3072));
     assert_eq!((c.image_size, c.patch, c.classes, c.eps), (224, 16, 2, 1e-12));
@@ -43,7 +45,7 @@ fn absent_fields_have_the_librarys_defaults() {
 }
 
 #[test]
-fn every_name_and_form_is_taken() {
+fn all_names_and_forms_of_fields_are_accepted() {
     for name in ["out_indices", "segmentation_indices", "semantic_out_indices"] {
         assert_eq!(model(name, &format!("{{\"{name}\": [1, 2, 3, 4]}}")).unwrap().out_indices, [1, 2, 3, 4]);
     }
@@ -60,7 +62,7 @@ fn every_name_and_form_is_taken() {
 }
 
 #[test]
-fn a_wrong_field_is_named_with_its_file() {
+fn errors_name_the_file_and_the_field() {
     let bad = [
         ("hidden_size", r#"{"hidden_size": "wide"}"#),
         ("hidden_size", r#"{"hidden_size": -3}"#),
@@ -81,7 +83,7 @@ fn a_wrong_field_is_named_with_its_file() {
         ("use_relative_position_bias", r#"{"use_relative_position_bias": "yes"}"#),
     ];
     for (field, json) in bad {
-        let message = model("bad", json).err().unwrap_or_else(|| panic!("{json} was taken")).to_string();
+        let message = model("bad", json).err().unwrap_or_else(|| panic!("{json} was accepted")).to_string();
         assert!(message.contains(field) && message.contains("config.json"), "{json}: {message}");
     }
     let bad = [
@@ -95,7 +97,7 @@ fn a_wrong_field_is_named_with_its_file() {
     ];
     for (field, json) in bad {
         let message =
-            preprocessing("bad-p", json).err().unwrap_or_else(|| panic!("{json} was taken")).to_string();
+            preprocessing("bad-p", json).err().unwrap_or_else(|| panic!("{json} was accepted")).to_string();
         assert!(message.contains(field) && message.contains("preprocessor_config.json"), "{json}: {message}");
     }
     for json in ["", "{", "[]", "\u{feff}{}", "nonsense"] {

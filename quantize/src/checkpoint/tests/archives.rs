@@ -1,12 +1,13 @@
-//! What `torch.save` writes, and what somebody else might.
+//! Archives as `torch.save` writes them, and hand-made damaged or hostile ones.
 
 use std::io::{Cursor, Read, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-use super::super::pickle::state_dict;
-use super::*;
+use super::{Folder, QUERY, assert_fails, floats, golden};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::torch::state_dict;
 
 /// An archive with these entries.
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
@@ -63,7 +64,7 @@ fn saved(pickle: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn strides_offsets_and_wrappers_are_honoured() {
+fn strides_offsets_and_wrappers_are_respected() {
     let folder = Folder::new();
     let read = |value: &[u8], shape: &[usize]| {
         let path = folder.file("model.pth", &saved(&pickle(value)));
@@ -71,8 +72,8 @@ fn strides_offsets_and_wrappers_are_honoured() {
     };
     let plain = tensor("FloatStorage", 0, &[2, 3], &[3, 1]);
     assert_eq!(read(&dict(QUERY, &plain), &[2, 3]), [0., 1., 2., 3., 4., 5.]);
-    let turned = tensor("FloatStorage", 0, &[3, 2], &[1, 3]);
-    assert_eq!(read(&dict(QUERY, &turned), &[3, 2]), [0., 3., 1., 4., 2., 5.]);
+    let transposed = tensor("FloatStorage", 0, &[3, 2], &[1, 3]);
+    assert_eq!(read(&dict(QUERY, &transposed), &[3, 2]), [0., 3., 1., 4., 2., 5.]);
     let part = tensor("FloatStorage", 2, &[2, 2], &[2, 1]);
     assert_eq!(read(&dict(QUERY, &part), &[2, 2]), [2., 3., 4., 5.]);
     let repeated = tensor("FloatStorage", 5, &[1, 3], &[9, 0]);
@@ -85,7 +86,7 @@ fn strides_offsets_and_wrappers_are_honoured() {
 }
 
 #[test]
-fn fused_projections_are_three_tensors() {
+fn fused_qkv_is_split_into_three_tensors() {
     let checkpoint = Checkpoint::open(&golden("unilm")).unwrap();
     let width = checkpoint.shape("cls_token").unwrap()[2];
     for name in ["q", "k", "v"] {
@@ -105,8 +106,8 @@ fn fused_projections_are_three_tensors() {
 }
 
 #[test]
-fn unknown_objects_do_no_harm() {
-    // os.system("x") is never called: its result is a thing without content.
+fn unknown_objects_are_opaque() {
+    // os.system("x") is never called: its result is an opaque value.
     let call = [&b"cos\nsystem\n("[..], &text("x"), b"tR}b"].concat();
     let both = [
         &b"}("[..],
@@ -123,7 +124,7 @@ fn unknown_objects_do_no_harm() {
 }
 
 #[test]
-fn broken_pickles_are_errors() {
+fn damaged_pickles_are_errors() {
     for (bytes, part) in [
         (&b""[..], "truncated"),
         (b"garbage", "its pickle at byte 0"),
@@ -134,13 +135,13 @@ fn broken_pickles_are_errors() {
         (b"\x80\x02(0", "value is missing"),
         (b"\x80\x02X\xff\xff\xff\xff", "truncated"),
         (b"\x80\x02\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "truncated"),
-        (b"\x80\x02NQ", "no tensor storage"),
+        (b"\x80\x02NQ", "not a tensor storage"),
         (b"\x80\x02cabc", "truncated"),
     ] {
         let message = state_dict(bytes).unwrap_err();
         assert!(message.contains(part), "{message} lacks {part}");
     }
-    // Deep nesting and self-reference are only positions in a list.
+    // Deep and circular structures need no recursion.
     let deep = pickle(&[b"]".repeat(100_000), b"a".repeat(99_999)].concat());
     assert!(state_dict(&deep).is_err());
     assert!(state_dict(b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.").is_err());
@@ -148,42 +149,45 @@ fn broken_pickles_are_errors() {
 }
 
 #[test]
-fn impossible_tensors_are_errors() {
+fn tensors_outside_their_storage_are_errors() {
     let folder = Folder::new();
-    let fails_with = |value: &[u8], parts: &[&str]| {
-        fails(&folder.file("model.pth", &saved(&pickle(&dict(QUERY, value)))), parts);
+    let assert_fails_with = |value: &[u8], parts: &[&str]| {
+        assert_fails(&folder.file("model.pth", &saved(&pickle(&dict(QUERY, value)))), parts);
     };
-    fails_with(&tensor("FloatStorage", 0, &[7], &[1]), &[QUERY, "goes beyond its storage of 24 bytes"]);
-    fails_with(&tensor("FloatStorage", 7, &[0], &[1]), &[QUERY, "goes beyond"]);
-    fails_with(&tensor("FloatStorage", 0, &[2, 2], &[5, 1]), &[QUERY, "goes beyond"]);
-    fails_with(&tensor("FloatStorage", 0, &[2], &[1, 1]), &["as many strides"]);
-    fails_with(&tensor("FloatStorage", 0, &[255; 8], &[0; 8]), &["too large"]);
-    fails_with(&tensor("FloatStorage", 0, &[1; 17], &[1; 17]), &["tuple of a few sizes"]);
-    fails_with(&tensor("LongStorage", 0, &[1], &[1]), &[QUERY, "LongStorage", "expected F32"]);
+    assert_fails_with(
+        &tensor("FloatStorage", 0, &[7], &[1]),
+        &[QUERY, "goes beyond its storage of 24 bytes"],
+    );
+    assert_fails_with(&tensor("FloatStorage", 7, &[0], &[1]), &[QUERY, "goes beyond"]);
+    assert_fails_with(&tensor("FloatStorage", 0, &[2, 2], &[5, 1]), &[QUERY, "goes beyond"]);
+    assert_fails_with(&tensor("FloatStorage", 0, &[2], &[1, 1]), &["as many strides"]);
+    assert_fails_with(&tensor("FloatStorage", 0, &[255; 8], &[0; 8]), &["too large"]);
+    assert_fails_with(&tensor("FloatStorage", 0, &[1; 17], &[1; 17]), &["tuple of at most 16 sizes"]);
+    assert_fails_with(&tensor("LongStorage", 0, &[1], &[1]), &[QUERY, "LongStorage", "expected F32"]);
 }
 
 #[test]
-fn broken_archives_are_errors() {
+fn damaged_archives_are_errors() {
     let folder = Folder::new();
     let good = pickle(&dict(QUERY, &tensor("FloatStorage", 0, &[6], &[1])));
     let bytes = saved(&good);
     assert!(Checkpoint::open(&folder.file("model.pth", &bytes)).is_ok());
     for length in (0..bytes.len()).step_by(3) {
-        fails(&folder.file("model.pth", &bytes[..length]), &[]);
+        assert_fails(&folder.file("model.pth", &bytes[..length]), &[]);
     }
-    fails(&folder.file("model.pth", &archive(&[("a.txt", b"x")])), &["without data.pkl"]);
-    fails(&folder.file("model.pth", &archive(&[("m/data.pkl", &good)])), &["m/data/0 in the archive"]);
+    assert_fails(&folder.file("model.pth", &archive(&[("a.txt", b"x")])), &["without data.pkl"]);
+    assert_fails(&folder.file("model.pth", &archive(&[("m/data.pkl", &good)])), &["m/data/0 in the archive"]);
     let big = archive(&[("m/data.pkl", &good), ("m/byteorder", b"big")]);
-    fails(&folder.file("model.pth", &big), &["big-endian"]);
-    fails(
+    assert_fails(&folder.file("model.pth", &big), &["big-endian"]);
+    assert_fails(
         &folder.file("model.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
         &["save it again with torch.save"],
     );
-    fails(&folder.file("model.pth", b"hello, world"), &["is no checkpoint"]);
+    assert_fails(&folder.file("model.pth", b"hello, world"), &["is not a checkpoint"]);
 }
 
 #[test]
-fn changed_bytes_never_panic() {
+fn corrupted_bytes_never_panic() {
     let file = std::fs::File::open(golden("mmseg")).unwrap();
     let mut zip = ZipArchive::new(file).unwrap();
     let mut good = Vec::new();

@@ -1,0 +1,68 @@
+//! Runs a converted model on pictures.
+
+use super::pictures::RgbPicture;
+use crate::error::Error;
+use beitle::engine::{Engine, Output};
+use beitle::image::{ImageView, PixelFormat};
+use beitle::mapped::{Arena, MappedFile};
+use beitle::observe::Observer;
+use beitle::parallel::{Parallel, Threads};
+use beitle::plan::Plan;
+use beitle::segment::MapMut;
+use beitle::{Facts, Isa, Model};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A converted model, mapped and ready to run.
+pub struct Runner {
+    path: PathBuf,
+    file: MappedFile,
+    facts: Facts,
+    threads: Threads,
+}
+
+impl Runner {
+    /// Maps a weight file.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not a weight file.
+    pub fn open(path: &Path) -> Result<Runner, Error> {
+        let file = MappedFile::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        let facts = *Model::new(file.bytes()).map_err(|e| Error::new(path, e.to_string()))?.facts();
+        let threads = Threads::new(0).map_err(|e| Error::io(path, "cannot start threads for", e))?;
+        Ok(Runner { path: path.to_owned(), file, facts, threads })
+    }
+
+    /// The model's facts.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Width and height of the model's input.
+    pub fn size(&self) -> (usize, usize) {
+        (self.facts.width, self.facts.height)
+    }
+
+    /// Runs the model on a picture. Returns the logits `[classes][pixels of level 0]` and the seconds the run took.
+    ///
+    /// # Errors
+    /// The engine rejects the model or the picture.
+    pub fn run(&self, picture: &RgbPicture, observer: &mut dyn Observer) -> Result<(Vec<f32>, f64), Error> {
+        let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
+        let model = Model::new(self.file.bytes()).map_err(failed)?;
+        let plan = Plan::new(&model, self.threads.workers(), picture.size).map_err(failed)?;
+        let mut arena = Arena::new(plan.bytes());
+        let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
+            .map_err(failed)?;
+        let (width, height) = self.facts.level(0);
+        let mut logits = vec![0.0; self.facts.classes * width * height];
+        let mut map = vec![0u16; picture.size.0 * picture.size.1];
+        let mut output =
+            Output { logits: Some(&mut logits), ..Output::map(picture.size, MapMut::U16(&mut map)) };
+        let start = Instant::now();
+        Engine::new(&model, &plan, Isa::detect(), arena.bytes())
+            .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))
+            .map_err(failed)?;
+        Ok((logits, start.elapsed().as_secs_f64()))
+    }
+}

@@ -1,0 +1,335 @@
+//! Tensor names: from a checkpoint's name of a tensor to the one canonical name it has in this crate.
+//!
+//! Four naming schemes are in use: transformers before version 5, transformers 5, unilm (the original authors' code) and
+//! mmsegmentation from 0.22 on. They share most parts, so one set of tables serves them all. Canonical names are
+//! `blocks.N.<layer>.weight` for the backbone, `fpn1` and `fpn2` for the neck, and `psp.N`, `psp_bottleneck`, `lateral.N`,
+//! `fpn.N`, `fpn_bottleneck` and `classifier` for the UPerNet head.
+
+/// Which code named a checkpoint's tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Transformers before version 5.
+    Transformers4,
+    /// Transformers 5, and 4.5x with its new attention names.
+    Transformers5,
+    /// unilm, the original authors' code.
+    Unilm,
+    /// The BEiT of mmsegmentation, from 0.22 on.
+    Mmseg,
+}
+
+/// What an original name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NameKind {
+    /// The tensor with this canonical name.
+    Canonical(String),
+    /// The query, key and value matrices of this block, stacked.
+    FusedQkv(usize),
+    /// A tensor that segmentation does not need.
+    Ignored,
+    /// Not part of a BEiT segmentation model.
+    Unknown,
+}
+
+/// Prefixes that wrapper modules add, in any order and number.
+const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "beit."];
+
+/// Tensors that segmentation does not need, by the start of the name without prefixes.
+const IGNORED: [&str; 9] = [
+    "auxiliary_head.",
+    "mask_token",
+    "embeddings.mask_token",
+    "pooler.",
+    "layernorm.",
+    "norm.",
+    "ln1.",
+    "fc_norm.",
+    "lm_head.",
+];
+
+/// Single tensors outside of blocks and convolution modules: original and canonical name.
+const SINGLE: [(&str, &str); 11] = [
+    ("cls_token", "cls_token"),
+    ("embeddings.cls_token", "cls_token"),
+    ("pos_embed", "position_embeddings"),
+    ("embeddings.position_embeddings", "position_embeddings"),
+    ("rel_pos_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("encoder.relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("shared_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("encoder.shared_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("layers.relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("encoder.layer.relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+];
+
+/// Layers with a weight and a bias outside of blocks: original and canonical name.
+const AFFINE: [(&str, &str); 17] = [
+    ("patch_embed.proj", "patch"),
+    ("patch_embed.projection", "patch"),
+    ("embeddings.patch_embeddings.projection", "patch"),
+    ("fpn1.0", "fpn1.deconv1"),
+    ("fpn1.3", "fpn1.deconv2"),
+    ("fpn2.0", "fpn2.deconv"),
+    ("fpn.fpn1.conv_transpose1", "fpn1.deconv1"),
+    ("fpn.fpn1.conv_transpose2", "fpn1.deconv2"),
+    ("fpn.fpn2", "fpn2.deconv"),
+    ("neck.upsample_4x.0", "fpn1.deconv1"),
+    ("neck.upsample_4x.3", "fpn1.deconv2"),
+    ("neck.upsample_2x.0", "fpn2.deconv"),
+    ("decode_head.classifier", "classifier"),
+    ("decode_head.conv_seg", "classifier"),
+    ("fpn1.conv_transpose1", "fpn1.deconv1"),
+    ("fpn1.conv_transpose2", "fpn1.deconv2"),
+    ("fpn2", "fpn2.deconv"),
+];
+
+/// Original names of the batch norm `fpn1.bn`.
+const FPN1_NORMS: [&str; 4] =
+    ["fpn1.1", "fpn.fpn1.normalization", "neck.upsample_4x.1", "fpn1.normalization"];
+
+/// Layers with a weight and a bias inside a block: original and canonical name.
+const BLOCK_AFFINE: [(&str, &str); 19] = [
+    ("norm1", "norm1"),
+    ("ln1", "norm1"),
+    ("layernorm_before", "norm1"),
+    ("norm2", "norm2"),
+    ("ln2", "norm2"),
+    ("layernorm_after", "norm2"),
+    ("attention.attention.query", "q"),
+    ("attention.q_proj", "q"),
+    ("attention.attention.value", "v"),
+    ("attention.v_proj", "v"),
+    ("attn.proj", "proj"),
+    ("attention.output.dense", "proj"),
+    ("attention.o_proj", "proj"),
+    ("mlp.fc1", "fc1"),
+    ("ffn.layers.0.0", "fc1"),
+    ("intermediate.dense", "fc1"),
+    ("mlp.fc2", "fc2"),
+    ("ffn.layers.1", "fc2"),
+    ("output.dense", "fc2"),
+];
+
+/// Single tensors inside a block: original and canonical name.
+const BLOCK_SINGLE: [(&str, &str); 12] = [
+    ("attention.attention.key.weight", "k.weight"),
+    ("attention.k_proj.weight", "k.weight"),
+    ("attn.q_bias", "q.bias"),
+    ("attn.v_bias", "v.bias"),
+    ("gamma_1", "lambda1"),
+    ("gamma_2", "lambda2"),
+    ("lambda_1", "lambda1"),
+    ("lambda_2", "lambda2"),
+    ("attn.relative_position_bias_table", "relative_position_bias_table"),
+    ("relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    ("attention.relative_position_bias.relative_position_bias_table", "relative_position_bias_table"),
+    (
+        "attention.attention.relative_position_bias.relative_position_bias_table",
+        "relative_position_bias_table",
+    ),
+];
+
+/// Classifies a tensor by its original name.
+pub(super) fn classify(original: &str) -> NameKind {
+    let name = without_prefixes(original);
+    let last = name.rsplit('.').next().unwrap_or(name);
+    if matches!(last, "relative_position_index" | "num_batches_tracked") {
+        return NameKind::Ignored;
+    }
+    if IGNORED.iter().any(|start| name.starts_with(start)) {
+        return NameKind::Ignored;
+    }
+    if let Some((number, rest)) = split_block(name) {
+        return classify_in_block(number, rest);
+    }
+    if let Some(to) = lookup(&SINGLE, name) {
+        return NameKind::Canonical(to.to_string());
+    }
+    let Some((layer, part)) = name.rsplit_once('.') else { return NameKind::Unknown };
+    if matches!(part, "weight" | "bias")
+        && let Some(to) = lookup(&AFFINE, layer)
+    {
+        return NameKind::Canonical(format!("{to}.{part}"));
+    }
+    if FPN1_NORMS.contains(&layer) && is_norm_part(part) {
+        return NameKind::Canonical(format!("fpn1.bn.{part}"));
+    }
+    match name.strip_prefix("decode_head.").and_then(head_module) {
+        Some(to) => NameKind::Canonical(to),
+        None => NameKind::Unknown,
+    }
+}
+
+/// The naming scheme of a checkpoint's tensors; `None` if no name is that of a transformer block's tensor.
+pub(super) fn scheme<'a>(mut originals: impl Iterator<Item = &'a str>) -> Option<Scheme> {
+    originals.find_map(|original| scheme_of(without_prefixes(original)))
+}
+
+fn scheme_of(name: &str) -> Option<Scheme> {
+    let (_, rest) = split_block(name)?;
+    if name.starts_with("blocks.") {
+        return Some(Scheme::Unilm);
+    }
+    if rest.starts_with("attn.") {
+        return Some(Scheme::Mmseg);
+    }
+    if rest.starts_with("attention.attention.query.") {
+        return Some(Scheme::Transformers4);
+    }
+    if rest.starts_with("attention.q_proj.") { Some(Scheme::Transformers5) } else { None }
+}
+
+fn lookup<'t>(table: &[(&str, &'t str)], from: &str) -> Option<&'t str> {
+    table.iter().find(|(original, _)| *original == from).map(|(_, canonical)| *canonical)
+}
+
+fn without_prefixes(mut name: &str) -> &str {
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        name = rest;
+    }
+    name
+}
+
+/// The block's number and the name inside the block.
+fn split_block(name: &str) -> Option<(usize, &str)> {
+    let rest = ["encoder.layer.", "encoder.layers.", "blocks.", "layers.", "layer."]
+        .iter()
+        .find_map(|start| name.strip_prefix(start))?;
+    let (number, rest) = rest.split_once('.')?;
+    Some((parse_index(number)?, rest))
+}
+
+/// A number of at most four digits, without sign or leading zeros.
+fn parse_index(text: &str) -> Option<usize> {
+    if text.len() > 4
+        || (text.len() > 1 && text.starts_with('0'))
+        || !text.bytes().all(|b| b.is_ascii_digit())
+    {
+        return None;
+    }
+    text.parse().ok()
+}
+
+fn classify_in_block(number: usize, rest: &str) -> NameKind {
+    if rest == "attn.qkv.weight" {
+        return NameKind::FusedQkv(number);
+    }
+    if let Some(to) = lookup(&BLOCK_SINGLE, rest) {
+        return NameKind::Canonical(format!("blocks.{number}.{to}"));
+    }
+    if let Some((layer, part @ ("weight" | "bias"))) = rest.rsplit_once('.')
+        && let Some(to) = lookup(&BLOCK_AFFINE, layer)
+    {
+        return NameKind::Canonical(format!("blocks.{number}.{to}.{part}"));
+    }
+    NameKind::Unknown
+}
+
+/// The canonical name of a tensor of the decode head's convolution modules, each a convolution and a batch norm.
+fn head_module(name: &str) -> Option<String> {
+    let (module, part) = split_head_module(name)?;
+    match part.split_once('.')? {
+        ("conv" | "convolution", "weight") => Some(format!("{module}.conv.weight")),
+        ("bn" | "normalization", part) if is_norm_part(part) => Some(format!("{module}.bn.{part}")),
+        _ => None,
+    }
+}
+
+/// The module's canonical name and the name inside the module.
+fn split_head_module(name: &str) -> Option<(String, &str)> {
+    // Prefix of the numbered module, canonical name, and what follows the number.
+    let numbered = [
+        ("psp_modules.blocks.", "psp", "conv."),
+        ("psp_modules.", "psp", "1."),
+        ("lateral_convs.", "lateral", ""),
+        ("fpn_convs.", "fpn", ""),
+    ];
+    for (prefix, canonical, inner) in numbered {
+        if let Some(rest) = name.strip_prefix(prefix) {
+            let (number, rest) = rest.split_once('.')?;
+            return Some((format!("{canonical}.{}", parse_index(number)?), rest.strip_prefix(inner)?));
+        }
+    }
+    let (module, rest) = name.split_once('.')?;
+    match module {
+        "bottleneck" | "psp_bottleneck" => Some(("psp_bottleneck".to_string(), rest)),
+        "fpn_bottleneck" => Some(("fpn_bottleneck".to_string(), rest)),
+        _ => None,
+    }
+}
+
+fn is_norm_part(part: &str) -> bool {
+    matches!(part, "weight" | "bias" | "running_mean" | "running_var")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_canonical(original: &str, canonical: &str) {
+        assert_eq!(classify(original), NameKind::Canonical(canonical.to_string()), "{original}");
+    }
+
+    #[test]
+    fn all_schemes_map_to_the_same_canonical_names() {
+        assert_canonical("beit.encoder.layer.3.attention.attention.query.bias", "blocks.3.q.bias");
+        assert_canonical("beit.encoder.layer.3.attention.q_proj.bias", "blocks.3.q.bias");
+        assert_canonical("beit.layers.3.attention.q_proj.bias", "blocks.3.q.bias");
+        assert_canonical("backbone.blocks.3.attn.q_bias", "blocks.3.q.bias");
+        assert_canonical("module.backbone.layers.13.ffn.layers.0.0.weight", "blocks.13.fc1.weight");
+        assert_canonical("beit.layers.0.mlp.fc1.weight", "blocks.0.fc1.weight");
+        assert_canonical("encoder.layer.0.attention.output.dense.weight", "blocks.0.proj.weight");
+        assert_canonical("encoder.layer.0.output.dense.weight", "blocks.0.fc2.weight");
+        assert_canonical("fpn.fpn2.bias", "fpn2.deconv.bias");
+        assert_canonical("neck.upsample_4x.1.running_var", "fpn1.bn.running_var");
+        assert_canonical("backbone.fpn1.3.weight", "fpn1.deconv2.weight");
+        assert_canonical("decode_head.psp_modules.2.1.conv.weight", "psp.2.conv.weight");
+        assert_canonical("decode_head.psp_modules.blocks.2.conv.normalization.bias", "psp.2.bn.bias");
+        assert_canonical("decode_head.psp_bottleneck.convolution.weight", "psp_bottleneck.conv.weight");
+        assert_canonical("decode_head.fpn_bottleneck.bn.weight", "fpn_bottleneck.bn.weight");
+        assert_canonical("decode_head.conv_seg.weight", "classifier.weight");
+        assert_canonical(
+            "beit.shared_position_bias.relative_position_bias_table",
+            "relative_position_bias_table",
+        );
+        assert_canonical(
+            "beit.encoder.relative_position_bias.relative_position_bias_table",
+            "relative_position_bias_table",
+        );
+        assert_eq!(classify("backbone.blocks.7.attn.qkv.weight"), NameKind::FusedQkv(7));
+    }
+
+    #[test]
+    fn training_only_tensors_are_ignored() {
+        for name in [
+            "auxiliary_head.convs.0.conv.weight",
+            "beit.layernorm.weight",
+            "beit.pooler.layernorm.bias",
+            "beit.embeddings.mask_token",
+            "backbone.norm.weight",
+            "backbone.blocks.0.attn.relative_position_index",
+            "decode_head.fpn_bottleneck.bn.num_batches_tracked",
+        ] {
+            assert_eq!(classify(name), NameKind::Ignored, "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_unknown() {
+        for name in [
+            "",
+            ".",
+            "weight",
+            "classifier.weight",
+            "blocks.0.attn.qkv.bias",
+            "blocks.-1.norm1.weight",
+            "blocks.00.norm1.weight",
+            "blocks.99999.norm1.weight",
+            "beit.encoder.layer.0.attention.attention.key.bias",
+            "decode_head.bottleneck.conv.bias",
+            "decode_head.psp_modules.0.0.conv.weight",
+        ] {
+            assert_eq!(classify(name), NameKind::Unknown, "{name}");
+        }
+    }
+}

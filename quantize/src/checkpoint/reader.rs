@@ -1,0 +1,104 @@
+//! An opened checkpoint: looks tensors up by canonical name and reads their values.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::names::Scheme;
+use super::tensor::StoredTensor;
+use crate::error::Error;
+
+/// One of the checkpoint's weight files.
+pub(super) struct OpenFile {
+    pub(super) path: PathBuf,
+    /// Locked while a tensor is read: reading moves the file's position.
+    pub(super) file: Mutex<File>,
+}
+
+/// An opened checkpoint: its files and the location of each tensor.
+pub struct Checkpoint {
+    pub(super) folder: Option<PathBuf>,
+    pub(super) main: PathBuf,
+    pub(super) scheme: Scheme,
+    pub(super) files: Vec<OpenFile>,
+    pub(super) tensors: BTreeMap<String, StoredTensor>,
+    pub(super) ignored: Vec<String>,
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("main", &self.main)
+            .field("scheme", &self.scheme)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checkpoint {
+    /// The transformers folder the checkpoint lies in; `None` if its folder has no `config.json`.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// The file that identifies the checkpoint: its only weight file, or the index of a sharded checkpoint.
+    pub fn main_file(&self) -> &Path {
+        &self.main
+    }
+
+    /// The naming scheme of the checkpoint's tensors.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The shape of a tensor; `None` if the checkpoint does not have it.
+    pub fn shape(&self, canonical: &str) -> Option<&[usize]> {
+        self.tensors.get(canonical).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// The canonical names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The original names of the tensors that segmentation does not need, sorted.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Size of a tensor in the checkpoint, in bytes; 0 if the checkpoint does not have it.
+    pub fn source_bytes(&self, canonical: &str) -> u64 {
+        self.tensors.get(canonical).map_or(0, StoredTensor::bytes)
+    }
+
+    /// Reads a tensor as `f32`, row-major.
+    ///
+    /// # Errors
+    /// The tensor is missing, has another shape, cannot be read, or holds a value that is not finite.
+    pub fn read(&self, canonical: &str, expected_shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let Some(tensor) = self.tensors.get(canonical) else {
+            return Err(Error::new(
+                &self.main,
+                format!("tensor {canonical} is missing; expected one of shape {expected_shape:?}"),
+            ));
+        };
+        let Some(source) = self.files.get(tensor.file) else {
+            return Err(Error::new(&self.main, format!("tensor {}: its file is not open", tensor.original)));
+        };
+        let fault = |what: String| Error::new(&source.path, format!("tensor {}: {what}", tensor.original));
+        if tensor.shape != expected_shape {
+            return Err(fault(format!("shape {:?}; expected {expected_shape:?}", tensor.shape)));
+        }
+        let Some(size) = tensor.dtype.size() else {
+            return Err(fault(format!("values of type {:?}; expected floating point", tensor.dtype)));
+        };
+        let mut file = source.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let values =
+            tensor.read(&mut file, size).map_err(|e| Error::io(&source.path, "cannot read a tensor", e))?;
+        if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(fault(format!("value {index} is {value}; expected finite numbers")));
+        }
+        Ok(values)
+    }
+}

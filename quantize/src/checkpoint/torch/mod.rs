@@ -1,0 +1,11 @@
+//! Files written by `torch.save` (PyTorch 1.6 and later): an uncompressed zip archive.
+//!
+//! The entry `data.pkl` is a pickle that describes the tensors ([`pickle`]); the entries under `data/` hold their values
+//! ([`archive`]).
+
+mod archive;
+mod pickle;
+
+pub(super) use archive::tensors;
+#[cfg(test)]
+pub(super) use pickle::state_dict;

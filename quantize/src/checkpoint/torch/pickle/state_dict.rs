@@ -1,0 +1,126 @@
+//! Finds the state dict among a pickle's values and describes its tensors.
+
+use std::collections::BTreeMap;
+
+use super::interpret;
+use super::machine::{Machine, Value, ValueId};
+
+/// Upper bound on the number of dimensions of a tensor.
+const MAX_DIMENSIONS: usize = 16;
+/// Upper bound on the length of a tensor's name in bytes.
+const MAX_NAME: usize = 512;
+/// Keys under which training frameworks nest the state dict, in order of preference.
+const WRAPPERS: [&str; 4] = ["state_dict", "model", "module", "model_state_dict"];
+/// Upper bound on nested wrappers.
+const MAX_WRAPPERS: usize = 4;
+
+/// A tensor as the pickle describes it.
+#[derive(Debug, PartialEq)]
+pub(in crate::checkpoint) struct DescribedTensor {
+    /// Its name in the state dict.
+    pub name: String,
+    /// Name of its storage in the archive.
+    pub key: String,
+    /// Class of its storage, such as `FloatStorage`.
+    pub class: String,
+    /// Index of its first element in the storage.
+    pub offset: u64,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Distance in elements between neighbours along each dimension; as many as dimensions.
+    pub strides: Vec<usize>,
+}
+
+/// The tensors of a pickled state dict, sorted by name. The error says what is wrong with the pickle.
+pub(in crate::checkpoint) fn state_dict(bytes: &[u8]) -> Result<Vec<DescribedTensor>, String> {
+    let (machine, root) = interpret::run(bytes)?;
+    let dict = unwrap(&machine, root);
+    if !matches!(machine.value(dict), Some(Value::Dict(_))) {
+        return Err("holds an object, not a state dict; save the model's state_dict() instead".into());
+    }
+    // Of entries with the same key, the last counts.
+    let mut tensors = BTreeMap::new();
+    for (key, value) in entries(&machine, dict) {
+        if let (Some(name), Some(Value::Tensor { .. })) = (machine.text(*key), machine.value(*value)) {
+            tensors.insert(name, *value);
+        }
+    }
+    if tensors.is_empty() {
+        return Err("holds no tensors; expected a state dict".into());
+    }
+    tensors.into_iter().map(|(name, id)| describe(&machine, name, id)).collect()
+}
+
+/// Follows wrapper dictionaries down to the innermost.
+fn unwrap(machine: &Machine<'_>, root: ValueId) -> ValueId {
+    let mut dict = root;
+    for _ in 0..MAX_WRAPPERS {
+        let inner = WRAPPERS.iter().find_map(|name| {
+            entries(machine, dict)
+                .iter()
+                .rev()
+                .find(|(key, _)| machine.text(*key) == Some(name))
+                .map(|(_, value)| *value)
+                .filter(|value| matches!(machine.value(*value), Some(Value::Dict(_))))
+        });
+        match inner {
+            Some(inner) => dict = inner,
+            None => break,
+        }
+    }
+    dict
+}
+
+fn entries<'m>(machine: &'m Machine<'_>, dict: ValueId) -> &'m [(ValueId, ValueId)] {
+    match machine.value(dict) {
+        Some(Value::Dict(entries)) => entries,
+        _ => &[],
+    }
+}
+
+fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedTensor, String> {
+    if name.len() > MAX_NAME {
+        return Err(format!("a tensor's name has {} bytes; expected at most {MAX_NAME}", name.len()));
+    }
+    let fault = |what: &str| format!("tensor {name}: {what}");
+    let Some(Value::Tensor { storage, offset, shape, strides }) = machine.value(id) else {
+        return Err(fault("it is not a tensor"));
+    };
+    let Some(Value::Storage { class, key }) = machine.value(*storage) else {
+        return Err(fault("it has no storage"));
+    };
+    let (Some(class), Some(key)) = (machine.text(*class), machine.text(*key)) else {
+        return Err(fault("its storage has no type or no name"));
+    };
+    if class.len() > MAX_NAME || key.len() > MAX_NAME {
+        return Err(fault("the name of its storage is too long"));
+    }
+    let shape = sizes(machine, *shape)
+        .ok_or_else(|| fault(&format!("its shape is not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
+    let strides = sizes(machine, *strides)
+        .ok_or_else(|| fault(&format!("its strides are not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
+    if shape.len() != strides.len() {
+        return Err(fault("it does not have as many strides as dimensions"));
+    }
+    let Some(&Value::Int(offset)) = machine.value(*offset) else {
+        return Err(fault("its storage offset is not a number"));
+    };
+    let offset = u64::try_from(offset).map_err(|_| fault("its storage offset is negative"))?;
+    let class = class.rsplit('.').next().unwrap_or(class).to_string();
+    Ok(DescribedTensor { name: name.to_string(), key: key.to_string(), class, offset, shape, strides })
+}
+
+/// A tuple of sizes.
+fn sizes(machine: &Machine<'_>, id: ValueId) -> Option<Vec<usize>> {
+    let items = machine.items(id)?;
+    if items.len() > MAX_DIMENSIONS {
+        return None;
+    }
+    items
+        .iter()
+        .map(|item| match machine.value(*item) {
+            Some(Value::Int(value)) => usize::try_from(*value).ok(),
+            _ => None,
+        })
+        .collect()
+}

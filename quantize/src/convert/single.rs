@@ -1,0 +1,98 @@
+//! A conversion in one precision.
+
+use super::temporary::TemporaryFile;
+use super::tensor::TensorMaker;
+use crate::calibrate::{LayerInputs, Pictures};
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
+use crate::options::{Options, Rounding};
+use crate::output::{Report, TensorReport, Writer};
+use crate::spec::Spec;
+use beitle::format::{Header, Precision};
+use beitle::shapes::{Form, check_header, for_each_tensor};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+
+/// Converts a checkpoint to the precision of `options`; `agreement` is ignored.
+pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+    let checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let mut spec = Spec::new(&checkpoint, options)?;
+    let inputs = match &options.rounding {
+        Rounding::Compensated(folder) if matches!(options.precision, Precision::Int8 | Precision::Int4) => {
+            let pictures = Pictures::find(folder.as_deref())?;
+            spec.rounding = format!("compensated on {} {}", pictures.count(), pictures.name());
+            Some(sample_inputs(options, &pictures, progress)?)
+        }
+        _ => None,
+    };
+    let mut header = spec.header([0; 32]);
+    let with_length = Header { header_bytes: size_of::<Header>() as u32, ..header };
+    check_header(&with_length).map_err(|e| Error::new(checkpoint.main_file(), e.to_string()))?;
+    let total = tensor_count(&header)?;
+    let mut writer = Writer::new(&options.output, total)?;
+    let mut maker = TensorMaker { checkpoint: &checkpoint, spec, inputs };
+    let mut tensors = Vec::new();
+    let mut done = 0;
+    progress(0, total);
+    for_each_tensor(&header, &mut |role, layer, form| {
+        let (tensor, bytes) = maker.make(role, layer, form, &tensors)?;
+        writer.add(&tensor, &bytes)?;
+        if !matches!(form, Form::Bytes(_)) {
+            tensors.push(TensorReport::new(&tensor, bytes.len() as u64));
+        }
+        done += 1;
+        progress(done, total);
+        Ok::<_, Error>(())
+    })?;
+    header.source_sha256 = sha256(checkpoint.main_file())?;
+    let file_bytes = writer.finish(header)?;
+    Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored: checkpoint.ignored().to_vec() })
+}
+
+fn tensor_count(header: &Header) -> Result<usize, Error> {
+    let mut total = 0;
+    for_each_tensor(header, &mut |_, _, _| {
+        total += 1;
+        Ok::<_, Error>(())
+    })?;
+    Ok(total)
+}
+
+/// Converts the checkpoint to half precision, in a temporary file, and runs the result on the pictures to sample the inputs
+/// of its layers.
+fn sample_inputs(
+    options: &Options,
+    pictures: &Pictures,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<LayerInputs, Error> {
+    let draft = TemporaryFile::beside(&options.output, "draft");
+    convert_half(options, &draft, progress)?;
+    let mut done = 0;
+    LayerInputs::collect(draft.path(), pictures, options.conv, &mut || {
+        done += 1;
+        progress(done, pictures.count());
+    })
+}
+
+/// Converts to half precision, or to f32 if a weight is too large for f16.
+pub(super) fn convert_half(
+    options: &Options,
+    output: &TemporaryFile,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Report, Error> {
+    let with = |precision| Options { output: output.path().to_owned(), precision, ..options.clone() };
+    convert(&with(Precision::F16), progress).or_else(|_| convert(&with(Precision::F32), progress))
+}
+
+fn sha256(path: &Path) -> Result<[u8; 32], Error> {
+    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(|e| Error::io(path, "cannot read", e))? {
+            0 => return Ok(hash.finalize().into()),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Which rewrite makes which tensor of the weight file.
+
+use super::convolutions::ConvView;
+use super::folded::Folded;
+use super::source::Fold;
+use crate::error::Error;
+use beitle::format::Role;
+
+impl Fold<'_> {
+    /// A linear tensor of the weight file. `layer` counts blocks, branches or levels, depending on the role.
+    ///
+    /// # Errors
+    /// A tensor of the checkpoint is missing or malformed.
+    pub fn linear(&self, role: Role, layer: usize) -> Result<Folded, Error> {
+        let pool_count = self.spec.pools.len();
+        let psp = |part| ConvView { name: "psp_bottleneck", side: 3, parts: 1 + pool_count, part };
+        let fpn = |part| ConvView { name: "fpn_bottleneck", side: 3, parts: 4, part };
+        match role {
+            Role::Embed => self.embed(),
+            Role::Qkv => self.qkv(layer),
+            Role::Proj => self.proj(layer),
+            Role::Fc1 => self.fc1(layer),
+            Role::Fc2 => self.fc2(layer),
+            Role::Up0a => self.deconv_with_norm("fpn1.deconv1", "fpn1.bn"),
+            Role::Up0b => self.deconv_with_lateral("fpn1.deconv2", "lateral.0"),
+            Role::Up1 => self.deconv_with_lateral("fpn2.deconv", "lateral.1"),
+            Role::Lateral2 => self.conv(&ConvView::whole("lateral.2", 1), true),
+            Role::Pool => self.conv(&ConvView::whole(&format!("psp.{layer}"), 1), true),
+            Role::Top => self.conv(&psp(0), true),
+            Role::TopPool => {
+                let bottleneck = self.conv(&psp(1 + layer), false)?;
+                let branch = format!("psp.{layer}");
+                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&branch, 1))?))
+            }
+            Role::Fpn => self.conv(&ConvView::whole(&format!("fpn.{layer}"), 3), true),
+            Role::Fuse => {
+                let bottleneck = self.conv(&fpn(layer), layer == 0)?;
+                // Level 3 has no FPN convolution: the bottleneck reads the PSP module's output.
+                if layer == 3 {
+                    return Ok(bottleneck);
+                }
+                let level = format!("fpn.{layer}");
+                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&level, 3))?))
+            }
+            _ => Ok(self.classifier()?.divide_columns(&self.output_factors(&fpn(0))?)),
+        }
+    }
+
+    /// A plain tensor of the weight file and the size of its sources in the checkpoint, in bytes.
+    ///
+    /// # Errors
+    /// A tensor of the checkpoint is missing or malformed.
+    pub fn plain(&self, role: Role, layer: usize) -> Result<(Vec<f32>, u64), Error> {
+        match role {
+            Role::ClassToken => self.class_token(),
+            Role::Positions => self.positions(),
+            _ => self.relative_bias(layer),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Writes a weight file: tensors one after the other into a partial file, then header and table, then a rename. A file under
+//! its final name is always complete.
+
+use super::tensor::TensorInfo;
+use crate::error::Error;
+use beitle::crc::{Crc32, crc32};
+use beitle::format::{ALIGN, Entry, Header, MAGIC, VERSION};
+use std::fs::{self, File};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A weight file being written. Dropping it before [`Writer::finish`] removes the partial file.
+pub struct Writer {
+    target: PathBuf,
+    partial: PathBuf,
+    /// `None` once finished.
+    file: Option<BufWriter<File>>,
+    entries: Vec<Entry>,
+    /// Entries that space is reserved for.
+    planned: usize,
+    /// Bytes written so far.
+    end: u64,
+}
+
+impl Writer {
+    /// Creates a file with space for the header and a table of `tensors` entries.
+    ///
+    /// # Errors
+    /// The partial file, `target` with `.partial` appended, cannot be created.
+    pub fn new(target: &Path, tensors: usize) -> Result<Writer, Error> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let partial = target.with_file_name(name);
+        let file =
+            File::create(&partial).map_err(|e| Error::new(target, format!("cannot be written: {e}")))?;
+        let end = (size_of::<Header>() + tensors * size_of::<Entry>()) as u64;
+        let mut writer = Writer {
+            target: target.to_owned(),
+            partial,
+            file: Some(BufWriter::with_capacity(1 << 20, file)),
+            entries: Vec::with_capacity(tensors),
+            planned: tensors,
+            end: 0,
+        };
+        writer.put(&vec![0; end as usize])?;
+        Ok(writer)
+    }
+
+    fn io<T>(&self, result: std::io::Result<T>) -> Result<T, Error> {
+        result.map_err(|e| Error::new(&self.target, format!("cannot be written: {e}")))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.end += bytes.len() as u64;
+        let result = self.file.as_mut().map_or(Ok(()), |f| f.write_all(bytes));
+        self.io(result)
+    }
+
+    /// Appends a tensor at the next aligned offset.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn add(&mut self, t: &TensorInfo, bytes: &[u8]) -> Result<(), Error> {
+        let gap = self.end.next_multiple_of(ALIGN as u64) - self.end;
+        self.put(&[0; ALIGN][..gap as usize])?;
+        self.entries.push(Entry {
+            role: t.role as u16,
+            layer: t.layer,
+            kind: t.kind as u8,
+            bias_rows: t.bias_rows,
+            taps: t.matrices,
+            n: t.n,
+            k: t.k,
+            offset: self.end,
+            bytes: bytes.len() as u64,
+            crc: crc32(bytes),
+            sqnr: t.sqnr,
+            source_bytes: t.source_bytes,
+            reserved: [0; 2],
+        });
+        self.put(bytes)
+    }
+
+    /// Writes header and table and renames the file to its final name. `facts` is the header without the fields that
+    /// describe the file itself. Returns the length in bytes.
+    ///
+    /// # Errors
+    /// The file cannot be written or renamed.
+    pub fn finish(mut self, facts: Header) -> Result<u64, Error> {
+        debug_assert_eq!(self.entries.len(), self.planned);
+        let mut header = Header {
+            magic: MAGIC,
+            version: VERSION,
+            header_bytes: size_of::<Header>() as u32,
+            file_bytes: self.end,
+            tensor_count: self.entries.len() as u32,
+            head_crc: 0,
+            ..facts
+        };
+        let table = bytemuck::cast_slice::<Entry, u8>(&self.entries);
+        let mut crc = Crc32::new();
+        crc.update(bytemuck::bytes_of(&header));
+        crc.update(table);
+        header.head_crc = crc.value();
+        if let Some(mut file) = self.file.take() {
+            let result = file
+                .seek(SeekFrom::Start(0))
+                .and_then(|_| file.write_all(bytemuck::bytes_of(&header)))
+                .and_then(|()| file.write_all(table))
+                .and_then(|()| file.flush());
+            self.io(result)?;
+        }
+        self.io(fs::rename(&self.partial, &self.target))?;
+        Ok(self.end)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // After `finish` there is no partial file, and this does nothing.
+        let _ = fs::remove_file(&self.partial);
+    }
+}

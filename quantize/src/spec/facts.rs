@@ -1,0 +1,83 @@
+//! The facts themselves, and the storage type of each tensor.
+
+use crate::config::Preprocessing;
+use crate::options::Conv;
+use beitle::format::{Precision, Recipe, Role};
+
+/// Every fact of a conversion.
+pub struct Spec {
+    /// Width of the residual stream.
+    pub channels: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the MLP.
+    pub hidden: usize,
+    /// Blocks in the checkpoint.
+    pub layers: usize,
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Side of the square patch grid that the position tables were trained for.
+    pub trained_grid: usize,
+    /// Input width and height in pixels.
+    pub size: (usize, usize),
+    /// Number of blocks that run before each of the four features is read.
+    pub feature_blocks: [usize; 4],
+    /// Classes.
+    pub classes: usize,
+    /// Names of the classes, if the checkpoint has any.
+    pub class_names: Option<Vec<String>>,
+    /// Output sides of the pyramid pooling branches.
+    pub pools: Vec<usize>,
+    /// Absolute position embeddings are added.
+    pub absolute: bool,
+    /// Each block has its own table of relative positions.
+    pub relative: bool,
+    /// All blocks share one table of relative positions.
+    pub shared: bool,
+    /// Epsilon of the layer norms.
+    pub eps: f64,
+    /// Which reference implementation the model follows.
+    pub recipe: Recipe,
+    /// How a picture becomes the model's input.
+    pub preprocessing: Preprocessing,
+    /// The precision asked for.
+    pub precision: Precision,
+    /// Algorithm of the largest 3x3 convolutions.
+    pub conv: Conv,
+    /// Layers whose integer weights would have a lower SQNR, in dB, are stored in half precision.
+    pub sqnr_floor: Option<f64>,
+    /// How integer weights are rounded, in words.
+    pub rounding: String,
+    /// Remarks for the user.
+    pub notes: Vec<String>,
+}
+
+impl Spec {
+    /// Storage type of a linear tensor.
+    ///
+    /// Three kinds of tensors deviate from the precision asked for. The patch embedding is never integer: it reads raw
+    /// pixels, whose large mean turns weight rounding into an error of the whole residual stream (on the random base-640
+    /// checkpoint it alone changed 5.8% of the pixels), and it is only 0.2% of the multiplications. Under int8 the 1x1
+    /// convolutions of the pyramid pooling module are f16: each of their few dozen pixels affects a whole region of the map,
+    /// and they are 1% of the file and take almost no time. Under int4 the classifier, a sliver of the file, and Winograd
+    /// weights are int8.
+    pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
+        match (self.precision, role) {
+            (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,
+            (Precision::Int8, Role::Pool) => Precision::F16,
+            (Precision::Int4, Role::Classify) => Precision::Int8,
+            (Precision::Int4, _) if self.winograd_tile(role, layer).is_some() => Precision::Int8,
+            (precision, _) => precision,
+        }
+    }
+
+    /// Side of a Winograd convolution's output tile; see [`Conv::tile`].
+    pub fn winograd_tile(&self, role: Role, layer: u16) -> Option<usize> {
+        self.conv.tile(role, layer, self.grid().0)
+    }
+
+    /// Patches across and down.
+    pub fn grid(&self) -> (usize, usize) {
+        (self.size.0 / self.patch, self.size.1 / self.patch)
+    }
+}

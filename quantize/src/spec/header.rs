@@ -1,0 +1,61 @@
+//! The facts as the weight file's header.
+
+use super::facts::Spec;
+use beitle::format::{ABSOLUTE, Header, RELATIVE, Recipe, Role, SHARED};
+use bytemuck::Zeroable;
+
+/// Stride of unilm's sliding window at its window of 640 pixels.
+const STRIDE_AT_640: usize = 426;
+
+impl Spec {
+    /// The header, except for the fields that only the writer knows: magic, version, lengths, counts and checksum.
+    pub fn header(&self, source_sha256: [u8; 32]) -> Header {
+        let to_f32 = |v: [f64; 3]| v.map(|x| x as f32);
+        let mut pool_scales = [0; 8];
+        pool_scales.iter_mut().zip(&self.pools).for_each(|(h, s)| *h = *s as u32);
+        let window = self.size.0.min(self.size.1);
+        let slide = self.recipe == Recipe::Paper;
+        let tile = |role, layer| self.winograd_tile(role, layer).unwrap_or(0) as u8;
+        Header {
+            width: self.size.0 as u32,
+            height: self.size.1 as u32,
+            patch: self.patch as u32,
+            channels: self.channels as u32,
+            heads: self.heads as u32,
+            hidden: self.hidden as u32,
+            blocks: self.feature_blocks[3] as u32,
+            source_blocks: self.layers as u32,
+            taps: self.feature_blocks.map(|t| t as u32),
+            classes: self.classes as u32,
+            pool_count: self.pools.len() as u32,
+            pool_scales,
+            eps: self.eps as f32,
+            recipe: self.recipe as u32,
+            mean: to_f32(self.preprocessing.mean),
+            std: to_f32(self.preprocessing.std),
+            rescale: self.preprocessing.rescale as f32,
+            resample: self.preprocessing.resample,
+            resize: u32::from(slide),
+            short_side: if slide { window as u32 } else { 0 },
+            stride: if slide { (window * STRIDE_AT_640 / 640).max(1) as u32 } else { 0 },
+            position: self.position_bits(),
+            reduce_labels: u32::from(self.preprocessing.reduce_labels),
+            precision: self.precision as u32,
+            source_sha256,
+            winograd: [tile(Role::Fpn, 0), tile(Role::Fpn, 1), tile(Role::Fpn, 2), tile(Role::Fuse, 0)],
+            ..Header::zeroed()
+        }
+    }
+
+    /// Which position tables the file has. Where a model has tables per block and a shared one, the file holds their sums,
+    /// per block.
+    fn position_bits(&self) -> u32 {
+        let absolute = if self.absolute { ABSOLUTE } else { 0 };
+        let relative = match (self.relative, self.shared) {
+            (true, _) => RELATIVE,
+            (false, true) => SHARED,
+            (false, false) => 0,
+        };
+        absolute | relative
+    }
+}
