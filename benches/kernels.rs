@@ -6,7 +6,7 @@
 //! registers alone is printed first.
 
 use beitle::Isa;
-use beitle::list::{KERNELS, Size, Source};
+use beitle::kernel_list::{KERNELS, Size, Source};
 use beitle::parallel::Serial;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
@@ -65,7 +65,7 @@ fn kernels(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("{}, {what}", kernel.name));
             group.throughput(Throughput::Elements((kernel.work)(*size) as u64));
             for isa in &isas {
-                let mut job = (kernel.job)(*size, Source(1));
+                let mut job = (kernel.prepare)(*size, Source(1));
                 group.bench_function(isa.name(), |b| b.iter(|| job.run(*isa)));
             }
             group.finish();

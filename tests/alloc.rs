@@ -5,11 +5,11 @@
 mod common;
 
 use beitle::engine::{Engine, Output};
-use beitle::format::Precision;
-use beitle::mapped::{Arena, MappedFile};
-use beitle::parallel::{Parallel, Serial, Threads};
+use beitle::file::format::Precision;
+use beitle::memory::{Arena, MappedFile};
+use beitle::output::ClassMapMut;
+use beitle::parallel::{Parallel, Serial, ThreadPool};
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Error, Isa, Model};
 use common::{Case, Picture};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 fn frame(engine: &mut Engine, pool: &dyn Parallel, picture: &Picture, map: &mut [u8]) -> Result<(), Error> {
-    let mut output = Output::map(picture.size(), MapMut::U8(map));
+    let mut output = Output::map(picture.size(), ClassMapMut::U8(map));
     engine.run(pool, &picture.view(), &mut output, &mut ())
 }
 
@@ -48,7 +48,7 @@ fn a_run_allocates_nothing() {
         let model = Model::new(file.bytes()).unwrap();
         let picture = case.picture();
         let mut map = vec![0; picture.rgb.len() / 3];
-        let pool = Threads::new(2).unwrap();
+        let pool = ThreadPool::new(2).unwrap();
         // Threads allocate when they start: both must be there before anything is counted.
         let both = std::sync::Barrier::new(2);
         pool.run(2, &|_, _| {
@@ -84,7 +84,7 @@ fn the_arena_is_exactly_as_large_as_planned() {
             let file = MappedFile::open(case.convert(precision)).unwrap();
             let model = Model::new(file.bytes()).unwrap();
             let picture = case.picture();
-            let pool = Threads::new(2).unwrap();
+            let pool = ThreadPool::new(2).unwrap();
             let plan = Plan::new(&model, 2, picture.size()).unwrap();
             let mut maps = Vec::new();
             for garbage in [0x00, 0xFF, 0x7F] {
@@ -126,7 +126,7 @@ fn what_does_not_fit_is_an_error() {
     let mut map = vec![0; picture.rgb.len() / 3];
     let short = frame(&mut engine, &Serial, &picture, &mut map[1..]);
     assert!(matches!(short, Err(Error::Buffer { .. })), "{short:?}");
-    let two = Threads::new(2).unwrap();
+    let two = ThreadPool::new(2).unwrap();
     let crowded = frame(&mut engine, &two, &picture, &mut map);
     assert!(matches!(crowded, Err(Error::Buffer { what: "planned workers", .. })), "{crowded:?}");
     let large = Picture { rgb: vec![0; 3 * 4000 * 3000], width: 4000, height: 3000 };

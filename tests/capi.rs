@@ -4,8 +4,8 @@ mod common;
 
 use beitle::Isa;
 use beitle::ffi::*;
-use beitle::format::Precision;
-use beitle::mapped::{Arena, MappedFile};
+use beitle::file::format::Precision;
+use beitle::memory::{Arena, MappedFile};
 use common::{Case, Outcome, Picture as Rgb};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};

@@ -3,12 +3,12 @@
 
 mod common;
 
-use beitle::crc::crc32;
 use beitle::engine::{Engine, Output};
-use beitle::mapped::{Arena, MappedFile};
-use beitle::parallel::{Parallel, Threads};
+use beitle::file::crc::crc32;
+use beitle::memory::{Arena, MappedFile};
+use beitle::output::ClassMapMut;
+use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Isa, Model};
 use common::Picture;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn many_frames_take_no_more_memory_than_a_few() {
     let pictures = ["sample.png", "sample2.png"].map(|name| Picture::open(&root.join("models").join(name)));
     let file = MappedFile::open(root.join("models/demo.beitle")).unwrap();
     let model = Model::new(file.bytes()).unwrap();
-    let pool = Threads::new(2).unwrap();
+    let pool = ThreadPool::new(2).unwrap();
     let plan = Plan::new(&model, pool.workers(), pictures[0].size()).unwrap();
     let mut arena = Arena::new(plan.bytes());
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
@@ -41,7 +41,7 @@ fn many_frames_take_no_more_memory_than_a_few() {
     let sums = |maps: &[Vec<u8>; 2]| maps.each_ref().map(|map| crc32(map));
     for i in 0..FRAMES {
         let (picture, map) = (&pictures[i % 2], &mut maps[i % 2]);
-        let mut output = Output::map(picture.size(), MapMut::U8(map));
+        let mut output = Output::map(picture.size(), ClassMapMut::U8(map));
         engine.run(&pool, &picture.view(), &mut output, &mut ()).unwrap();
         if i + 1 == FIRST {
             early = (resident(), sums(&maps));

@@ -3,20 +3,20 @@
 
 mod common;
 
-use beitle::crc::Crc32;
 use beitle::engine::{Engine, Output};
-use beitle::format::{Entry, Header, Precision};
+use beitle::file::crc::Crc32;
+use beitle::file::format::{Header, Precision, TensorEntry};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::mapped::Arena;
+use beitle::memory::Arena;
+use beitle::output::ClassMapMut;
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Error, Isa, Model};
 use common::Case;
 use std::mem::offset_of;
 
 const HEADER: usize = size_of::<Header>();
-const ENTRY: usize = size_of::<Entry>();
+const ENTRY: usize = size_of::<TensorEntry>();
 
 /// A good file's bytes.
 fn good() -> Vec<u8> {
@@ -171,14 +171,14 @@ fn every_field_of_the_table_is_checked() {
 
 fn check_table(good: &[u8]) {
     let fields = [
-        ("kind", offset_of!(Entry, kind), 1),
-        ("bias_rows", offset_of!(Entry, bias_rows), 1),
-        ("taps", offset_of!(Entry, taps), 2),
-        ("n", offset_of!(Entry, n), 4),
-        ("k", offset_of!(Entry, k), 4),
-        ("offset", offset_of!(Entry, offset), 8),
-        ("bytes", offset_of!(Entry, bytes), 8),
-        ("reserved", offset_of!(Entry, reserved), 8),
+        ("kind", offset_of!(TensorEntry, kind), 1),
+        ("bias_rows", offset_of!(TensorEntry, bias_rows), 1),
+        ("taps", offset_of!(TensorEntry, taps), 2),
+        ("n", offset_of!(TensorEntry, n), 4),
+        ("k", offset_of!(TensorEntry, k), 4),
+        ("offset", offset_of!(TensorEntry, offset), 8),
+        ("bytes", offset_of!(TensorEntry, bytes), 8),
+        ("reserved", offset_of!(TensorEntry, reserved), 8),
     ];
     let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
     for i in 0..tensors {
@@ -262,7 +262,7 @@ fn survives(bytes: &[u8]) {
         let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|i| (i * 37 % 256) as u8).collect();
         let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
         let mut map = vec![u16::MAX; size.0 * size.1];
-        let mut output = Output::map(size, MapMut::U16(&mut map));
+        let mut output = Output::map(size, ClassMapMut::U16(&mut map));
         engine.run(&Serial, &picture, &mut output, &mut ()).unwrap();
         let classes = model.facts().classes;
         assert!(map.iter().all(|&c| usize::from(c) < classes), "a class that does not exist");

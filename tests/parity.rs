@@ -4,7 +4,7 @@
 mod common;
 
 use beitle::Isa;
-use beitle::format::Precision;
+use beitle::file::format::Precision;
 use beitle::observe::{Observer, Stage, TensorName};
 use common::{CASES, Case, agreement, argmax, error, numbers, run};
 use safetensors::SafeTensors;
@@ -63,7 +63,7 @@ impl Observer for Stages<'_> {
                 self.check(name, 0, error(&got, &want));
             }
             TensorName::Level3 => self.map("pyramid.3".into(), 0, data, pitch),
-            TensorName::Top => self.map("top".into(), 0, data, pitch),
+            TensorName::Psp => self.map("top".into(), 0, data, pitch),
             TensorName::Fpn(level, first) => self.map(format!("fpn.{level}"), first, data, pitch),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Every picture resized by Pillow and OpenCV in `tests/data/resize`, byte for byte.
 
+use beitle::image::resize::{Filter, Resizer, resize, scratch_bytes};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::resize::{Filter, Resizer, resize, scratch_bytes};
 use safetensors::SafeTensors;
 
 fn goldens() -> Vec<u8> {

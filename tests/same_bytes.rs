@@ -5,8 +5,8 @@
 mod common;
 
 use beitle::Isa;
-use beitle::crc::crc32;
-use beitle::format::Precision;
+use beitle::file::crc::crc32;
+use beitle::file::format::Precision;
 use beitle_quantize::Conv;
 use common::{Case, run};
 use sha2::{Digest, Sha256};

@@ -4,7 +4,7 @@
 mod common;
 
 use beitle::Isa;
-use beitle::format::Precision;
+use beitle::file::format::Precision;
 use beitle_quantize::{Options, convert};
 use common::checkpoint::{Weights, copy};
 use common::{Case, Picture, run};

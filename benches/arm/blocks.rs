@@ -3,11 +3,11 @@
 
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::mapped::{Arena, MappedFile};
+use beitle::memory::{Arena, MappedFile};
 use beitle::observe::{Observer, Stage};
+use beitle::output::ClassMapMut;
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Error, Isa, Model};
 
 /// So many blocks' attention is still to be done.
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Not one colour: tokens shall differ.
     let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 251) as u8).collect();
     let mut map = vec![0u16; width * height];
-    let mut output = Output::map((width, height), MapMut::U16(&mut map));
+    let mut output = Output::map((width, height), ClassMapMut::U16(&mut map));
     let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
     match engine.run(&Serial, &picture, &mut output, &mut Blocks(count.parse()?)) {
         Err(Error::Cancelled) => Ok(()),

@@ -8,7 +8,7 @@
 //! The whole model is never in memory.
 //!
 //! ```no_run
-//! use beitle::format::Precision;
+//! use beitle::file::format::Precision;
 //! use beitle_quantize::{Options, convert};
 //!
 //! let options = Options::new("path/to/checkpoint", "model.beitle", Precision::Int8);

@@ -1,6 +1,6 @@
 //! What to convert and how: the options of one conversion.
 
-use beitle::format::{Precision, Recipe, Role};
+use beitle::file::format::{Precision, Recipe, Role};
 use std::path::PathBuf;
 
 /// Options of one conversion.
@@ -80,9 +80,9 @@ impl Conv {
     /// tiles.
     pub fn tile(self, role: Role, layer: u16, grid_width: usize) -> Option<usize> {
         let (width, role_limit) = match (role, layer) {
-            (Role::Fpn | Role::Fuse, 0) => (4 * grid_width, 4),
-            (Role::Fpn, 1) => (2 * grid_width, 4),
-            (Role::Fpn, 2) => (grid_width, 2),
+            (Role::FpnConv | Role::FpnBottleneck, 0) => (4 * grid_width, 4),
+            (Role::FpnConv, 1) => (2 * grid_width, 4),
+            (Role::FpnConv, 2) => (grid_width, 2),
             _ => return None,
         };
         let limit = match self {

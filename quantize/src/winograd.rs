@@ -2,7 +2,7 @@
 //! Convolutional Neural Networks"): weights to the matrices that the file stores, input tiles to what these matrices read.
 //! The engine applies the output transform.
 
-use beitle::format::winograd_taps;
+use beitle::file::format::winograd_points;
 use rayon::prelude::*;
 
 /// G of F(2, 3) with interpolation points 0, 1, −1, ∞.
@@ -64,7 +64,7 @@ fn transform_tile<const T: usize>(b: &[[f64; T]; T], pixel: impl Fn(usize) -> f6
 pub fn weight_transform(kernels: &[f32], tile: usize) -> Vec<f32> {
     let g: &[[f64; 3]] = if tile == 2 { &G2 } else { &G4 };
     let pairs = kernels.len() / 9;
-    let mut out = vec![0f32; winograd_taps(tile) * pairs];
+    let mut out = vec![0f32; winograd_points(tile) * pairs];
     out.par_chunks_mut(pairs.max(1)).enumerate().for_each(|(point, out)| {
         let (gy, gx) = (g[point / g.len()], g[point % g.len()]);
         for (i, w) in out.iter_mut().enumerate() {

@@ -1,8 +1,8 @@
 //! Whole conversions: the effect of the options, invalid options, and no leftover files.
 
 use beitle::Model;
-use beitle::format::{Kind, Precision, Role};
-use beitle::mapped::MappedFile;
+use beitle::file::format::{Precision, Role, TensorKind};
+use beitle::memory::MappedFile;
 use beitle_quantize::{Options, convert};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ fn options_are_stored_in_the_file() {
     let file = MappedFile::open(&output).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let facts = model.facts();
-    assert_eq!((facts.taps, facts.blocks), ([0, 2, 2, 5], 5));
+    assert_eq!((facts.feature_blocks, facts.blocks), ([0, 2, 2, 5], 5));
     assert_eq!(file.bytes().len() as u64, report.file_bytes);
     assert!(model.source().ends_with("relative/model.safetensors"), "{}", model.source());
     assert!(serde_json::from_str::<serde_json::Value>(model.report()).unwrap()["tensors"].is_array());
@@ -70,13 +70,17 @@ fn options_are_stored_in_the_file() {
 }
 
 /// The storage type of each linear tensor of a file, and the file's report.
-fn linear_kinds(file: &Path) -> (Vec<(Role, u16, Kind)>, serde_json::Value) {
+fn linear_kinds(file: &Path) -> (Vec<(Role, u16, TensorKind)>, serde_json::Value) {
     let file = MappedFile::open(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     model.verify().unwrap();
     let layers = model.file().table().iter().filter_map(|e| {
-        let kind = Kind::from_code(e.kind)?;
-        (kind != Kind::Bytes && kind != Kind::Plain).then_some((Role::from_code(e.role)?, e.layer, kind))
+        let kind = TensorKind::from_code(e.kind)?;
+        (kind != TensorKind::Bytes && kind != TensorKind::Plain).then_some((
+            Role::from_code(e.role)?,
+            e.layer,
+            kind,
+        ))
     });
     (layers.collect(), serde_json::from_str(model.report()).unwrap())
 }
@@ -86,16 +90,17 @@ fn layers_below_the_sqnr_floor_stay_in_half_precision() {
     let output = target("floor");
     let mut options = Options::new(golden("relative"), &output, Precision::Int8);
     let plain = convert(&options, &mut |_, _| {}).unwrap();
-    let mut sqnr: Vec<f32> = plain.tensors.iter().filter(|l| l.kind == Kind::Int8).map(|l| l.sqnr).collect();
+    let mut sqnr: Vec<f32> =
+        plain.tensors.iter().filter(|l| l.kind == TensorKind::Int8).map(|l| l.sqnr).collect();
     sqnr.sort_by(f32::total_cmp);
     let floor = f64::from(sqnr[sqnr.len() / 2]);
     options.sqnr_floor = Some(floor);
     let report = convert(&options, &mut |_, _| {}).unwrap();
     let (layers, json) = linear_kinds(&output);
     let mut in_half = 0;
-    for tensor in plain.tensors.iter().filter(|l| l.kind == Kind::Int8) {
+    for tensor in plain.tensors.iter().filter(|l| l.kind == TensorKind::Int8) {
         let (role, layer, kind) = layers.iter().find(|l| (l.0, l.1) == (tensor.role, tensor.layer)).unwrap();
-        if *kind == Kind::F16 {
+        if *kind == TensorKind::F16 {
             assert!(f64::from(tensor.sqnr) < floor + 0.01, "{} {layer}", role.name());
             let named = format!("`{}` {layer} stays in half precision", role.name());
             assert!(
@@ -106,7 +111,8 @@ fn layers_below_the_sqnr_floor_stay_in_half_precision() {
             assert!(json["notes"].to_string().contains(&named));
             in_half += 1;
         } else {
-            let stays = f64::from(tensor.sqnr) >= floor || matches!(role, Role::Fpn | Role::Fuse);
+            let stays =
+                f64::from(tensor.sqnr) >= floor || matches!(role, Role::FpnConv | Role::FpnBottleneck);
             assert!(stays, "{} {layer} has {} dB, the floor is {floor}", role.name(), tensor.sqnr);
         }
     }
@@ -133,9 +139,9 @@ fn auto_reaches_the_agreement_goal() {
         assert_eq!(report.notes.iter().any(|n| n.contains("nothing is left")), all, "{:?}", report.notes);
         assert_eq!(report.notes.iter().any(|n| n.starts_with("in half precision: ")), some);
         // The embedding and the PSP branches are always in half precision, the four Winograd convolutions never.
-        let always = 1 + layers.iter().filter(|l| l.0 == Role::Pool).count();
-        assert_eq!(of(Kind::F16) > always, some);
-        assert_eq!(of(Kind::Int8) == 4, all);
+        let always = 1 + layers.iter().filter(|l| l.0 == Role::PspBranch).count();
+        assert_eq!(of(TensorKind::F16) > always, some);
+        assert_eq!(of(TensorKind::Int8) == 4, all);
         assert!(steps.iter().any(|s| s["agreement"].as_f64() >= Some(goal)) || all, "{goal}: {steps:?}");
     }
     for suffix in ["int8", "half", "trial", "draft"] {

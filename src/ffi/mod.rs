@@ -15,9 +15,9 @@ mod types;
 
 pub use types::{ENGINE_WORDS, Engine, Info, Job, Map, Picture, Status, Threads, Work};
 
+use crate::file::Model;
 use crate::image::check_size;
 use crate::plan::Plan;
-use crate::weights::Model;
 use answer::{Refusal, Text, answer};
 use core::ffi::{c_char, c_void};
 use core::fmt::Write;

@@ -4,14 +4,14 @@ use super::answer::Refusal;
 use super::memory::{aligned, apart, read, slice, slice_mut, span};
 use super::types::{Engine, Job, Map, Picture};
 use super::{Opened, opened};
+use crate::Isa;
 use crate::engine::{Engine as Runner, Output};
 use crate::error::Error;
-use crate::format::ALIGN;
+use crate::file::format::ALIGN;
 use crate::image::{ImageView, PixelFormat, check_size};
-use crate::kernels::Isa;
 use crate::observe::{Observer, Stage};
+use crate::output::ClassMapMut;
 use crate::parallel::{Parallel, Serial};
-use crate::segment::MapMut;
 
 /// # Safety
 /// As [`super::beitle_run`].
@@ -54,8 +54,8 @@ pub(super) unsafe fn run(engine: *const Engine, job: *const Job) -> Result<(), R
     // SAFETY: the caller's promise, and apart from everything else.
     let map = unsafe {
         match job.map.pixel_bytes {
-            1 => MapMut::U8(slice_mut(job.map.data.cast(), job.map.bytes, "job.map.data")?),
-            _ => MapMut::U16(slice_mut(job.map.data.cast(), job.map.bytes / 2, "job.map.data")?),
+            1 => ClassMapMut::U8(slice_mut(job.map.data.cast(), job.map.bytes, "job.map.data")?),
+            _ => ClassMapMut::U16(slice_mut(job.map.data.cast(), job.map.bytes / 2, "job.map.data")?),
         }
     };
     let logits = match job.logits.is_null() {

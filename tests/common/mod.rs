@@ -6,13 +6,13 @@ pub mod checkpoint;
 use beitle::Isa;
 use beitle::Model;
 use beitle::engine::{Engine, Output};
-use beitle::format::Precision;
+use beitle::file::format::Precision;
 use beitle::image::{ImageView, PixelFormat};
-use beitle::mapped::{Arena, MappedFile};
+use beitle::memory::{Arena, MappedFile};
 use beitle::observe::Observer;
-use beitle::parallel::Threads;
+use beitle::output::ClassMapMut;
+use beitle::parallel::ThreadPool;
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle_quantize::{Options, Rounding, convert};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -126,7 +126,7 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
     let file = MappedFile::open(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     model.verify().unwrap();
-    let pool = Threads::new(threads).unwrap();
+    let pool = ThreadPool::new(threads).unwrap();
     let plan = Plan::new(&model, threads, picture.size()).unwrap();
     let mut arena = Arena::new(plan.bytes());
     // Whatever was in memory before must not matter: signalling NaNs show themselves.
@@ -136,7 +136,8 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
     let (w, h) = f.level(0);
     let mut map = vec![u16::MAX; picture.width * picture.height];
     let mut logits = vec![f32::NAN; f.classes * w * h];
-    let mut output = Output { size: picture.size(), map: MapMut::U16(&mut map), logits: Some(&mut logits) };
+    let mut output =
+        Output { size: picture.size(), map: ClassMapMut::U16(&mut map), logits: Some(&mut logits) };
     engine.run(&pool, &picture.view(), &mut output, observer).unwrap();
     Outcome { map, logits, shape: [f.classes, h, w] }
 }

@@ -7,7 +7,7 @@ use super::tiles::TileSampler;
 use crate::error::Error;
 use crate::options::Conv;
 use beitle::Facts;
-use beitle::format::Role;
+use beitle::file::format::Role;
 use beitle::observe::{Observer, Stage};
 use half::bf16;
 use std::collections::BTreeMap;
@@ -73,9 +73,9 @@ impl Collector {
     /// Approximate number of rows that a layer reads.
     fn row_count(&self, role: Role, layer: u16) -> usize {
         let level = match (role, layer) {
-            (Role::Up0b, _) => 1,
-            (Role::Fpn | Role::Fuse, level) => level.into(),
-            (Role::Classify, _) => 0,
+            (Role::DeconvLateral0, _) => 1,
+            (Role::FpnConv | Role::FpnBottleneck, level) => level.into(),
+            (Role::Classifier, _) => 0,
             _ => 2,
         };
         let (width, height) = self.facts.level(level);

@@ -4,11 +4,11 @@ use super::pictures::RgbPicture;
 use crate::error::Error;
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::mapped::{Arena, MappedFile};
+use beitle::memory::{Arena, MappedFile};
 use beitle::observe::Observer;
-use beitle::parallel::{Parallel, Threads};
+use beitle::output::ClassMapMut;
+use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Facts, Isa, Model};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub struct Runner {
     path: PathBuf,
     file: MappedFile,
     facts: Facts,
-    threads: Threads,
+    threads: ThreadPool,
 }
 
 impl Runner {
@@ -29,7 +29,7 @@ impl Runner {
     pub fn open(path: &Path) -> Result<Runner, Error> {
         let file = MappedFile::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
         let facts = *Model::new(file.bytes()).map_err(|e| Error::new(path, e.to_string()))?.facts();
-        let threads = Threads::new(0).map_err(|e| Error::io(path, "cannot start threads for", e))?;
+        let threads = ThreadPool::new(0).map_err(|e| Error::io(path, "cannot start threads for", e))?;
         Ok(Runner { path: path.to_owned(), file, facts, threads })
     }
 
@@ -58,7 +58,7 @@ impl Runner {
         let mut logits = vec![0.0; self.facts.classes * width * height];
         let mut map = vec![0u16; picture.size.0 * picture.size.1];
         let mut output =
-            Output { logits: Some(&mut logits), ..Output::map(picture.size, MapMut::U16(&mut map)) };
+            Output { logits: Some(&mut logits), ..Output::map(picture.size, ClassMapMut::U16(&mut map)) };
         let start = Instant::now();
         Engine::new(&model, &plan, Isa::detect(), arena.bytes())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))

@@ -2,7 +2,7 @@
 
 use super::samples::{RowSampler, Samples};
 use crate::winograd;
-use beitle::format::winograd_taps;
+use beitle::file::format::winograd_points;
 use half::bf16;
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ pub(super) struct TileSampler {
 
 impl TileSampler {
     pub(super) fn new(tile: usize) -> TileSampler {
-        let samples = (0..winograd_taps(tile)).map(|_| Samples::default()).collect();
+        let samples = (0..winograd_points(tile)).map(|_| Samples::default()).collect();
         TileSampler { tile, rows: VecDeque::new(), sampler: RowSampler::default(), samples }
     }
 

@@ -8,8 +8,8 @@ use crate::output::{self, TOOL, TensorInfo, TensorReport, classes};
 use crate::quantise::{self, GptqFeedback, Packed};
 use crate::spec::Spec;
 use crate::winograd;
-use beitle::format::{Kind, Precision, Role};
-use beitle::shapes::Form;
+use beitle::file::format::{Precision, Role, TensorKind};
+use beitle::file::tensors::Form;
 use std::path::Path;
 
 /// Makes the tensors of a weight file, one after another.
@@ -39,9 +39,9 @@ impl TensorMaker<'_> {
                 let (values, source_bytes) = self.fold().plain(role, layer.into())?;
                 let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
                 let tensor = TensorInfo::bytes(role, layer, k);
-                Ok((TensorInfo { kind: Kind::Plain, n, source_bytes, ..tensor }, bytes))
+                Ok((TensorInfo { kind: TensorKind::Plain, n, source_bytes, ..tensor }, bytes))
             }
-            Form::Linear { taps: matrices, bias_rows, n, k } => {
+            Form::Linear { matrices, bias_rows, n, k } => {
                 let (packed, source_bytes) = self.linear(role, layer, matrices, n as usize, k as usize)?;
                 let sqnr = if packed.sqnr.is_finite() { packed.sqnr as f32 } else { 0.0 };
                 let kind = packed.kind;

@@ -4,7 +4,7 @@ use super::folded::{Folded, narrow};
 use super::outliers::power_of_two_factors;
 use super::source::Fold;
 use crate::error::Error;
-use beitle::format::padded;
+use beitle::file::format::padded;
 
 /// The value projection of a block with LayerNorm folded in.
 struct ValueProjection {

@@ -4,7 +4,7 @@ use super::convolutions::ConvView;
 use super::folded::Folded;
 use super::source::Fold;
 use crate::error::Error;
-use beitle::format::Role;
+use beitle::file::format::Role;
 
 impl Fold<'_> {
     /// A linear tensor of the weight file. `layer` counts blocks, branches or levels, depending on the role.
@@ -21,19 +21,19 @@ impl Fold<'_> {
             Role::Proj => self.proj(layer),
             Role::Fc1 => self.fc1(layer),
             Role::Fc2 => self.fc2(layer),
-            Role::Up0a => self.deconv_with_norm("fpn1.deconv1", "fpn1.bn"),
-            Role::Up0b => self.deconv_with_lateral("fpn1.deconv2", "lateral.0"),
-            Role::Up1 => self.deconv_with_lateral("fpn2.deconv", "lateral.1"),
+            Role::Deconv0 => self.deconv_with_norm("fpn1.deconv1", "fpn1.bn"),
+            Role::DeconvLateral0 => self.deconv_with_lateral("fpn1.deconv2", "lateral.0"),
+            Role::DeconvLateral1 => self.deconv_with_lateral("fpn2.deconv", "lateral.1"),
             Role::Lateral2 => self.conv(&ConvView::whole("lateral.2", 1), true),
-            Role::Pool => self.conv(&ConvView::whole(&format!("psp.{layer}"), 1), true),
-            Role::Top => self.conv(&psp(0), true),
-            Role::TopPool => {
+            Role::PspBranch => self.conv(&ConvView::whole(&format!("psp.{layer}"), 1), true),
+            Role::PspBottleneck => self.conv(&psp(0), true),
+            Role::PspBottleneckBranch => {
                 let bottleneck = self.conv(&psp(1 + layer), false)?;
                 let branch = format!("psp.{layer}");
                 Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&branch, 1))?))
             }
-            Role::Fpn => self.conv(&ConvView::whole(&format!("fpn.{layer}"), 3), true),
-            Role::Fuse => {
+            Role::FpnConv => self.conv(&ConvView::whole(&format!("fpn.{layer}"), 3), true),
+            Role::FpnBottleneck => {
                 let bottleneck = self.conv(&fpn(layer), layer == 0)?;
                 // Level 3 has no FPN convolution: the bottleneck reads the PSP module's output.
                 if layer == 3 {

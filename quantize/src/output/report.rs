@@ -3,7 +3,7 @@
 
 use super::tensor::TensorInfo;
 use crate::spec::Spec;
-use beitle::format::{Kind, Role};
+use beitle::file::format::{Role, TensorKind};
 use serde_json::json;
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub struct TensorReport {
     /// Block, branch or level, depending on the role.
     pub layer: u16,
     /// How it is stored.
-    pub kind: Kind,
+    pub kind: TensorKind,
     /// Size in the checkpoint, in bytes.
     pub source_bytes: u64,
     /// Size in the weight file, in bytes.
@@ -60,11 +60,11 @@ impl TensorReport {
 pub fn report_group(role: Role) -> &'static str {
     match role {
         Role::Embed | Role::ClassToken | Role::Positions => "embedding",
-        Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::Bias => role.name(),
-        Role::Up0a | Role::Up0b | Role::Up1 | Role::Lateral2 => "neck and laterals",
-        Role::Pool | Role::Top | Role::TopPool => "pooling module",
-        Role::Fpn => "pyramid 3x3",
-        Role::Fuse => "bottleneck 3x3",
+        Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::RelativeBias => role.name(),
+        Role::Deconv0 | Role::DeconvLateral0 | Role::DeconvLateral1 | Role::Lateral2 => "neck and laterals",
+        Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch => "pooling module",
+        Role::FpnConv => "pyramid 3x3",
+        Role::FpnBottleneck => "bottleneck 3x3",
         _ => "classifier",
     }
 }

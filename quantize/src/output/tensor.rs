@@ -1,6 +1,6 @@
 //! A tensor's entry in the weight file's table, without offset and checksum.
 
-use beitle::format::{Entry, Kind, Role};
+use beitle::file::format::{Role, TensorEntry, TensorKind};
 
 /// What a tensor is, apart from its bytes.
 #[derive(Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct TensorInfo {
     /// Block, branch or level, depending on the role.
     pub layer: u16,
     /// How it is stored.
-    pub kind: Kind,
+    pub kind: TensorKind,
     /// Linear tensors: number of matrices.
     pub matrices: u16,
     /// Linear tensors: number of bias rows.
@@ -31,7 +31,7 @@ impl TensorInfo {
         TensorInfo {
             role,
             layer,
-            kind: Kind::Bytes,
+            kind: TensorKind::Bytes,
             matrices: 0,
             bias_rows: 0,
             n: 1,
@@ -42,12 +42,12 @@ impl TensorInfo {
     }
 
     /// The tensor that an entry of a weight file describes. `role` is the entry's role.
-    pub fn of_entry(role: Role, entry: &Entry) -> TensorInfo {
+    pub fn of_entry(role: Role, entry: &TensorEntry) -> TensorInfo {
         TensorInfo {
             role,
             layer: entry.layer,
-            kind: Kind::from_code(entry.kind).unwrap_or(Kind::Bytes),
-            matrices: entry.taps,
+            kind: TensorKind::from_code(entry.kind).unwrap_or(TensorKind::Bytes),
+            matrices: entry.matrices,
             bias_rows: entry.bias_rows,
             n: entry.n,
             k: entry.k,

@@ -3,8 +3,8 @@
 
 use super::tensor::TensorInfo;
 use crate::error::Error;
-use beitle::crc::{Crc32, crc32};
-use beitle::format::{ALIGN, Entry, Header, MAGIC, VERSION};
+use beitle::file::crc::{Crc32, crc32};
+use beitle::file::format::{ALIGN, Header, MAGIC, TensorEntry, VERSION};
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Writer {
     partial: PathBuf,
     /// `None` once finished.
     file: Option<BufWriter<File>>,
-    entries: Vec<Entry>,
+    entries: Vec<TensorEntry>,
     /// Entries that space is reserved for.
     planned: usize,
     /// Bytes written so far.
@@ -33,7 +33,7 @@ impl Writer {
         let partial = target.with_file_name(name);
         let file =
             File::create(&partial).map_err(|e| Error::new(target, format!("cannot be written: {e}")))?;
-        let end = (size_of::<Header>() + tensors * size_of::<Entry>()) as u64;
+        let end = (size_of::<Header>() + tensors * size_of::<TensorEntry>()) as u64;
         let mut writer = Writer {
             target: target.to_owned(),
             partial,
@@ -63,12 +63,12 @@ impl Writer {
     pub fn add(&mut self, t: &TensorInfo, bytes: &[u8]) -> Result<(), Error> {
         let gap = self.end.next_multiple_of(ALIGN as u64) - self.end;
         self.put(&[0; ALIGN][..gap as usize])?;
-        self.entries.push(Entry {
+        self.entries.push(TensorEntry {
             role: t.role as u16,
             layer: t.layer,
             kind: t.kind as u8,
             bias_rows: t.bias_rows,
-            taps: t.matrices,
+            matrices: t.matrices,
             n: t.n,
             k: t.k,
             offset: self.end,
@@ -97,7 +97,7 @@ impl Writer {
             head_crc: 0,
             ..facts
         };
-        let table = bytemuck::cast_slice::<Entry, u8>(&self.entries);
+        let table = bytemuck::cast_slice::<TensorEntry, u8>(&self.entries);
         let mut crc = Crc32::new();
         crc.update(bytemuck::bytes_of(&header));
         crc.update(table);

@@ -10,7 +10,7 @@
 use super::hessian::{cholesky, reversed_gram};
 use super::panel_format::RoundedWeight;
 use crate::calibrate::Samples;
-use beitle::format::LANES;
+use beitle::file::format::LANES;
 use rayon::prelude::*;
 
 /// Added to H's diagonal, as a fraction of its mean, to bound the feedback along directions that the samples do not cover.

@@ -8,7 +8,7 @@ use super::gptq::GptqFeedback;
 use super::panel_format::{PanelFormat, ROUND, RoundedWeight};
 use super::panels::Matrices;
 use super::round::{RoundedRow, round_panels};
-use beitle::format::{GROUP, LANES};
+use beitle::file::format::{GROUP, LANES};
 
 /// The largest multiplier.
 const MAX_MULTIPLIER: i32 = 15;

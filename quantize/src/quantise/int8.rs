@@ -4,7 +4,7 @@ use super::gptq::GptqFeedback;
 use super::panel_format::{PanelFormat, ROUND, RoundedWeight};
 use super::panels::Matrices;
 use super::round::round_panels;
-use beitle::format::LANES;
+use beitle::file::format::LANES;
 
 /// The format; a row's grid is its scale.
 struct Int8;

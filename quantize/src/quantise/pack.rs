@@ -6,13 +6,13 @@ use super::int8::pack_int8;
 use super::panels::Matrices;
 use super::weight_error::WeightError;
 use crate::fold::Folded;
-use beitle::format::{Kind, Precision, padded};
+use beitle::file::format::{Precision, TensorKind, padded};
 use half::f16;
 
 /// A linear tensor as the weight file holds it.
 pub struct Packed {
     /// Storage type.
-    pub kind: Kind,
+    pub kind: TensorKind,
     /// Weights; then, for integers, scales, sums and multipliers; then biases.
     pub bytes: Vec<u8>,
     /// Signal-to-quantisation-noise ratio of the weights in dB; infinite if nothing was lost.
@@ -38,22 +38,22 @@ pub fn pack(
     }
     let matrices = Matrices { weights, matrices, n, k };
     let (kind, mut bytes, sqnr) = match precision {
-        Precision::F32 => (Kind::F32, matrices.to_panels(f32::to_le_bytes), f64::INFINITY),
+        Precision::F32 => (TensorKind::F32, matrices.to_panels(f32::to_le_bytes), f64::INFINITY),
         Precision::F16 => {
             if let Some(w) = weights.iter().find(|w| f16::from_f32(**w).is_infinite()) {
                 return Err(format!("{w} is too large for f16 (at most 65504)"));
             }
             let error = WeightError::of(weights, weights.iter().map(|&w| f16::from_f32(w).to_f32()));
             let bytes = matrices.to_panels(|w| f16::from_f32(w).to_le_bytes());
-            (Kind::F16, bytes, WeightError::sqnr([error].into_iter()))
+            (TensorKind::F16, bytes, WeightError::sqnr([error].into_iter()))
         }
         Precision::Int8 => {
             let (bytes, sqnr) = pack_int8(&matrices, feedback);
-            (Kind::Int8, bytes, sqnr)
+            (TensorKind::Int8, bytes, sqnr)
         }
         Precision::Int4 => {
             let (bytes, sqnr) = pack_int4(&matrices, feedback);
-            (Kind::Int4, bytes, sqnr)
+            (TensorKind::Int4, bytes, sqnr)
         }
     };
     for row in folded.bias.chunks(n) {

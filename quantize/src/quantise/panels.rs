@@ -1,6 +1,6 @@
 //! The panel layout: `LANES` rows of a matrix side by side, so that a vector holds one input's weights for all of them.
 
-use beitle::format::LANES;
+use beitle::file::format::LANES;
 use rayon::prelude::*;
 
 /// Matrices `[matrices][n][k]`, row-major.

@@ -4,7 +4,7 @@ use super::gptq::GptqFeedback;
 use super::panel_format::{PanelFormat, RoundedWeight};
 use super::panels::Matrices;
 use super::weight_error::WeightError;
-use beitle::format::LANES;
+use beitle::file::format::LANES;
 use rayon::prelude::*;
 
 /// Facts of a rounded row.

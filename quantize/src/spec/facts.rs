@@ -2,7 +2,7 @@
 
 use crate::config::Preprocessing;
 use crate::options::Conv;
-use beitle::format::{Precision, Recipe, Role};
+use beitle::file::format::{Precision, Recipe, Role};
 
 /// Every fact of a conversion.
 pub struct Spec {
@@ -64,8 +64,8 @@ impl Spec {
     pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
         match (self.precision, role) {
             (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,
-            (Precision::Int8, Role::Pool) => Precision::F16,
-            (Precision::Int4, Role::Classify) => Precision::Int8,
+            (Precision::Int8, Role::PspBranch) => Precision::F16,
+            (Precision::Int4, Role::Classifier) => Precision::Int8,
             (Precision::Int4, _) if self.winograd_tile(role, layer).is_some() => Precision::Int8,
             (precision, _) => precision,
         }

@@ -1,7 +1,7 @@
 //! The facts as the weight file's header.
 
 use super::facts::Spec;
-use beitle::format::{ABSOLUTE, Header, RELATIVE, Recipe, Role, SHARED};
+use beitle::file::format::{ABSOLUTE, Header, RELATIVE, Recipe, Role, SHARED};
 use bytemuck::Zeroable;
 
 /// Stride of unilm's sliding window at its window of 640 pixels.
@@ -25,7 +25,7 @@ impl Spec {
             hidden: self.hidden as u32,
             blocks: self.feature_blocks[3] as u32,
             source_blocks: self.layers as u32,
-            taps: self.feature_blocks.map(|t| t as u32),
+            feature_blocks: self.feature_blocks.map(|t| t as u32),
             classes: self.classes as u32,
             pool_count: self.pools.len() as u32,
             pool_scales,
@@ -42,7 +42,12 @@ impl Spec {
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,
             source_sha256,
-            winograd: [tile(Role::Fpn, 0), tile(Role::Fpn, 1), tile(Role::Fpn, 2), tile(Role::Fuse, 0)],
+            winograd: [
+                tile(Role::FpnConv, 0),
+                tile(Role::FpnConv, 1),
+                tile(Role::FpnConv, 2),
+                tile(Role::FpnBottleneck, 0),
+            ],
             ..Header::zeroed()
         }
     }

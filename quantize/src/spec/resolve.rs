@@ -5,7 +5,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
 use crate::options::{Conv, Options};
-use beitle::format::{Precision, Recipe};
+use beitle::file::format::{Precision, Recipe};
 use std::path::Path;
 
 impl Spec {

@@ -6,7 +6,7 @@ use crate::picture::{self, Picture};
 use crate::session::{self, Processor, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
-use beitle::format::{Kind, Role};
+use beitle::file::format::{Role, TensorKind};
 use beitle::observe::{Observer, Stage};
 use beitle::parallel::Parallel;
 use beitle::plan::Plan;
@@ -129,14 +129,14 @@ fn is_int8(model: &Model, stage: Stage) -> bool {
         Stage::Proj => Role::Proj,
         Stage::Fc1 => Role::Fc1,
         Stage::Fc2 => Role::Fc2,
-        Stage::Top => Role::Top,
+        Stage::Psp => Role::PspBottleneck,
         Stage::Lateral => Role::Lateral2,
-        Stage::Fpn0 | Stage::Fpn1 | Stage::Fpn2 => Role::Fpn,
-        Stage::Products | Stage::Fuse => Role::Fuse,
-        Stage::Classify => Role::Classify,
-        Stage::Resize | Stage::Norm | Stage::Tap | Stage::Upsample | Stage::Map => return false,
+        Stage::Fpn0 | Stage::Fpn1 | Stage::Fpn2 => Role::FpnConv,
+        Stage::Products | Stage::Bottleneck => Role::FpnBottleneck,
+        Stage::Classify => Role::Classifier,
+        Stage::Resize | Stage::Norm | Stage::Features | Stage::Upsample | Stage::Map => return false,
     };
-    let bytes = [Kind::Int8, Kind::Int4].map(|kind| kind as u8);
+    let bytes = [TensorKind::Int8, TensorKind::Int4].map(|kind| kind as u8);
     model.file().find(role, 0).is_some_and(|entry| bytes.contains(&entry.kind))
 }
 

@@ -2,9 +2,9 @@
 
 use crate::console::{Failure, Output, bytes};
 use crate::{layout, session};
-use beitle::format::{Kind, Role};
+use beitle::file::format::{Role, TensorKind};
+use beitle::image::resize::Filter;
 use beitle::plan::Plan;
-use beitle::resize::Filter;
 use beitle::{Isa, Model};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -104,12 +104,12 @@ fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
         ("resize", resize),
         ("normalise", format!("mean {:?}, std {:?}, pixels times {}", f.mean, f.std, f.rescale)),
         ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
-        ("blocks", format!("{} of {}, read after {:?}", f.blocks, f.source_blocks, f.taps)),
+        ("blocks", format!("{} of {}, read after {:?}", f.blocks, f.source_blocks, f.feature_blocks)),
         ("channels", format!("{}, {} heads, MLP {}", f.channels, f.heads, f.hidden)),
         ("eps", format!("{:e}", f.eps)),
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
         ("3x3", convolutions(model.file().header().winograd)),
-        ("pooling", format!("{:?}", f.pool_scales.get(..f.pools).unwrap_or(&[]))),
+        ("pooling", format!("{:?}", f.pool_scales.get(..f.pool_count).unwrap_or(&[]))),
         ("labels", if f.reduce_labels { "count from 1, 0 is ignored" } else { "count from 0" }.into()),
     ]
 }
@@ -131,8 +131,8 @@ fn convolutions(tiles: [u8; 4]) -> String {
 fn weights(model: &Model<'_>) -> Vec<(&'static str, String)> {
     let table = model.file().table();
     let mut lines = Vec::new();
-    for &kind in Kind::ALL {
-        let of_kind = || table.iter().filter(|e| Kind::from_code(e.kind) == Some(kind));
+    for &kind in TensorKind::ALL {
+        let of_kind = || table.iter().filter(|e| TensorKind::from_code(e.kind) == Some(kind));
         if of_kind().count() > 0 {
             let total = bytes(of_kind().map(|e| e.bytes).sum());
             let name = if lines.is_empty() { "tensors" } else { "" };

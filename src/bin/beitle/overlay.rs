@@ -2,7 +2,7 @@
 
 use crate::picture::Picture;
 use crate::text::{Canvas, LETTER};
-use beitle::segment::Map;
+use beitle::output::ClassMap;
 
 /// A class for the legend.
 pub struct Entry<'a> {
@@ -25,7 +25,7 @@ const ROWS: usize = 16;
 const BLEND: u32 = 9;
 
 /// Draws the picture blended with its classes' colours, their outlines, and a legend of `entries`.
-pub fn draw(picture: &Picture, map: Map<'_>, palette: &[[u8; 3]], entries: &[Entry<'_>]) -> Canvas {
+pub fn draw(picture: &Picture, map: ClassMap<'_>, palette: &[[u8; 3]], entries: &[Entry<'_>]) -> Canvas {
     let (width, height) = (picture.width, picture.height);
     let scale = ((width.min(height) + 240) / 480).max(1);
     let legend = Legend::new(width, scale, entries);
@@ -131,7 +131,7 @@ mod tests {
         for (width, height, classes) in [(1, 1, 1), (640, 480, 3), (33, 900, 150), (2000, 50, 40)] {
             let picture = Picture { width, height, rgb: vec![100; width * height * 3] };
             let map = vec![0; width * height];
-            let canvas = draw(&picture, Map::U8(&map), &[[200, 0, 0]], &entries(classes));
+            let canvas = draw(&picture, ClassMap::U8(&map), &[[200, 0, 0]], &entries(classes));
             assert!(canvas.width >= width && canvas.height > height);
             assert_eq!(canvas.rgb.len(), canvas.width * canvas.height * 3);
         }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn colours_are_blended_and_edges_light() {
         let picture = Picture { width: 4, height: 1, rgb: vec![0; 12] };
-        let canvas = draw(&picture, Map::U8(&[0, 0, 1, 1]), &[[160, 0, 0], [0, 160, 0]], &entries(2));
+        let canvas = draw(&picture, ClassMap::U8(&[0, 0, 1, 1]), &[[160, 0, 0], [0, 160, 0]], &entries(2));
         let left = (canvas.width - 4) / 2 * 3;
         assert_eq!(canvas.rgb[left..left + 3], [90, 0, 0]);
         assert_eq!(canvas.rgb[left + 3..left + 6], [200, 170, 170], "the last pixel before another class");

@@ -3,18 +3,18 @@
 use crate::console::Failure;
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::mapped::{Arena, MappedFile};
+use beitle::memory::{Arena, MappedFile};
 use beitle::observe::Observer;
-use beitle::parallel::{Parallel, Threads};
+use beitle::output::ClassMapMut;
+use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
 use beitle::{Isa, Model};
 use std::path::Path;
 
 /// What the work runs on.
 #[derive(clap::Args)]
 pub struct Processor {
-    /// Threads, 0 for as many as the process may use; the results do not depend on it
+    /// ThreadPool, 0 for as many as the process may use; the results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
     /// Instruction set, the fastest unless given; the results do not depend on it
@@ -39,8 +39,8 @@ impl Processor {
     ///
     /// # Errors
     /// The operating system gives none.
-    pub fn threads(&self) -> Result<Threads, Failure> {
-        Threads::new(self.threads.into())
+    pub fn threads(&self) -> Result<ThreadPool, Failure> {
+        ThreadPool::new(self.threads.into())
             .map_err(|e| Failure::work(format_args!("--threads {}: {e}", self.threads)))
     }
 }
@@ -74,10 +74,10 @@ pub enum ClassMap {
 
 impl ClassMap {
     /// The map as the library reads it.
-    pub fn view(&self) -> beitle::segment::Map<'_> {
+    pub fn view(&self) -> beitle::output::ClassMap<'_> {
         match self {
-            ClassMap::U8(m) => beitle::segment::Map::U8(m),
-            ClassMap::U16(m) => beitle::segment::Map::U16(m),
+            ClassMap::U8(m) => beitle::output::ClassMap::U8(m),
+            ClassMap::U16(m) => beitle::output::ClassMap::U16(m),
         }
     }
 }
@@ -86,13 +86,13 @@ impl ClassMap {
 pub struct Session<'m> {
     model: &'m Model<'m>,
     isa: Isa,
-    threads: Threads,
+    threads: ThreadPool,
     planned: Option<(Plan, Arena)>,
 }
 
 impl<'m> Session<'m> {
     /// Nothing is allocated before the first picture.
-    pub fn new(model: &'m Model<'m>, isa: Isa, threads: Threads) -> Self {
+    pub fn new(model: &'m Model<'m>, isa: Isa, threads: ThreadPool) -> Self {
         Session { model, isa, threads, planned: None }
     }
 
@@ -150,8 +150,8 @@ impl<'m> Session<'m> {
             }
         };
         let target = match &mut map {
-            ClassMap::U8(m) => MapMut::U8(m),
-            ClassMap::U16(m) => MapMut::U16(m),
+            ClassMap::U8(m) => ClassMapMut::U8(m),
+            ClassMap::U16(m) => ClassMapMut::U16(m),
         };
         let mut output = Output { logits, ..Output::map(size, target) };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes())

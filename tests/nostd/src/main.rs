@@ -9,7 +9,7 @@ use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
-use beitle::segment::MapMut;
+use beitle::output::ClassMapMut;
 use beitle::{Error, Isa, Model};
 use core::hint::black_box;
 
@@ -24,7 +24,7 @@ fn segment(weights: &[u8], arena: &mut [u8], rgb: &[u8], map: &mut [u8]) -> Resu
     let plan = Plan::new(&model, 1, (64, 48))?;
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena)?;
     let picture = ImageView::packed(rgb, 64, 48, PixelFormat::Rgb8)?;
-    engine.run(&Serial, &picture, &mut Output::map((64, 48), MapMut::U8(map)), &mut ())
+    engine.run(&Serial, &picture, &mut Output::map((64, 48), ClassMapMut::U8(map)), &mut ())
 }
 
 /// The program starts here; the buffers are opaque to the compiler, so that nothing of the engine is left out.

@@ -1,6 +1,6 @@
 //! Command-line arguments and their translation to options.
 
-use beitle::format::{Precision, Recipe};
+use beitle::file::format::{Precision, Recipe};
 use beitle_quantize::{Conv, Options, Rounding};
 use clap::Parser;
 use clap::error::ErrorKind;

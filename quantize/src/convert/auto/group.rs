@@ -1,7 +1,7 @@
 //! Groups of layers that change precision together.
 
 use crate::output;
-use beitle::format::{Entry, Kind, Role, is_winograd};
+use beitle::file::format::{Role, TensorEntry, TensorKind, is_winograd};
 use beitle::{Facts, Model};
 use serde_json::{Value, json};
 
@@ -30,9 +30,9 @@ impl LayerGroup {
 pub(super) fn groups(model: &Model) -> Vec<LayerGroup> {
     let facts = model.facts();
     let mut groups: Vec<LayerGroup> = Vec::new();
-    for entry in model.file().table().iter().filter(|e| e.kind == Kind::Int8 as u8) {
+    for entry in model.file().table().iter().filter(|e| e.kind == TensorKind::Int8 as u8) {
         let Some(role) = Role::from_code(entry.role) else { continue };
-        if is_winograd(role, entry.taps) {
+        if is_winograd(role, entry.matrices) {
             continue;
         }
         let layer = entry.layer;
@@ -64,15 +64,15 @@ fn group_name(facts: &Facts, role: Role, layer: u16) -> String {
                 format!("{} of blocks {first} to {last}", role.name())
             }
         }
-        Role::Up0a | Role::Up0b | Role::Up1 | Role::Lateral2 => role.name().into(),
+        Role::Deconv0 | Role::DeconvLateral0 | Role::DeconvLateral1 | Role::Lateral2 => role.name().into(),
         _ => output::report_group(role).into(),
     }
 }
 
 /// Multiply-accumulates of a layer; those of attention count towards `qkv`.
-fn macs(facts: &Facts, role: Role, entry: &Entry) -> f64 {
+fn macs(facts: &Facts, role: Role, entry: &TensorEntry) -> f64 {
     let rows = row_count(facts, role, entry.layer) as f64;
-    let mut macs = rows * f64::from(entry.taps) * f64::from(entry.n) * f64::from(entry.k);
+    let mut macs = rows * f64::from(entry.matrices) * f64::from(entry.n) * f64::from(entry.k);
     if role == Role::Qkv {
         macs += 2.0 * (facts.tokens() as f64).powi(2) * facts.channels as f64;
     }
@@ -84,11 +84,11 @@ fn row_count(f: &Facts, role: Role, layer: u16) -> usize {
     let level = |level| f.level(level).0 * f.level(level).1;
     match role {
         Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 => f.tokens(),
-        Role::Up0b => level(1),
-        Role::Pool | Role::TopPool => f.pool_scales[usize::from(layer).min(7)].pow(2),
-        Role::Top => level(3),
-        Role::Fpn | Role::Fuse => level(layer.into()),
-        Role::Classify => level(0),
+        Role::DeconvLateral0 => level(1),
+        Role::PspBranch | Role::PspBottleneckBranch => f.pool_scales[usize::from(layer).min(7)].pow(2),
+        Role::PspBottleneck => level(3),
+        Role::FpnConv | Role::FpnBottleneck => level(layer.into()),
+        Role::Classifier => level(0),
         _ => f.patches(),
     }
 }

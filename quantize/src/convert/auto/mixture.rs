@@ -2,14 +2,15 @@
 
 use crate::error::Error;
 use crate::output::{TensorInfo, TensorReport, Writer};
-use beitle::format::{Entry, File, Kind, Role};
+use beitle::file::WeightFile;
+use beitle::file::format::{Role, TensorEntry, TensorKind};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// The two conversions to take tensors from.
 pub(super) struct Mixture<'a> {
-    pub(super) int8: File<'a>,
-    pub(super) half: File<'a>,
+    pub(super) int8: WeightFile<'a>,
+    pub(super) half: WeightFile<'a>,
 }
 
 /// What the report of a mixture says beyond that of the int8 conversion.
@@ -39,7 +40,7 @@ impl Mixture<'_> {
                 tensor.k = bytes.len() as u32;
             }
             writer.add(&tensor, &bytes)?;
-            if tensor.kind != Kind::Bytes {
+            if tensor.kind != TensorKind::Bytes {
                 tensors.push(TensorReport::new(&tensor, bytes.len() as u64));
             }
         }
@@ -51,10 +52,10 @@ impl Mixture<'_> {
     fn choose<'s>(
         &'s self,
         role: Role,
-        int8: &'s Entry,
+        int8: &'s TensorEntry,
         in_half: &dyn Fn(Role, u16) -> bool,
-    ) -> (&'s File<'s>, &'s Entry) {
-        let half = self.half.find(role, int8.layer).filter(|half| half.taps == int8.taps);
+    ) -> (&'s WeightFile<'s>, &'s TensorEntry) {
+        let half = self.half.find(role, int8.layer).filter(|half| half.matrices == int8.matrices);
         match half {
             Some(half) if in_half(role, int8.layer) => (&self.half, half),
             _ => (&self.int8, int8),

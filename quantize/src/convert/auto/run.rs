@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
 use beitle::Model;
-use beitle::format::Precision;
-use beitle::mapped::MappedFile;
+use beitle::file::format::Precision;
+use beitle::memory::MappedFile;
 use serde_json::json;
 
 /// Converts a checkpoint so that at least a share `goal` of pixels agrees with half precision, if that is possible.

@@ -4,7 +4,7 @@ use super::group::LayerGroup;
 use super::mixture::Mixture;
 use super::reference::{Deviation, Reference};
 use crate::error::Error;
-use beitle::format::Role;
+use beitle::file::format::Role;
 use serde_json::{Value, json};
 use std::path::Path;
 

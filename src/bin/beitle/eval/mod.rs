@@ -12,8 +12,7 @@ use crate::picture;
 use crate::segment::{demonstration, progress};
 use crate::session::{self, ClassMap, Processor, Session};
 use beitle::Model;
-use beitle::mapped::MappedFile;
-use beitle::segment::Map;
+use beitle::memory::MappedFile;
 use data::{Item, Labels};
 use probe::{Compare, Keep, Noise};
 use report::{Likeness, Report};
@@ -219,5 +218,5 @@ fn pixels(map: &ClassMap) -> impl Iterator<Item = u16> {
         ClassMap::U8(m) => (map.view(), m.len()),
         ClassMap::U16(m) => (map.view(), m.len()),
     };
-    (0..n).map(move |i| Map::get(&view, i).unwrap_or(u16::MAX))
+    (0..n).map(move |i| beitle::output::ClassMap::get(&view, i).unwrap_or(u16::MAX))
 }

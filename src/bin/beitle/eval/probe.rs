@@ -36,7 +36,7 @@ fn stage(name: TensorName) -> String {
         TensorName::Stream(0) => "embedding".into(),
         TensorName::Stream(block) => format!("block {block}"),
         TensorName::Level3 => "level 3".into(),
-        TensorName::Top => "pooling".into(),
+        TensorName::Psp => "pooling".into(),
         TensorName::Lateral2 => "lateral 2".into(),
         TensorName::Lateral1(_) => "lateral 1".into(),
         TensorName::Lateral0(_) => "lateral 0".into(),
