@@ -126,7 +126,7 @@ fn every_header_field_is_checked() {
         ("heads", offset_of!(Header, heads)),
         ("hidden", offset_of!(Header, hidden)),
         ("blocks", offset_of!(Header, blocks)),
-        ("taps", offset_of!(Header, taps) + 12),
+        ("feature_blocks", offset_of!(Header, feature_blocks) + 12),
         ("classes", offset_of!(Header, classes)),
         ("pool_count", offset_of!(Header, pool_count)),
         ("pool_scales", offset_of!(Header, pool_scales)),
@@ -173,7 +173,7 @@ fn check_table(good: &[u8]) {
     let fields = [
         ("kind", offset_of!(TensorEntry, kind), 1),
         ("bias_rows", offset_of!(TensorEntry, bias_rows), 1),
-        ("taps", offset_of!(TensorEntry, taps), 2),
+        ("matrices", offset_of!(TensorEntry, matrices), 2),
         ("n", offset_of!(TensorEntry, n), 4),
         ("k", offset_of!(TensorEntry, k), 4),
         ("offset", offset_of!(TensorEntry, offset), 8),
