@@ -34,12 +34,12 @@ def cell(value, digits):
 
 
 def commit():
-    """The commit that was measured; `-dirty` if tracked files other than RESULTS.md differ from it."""
+    """The commit that was measured; `-dirty` if tracked files other than documents differ from it."""
     git = lambda *arguments: subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
     head = git("rev-parse", "--short=7", "HEAD")
     if head.returncode != 0:
         return "unknown"
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!benches/RESULTS.md")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!*.md")
     return head.stdout.strip() + ("-dirty" if changed.stdout.strip() else "")
 
 
