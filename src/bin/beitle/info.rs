@@ -112,7 +112,7 @@ fn architecture(model: &Model<'_>) -> Vec<Row> {
         ("epsilon", format!("{:e}", f.eps)),
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
         ("pooling", format!("scales {:?}", f.pool_scales.get(..f.pools).unwrap_or(&[]))),
-        ("3x3", convolutions(model.file().header().winograd)),
+        ("3x3 convs", convolutions(model.file().header().winograd)),
         ("label files", labels.into()),
     ]
 }
@@ -147,7 +147,10 @@ fn weights(model: &Model<'_>) -> Vec<Row> {
     if let Some(worst) = quantised.min_by(|a, b| a.sqnr.total_cmp(&b.sqnr)) {
         let role = Role::from_code(worst.role).map_or("?", Role::name);
         let (layer, sqnr) = (worst.layer, worst.sqnr);
-        rows.push(("lowest SQNR", format!("{role} {layer}: {sqnr:.1} dB (signal to quantisation noise)")));
+        rows.push((
+            "lowest SQNR",
+            format!("{role} of layer {layer}: {sqnr:.1} dB signal to quantisation noise"),
+        ));
     }
     rows
 }

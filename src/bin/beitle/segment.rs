@@ -43,7 +43,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Mode {
-    /// Stretch the whole picture to the input size
+    /// Stretch the whole picture to the input size; sliding windows are not supported yet
     Whole,
 }
 
