@@ -1,52 +1,9 @@
-//! Data sets: which pictures, which label files, and what these say.
+//! Label files: PNG pictures of one channel whose pixel values are labels.
 
-use crate::console::Failure;
-use crate::inputs;
 use png::{BitDepth, ColorType, Transformations};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A picture and its labels.
-pub struct Item {
-    /// The picture.
-    pub image: PathBuf,
-    /// Its label file.
-    pub labels: Option<PathBuf>,
-}
-
-/// Where pictures and labels lie below a data set's root.
-const LAYOUTS: [(&str, &str); 2] = [("images/validation", "annotations/validation"), ("images", "labels")];
-
-/// Lists a data set.
-///
-/// # Errors
-/// No pictures, or a picture without labels where there is a folder of labels.
-pub fn find(data: &Path, labels: Option<&Path>, limit: Option<usize>) -> Result<Vec<Item>, Failure> {
-    let known = LAYOUTS.iter().map(|(i, l)| (data.join(i), data.join(l))).find(|(i, _)| i.is_dir());
-    let (images, found) = match known {
-        Some((images, labels)) => (images, labels.is_dir().then_some(labels)),
-        None => (data.to_path_buf(), None),
-    };
-    let labels = labels.map(Path::to_path_buf).or(found);
-    let pictures = inputs::folder(&images)?;
-    let pictures = pictures.into_iter().take(limit.unwrap_or(usize::MAX));
-    pictures
-        .map(|image| {
-            let file = labels.as_ref().map(|folder| {
-                folder.join(image.file_stem().unwrap_or(image.as_os_str())).with_extension("png")
-            });
-            match file {
-                Some(file) if !file.is_file() => Err(Failure::work(format_args!(
-                    "{}: the labels of {} were expected here",
-                    file.display(),
-                    image.display()
-                ))),
-                labels => Ok(Item { image, labels }),
-            }
-        })
-        .collect()
-}
-
-/// A label file: the numbers in it.
+/// The labels of a picture.
 pub struct Labels {
     /// Width and height.
     pub size: (usize, usize),
@@ -54,10 +11,10 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads a PNG of one channel: grey or indexed; the stored numbers are the labels, palettes do not matter.
+    /// Reads a PNG file of one channel, grey or indexed. The stored values are the labels; palettes are ignored.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// A description of what is wrong with the file, without the path.
     pub fn load(path: &Path) -> Result<Labels, String> {
         let file = std::fs::read(path).map_err(|e| e.to_string())?;
         let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
@@ -66,29 +23,24 @@ impl Labels {
         let mut data = vec![0; reader.output_buffer_size().ok_or("too large")?];
         let info = reader.next_frame(&mut data).map_err(|e| format!("cannot be read as PNG: {e}"))?;
         if !matches!(info.color_type, ColorType::Grayscale | ColorType::Indexed) {
-            return Err(format!("{:?}: label files have one channel, grey or indexed", info.color_type));
+            let found = info.color_type;
+            return Err(format!("found {found:?} pixels; label files have one channel, grey or indexed"));
         }
         let bits = match info.bit_depth {
             BitDepth::Sixteen => 16,
             depth => depth as usize,
         };
         let width = info.width as usize;
-        let row = |row: &[u8]| -> Vec<u16> {
-            match bits {
-                16 => row.as_chunks::<2>().0.iter().map(|b| u16::from_be_bytes(*b)).take(width).collect(),
-                _ => (0..width)
-                    .map(|x| u16::from(row[x * bits / 8] >> (8 - bits - x * bits % 8)) & ((1 << bits) - 1))
-                    .collect(),
-            }
-        };
+        let row = |row: &[u8]| unpack(row, width, bits);
         let values = data[..info.buffer_size()].chunks(info.line_size).flat_map(row).collect();
         Ok(Labels { size: (width, info.height as usize), values })
     }
 
-    /// The class of each pixel, `None` where it is to be ignored. `reduce`: 0 is ignored and 1 is the first class.
+    /// The class of each pixel, `None` where the pixel is ignored: where its label is `ignore` and, with `reduce`, where
+    /// it is 0. With `reduce`, label 1 is class 0.
     ///
     /// # Errors
-    /// A number that is no class.
+    /// A label that is not a class.
     pub fn classes(
         &self,
         classes: usize,
@@ -103,13 +55,22 @@ impl Labels {
         let known = |v: u16| class(v).is_none_or(|c| usize::from(c) < classes);
         if let Some(at) = self.values.iter().position(|v| !known(*v)) {
             let (x, y, v) = (at % self.size.0, at / self.size.0, self.values[at]);
-            let last = classes - usize::from(!reduce);
+            let (first, last) = (u8::from(reduce), classes - usize::from(!reduce));
             return Err(format!(
-                "label {v} at column {x}, row {y}: the model knows {} to {last}, and {ignore} is ignored",
-                u8::from(reduce)
+                "label {v} at column {x}, row {y}: the model's labels are {first} to {last}, and {ignore} is ignored"
             ));
         }
         Ok(self.values.iter().map(move |v| class(*v)))
+    }
+}
+
+/// The `width` values of a row of packed pixels of `bits` bits each.
+fn unpack(row: &[u8], width: usize, bits: usize) -> Vec<u16> {
+    match bits {
+        16 => row.as_chunks::<2>().0.iter().map(|b| u16::from_be_bytes(*b)).take(width).collect(),
+        _ => (0..width)
+            .map(|x| u16::from(row[x * bits / 8] >> (8 - bits - x * bits % 8)) & ((1 << bits) - 1))
+            .collect(),
     }
 }
 
@@ -122,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_become_classes() {
+    fn labels_map_to_classes() {
         let l = labels(&[0, 1, 2, 255]);
         let plain: Vec<_> = l.classes(3, false, 255).unwrap().collect();
         assert_eq!(plain, [Some(0), Some(1), Some(2), None]);
@@ -133,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_stored_whatever_the_depth() {
+    fn stored_values_are_read_at_every_bit_depth() {
         let path = std::env::temp_dir().join(format!("beitle-labels-{}.png", std::process::id()));
         for (depth, data, want) in [
             (BitDepth::Two, vec![0b00_01_10_11, 0b11_00_00_00], vec![0, 1, 2, 3, 3]),

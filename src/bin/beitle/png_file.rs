@@ -1,47 +1,48 @@
-//! Class maps as PNG files whose pixel values are the class numbers.
+//! Encoding of PNG files: class maps, whose pixel values are class numbers, and RGB pictures.
 
-use crate::session::ClassMap;
+use crate::class_map::ClassMapBuf;
 use png::{BitDepth, ColorType, Encoder, Filter};
 
-/// A PNG file: 8-bit indexed with `palette` (RGB for each class), or 16-bit grey for more than 256 classes.
+/// Encodes a class map: 8-bit indexed with `palette` (the colour of each class), or 16-bit grey for models of more than
+/// 256 classes.
 ///
 /// # Errors
-/// The encoder's.
-pub fn encode(
-    map: &ClassMap,
+/// The encoder's error.
+pub fn encode_map(
+    map: &ClassMapBuf,
     (width, height): (usize, usize),
     palette: &[[u8; 3]],
 ) -> Result<Vec<u8>, String> {
     let data = match map {
-        ClassMap::U8(m) => m.clone(),
-        ClassMap::U16(m) => m.iter().flat_map(|c| c.to_be_bytes()).collect(),
+        ClassMapBuf::U8(m) => m.clone(),
+        ClassMapBuf::U16(m) => m.iter().flat_map(|c| c.to_be_bytes()).collect(),
     };
-    let wide = matches!(map, ClassMap::U16(_));
-    write(&data, (width, height), |encoder| {
+    let wide = matches!(map, ClassMapBuf::U16(_));
+    encode(&data, (width, height), |encoder| {
         if wide {
             encoder.set_color(ColorType::Grayscale);
             encoder.set_depth(BitDepth::Sixteen);
         } else {
             encoder.set_color(ColorType::Indexed);
             encoder.set_palette(palette.as_flattened().to_vec());
-            // Neighbouring class numbers have nothing to do with each other.
+            // Filters predict a value from its neighbours, which does not help with class numbers.
             encoder.set_filter(Filter::NoFilter);
         }
     })
 }
 
-/// A PNG file of packed RGB.
+/// Encodes packed RGB.
 ///
 /// # Errors
-/// The encoder's.
+/// The encoder's error.
 pub fn encode_rgb(rgb: &[u8], size: (usize, usize)) -> Result<Vec<u8>, String> {
-    write(rgb, size, |encoder| {
+    encode(rgb, size, |encoder| {
         encoder.set_color(ColorType::Rgb);
         encoder.set_compression(png::Compression::Fast);
     })
 }
 
-fn write(
+fn encode(
     data: &[u8],
     (width, height): (usize, usize),
     settings: impl Fn(&mut Encoder<&mut Vec<u8>>),
@@ -69,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn pixel_values_are_classes() {
-        let map = ClassMap::U8(vec![0, 1, 2, 2, 1, 0]);
+    fn pixel_values_are_class_numbers() {
+        let map = ClassMapBuf::U8(vec![0, 1, 2, 2, 1, 0]);
         let palette = [[1, 2, 3], [4, 5, 6], [7, 8, 9]];
-        let (info, plte, data) = decode(&encode(&map, (3, 2), &palette).unwrap());
+        let (info, plte, data) = decode(&encode_map(&map, (3, 2), &palette).unwrap());
         assert_eq!((info.width, info.height), (3, 2));
         assert_eq!((info.color_type, info.bit_depth), (ColorType::Indexed, BitDepth::Eight));
         assert_eq!(plte.unwrap(), palette.as_flattened());
@@ -80,9 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn many_classes_take_sixteen_bits() {
-        let map = ClassMap::U16(vec![300, 65_534]);
-        let (info, _, data) = decode(&encode(&map, (1, 2), &[]).unwrap());
+    fn more_than_256_classes_take_sixteen_bits() {
+        let map = ClassMapBuf::U16(vec![300, 65_534]);
+        let (info, _, data) = decode(&encode_map(&map, (1, 2), &[]).unwrap());
         assert_eq!((info.color_type, info.bit_depth), (ColorType::Grayscale, BitDepth::Sixteen));
         assert_eq!(data, [1, 44, 255, 254]);
     }
