@@ -161,8 +161,11 @@ impl<'a> ImageView<'a> {
     }
 }
 
-/// Whether a picture of this size can be taken at all.
-pub(crate) fn check_size(width: usize, height: usize) -> Result<(), Error> {
+/// Checks that a picture may have this size: both sides from 1 to [`MAX_SIDE`] pixels.
+///
+/// # Errors
+/// [`Error::Image`] if it may not.
+pub fn check_size(width: usize, height: usize) -> Result<(), Error> {
     if width == 0 || height == 0 {
         return Err(Error::Image { what: "a picture must be at least one pixel wide and one pixel high" });
     }

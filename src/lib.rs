@@ -12,8 +12,9 @@
 //! | map | [`segment`] | a class for each pixel |
 //!
 //! [`engine`] runs the steps, [`observe`] watches them, [`parallel`] says on which threads, [`Isa`] with which
-//! instructions. The core is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
-//! run-time detection of instruction sets, `cli` the command line, `capi` the functions of `include/beitle.h` for C.
+//! instructions. The crate is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
+//! run-time detection of instruction sets. The command line (`beitle-cli`) and the C interface (`beitle-ffi`) are packages
+//! of their own.
 //!
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
@@ -54,8 +55,6 @@ mod activations;
 pub mod crc;
 pub mod engine;
 pub mod error;
-#[cfg(feature = "capi")]
-pub mod ffi;
 pub mod format;
 pub mod image;
 mod kernels;

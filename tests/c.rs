@@ -4,14 +4,14 @@
 
 mod common;
 
-use beitle::ffi::*;
 use beitle::{Isa, crc};
+use beitle_ffi::*;
 use common::Picture as Rgb;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
 /// The compiler named by `variable`, or the usual one; `None`, with a word about it, where there is none.
@@ -107,7 +107,7 @@ fn the_header_has_every_function() {
     let mut declared = names(&header, "\nbeitle_status beitle_");
     declared.extend(names(&header, "\nuint32_t beitle_"));
     declared.sort();
-    assert_eq!(declared, names(&read("src/ffi/mod.rs"), "extern \"C\" fn beitle_"));
+    assert_eq!(declared, names(&read("src/ffi/lib.rs"), "extern \"C\" fn beitle_"));
     assert!(declared.len() > 5, "{declared:?}");
 }
 

@@ -3,9 +3,9 @@
 mod common;
 
 use beitle::Isa;
-use beitle::ffi::*;
 use beitle::format::Precision;
 use beitle::mapped::{Arena, MappedFile};
+use beitle_ffi::*;
 use common::{Case, Outcome, Picture as Rgb};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};

@@ -54,7 +54,7 @@ fn useless_requests_have_status_two() {
 #[test]
 fn the_first_command_of_the_readme_works() {
     let folder = Folder::new("first");
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let run = |cwd: &std::path::Path| {
         let sample = format!("{root}/models/sample.png");
         let out = folder.0.join("out");
@@ -114,7 +114,7 @@ fn nobody_listens() {
 
 #[test]
 fn the_plan_is_drawn() {
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let output = beitle(&["info", model, "--plan", "3"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -133,7 +133,7 @@ fn the_plan_is_drawn() {
 #[test]
 fn a_profile_is_a_trace() {
     let folder = Folder::new("profile");
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let trace = folder.0.join("trace.json");
     let output = beitle(&["bench", model, "--runs", "1", "--profile", trace.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,7 @@
 //! From a result to a status and a message in the caller's memory.
 
 use super::types::Status;
-use crate::error::Error;
+use beitle::error::Error;
 use core::ffi::c_char;
 use core::fmt::{self, Write};
 
@@ -57,6 +57,8 @@ impl Refusal {
                 Error::Image { .. } => Status::Picture,
                 Error::TooLarge => Status::TooLarge,
                 Error::Cancelled => Status::Cancelled,
+                // The enum is non-exhaustive; every variant of this version is above.
+                _ => Status::Internal,
             },
         }
     }

@@ -4,14 +4,14 @@ use super::answer::Refusal;
 use super::memory::{aligned, apart, read, slice, slice_mut, span};
 use super::types::{Engine, Job, Map, Picture};
 use super::{Opened, opened};
-use crate::engine::{Engine as Runner, Output};
-use crate::error::Error;
-use crate::format::ALIGN;
-use crate::image::{ImageView, PixelFormat, check_size};
-use crate::kernels::Isa;
-use crate::observe::{Observer, Stage};
-use crate::parallel::{Parallel, Serial};
-use crate::segment::MapMut;
+use beitle::Isa;
+use beitle::engine::{Engine as Runner, Output};
+use beitle::error::Error;
+use beitle::format::ALIGN;
+use beitle::image::{ImageView, PixelFormat, check_size};
+use beitle::observe::{Observer, Stage};
+use beitle::parallel::{Parallel, Serial};
+use beitle::segment::MapMut;
 
 /// # Safety
 /// As [`super::beitle_run`].

@@ -3,7 +3,7 @@
 
 use super::answer::Refusal;
 use super::types::Threads;
-use crate::parallel::{Parallel, Serial};
+use beitle::parallel::{Parallel, Serial};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -108,7 +108,7 @@ impl Parallel for Callers<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::types::Work;
+    use crate::types::Work;
 
     unsafe extern "C" fn never(_: *mut c_void, _: Work, _: *mut c_void) {}
 

@@ -26,7 +26,7 @@ pub(crate) mod micro;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod neon;
 pub(crate) mod nibbles;
-#[cfg(any(feature = "cli", feature = "bench"))]
+#[cfg(feature = "peak")]
 mod peak;
 mod portable;
 pub(crate) mod rows;

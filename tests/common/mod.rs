@@ -25,6 +25,12 @@ pub const CASES: &[&str] = &[
     "last", "sharded", "bf16", "oldbin", "unilm", "mmseg",
 ];
 
+/// The root folder of the repository, from whichever package the test belongs to.
+pub fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("tests/data").is_dir()).unwrap().into()
+}
+
 /// One of them.
 pub struct Case {
     pub name: String,
@@ -35,7 +41,7 @@ pub struct Case {
 
 impl Case {
     pub fn open(name: &str) -> Case {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let folder = root().join("tests/data").join(name);
         let facts = std::fs::read_to_string(folder.join("golden.json")).unwrap();
         let goldens = std::fs::read(folder.join("goldens.safetensors")).unwrap();
         Case { name: name.into(), facts: serde_json::from_str(&facts).unwrap(), goldens, folder }

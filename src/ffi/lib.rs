@@ -3,10 +3,9 @@
 //! An engine is opened, planned and run in memory that the caller gives; nothing is allocated and there is no global
 //! state. What can be checked of an argument is checked, and refused with a status and a message. No panic reaches C:
 //! with `std` it becomes [`Status::Internal`], without it ends in the program's panic handler.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod answer;
-#[cfg(all(feature = "firmware", not(any(test, feature = "std"))))]
-mod firmware;
 mod memory;
 mod run;
 #[cfg(target_has_atomic = "ptr")]
@@ -15,10 +14,10 @@ mod types;
 
 pub use types::{ENGINE_WORDS, Engine, Info, Job, Map, Picture, Status, Threads, Work};
 
-use crate::image::check_size;
-use crate::plan::Plan;
-use crate::weights::Model;
 use answer::{Refusal, Text, answer};
+use beitle::image::check_size;
+use beitle::plan::Plan;
+use beitle::weights::Model;
 use core::ffi::{c_char, c_void};
 use core::fmt::Write;
 
