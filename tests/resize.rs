@@ -1,4 +1,4 @@
-//! Every picture resized by Pillow and OpenCV in `tests/data/resize`, byte for byte.
+//! The resizing code gives the bytes of Pillow and OpenCV, for every image in `tests/data/resize`.
 
 use beitle::image::{ImageView, PixelFormat};
 use beitle::resize::{Filter, Resizer, resize, scratch_bytes};
@@ -23,7 +23,7 @@ fn filter(name: &str) -> Filter {
     }
 }
 
-/// RGB bytes in another format, with `pad` bytes after each row.
+/// Converts RGB bytes to another pixel format, with `pad` bytes after each row.
 fn converted(rgb: &[u8], width: usize, format: PixelFormat, pad: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for row in rgb.chunks_exact(width * 3) {
@@ -40,7 +40,7 @@ fn converted(rgb: &[u8], width: usize, format: PixelFormat, pad: usize) -> Vec<u
 }
 
 #[test]
-fn pillow_and_opencv_byte_for_byte() {
+fn resized_images_equal_those_of_pillow_and_opencv() {
     let bytes = goldens();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut cases = 0;
@@ -55,7 +55,7 @@ fn pillow_and_opencv_byte_for_byte() {
         for format in [PixelFormat::Rgb8, PixelFormat::Bgr8, PixelFormat::Rgba8, PixelFormat::Bgra8] {
             let data = converted(src.data(), w, format, 5);
             let view = ImageView::new(&data, w, h, w * format.bytes() + 5, format).unwrap();
-            // Exactly the promised scratch memory, dirty, and at an odd address.
+            // Exactly the stated amount of scratch, not zeroed, and at an odd address.
             let mut scratch = vec![0xEE; scratch_bytes(w, h, dst_w, dst_h, filter) + 1];
             let mut got = vec![0; dst_w * dst_h * 3];
             resize(&view, filter, dst_w, dst_h, &mut got, &mut scratch[1..]).unwrap();
@@ -71,7 +71,7 @@ fn pillow_and_opencv_byte_for_byte() {
 }
 
 #[test]
-fn grey_is_the_same_as_equal_colours() {
+fn grey_images_resize_as_rgb_images_with_equal_channels() {
     let grey: Vec<u8> = (0..40 * 30).map(|i| (i * i / 7) as u8).collect();
     let rgb: Vec<u8> = grey.iter().flat_map(|&g| [g; 3]).collect();
     for code in [0, 1, 2, 3, 4, 5, 16] {
@@ -88,17 +88,17 @@ fn grey_is_the_same_as_equal_colours() {
 }
 
 #[test]
-fn scratch_memory_stays_small() {
+fn scratch_stays_small() {
     let kib = |w, h, filter| scratch_bytes(w, h, 640, 640, filter) / 1024;
     assert!(kib(4000, 3000, Filter::Bicubic) < 120);
     assert!(kib(4000, 3000, Filter::LinearCv) < 26);
-    // The widest there is: six weights for each of 16 million columns, and a row of them.
+    // The widest image: six filter weights for each of 16 million columns, and one row of pixels.
     assert!(kib(1 << 24, 3, Filter::Lanczos) < 480 * 1024);
     assert_eq!(Filter::from_code(6), None);
 }
 
 #[test]
-fn scratch_memory_for_a_size_does_for_smaller_ones() {
+fn scratch_for_a_size_suffices_for_smaller_sizes() {
     for code in [0, 1, 2, 3, 4, 5, 16] {
         let filter = Filter::from_code(code).unwrap();
         let most = scratch_bytes(70, 90, 64, 48, filter);
@@ -109,7 +109,7 @@ fn scratch_memory_for_a_size_does_for_smaller_ones() {
 }
 
 #[test]
-fn short_buffers_are_refused() {
+fn small_buffers_are_rejected() {
     let data = [0; 48];
     let view = ImageView::packed(&data, 4, 4, PixelFormat::Rgb8).unwrap();
     let needed = scratch_bytes(4, 4, 2, 3, Filter::Bicubic);
