@@ -87,8 +87,8 @@ static void *thread_main(void *p) {
     return NULL;
 }
 
-/* beitle_thread_pool.run. Creating threads for every step keeps this example short; a real program lets its threads wait
- * for the next step instead, which is faster. */
+/* beitle_thread_pool.run. Creating threads for every step keeps this example short; a real program lets its threads
+ * wait for the next step instead, which is faster. */
 static void run_on_threads(void *context, void (*worker)(void *), void *argument) {
     size_t i, started = 0, others = *(const size_t *)context - 1;
     pthread_t threads[MAX_THREADS];

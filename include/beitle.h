@@ -8,7 +8,7 @@
  *     beitle_plan(&engine, 1, 640, 480, &params.arena_bytes, message, sizeof message);
  *
  *     params.size = sizeof params;
- *     params.arena = arena; (params.arena_bytes bytes, aligned to 64)
+ *     params.arena = ...;      params.arena_bytes bytes, aligned to 64 bytes
  *     params.image.data = rgb;
  *     params.image.bytes = 640 * 480 * 3;
  *     params.image.width = 640;
@@ -21,14 +21,15 @@
  *
  * A program checks the status of every call; examples/segment.c is complete.
  *
- * Memory. The caller owns all memory. The library never allocates, and keeps no state outside beitle_engine. It does not
- * retain a pointer after a call returns, with one exception: an open engine refers to its weight file.
+ * Memory. The caller owns all memory. The library never allocates, and keeps no state outside beitle_engine. It does
+ * not retain a pointer after a call returns, with one exception: an open engine refers to its weight file.
  *
- * Errors. Every function that can fail returns a beitle_status, and lists the values it returns beside BEITLE_OK. A function with the parameters `message` and `message_bytes`
- * also writes the reason for an error to `message`, as UTF-8 text with a terminating zero, truncated to `message_bytes`.
- * After success the message is empty. Pass NULL and 0 if you do not need it. Every argument that can be validated is:
- * null pointers, alignment, sizes, overlaps and enumeration values are errors. Whether a pointer refers to as much memory
- * as stated cannot be validated.
+ * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
+ * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
+ * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL
+ * and 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong
+ * sizes, overlaps and invalid enumeration values are reported. The library cannot validate that memory of the stated
+ * size exists.
  *
  * Threads. Functions that take a `const beitle_engine *` may run concurrently on the same engine, provided that
  * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
@@ -50,14 +51,14 @@ extern "C" {
 /* The version of this header: major << 16 | minor << 8 | patch. */
 #define BEITLE_VERSION 0x000100u
 
-/* Returns the version of the linked library, encoded as BEITLE_VERSION is. Header and library must have the same version. */
+/* Returns the version of the linked library, encoded as BEITLE_VERSION is. It must equal that of the header. */
 uint32_t beitle_version(void);
 
 /* The result of a call. */
 typedef int32_t beitle_status;
 enum {
     BEITLE_OK = 0,
-    BEITLE_INVALID_ARGUMENT = 1,    /* a null pointer, an overlap or an invalid value; the engine is not open or has no plan */
+    BEITLE_INVALID_ARGUMENT = 1,    /* a null pointer, an overlap or an invalid value; no open engine or no plan */
     BEITLE_NOT_A_MODEL = 2,         /* the file is not a .beitle file */
     BEITLE_UNSUPPORTED_VERSION = 3, /* this library does not read the file's format version */
     BEITLE_CORRUPT_FILE = 4,        /* the file is truncated, damaged or inconsistent */
@@ -116,15 +117,16 @@ typedef struct beitle_class_map {
 
 /* The caller's threads.
  *
- * A run consists of parallel steps: about 1,200 per image for the demonstration model, about 3,500 for BEiT base. For each
- * step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on up to
- * `workers` threads concurrently, which may include its own thread, and returns after all these calls have returned. The
- * calls distribute the tasks of the step among themselves.
+ * A run consists of parallel steps: about 1,200 per image for the demonstration model, about 3,500 for BEiT base. For
+ * each step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on
+ * up to `workers` threads concurrently, which may include its own thread, and returns after all these calls have
+ * returned. The calls distribute the tasks of the step among themselves.
  *
  * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
- * calls return immediately. `run` must not call worker(argument) after it has returned, must not leave by longjmp or by a
- * C++ exception, and must not call beitle_open or beitle_plan on the running engine. It may block and allocate; since it
- * is called so often, threads that wait for work are much faster than threads that are created for every step. */
+ * calls return immediately. `run` must not call worker(argument) after it has returned, must not leave by longjmp or
+ * by a C++ exception, and must not call beitle_open or beitle_plan on the running engine. It may block and allocate;
+ * since it is called so often, threads that wait for work are much faster than threads that are created for every
+ * step. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
@@ -133,14 +135,14 @@ typedef struct beitle_thread_pool {
 
 /* The arguments of beitle_run. Zero the structure, then set `size` and the fields you need. */
 typedef struct beitle_run_params {
-    size_t size;       /* sizeof(beitle_run_params) */
-    void *arena;       /* scratch memory, aligned to 64 bytes; its contents before and after the run are irrelevant */
+    size_t size;        /* sizeof(beitle_run_params) */
+    void *arena;        /* scratch memory, aligned to 64 bytes; its contents do not matter */
     size_t arena_bytes; /* size of the arena, at least what beitle_plan returned */
     beitle_image image;
     beitle_class_map map;
     float *logits;       /* NULL, or the output logits: [classes][logits_height][logits_width], row-major */
     size_t logits_count; /* size of the memory at `logits`, in floats */
-    const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On a CPU without atomic operations it
+    const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
     int (*progress)(void *context); /* NULL, or a callback that the calling thread makes after each of a few hundred
                                        steps, while no worker is running; the place to feed a watchdog. It returns 0 to
@@ -151,11 +153,13 @@ typedef struct beitle_run_params {
 
 /* Opens a model.
  *
- * `file` is a complete .beitle file of `file_bytes` bytes (memory-mapped, read or linked into the program), aligned to 64
- * bytes. Nothing is copied: the file must remain in place, unchanged, for as long as the engine is used. Only the
- * structure of the file is checked, which takes microseconds for any size. If opening fails, the engine is not open.
+ * `file` is a complete .beitle file of `file_bytes` bytes (memory-mapped, read or linked into the program), aligned
+ * to 64 bytes. Nothing is copied: the file must remain in place, unchanged, for as long as the engine is used. Only
+ * the structure of the file is checked, which takes microseconds for any size. If opening fails, the engine is not
+ * open.
  *
- * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_NOT_A_MODEL, BEITLE_UNSUPPORTED_VERSION, BEITLE_CORRUPT_FILE, BEITLE_MISALIGNED. */
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_NOT_A_MODEL, BEITLE_UNSUPPORTED_VERSION, BEITLE_CORRUPT_FILE,
+ * BEITLE_MISALIGNED. */
 beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_bytes, char *message,
                           size_t message_bytes);
 
@@ -180,24 +184,24 @@ beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index,
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
-/* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width` x
- * `height` pixels, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be called
- * again with other arguments. If it fails, a previous plan remains valid.
+/* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width`
+ * x `height` pixels, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be
+ * called again with other arguments. If it fails, a previous plan remains valid.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
                           char *message, size_t message_bytes);
 
-/* Segments an image: writes the class map and, if requested, the logits. Arena, class map and logits must not overlap each
- * other, the image, the file, the engine or `params`.
+/* Segments an image: writes the class map and, if requested, the logits. Arena, class map and logits must not overlap
+ * each other, the image, the file, the engine or `params`.
  *
- * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE,
- * BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE,
+ * BEITLE_TOO_LARGE, BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
 
-/* The program must define this function if it links a library that was built without the feature `std`. Such a library
- * calls it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
+/* The program must define this function if it links a library that was built without the feature `std`. Such a
+ * library calls it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
 void beitle_panicked(void);
 
 #ifdef __cplusplus
