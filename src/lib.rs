@@ -11,8 +11,9 @@
 //! | class map | [`output`] | a class for each pixel |
 //!
 //! [`engine`] runs the steps, [`observe`] watches them, [`parallel`] says on which threads, [`Isa`] with which
-//! instructions. The core is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
-//! run-time detection of instruction sets, `cli` the command line, `capi` the functions of `include/beitle.h` for C.
+//! instructions. The crate is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
+//! run-time detection of instruction sets. The command line (`beitle-cli`) and the C interface (`beitle-ffi`) are packages
+//! of their own.
 //!
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
@@ -52,8 +53,6 @@
 mod arena;
 pub mod engine;
 pub mod error;
-#[cfg(feature = "capi")]
-pub mod ffi;
 pub mod file;
 pub mod image;
 #[cfg(any(test, feature = "bench"))]

@@ -55,7 +55,7 @@ fn invalid_arguments_have_status_two() {
 #[test]
 fn the_first_command_of_the_readme_works() {
     let folder = Folder::new("first");
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let run = |cwd: &std::path::Path| {
         let sample = format!("{root}/models/sample.png");
         let out = folder.0.join("out");
@@ -115,7 +115,7 @@ fn a_closed_pipe_is_not_a_panic() {
 
 #[test]
 fn info_draws_the_arena() {
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let output = beitle(&["info", model, "--plan", "3"]);
     let chart = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -134,7 +134,7 @@ fn info_draws_the_arena() {
 #[test]
 fn bench_writes_a_trace() {
     let folder = Folder::new("profile");
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let trace = folder.0.join("trace.json");
     let output = beitle(&["bench", model, "--runs", "1", "--profile", trace.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

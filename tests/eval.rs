@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 fn beitle(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beitle")).args(args).current_dir(ROOT).output().unwrap()

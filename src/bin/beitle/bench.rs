@@ -5,7 +5,7 @@ use crate::picture::{self, Picture};
 use crate::session::{ModelFile, ProcessorArgs, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
-use beitle::file::format::{TensorKind, Role};
+use beitle::file::format::{Role, TensorKind};
 use beitle::observe::{Observer, Stage};
 use beitle::parallel::Parallel;
 use beitle::plan::Plan;

@@ -1,6 +1,6 @@
 //! An owned class map, one class number per pixel: the engine writes it, the commands read it.
 
-use beitle::output::{Map, ClassMapMut};
+use beitle::output::{ClassMap, ClassMapMut};
 
 /// A class map in memory, row by row.
 pub enum ClassMapBuf {

@@ -3,9 +3,9 @@
 use crate::arena_chart;
 use crate::console::{Failure, Stdout, bytes, plural};
 use crate::session::ModelFile;
-use beitle::file::format::{TensorKind, Role};
-use beitle::plan::Plan;
+use beitle::file::format::{Role, TensorKind};
 use beitle::image::resize::Filter;
+use beitle::plan::Plan;
 use beitle::{Facts, Isa, Model};
 use std::fmt::Write;
 use std::path::PathBuf;
