@@ -117,6 +117,10 @@ impl<'ast> Visit<'ast> for Paths<'_> {
         self.note_use(&item.tree, &[]);
     }
 
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {
+        // `pub(in path)` imports nothing.
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.segments.len() > 1 {
             let names: Vec<String> = path.segments.iter().map(|s| s.ident.to_string()).collect();
