@@ -34,6 +34,7 @@ impl Layout {
 
     /// Asks for a buffer of at least `bytes` bytes, alive in `phases`. Where several steps ask for the same buffer, the
     /// largest size counts, and the phases of all.
+    #[inline(never)]
     pub fn need(&mut self, buf: Buf, bytes: usize, phases: u8) {
         let region = &mut self.regions[buf as usize];
         region.bytes = region.bytes.max(bytes.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX));

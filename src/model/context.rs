@@ -105,12 +105,14 @@ impl<'a> Context<'a> {
     }
 
     /// Tells the observer that a step has ended.
+    #[inline(never)] // as below: called from many places, some thousand times a frame; one copy keeps the program small
     pub fn done(&mut self, stage: Stage) -> Result<(), Error> {
         let macs = core::mem::take(&mut self.macs);
         if self.observer.done(stage, macs) { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     /// Shows rows of channels to the observer, if it wants tensors.
+    #[inline(never)]
     pub fn show(&mut self, name: TensorName, data: &[f32]) {
         if self.observer.wants_tensors() {
             self.observer.tensor(name, data, self.facts.channels, self.pitch());
@@ -118,6 +120,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a matrix product over segments of `len` rows.
+    #[inline(never)]
     pub fn gemm<T: OutputElement>(&mut self, gemm: Gemm, segments: &[Segment], len: usize, out: &mut [T]) {
         let w = gemm.weights;
         self.macs += (segments.len() * len * gemm.matrices.len() * w.n * w.k) as u64;
@@ -139,6 +142,7 @@ impl<'a> Context<'a> {
     }
 
     /// Stores f32 rows of channels in the form of `rows`, from row `first` on.
+    #[inline(never)]
     pub fn store(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
         rows.store(self.par, self.isa, first, x, self.facts.channels);
     }
