@@ -36,7 +36,9 @@ impl Isa {
         unsafe {
             match self.lanes() {
                 #[cfg(target_arch = "x86_64")]
-                LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => fused::tile_i8_with_epilogue(rows, panels, t, other),
+                LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => {
+                    fused::tile_i8_with_epilogue(rows, panels, t, other)
+                }
                 _ => {
                     self.tile_i8(rows, panels, t);
                     self.dequantise_tile(other);
