@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""Runs beitle and other engines side by side on one checkpoint and one picture, and writes the table into README.md.
+"""Runs beitle and other engines side by side on one checkpoint and one picture, and writes the table into RESULTS.md.
 
     cargo build --release --workspace
     python3 benches/peers.py CHECKPOINT PICTURE --work /tmp/peers [--threads 1,2] [--runs 5] [--isa avx2] [--table large]
         [--only "beitle int8,openvino int8"]
 
-CHECKPOINT is a transformers folder. What is missing is installed with pip (torch, transformers, onnx, onnxruntime,
-openvino, nncf, ncnn, pnnx). All engines take turns, run after run, each in a process of its own that waits while another works, so a
-busy machine is busy for all. Peers get the picture as a finished tensor and give logits; beitle's time is picture to map.
-With --isa avx2 nobody may use AVX-512: oneDNN is told so by its environment variable. ONNX Runtime and ncnn have none: they stay out
-where the processor has AVX-512.
+CHECKPOINT is a transformers folder. Missing Python packages are installed with pip (torch, transformers, onnx, onnxruntime,
+openvino, nncf, ncnn, pnnx). The engines take turns, run after run, each in a process of its own that waits while another one
+works, so that a busy machine is busy for all of them. Peers get the picture as a finished tensor and return logits; beitle's time
+is from picture to class map.
+
+--isa avx2 keeps all engines from using AVX-512: oneDNN has an environment variable for it. ONNX Runtime and ncnn have no such
+switch, so they take part only where the processor lacks AVX-512.
+
+The table replaces `peers`, or `peers [large] [avx2]` with --table and --isa.
 """
 import argparse
-import datetime
 import importlib.util
 import json
 import os
@@ -21,10 +24,12 @@ import sys
 import time
 from pathlib import Path
 
+import tables
+from tables import PROGRAMS
+
 NEEDS = {"torch": "torch", "transformers": "transformers", "PIL": "pillow", "onnx": "onnx", "onnxscript": "onnxscript",
          "onnxruntime": "onnxruntime", "openvino": "openvino", "nncf": "nncf", "ncnn": "ncnn", "pnnx": "pnnx"}
-HERE = Path(__file__).resolve().parent
-PROGRAMS = HERE.parent / "target/release"
+# Precision and converter options of our weight files.
 OURS = [("int8", []), ("int8", ["--conv", "winograd2"]), ("int8", ["--conv", "direct"]), ("f32", [])]
 PEERS = {None: ["openvino int8", "openvino bf16", "onnxruntime f32"], "avx2": ["openvino int8", "openvino f32"]}
 if "avx512" not in Path("/proc/cpuinfo").read_text():
@@ -45,7 +50,7 @@ def pixels(picture, size):
 
 
 def export(checkpoint, picture, work):
-    """A static graph, logits only. Position biases and pooling become constants and BatchNorm is folded, as engines like it."""
+    """Writes a static ONNX graph that ends in the logits. Position biases and pooling are constants, BatchNorm is folded."""
     import numpy as np
     import onnx
     import torch
@@ -109,7 +114,7 @@ def export(checkpoint, picture, work):
         torch.onnx.export(Logits().eval(), (torch.from_numpy(x),), path, input_names=["pixel_values"],
                           output_names=["logits"], opset_version=17, dynamo=False, do_constant_folding=False)
     graph = onnx.load(path)
-    # Transposed weights as constants, or quantisers take them for activations.
+    # Quantisers take a transposed weight for an activation: store it transposed.
     constants = {t.name: t for t in graph.graph.initializer}
     for node in [n for n in graph.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
         turned = onnx.numpy_helper.to_array(constants[node.input[0]]).transpose(node.attribute[0].ints)
@@ -122,7 +127,7 @@ def export(checkpoint, picture, work):
 
 
 def quantise(work):
-    """OpenVINO's fast int8 by NNCF: transformer preset for performance, three pictures of noise at several scales."""
+    """OpenVINO int8 by NNCF: transformer model type, performance preset, calibrated on three pictures of multi-scale noise."""
     import nncf
     import numpy as np
     import openvino
@@ -143,7 +148,7 @@ def quantise(work):
 
 
 def ncnn_model(work):
-    """The graph as ncnn reads it, by its own converter."""
+    """Converts the graph with pnnx, ncnn's own converter."""
     import numpy as np
     shape = ",".join(str(n) for n in np.load(work / "input.npy").shape)
     subprocess.run([Path(sys.executable).parent / "pnnx", "model.onnx", f"inputshape=[{shape}]f32", "fp16=0"], cwd=work,
@@ -151,7 +156,7 @@ def ncnn_model(work):
 
 
 def peer(engine, threads, work):
-    """A child process: loads, then runs once for each line it reads and answers with the seconds."""
+    """Body of a child process: loads an engine, prints its pixel agreement, then times one run for each line on its input."""
     import numpy as np
     x = np.load(work / "input.npy")
     if engine.startswith("openvino"):
@@ -189,12 +194,14 @@ def peer(engine, threads, work):
 
 
 def ours(file, picture, threads, isa):
+    """Seconds of one run of beitle, after one that does not count."""
     out = subprocess.run([PROGRAMS / "beitle", "bench", file, "--image", picture, "--threads", str(threads), "--runs", "1",
                           "--json", *(["--isa", isa] if isa else [])], check=True, capture_output=True)
     return json.loads(out.stdout)["seconds"]
 
 
 def agreement(file, picture, work):
+    """The share of pixels whose class is that of the f32 reference."""
     import numpy as np
     subprocess.run([PROGRAMS / "beitle", "segment", picture, "-m", file, "-o", work / "map.png", "--logits",
                     work / "logits.npy"], check=True, capture_output=True)
@@ -202,31 +209,32 @@ def agreement(file, picture, work):
     return float((np.load(work / "logits.npy").argmax(0) == reference.argmax(0)).mean())
 
 
-def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("checkpoint", type=Path)
-    args.add_argument("picture", type=Path)
-    args.add_argument("--work", type=Path, required=True)
-    args.add_argument("--threads", default="1,2")
-    args.add_argument("--runs", type=int, default=5)
-    args.add_argument("--isa", choices=["avx2"])
-    args.add_argument("--table", default="", help="the table of this name, such as large")
-    args.add_argument("--only", type=lambda names: names.split(","), help="these engines, by their names in the table")
-    args.add_argument("--peer", nargs=2)
-    args = args.parse_args()
-    if args.isa:
-        os.environ["ONEDNN_MAX_CPU_ISA"] = args.isa.upper()
-    if args.peer:
-        return peer(args.peer[0], int(args.peer[1]), args.work)
-    install()
-    args.work.mkdir(parents=True, exist_ok=True)
-    if not (args.work / "model.onnx").exists():
-        export(args.checkpoint, args.picture, args.work)
-    if not (args.work / "int8.xml").exists():
-        quantise(args.work)
-    wanted = lambda name: args.only is None or name in args.only
-    if "ncnn f32" in filter(wanted, PEERS[args.isa]) and not (args.work / "model.ncnn.bin").exists():
-        ncnn_model(args.work)
+def measure(args, rows, engines, count):
+    """Times all engines in turn with `count` threads; the seconds go to `rows[name][count]`."""
+    children = {}
+    for engine in engines:
+        command = [sys.executable, __file__, args.checkpoint, args.picture, "--work", args.work, "--peer", engine, str(count)]
+        children[engine] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        rows.setdefault(engine, {}).update(json.loads(children[engine].stdout.readline()))
+    for _ in range(args.runs):
+        for name, row in rows.items():
+            if name in children:
+                children[name].stdin.write("\n")
+                children[name].stdin.flush()
+                seconds = float(children[name].stdout.readline())
+            else:
+                seconds = ours(row["file"], args.picture, count, args.isa)
+            row.setdefault(count, []).append(seconds)
+            # Thread pools spin for a while after a run.
+            time.sleep(1)
+            print(f"{name}, {count} threads: {seconds:.3f} s", flush=True)
+    for child in children.values():
+        child.stdin.close()
+        child.wait()
+
+
+def convert(args, wanted):
+    """Our weight files, by the names of their rows, with their pixel agreement."""
     rows = {}
     for i, (precision, options) in enumerate(OURS):
         name = " ".join(["beitle", precision, *options[1:]])
@@ -237,44 +245,57 @@ def main():
             subprocess.run([PROGRAMS / "beitle-quantize", args.checkpoint, "-o", file, "--precision", precision, *options],
                            check=True, capture_output=True)
         rows[name] = {"agreement": agreement(file, args.picture, args.work), "file": file}
-    threads = [int(t) for t in args.threads.split(",")]
-    for count in threads:
-        children = {}
-        for engine in filter(wanted, PEERS[args.isa]):
-            command = [sys.executable, __file__, args.checkpoint, args.picture, "--work", args.work, "--peer", engine, str(count)]
-            children[engine] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            rows.setdefault(engine, {}).update(json.loads(children[engine].stdout.readline()))
-        for _ in range(args.runs):
-            for name, row in rows.items():
-                if name in children:
-                    children[name].stdin.write("\n")
-                    children[name].stdin.flush()
-                    seconds = float(children[name].stdout.readline())
-                else:
-                    seconds = ours(row["file"], args.picture, count, args.isa)
-                row.setdefault(count, []).append(seconds)
-                # Pools of threads spin for a while after a run.
-                time.sleep(1)
-                print(f"{name}, {count} threads: {seconds:.3f} s", flush=True)
-        for child in children.values():
-            child.stdin.close()
-            child.wait()
+    return rows
+
+
+def table(rows, threads):
+    """One row for each engine, the fastest first; ratios are to OpenVINO int8."""
     median = lambda values: sorted(values)[len(values) // 2]
     base = {count: median(rows["openvino int8"][count]) for count in threads}
-    lines = ["| engine | " + " | ".join(f"{c} thread{'s' * (c > 1)}, s | of OpenVINO int8" for c in threads) + " | pixels equal to f32 |",
-             "| --- |" + " ---: | ---: |" * len(threads) + " ---: |"]
+    columns = ["engine"]
+    for count in threads:
+        columns += [f"{count} thread{'s' * (count > 1)}, s", "of OpenVINO int8"]
+    lines = []
     for name, row in sorted(rows.items(), key=lambda r: median(r[1][threads[-1]])):
-        cells = " | ".join(f"{median(row[c]):.2f} | {median(row[c]) / base[c]:.2f}" for c in threads)
-        lines.append(f"| {name} | {cells} | {row['agreement']:.4f} |")
-    versions = ", ".join(f"{m} {importlib.import_module(m).__version__.split('-')[0]}" for m in ("openvino", "onnxruntime", "nncf", "ncnn"))
-    lines.append("")
-    lines.append(f"Medians of {args.runs} runs, {datetime.date.today()}, {os.cpu_count()} cores; {versions}.")
-    readme = HERE / "README.md"
+        times = [text for c in threads for text in (f"{median(row[c]):.2f}", f"{median(row[c]) / base[c]:.2f}")]
+        lines.append([name, *times, f"{row['agreement']:.4f}"])
+    return tables.table([*columns, "pixels equal to f32"], lines)
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("checkpoint", type=Path)
+    args.add_argument("picture", type=Path)
+    args.add_argument("--work", type=Path, required=True)
+    args.add_argument("--threads", default="1,2")
+    args.add_argument("--runs", type=int, default=5)
+    args.add_argument("--isa", choices=["avx2"])
+    args.add_argument("--table", default="", help="part of the table's name, such as large")
+    args.add_argument("--only", type=lambda names: names.split(","), help="these engines only, by their names in the table")
+    args.add_argument("--peer", nargs=2, help=argparse.SUPPRESS)
+    args = args.parse_args()
+    if args.isa:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = args.isa.upper()
+    if args.peer:
+        return peer(args.peer[0], int(args.peer[1]), args.work)
+    install()
+    args.work.mkdir(parents=True, exist_ok=True)
+    wanted = lambda name: args.only is None or name in args.only
+    engines = list(filter(wanted, PEERS[args.isa]))
+    if not (args.work / "model.onnx").exists():
+        export(args.checkpoint, args.picture, args.work)
+    if not (args.work / "int8.xml").exists():
+        quantise(args.work)
+    if "ncnn f32" in engines and not (args.work / "model.ncnn.bin").exists():
+        ncnn_model(args.work)
+    rows = convert(args, wanted)
+    threads = [int(t) for t in args.threads.split(",")]
+    for count in threads:
+        measure(args, rows, engines, count)
+    version = lambda module: importlib.import_module(module).__version__.split("-")[0]
+    versions = ", ".join(f"{module} {version(module)}" for module in ("openvino", "onnxruntime", "nncf", "ncnn"))
     name = " ".join(filter(None, ["peers", args.table, args.isa]))
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, rest = readme.read_text().split(start)
-    readme.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
-    print("\n".join(lines))
+    tables.write(name, table(rows, threads), f"Medians of {args.runs} runs; {versions}.")
 
 
 if __name__ == "__main__":

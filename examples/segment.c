@@ -1,6 +1,7 @@
-/* Segments a picture with beitle from C: segment MODEL PICTURE.ppm MAP.pgm [THREADS]
+/* Segments an image: segment MODEL IMAGE.ppm MAP.pgm [THREADS]
  *
- * The picture is a binary PPM (P6), the map a binary PGM (P5) whose pixels are class numbers. See the README, "From C".
+ * The image is a binary PPM (P6). The output is a binary PGM (P5) whose pixel values are class indices. The README
+ * says under "From C" how to build this program.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -11,21 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_THREADS 16
+#define MAX_THREADS 16
 
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "segment: %s: %s\n", what, why);
+static void fail(const char *subject, const char *message) {
+    fprintf(stderr, "segment: %s: %s\n", subject, message);
     exit(1);
 }
 
-/* Memory at a multiple of 64. */
-static void *memory(size_t bytes) {
+/* Allocates memory aligned to 64 bytes. */
+static void *allocate(size_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, 64, bytes ? bytes : 64) != 0) fail("memory", "there is not enough");
+    if (posix_memalign(&p, 64, bytes ? bytes : 64) != 0) fail("memory", "allocation failed");
     return p;
 }
 
-/* A whole file. (mmap serves as well, and saves the memory.) */
+/* Reads a file into memory. (A program may also map the weight file, which needs less memory.) */
 static uint8_t *read_file(const char *path, size_t *bytes) {
     FILE *f = fopen(path, "rb");
     long size = -1;
@@ -33,14 +34,14 @@ static uint8_t *read_file(const char *path, size_t *bytes) {
     if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 0) fail(path, "cannot be read");
     rewind(f);
     *bytes = (size_t)size;
-    data = memory(*bytes);
+    data = allocate(*bytes);
     if (fread(data, 1, *bytes, f) != *bytes) fail(path, "cannot be read");
     fclose(f);
     return data;
 }
 
-/* The next number of a PPM's head, after white space and comments. */
-static size_t number(const uint8_t *data, size_t bytes, size_t *at) {
+/* Parses the next number of a PPM header, after white space and comments. */
+static size_t parse_number(const uint8_t *data, size_t bytes, size_t *at) {
     size_t n = 0;
     while (*at < bytes && (strchr(" \t\r\n", data[*at]) != NULL || data[*at] == '#')) {
         if (data[*at] == '#') {
@@ -53,97 +54,103 @@ static size_t number(const uint8_t *data, size_t bytes, size_t *at) {
     return n;
 }
 
-static beitle_picture read_ppm(const char *path) {
-    beitle_picture picture = {0};
+static beitle_image read_ppm(const char *path) {
+    beitle_image image = {0};
     size_t bytes, at = 2;
     const uint8_t *data = read_file(path, &bytes);
-    if (bytes < 2 || memcmp(data, "P6", 2) != 0) fail(path, "is not a binary PPM");
-    picture.width = number(data, bytes, &at);
-    picture.height = number(data, bytes, &at);
-    if (number(data, bytes, &at) != 255 || at >= bytes) fail(path, "is not a PPM of 8 bits");
-    picture.data = data + at + 1;
-    picture.bytes = bytes - at - 1;
-    picture.format = BEITLE_RGB8;
-    return picture;
+    if (bytes < 2 || memcmp(data, "P6", 2) != 0) fail(path, "is not a binary PPM file");
+    image.width = parse_number(data, bytes, &at);
+    image.height = parse_number(data, bytes, &at);
+    if (parse_number(data, bytes, &at) != 255 || at >= bytes) fail(path, "is not a PPM file with 8 bits per channel");
+    image.data = data + at + 1;
+    image.bytes = bytes - at - 1;
+    image.format = BEITLE_RGB8;
+    return image;
 }
 
-/* One thread's share of the work. */
-struct share {
-    void (*work)(void *);
+static void write_pgm(const char *path, const uint8_t *map, size_t width, size_t height) {
+    FILE *f = fopen(path, "wb");
+    if (f == NULL) fail(path, "cannot be written");
+    fprintf(f, "P5\n%lu %lu\n255\n", (unsigned long)width, (unsigned long)height);
+    if (fwrite(map, width, height, f) != height || fclose(f) != 0) fail(path, "cannot be written");
+}
+
+/* The call that each thread makes. */
+struct worker_call {
+    void (*worker)(void *);
     void *argument;
 };
 
-static void *do_share(void *p) {
-    struct share *share = p;
-    share->work(share->argument);
+static void *thread_main(void *p) {
+    const struct worker_call *call = p;
+    call->worker(call->argument);
     return NULL;
 }
 
-/* Threads for the library, started anew each time: short, and good enough here. A program that minds the microseconds
- * keeps its threads waiting instead. */
-static void run_threads(void *context, void (*work)(void *), void *argument) {
+/* beitle_thread_pool.run. Creating threads for every step keeps this example short; a real program lets its threads
+ * wait for the next step instead, which is faster. */
+static void run_on_threads(void *context, void (*worker)(void *), void *argument) {
     size_t i, started = 0, others = *(const size_t *)context - 1;
-    pthread_t threads[MOST_THREADS];
-    struct share share;
-    share.work = work;
-    share.argument = argument;
-    while (started < others && pthread_create(&threads[started], NULL, do_share, &share) == 0) ++started;
-    work(argument);
+    pthread_t threads[MAX_THREADS];
+    struct worker_call call;
+    call.worker = worker;
+    call.argument = argument;
+    while (started < others && pthread_create(&threads[started], NULL, thread_main, &call) == 0) ++started;
+    worker(argument);
     for (i = 0; i < started; ++i) pthread_join(threads[i], NULL);
+}
+
+/* Prints the share of pixels of every class that occurs. */
+static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t pixels) {
+    size_t counts[256] = {0};
+    char name[64];
+    size_t i;
+    for (i = 0; i < pixels; ++i) ++counts[map[i]];
+    for (i = 0; i < 256; ++i) {
+        if (counts[i] == 0) continue;
+        beitle_class_name(engine, i, name, sizeof name);
+        printf("%3lu %-24s %6.2f %%\n", (unsigned long)i, name, 100.0 * (double)counts[i] / (double)pixels);
+    }
 }
 
 int main(int argc, char **argv) {
     static beitle_engine engine;
-    char why[200], name[64];
-    size_t file_bytes, pixels, i, workers = argc == 5 ? (size_t)atoi(argv[4]) : 1;
-    size_t *counts;
-    uint8_t *map;
+    char message[200];
+    size_t file_bytes, pixels, workers = argc == 5 ? (size_t)atoi(argv[4]) : 1;
     const uint8_t *file;
-    FILE *out;
+    uint8_t *map;
     beitle_info info;
-    beitle_threads threads;
-    beitle_job job = {0};
+    beitle_thread_pool pool;
+    beitle_run_params params = {0};
 
-    if (argc < 4 || argc > 5 || workers < 1 || workers > MOST_THREADS) {
-        fail("usage", "segment MODEL PICTURE.ppm MAP.pgm [THREADS, 1 to 16]");
+    if (argc < 4 || argc > 5 || workers < 1 || workers > MAX_THREADS) {
+        fail("usage", "segment MODEL IMAGE.ppm MAP.pgm [THREADS, 1 to 16]");
     }
-    if (beitle_version() != BEITLE_VERSION) fail("libbeitle", "is not of this program's version");
+    if (beitle_version() != BEITLE_VERSION) fail("libbeitle", "library and header have different versions");
     file = read_file(argv[1], &file_bytes);
-    if (beitle_open(&engine, file, file_bytes, why, sizeof why) != BEITLE_OK) fail(argv[1], why);
-    if (beitle_info_of(&engine, &info, why, sizeof why) != BEITLE_OK) fail(argv[1], why);
-    if (info.classes > 256) fail(argv[1], "has more classes than a PGM of 8 bits holds");
+    if (beitle_open(&engine, file, file_bytes, message, sizeof message) != BEITLE_OK) fail(argv[1], message);
+    if (beitle_model_info(&engine, &info, message, sizeof message) != BEITLE_OK) fail(argv[1], message);
+    if (info.classes > 256) fail(argv[1], "has more than 256 classes, the limit of an 8-bit PGM file");
 
-    job.size = sizeof job;
-    job.picture = read_ppm(argv[2]);
-    pixels = job.picture.width * job.picture.height;
-    if (beitle_plan(&engine, workers, job.picture.width, job.picture.height, &job.arena_bytes, why, sizeof why) !=
-        BEITLE_OK) {
-        fail(argv[2], why);
+    params.size = sizeof params;
+    params.image = read_ppm(argv[2]);
+    if (beitle_plan(&engine, workers, params.image.width, params.image.height, &params.arena_bytes, message,
+                    sizeof message) != BEITLE_OK) {
+        fail(argv[2], message);
     }
-    job.arena = memory(job.arena_bytes);
-    map = memory(pixels);
-    job.map.data = map;
-    job.map.bytes = pixels;
-    job.map.pixel_bytes = 1;
-    threads.workers = workers;
-    threads.run = run_threads;
-    threads.context = &workers;
-    job.threads = workers > 1 ? &threads : NULL;
-    if (beitle_run(&engine, &job, why, sizeof why) != BEITLE_OK) fail(argv[2], why);
+    params.arena = allocate(params.arena_bytes);
+    pixels = params.image.width * params.image.height;
+    map = allocate(pixels);
+    params.map.data = map;
+    params.map.bytes = pixels;
+    params.map.pixel_bytes = 1;
+    pool.workers = workers;
+    pool.run = run_on_threads;
+    pool.context = &workers;
+    params.thread_pool = workers > 1 ? &pool : NULL;
+    if (beitle_run(&engine, &params, message, sizeof message) != BEITLE_OK) fail(argv[2], message);
 
-    out = fopen(argv[3], "wb");
-    if (out == NULL) fail(argv[3], "cannot be written");
-    fprintf(out, "P5\n%lu %lu\n255\n", (unsigned long)job.picture.width, (unsigned long)job.picture.height);
-    if (fwrite(map, 1, pixels, out) != pixels || fclose(out) != 0) fail(argv[3], "cannot be written");
-
-    counts = calloc(info.classes, sizeof *counts);
-    if (counts == NULL) fail("memory", "there is not enough");
-    for (i = 0; i < pixels; ++i) ++counts[map[i]];
-    for (i = 0; i < info.classes; ++i) {
-        if (counts[i] == 0) continue;
-        beitle_class_name(&engine, i, name, sizeof name);
-        printf("%3lu %-24s %6.2f %%\n", (unsigned long)i, name, 100.0 * (double)counts[i] / (double)pixels);
-    }
-    free(counts);
+    write_pgm(argv[3], map, params.image.width, params.image.height);
+    print_shares(&engine, map, pixels);
     return 0;
 }

@@ -1,32 +1,42 @@
-/* beitle: BEiT semantic segmentation for edge devices. C99 and C++11; one header, one library.
+/* beitle: BEiT semantic segmentation for edge devices. C interface, for C99 and C++11.
  *
  *     static beitle_engine engine;
- *     size_t arena_bytes;
- *     char why[200];
- *     beitle_open(&engine, file, file_bytes, why, sizeof why);
- *     beitle_plan(&engine, 1, 640, 480, &arena_bytes, why, sizeof why);
- *     ... an arena of arena_bytes at a multiple of 64; then, for each picture:
- *     beitle_job job = {0};
- *     job.size = sizeof job;
- *     job.arena = arena;               job.arena_bytes = arena_bytes;
- *     job.picture.data = rgb;          job.picture.bytes = 640 * 480 * 3;
- *     job.picture.width = 640;         job.picture.height = 480;
- *     job.map.data = map;              job.map.bytes = 640 * 480;
- *     job.map.pixel_bytes = 1;
- *     if (beitle_run(&engine, &job, why, sizeof why) != BEITLE_OK) puts(why);
+ *     beitle_run_params params = {0};
+ *     char message[200];
  *
- * examples/segment.c is a whole program.
+ *     beitle_open(&engine, file, file_bytes, message, sizeof message);
+ *     beitle_plan(&engine, 1, 640, 480, &params.arena_bytes, message, sizeof message);
  *
- * Memory is the caller's throughout: the library allocates nothing and keeps no state outside the engine. The same file
- * and picture give the same map and logits on every processor and for every number of threads.
+ *     params.size = sizeof params;
+ *     params.arena = ...;      params.arena_bytes bytes, aligned to 64 bytes
+ *     params.image.data = rgb;
+ *     params.image.bytes = 640 * 480 * 3;
+ *     params.image.width = 640;
+ *     params.image.height = 480;
+ *     params.image.format = BEITLE_RGB8;
+ *     params.map.data = map;
+ *     params.map.bytes = 640 * 480;
+ *     params.map.pixel_bytes = 1;
+ *     if (beitle_run(&engine, &params, message, sizeof message) != BEITLE_OK) puts(message);
  *
- * Every function returns a status. Where there are `message` and `message_bytes`, the reason of a refusal is written
- * there as a sentence that ends in a zero byte (cut where there is too little room; empty after success); NULL and 0
- * where nobody reads it. Of its arguments the library checks whatever can be checked: NULL, alignment, sizes, overlaps,
- * numbers. It cannot check that memory is really there.
+ * A program checks the status of every call; examples/segment.c is complete.
  *
- * Different engines may be used by different threads at a time. One engine may be run by several threads at a time, each
- * with its own arena; beitle_open and beitle_plan must have it for themselves.
+ * Memory. The caller owns all memory. The library never allocates, and keeps no state outside beitle_engine. It does
+ * not retain a pointer after a call returns, with one exception: an open engine refers to its weight file.
+ *
+ * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
+ * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
+ * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL
+ * and 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong
+ * sizes, overlaps and invalid enumeration values are reported. The library cannot validate that memory of the stated
+ * size exists.
+ *
+ * Threads. Functions that take a `const beitle_engine *` may run concurrently on the same engine, provided that
+ * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
+ * function uses the engine at the same time. Calls on different engines are independent.
+ *
+ * Results. The same weight file and image give the same class map and the same logits, bit for bit, on every CPU and
+ * for every number of threads.
  */
 #ifndef BEITLE_H
 #define BEITLE_H
@@ -38,127 +48,160 @@
 extern "C" {
 #endif
 
-/* The version this header belongs to: major << 16 | minor << 8 | patch. */
+/* The version of this header: major << 16 | minor << 8 | patch. */
 #define BEITLE_VERSION 0x000100u
 
-/* The version of the library that is linked; compare it with BEITLE_VERSION. */
+/* Returns the version of the linked library, encoded as BEITLE_VERSION is. It must equal that of the header. */
 uint32_t beitle_version(void);
 
-/* How a call ended. */
+/* The result of a call. */
 typedef int32_t beitle_status;
 enum {
     BEITLE_OK = 0,
-    BEITLE_ARGUMENT = 1,    /* a pointer, a size or a number makes no sense; the engine is not open or not planned */
-    BEITLE_NOT_A_MODEL = 2, /* not a .beitle file */
-    BEITLE_OTHER_VERSION = 3, /* a weight file of a version that this library does not read */
-    BEITLE_DAMAGED = 4,     /* a weight file that is cut short, damaged or makes no sense */
-    BEITLE_MISALIGNED = 5,  /* memory does not start where it must */
-    BEITLE_BUFFER = 6,      /* memory is too small for what goes there; too large a picture, too many workers */
-    BEITLE_PICTURE = 7,     /* the picture cannot be taken, or its map needs two bytes a pixel */
-    BEITLE_TOO_LARGE = 8,   /* more memory would be needed than this machine can address */
-    BEITLE_CANCELLED = 9,   /* the progress function asked to stop; map and logits are incomplete */
-    BEITLE_INTERNAL = 10    /* a defect of the library; please report it */
+    BEITLE_INVALID_ARGUMENT = 1,    /* a null pointer, an overlap or an invalid value; no open engine or no plan */
+    BEITLE_NOT_A_MODEL = 2,         /* the file is not a .beitle file */
+    BEITLE_UNSUPPORTED_VERSION = 3, /* this library does not read the file's format version */
+    BEITLE_CORRUPT_FILE = 4,        /* the file is truncated, damaged or inconsistent */
+    BEITLE_MISALIGNED = 5,          /* a pointer does not have the required alignment */
+    BEITLE_BUFFER_TOO_SMALL = 6,    /* a buffer is too small; the image or the thread pool is larger than planned */
+    BEITLE_INVALID_IMAGE = 7,       /* unsupported or malformed image; the class map needs two bytes per pixel */
+    BEITLE_TOO_LARGE = 8,           /* the arena would be larger than this machine can address */
+    BEITLE_CANCELLED = 9,           /* the progress callback stopped the run */
+    BEITLE_INTERNAL_ERROR = 10      /* a bug in the library; please report it (any function may return it) */
 };
 
-/* An open model and its plan. Its contents are the library's; it may be static, on the stack or anywhere else, and needs
- * no closing. It may be copied. It points to the file. */
+/* An open model and its plan. The contents are private. It may lie in any memory (static, stack, heap), may be copied
+ * with `=` or memcpy, and needs no cleanup. Zero it before beitle_open (static memory is zero), so that the library
+ * recognises an engine that was never opened. */
 #define BEITLE_ENGINE_WORDS 256
 typedef struct beitle_engine {
     uint64_t opaque[BEITLE_ENGINE_WORDS];
 } beitle_engine;
 
-/* What a model is. */
+/* The dimensions of a model. */
 typedef struct beitle_info {
-    size_t input_width; /* pixels that every picture is brought to */
-    size_t input_height;
-    size_t classes;
-    size_t logits_width;
-    size_t logits_height;
+    size_t input_width;   /* in pixels; every image is resized to the input size */
+    size_t input_height;  /* in pixels */
+    size_t classes;       /* number of classes */
+    size_t logits_width;  /* columns of the logits */
+    size_t logits_height; /* rows of the logits */
 } beitle_info;
 
-/* The order of a pixel's bytes. */
+/* Pixel formats, named after the order of the bytes in memory. */
 enum {
-    BEITLE_RGB8 = 0,
-    BEITLE_BGR8 = 1,
-    BEITLE_RGBA8 = 2, /* the fourth byte is ignored */
-    BEITLE_BGRA8 = 3, /* the fourth byte is ignored */
-    BEITLE_GRAY8 = 4
+    BEITLE_RGB8 = 0,  /* 3 bytes per pixel */
+    BEITLE_BGR8 = 1,  /* 3 bytes per pixel */
+    BEITLE_RGBA8 = 2, /* 4 bytes per pixel; the last is ignored */
+    BEITLE_BGRA8 = 3, /* 4 bytes per pixel; the last is ignored */
+    BEITLE_GRAY8 = 4  /* 1 byte per pixel */
 };
 
-/* A picture. */
-typedef struct beitle_picture {
-    const uint8_t *data;
-    size_t bytes;  /* that there are at data */
-    size_t width;  /* in pixels */
-    size_t height;
-    size_t stride; /* bytes from one row to the next; 0: the rows follow each other without gaps */
-    uint32_t format;
-} beitle_picture;
+/* The input: pixels in the caller's memory. */
+typedef struct beitle_image {
+    const uint8_t *data; /* first byte of the top row */
+    size_t bytes;        /* size of the memory at `data`, at least (height - 1) * stride + width * bytes per pixel */
+    size_t width;        /* in pixels, 1 to 16777216 */
+    size_t height;       /* in pixels, 1 to 16777216 */
+    size_t stride;       /* bytes from one row to the next; 0: rows are contiguous */
+    uint32_t format;     /* BEITLE_RGB8 ... BEITLE_GRAY8 */
+} beitle_image;
 
-/* A class number for each pixel, row by row without gaps. */
-typedef struct beitle_map {
-    void *data;
-    size_t bytes;         /* that there are at data */
-    size_t width;         /* 0 and 0: as large as the picture */
-    size_t height;
-    uint32_t pixel_bytes; /* 1: uint8_t, for up to 256 classes; 2: uint16_t, for any number */
-} beitle_map;
+/* The output: the class of every pixel, in contiguous rows from the top. */
+typedef struct beitle_class_map {
+    void *data;           /* uint8_t or uint16_t, see pixel_bytes */
+    size_t bytes;         /* size of the memory at `data`, at least width * height * pixel_bytes */
+    size_t width;         /* in pixels; 0 for width and height: the size of the image */
+    size_t height;        /* in pixels */
+    uint32_t pixel_bytes; /* 1: uint8_t, for models with up to 256 classes; 2: uint16_t, for all models */
+} beitle_class_map;
 
 /* The caller's threads.
  *
- * The library calls `run` some hundred times a picture, always from the thread that called beitle_run. It shall call
- * work(argument) from up to `workers` threads at a time, its own among them, and return when all these calls have
- * returned. Each call does part of what there is to do; which part is the library's concern. Fewer calls than workers
- * make it slower, more do nothing: a thread that is busy elsewhere can be left out. */
-typedef struct beitle_threads {
-    size_t workers;
-    void (*run)(void *context, void (*work)(void *argument), void *argument);
+ * A run consists of parallel steps: about 1,200 per image for the demonstration model, about 3,500 for BEiT base. For
+ * each step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on
+ * up to `workers` threads concurrently, which may include its own thread, and returns after all these calls have
+ * returned. The calls distribute the tasks of the step among themselves.
+ *
+ * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
+ * calls return immediately. `run` must not call worker(argument) after it has returned, must not leave by longjmp or
+ * by a C++ exception, and must not call beitle_open or beitle_plan on the running engine. It may block and allocate;
+ * since it is called so often, threads that wait for work are much faster than threads that are created for every
+ * step. */
+typedef struct beitle_thread_pool {
+    size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
+    void (*run)(void *context, void (*worker)(void *argument), void *argument);
     void *context; /* passed to run */
-} beitle_threads;
+} beitle_thread_pool;
 
-/* What beitle_run is to do. Zero it, set `size`, then what is wanted. */
-typedef struct beitle_job {
-    size_t size;             /* sizeof(beitle_job) */
-    void *arena;             /* working memory at a multiple of 64, of the planned size; its contents do not matter */
-    size_t arena_bytes;
-    beitle_picture picture;
-    beitle_map map;
-    float *logits;           /* NULL, or [classes][logits_height][logits_width] */
-    size_t logits_count;     /* numbers there is room for */
-    const beitle_threads *threads; /* NULL: the calling thread alone */
-    int (*progress)(void *context); /* NULL, or called after each of a few hundred steps, by the calling thread: the place
-                                       to feed a watchdog. Anything but 0 stops the run. */
-    void *progress_context;  /* passed to progress */
-} beitle_job;
+/* The arguments of beitle_run. Zero the structure, then set `size` and the fields you need. */
+typedef struct beitle_run_params {
+    size_t size;        /* sizeof(beitle_run_params) */
+    void *arena;        /* scratch memory, aligned to 64 bytes; its contents do not matter */
+    size_t arena_bytes; /* size of the arena, at least what beitle_plan returned */
+    beitle_image image;
+    beitle_class_map map;
+    float *logits;       /* NULL, or the output logits: [classes][logits_height][logits_width], row-major */
+    size_t logits_count; /* size of the memory at `logits`, in floats */
+    const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
+                                              must be NULL. */
+    int (*progress)(void *context); /* NULL, or a callback that the calling thread makes after each of a few hundred
+                                       steps, while no worker is running; the place to feed a watchdog. It returns 0 to
+                                       continue and any other value to cancel the run. The restrictions of
+                                       beitle_thread_pool.run apply. */
+    void *progress_context; /* passed to progress */
+} beitle_run_params;
 
-/* Opens a model: `file` is a .beitle file in memory (mapped, read or linked in) that starts at a multiple of 64. Its
- * structure is checked in microseconds, whatever its size; nothing is copied, so it must stay there unchanged for as long
- * as the engine is used. After a refusal the engine is not open. */
+/* Opens a model.
+ *
+ * `file` is a complete .beitle file of `file_bytes` bytes (memory-mapped, read or linked into the program), aligned
+ * to 64 bytes. Nothing is copied: the file must remain in place, unchanged, for as long as the engine is used. Only
+ * the structure of the file is checked, which takes microseconds for any size. If opening fails, the engine is not
+ * open.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_NOT_A_MODEL, BEITLE_UNSUPPORTED_VERSION, BEITLE_CORRUPT_FILE,
+ * BEITLE_MISALIGNED. */
 beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_bytes, char *message,
                           size_t message_bytes);
 
-/* Reads the whole file and compares the checksums: worth it once, after a transfer. */
+/* Reads the whole file and compares its checksums. Call it once after a file was transferred.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
 
-/* Says what the model is. */
-beitle_status beitle_info_of(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
+/* Writes the dimensions of the model to `info`.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
+beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
 
-/* The name of class `number` in UTF-8, ending in a zero byte; BEITLE_BUFFER where it had to be cut. */
-beitle_status beitle_class_name(const beitle_engine *engine, size_t number, char *name, size_t name_bytes);
+/* Writes the name of a class to `name`, as UTF-8 text with a terminating zero. `class_index` is less than
+ * beitle_info.classes; `name_bytes` is the size of the memory at `name`.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if the name was truncated. */
+beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes);
 
-/* The colour of class `number`: red, green, blue. */
-beitle_status beitle_class_colour(const beitle_engine *engine, size_t number, uint8_t rgb[3]);
+/* Writes the display colour of a class to `rgb`: red, green, blue. `class_index` is less than beitle_info.classes.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
+beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
-/* Lays out the working memory for up to `workers` threads (1: the calling one) and pictures of up to `width` x `height`
- * pixels, and says how many bytes the arena must have. It may be called again, with other sizes. */
+/* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width`
+ * x `height` pixels, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be
+ * called again with other arguments. If it fails, a previous plan remains valid.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
                           char *message, size_t message_bytes);
 
-/* Turns a picture into a map. Arena, map and logits must not overlap each other or anything that is read. */
-beitle_status beitle_run(const beitle_engine *engine, const beitle_job *job, char *message, size_t message_bytes);
+/* Segments an image: writes the class map and, if requested, the logits. Arena, class map and logits must not overlap
+ * each other, the image, the file, the engine or `params`.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE,
+ * BEITLE_TOO_LARGE, BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
+beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
+                         size_t message_bytes);
 
-/* Only for libraries built with the feature `firmware`: a function of yours that such a library calls instead of
- * returning BEITLE_INTERNAL. It must not return. */
+/* The program must define this function if it links a library that was built without the feature `std`. Such a
+ * library calls it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
 void beitle_panicked(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a checkpoint of train.py as a transformers folder with f16 weights.
+"""Converts a checkpoint of train.py to a transformers folder with f16 weights.
 
     python3 models/export.py /tmp/demo/checkpoint.pt models/demo
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import BeitForSemanticSegmentation
 
-from train import config
+from common import config
 
 PREPROCESSOR = {
     "image_processor_type": "BeitImageProcessor",

@@ -4,15 +4,14 @@
     cargo build --release -p beitle-scenes
     python3 models/train.py --minutes 75 --work /tmp/demo
 
-The learning rate follows the clock, so the run ends on time whatever the machine is doing; a stopped run
-continues with --resume. The first part trains on 128x128 crops, the rest on whole pictures. Writes
-checkpoint.pt and train.log to --work; export.py turns the checkpoint into models/demo.
+The learning rate follows the clock, so the run ends on time however busy the machine is. --resume continues a stopped
+run. The first part trains on 128x128 crops, the rest on whole pictures. Writes checkpoint.pt and train.log to --work;
+export.py turns the checkpoint into models/demo.
 """
 import argparse
 import math
 import os
 import queue
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -21,30 +20,21 @@ import numpy as np
 import torch
 import transformers
 from torch.nn import functional as F
-from transformers import BeitConfig, BeitForSemanticSegmentation
+from transformers import BeitForSemanticSegmentation
 from transformers.models.beit import modeling_beit
 
-CLASSES = ["sky", "building", "road", "pavement", "grass", "water", "tree", "fence", "pole", "sign", "car", "person"]
+from common import CLASSES, HELD_OUT, SIZE, Confusion, config, scenes
+
+# Weights of the classes in the loss.
 WEIGHTS = [0.7, 0.7, 0.6, 1.1, 1.1, 1.1, 0.8, 1.3, 1.6, 1.6, 1.0, 1.9]
-SIZE = 256
-HELD_OUT = 1_000_000
-SCENES = os.environ.get("SCENES", Path(__file__).resolve().parent.parent / "target/release/scenes")
-
-
-def config():
-    return BeitConfig(
-        hidden_size=192, num_hidden_layers=11, num_attention_heads=3, intermediate_size=768, image_size=SIZE,
-        patch_size=16, use_relative_position_bias=True, use_shared_relative_position_bias=False,
-        use_absolute_position_embeddings=False, use_mask_token=False, use_mean_pooling=True,
-        layer_scale_init_value=0.1, drop_path_rate=0.0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        out_indices=[3, 6, 9, 11], pool_scales=[1, 2, 3, 6], use_auxiliary_head=False, layer_norm_eps=1e-12,
-        id2label=dict(enumerate(CLASSES)), label2id={c: i for i, c in enumerate(CLASSES)},
-        semantic_loss_ignore_index=255, vocab_size=1,
-    )
+# The label of pixels that the loss ignores.
+IGNORED = 255
+# Seconds between checkpoints and between evaluations.
+SAVE_EVERY, EVALUATE_EVERY = 240, 600
 
 
 def crop_position_bias():
-    """A smaller window uses the middle of the table (transformers would stretch the whole table)."""
+    """Makes a smaller input use the middle of the position-bias table. Transformers would interpolate the table."""
     cls = modeling_beit.BeitRelativePositionBias
     whole = cls.forward
 
@@ -62,106 +52,110 @@ def crop_position_bias():
     cls.forward = forward
 
 
-class Head:
-    """The head as it trains: its finest convolutions see a window of a whole picture's 64x64 map.
+def channels_last(x):
+    return x.contiguous(memory_format=torch.channels_last)
 
-    They are half of all arithmetic. Classifiers on the two deepest taps, dropped after training, see every token.
+
+class Head:
+    """The decode head during training.
+
+    The convolutions at 64x64 are half of all arithmetic, so they see a random window of the map only. Two auxiliary
+    classifiers read the two deepest features, for every token; they are dropped after training.
     """
 
+    # Side of the window.
     side = 36
 
     def __init__(self, model):
-        self.head, self.at = model.decode_head, None
+        self.head, self.window = model.decode_head, None
         self.head.forward = self.forward
-        self.extra = torch.nn.ModuleList(
+        self.auxiliary = torch.nn.ModuleList(
             torch.nn.Sequential(torch.nn.Conv2d(192, len(CLASSES) * r * r, 1), torch.nn.PixelShuffle(r)) for r in (4, 8)
         )
 
-    def forward(self, maps):
-        head, grow = self.head, dict(mode="bilinear", align_corners=False)
-        self.tokens = maps[2:]
-        rows = [conv(m) for conv, m in zip(head.lateral_convs, maps)] + [head.psp_forward(maps)]
+    def forward(self, features):
+        head, upsampling = self.head, dict(mode="bilinear", align_corners=False)
+        self.deep = features[2:]
+        laterals = [conv(x) for conv, x in zip(head.lateral_convs, features)] + [head.psp_forward(features)]
         for i in (3, 2, 1):
-            rows[i - 1] = rows[i - 1] + F.interpolate(rows[i], rows[i - 1].shape[2:], **grow)
-        size = rows[0].shape[2:]
-        outs = [self.cut(rows[0]), *(conv(r) for conv, r in zip(head.fpn_convs[1:], rows[1:])), rows[3]]
-        outs = [head.fpn_convs[0](outs[0]), *(self.cut(F.interpolate(o, size, **grow)) for o in outs[1:])]
-        return head.classifier(head.fpn_bottleneck(torch.cat(outs, 1).contiguous(memory_format=torch.channels_last)))
+            laterals[i - 1] = laterals[i - 1] + F.interpolate(laterals[i], laterals[i - 1].shape[2:], **upsampling)
+        size = laterals[0].shape[2:]
+        coarse = [*(conv(x) for conv, x in zip(head.fpn_convs[1:], laterals[1:])), laterals[3]]
+        levels = [head.fpn_convs[0](self.cut(laterals[0]))]
+        levels += [self.cut(F.interpolate(x, size, **upsampling)) for x in coarse]
+        return head.classifier(head.fpn_bottleneck(channels_last(torch.cat(levels, 1))))
 
     def cut(self, x):
-        if self.at is None:
+        """The window of a map, or the whole map if there is no window."""
+        if self.window is None:
             return x
-        y, left = self.at
-        return x[:, :, y : y + self.side, left : left + self.side].contiguous(memory_format=torch.channels_last)
+        y, left = self.window
+        return channels_last(x[:, :, y : y + self.side, left : left + self.side])
 
-    def extra_loss(self, labels, weights):
-        """Of the tokens alone: every fourth pixel."""
+    def auxiliary_loss(self, labels, weights):
+        """The loss of the auxiliary classifiers, at every fourth pixel."""
         labels = labels[:, 2::4, 2::4]
         with torch.autocast("cpu", torch.bfloat16):
-            said = [net(m) for net, m in zip(self.extra, self.tokens)]
-        return sum(F.cross_entropy(x.float(), labels, weight=weights) for x in said)
+            logits = [net(x) for net, x in zip(self.auxiliary, self.deep)]
+        return sum(F.cross_entropy(x.float(), labels, weight=weights) for x in logits)
 
-    def place(self, rng, labels):
-        """Moves the window and returns its labels; the rim, which sees the window's edge, does not count."""
-        free, rim = SIZE // 4 - self.side, 10
+    def move_window(self, rng, labels):
+        """Moves the window to a random place and returns its labels.
+
+        Pixels near an inner edge of the window are ignored, since the convolutions lack their neighbours.
+        """
+        free, margin = SIZE // 4 - self.side, 10
         y, x = (int(v) for v in rng.integers(-6, free + 7, 2).clip(0, free))
-        self.at = (y, x)
+        self.window = (y, x)
         span = 4 * self.side
         labels = labels[:, 4 * y : 4 * y + span, 4 * x : 4 * x + span].clone()
         if y > 0:
-            labels[:, :rim] = 255
+            labels[:, :margin] = IGNORED
         if y < free:
-            labels[:, -rim:] = 255
+            labels[:, -margin:] = IGNORED
         if x > 0:
-            labels[:, :, :rim] = 255
+            labels[:, :, :margin] = IGNORED
         if x < free:
-            labels[:, :, -rim:] = 255
+            labels[:, :, -margin:] = IGNORED
         return labels
 
 
 def overlap_loss(logits, labels):
-    """One minus the soft intersection over union of the classes present, over the batch (Rahman and Wang, 2016)."""
-    counted = (labels != 255).unsqueeze(1)
-    said = logits.softmax(1) * counted
-    true = F.one_hot(labels.where(labels != 255, 0), len(CLASSES)).permute(0, 3, 1, 2) * counted
-    both, either = (said * true).sum((0, 2, 3)), (said + true).sum((0, 2, 3))
+    """One minus the soft intersection over union of the classes in the batch (Rahman and Wang 2016)."""
+    counted = (labels != IGNORED).unsqueeze(1)
+    predicted = logits.softmax(1) * counted
+    true = F.one_hot(labels.where(labels != IGNORED, 0), len(CLASSES)).permute(0, 3, 1, 2) * counted
+    intersection, total = (predicted * true).sum((0, 2, 3)), (predicted + true).sum((0, 2, 3))
     present = true.sum((0, 2, 3)) > 0
-    return 1 - (both / (either - both).clamp(min=1))[present].mean()
+    return 1 - (intersection / (total - intersection).clamp(min=1))[present].mean()
 
 
-class Threads:
-    """One thread while other work wants a core: two that wait for each other are slower than one alone."""
+class ThreadCount:
+    """Adapts the number of threads: one while other processes keep a core busy, otherwise one per core.
+
+    Two threads of which one has to wait for a core are slower than one thread.
+    """
 
     def __init__(self):
-        self.then = self.now()
+        self.last = self.read()
 
     @staticmethod
-    def now():
-        busy = open("/proc/stat").readline().split()[1:]
+    def read():
+        """Wall time, processor time of the whole machine, processor time of this process, in seconds."""
+        machine = open("/proc/stat").readline().split()[1:]
         own = os.times()
-        return time.time(), sum(int(v) for i, v in enumerate(busy[:8]) if i not in (3, 4)) / 100, sum(own[:4])
+        return time.time(), sum(int(v) for i, v in enumerate(machine[:8]) if i not in (3, 4)) / 100, sum(own[:4])
 
     def adapt(self):
-        now = self.now()
-        wall, busy, own = (a - b for a, b in zip(now, self.then))
+        now = self.read()
+        wall, machine, own = (a - b for a, b in zip(now, self.last))
         if wall > 5:
-            self.then = now
-            torch.set_num_threads(1 if busy - own > 0.4 * wall else os.cpu_count())
-
-
-def stream(first, count):
-    """Pictures as uint8 (SIZE, SIZE, 3) and labels as uint8 (SIZE, SIZE), seed after seed."""
-    pipe = subprocess.Popen([SCENES, "stream", str(first), str(count), str(SIZE)], stdout=subprocess.PIPE)
-    n = SIZE * SIZE
-    try:
-        for _ in range(count):
-            data = np.frombuffer(pipe.stdout.read(4 * n), np.uint8)
-            yield data[: 3 * n].reshape(SIZE, SIZE, 3), data[3 * n :].reshape(SIZE, SIZE)
-    finally:
-        pipe.kill()
+            self.last = now
+            torch.set_num_threads(1 if machine - own > 0.4 * wall else os.cpu_count())
 
 
 def prefetch(items, depth):
+    """The same items, produced ahead of time by a thread."""
     box = queue.Queue(depth)
     threading.Thread(target=lambda: [box.put(i) for i in items], daemon=True).start()
     while True:
@@ -172,115 +166,150 @@ def tensor(rgb):
     return torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def batch(source, rng, scenes, crops, crop):
+def batch(source, rng, count, crops, side):
+    """Random crops, half of them mirrored, `crops` from each of `count` scenes."""
     rgb, labels = [], []
-    for _ in range(scenes):
+    for _ in range(count):
         a, b = next(source)
         for _ in range(crops):
-            y, x = rng.integers(0, SIZE - crop + 1, 2)
-            turn = -1 if rng.random() < 0.5 else 1
-            rgb.append(a[y : y + crop, x : x + crop][:, ::turn])
-            labels.append(b[y : y + crop, x : x + crop][:, ::turn])
+            y, x = rng.integers(0, SIZE - side + 1, 2)
+            direction = -1 if rng.random() < 0.5 else 1
+            rgb.append(a[y : y + side, x : x + side][:, ::direction])
+            labels.append(b[y : y + side, x : x + side][:, ::direction])
     return tensor(np.stack(rgb)), torch.from_numpy(np.stack(labels)).long()
 
 
 def evaluate(model, count=64):
+    """IoU of each class and pixel accuracy on held-out scenes."""
     model.eval()
-    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-    pairs = list(stream(HELD_OUT, count))
+    confusion = Confusion()
+    pairs = list(scenes("stream", HELD_OUT, count, SIZE, SIZE))
     for i in range(0, count, 16):
-        x = tensor(np.stack([p[0] for p in pairs[i : i + 16]]))
+        rgb, labels = (np.stack(x) for x in zip(*pairs[i : i + 16]))
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            logits = model(pixel_values=x.contiguous(memory_format=torch.channels_last)).logits.float()
-        said = F.interpolate(logits, SIZE, mode="bilinear").argmax(1).numpy()
-        true = np.stack([p[1] for p in pairs[i : i + 16]])
-        table += np.bincount(true.ravel().astype(np.int64) * len(CLASSES) + said.ravel(), minlength=table.size).reshape(table.shape)
+            logits = model(pixel_values=channels_last(tensor(rgb))).logits.float()
+        confusion.add(labels, F.interpolate(logits, SIZE, mode="bilinear").argmax(1).numpy())
     model.train()
-    hit = np.diag(table)
-    iou = hit / np.maximum(table.sum(0) + table.sum(1) - hit, 1)
-    return iou, hit.sum() / table.sum()
+    return confusion.scores()
+
+
+class Training:
+    """The state of a run: model, optimiser, and how many steps, scenes and seconds it has taken."""
+
+    def __init__(self, args):
+        self.args = args
+        args.work.mkdir(parents=True, exist_ok=True)
+        self.log_file = open(args.work / "train.log", "a" if args.resume else "w")
+        torch.manual_seed(args.seed)
+        self.rng = np.random.default_rng(args.seed)
+        crop_position_bias()
+        self.threads = ThreadCount()
+        self.model = BeitForSemanticSegmentation(config()).to(memory_format=torch.channels_last)
+        self.head = Head(self.model)
+        self.model.train()
+        self.parameters = [*self.model.parameters(), *self.head.auxiliary.parameters()]
+        self.optimizer = self.make_optimizer()
+        self.weights = torch.tensor(WEIGHTS)
+        self.step, self.seen, self.mean_loss = 0, 0, 2.5
+        spent = self.load() if args.resume else 0.0
+        self.log(f"torch {torch.__version__} transformers {transformers.__version__} numpy {np.__version__} seed {args.seed} "
+                 f"minutes {args.minutes} parameters {sum(p.numel() for p in self.model.parameters())}")
+        self.source = prefetch(scenes("stream", self.seen, HELD_OUT - self.seen, SIZE, SIZE), 64)
+        self.start = time.time() - spent
+        self.saved = self.evaluated = time.time()
+
+    def log(self, text):
+        print(text, flush=True)
+        print(text, file=self.log_file, flush=True)
+
+    def make_optimizer(self):
+        """AdamW; vectors (biases, norms, layer scales) are not decayed."""
+        vectors = [p for p in self.parameters if p.ndim < 2]
+        matrices = [p for p in self.parameters if p.ndim >= 2]
+        groups = [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.args.rate, betas=(0.9, 0.98))
+
+    def load(self):
+        """Loads the checkpoint and returns the seconds spent before it."""
+        state = torch.load(self.args.work / "checkpoint.pt")
+        self.model.load_state_dict(state["model"])
+        self.head.auxiliary.load_state_dict(state["extra"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seen = state["step"], state["seen"]
+        return state["spent"]
+
+    def save(self):
+        state = {"model": self.model.state_dict(), "extra": self.head.auxiliary.state_dict(),
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seen": self.seen,
+                 "spent": time.time() - self.start}
+        torch.save(state, self.args.work / "checkpoint.tmp")
+        (self.args.work / "checkpoint.tmp").rename(self.args.work / "checkpoint.pt")
+        self.saved = time.time()
+
+    def progress(self):
+        """The share of the time that has passed."""
+        return (time.time() - self.start) / (60 * self.args.minutes)
+
+    def learning_rate(self, progress):
+        """A warm-up of 150 steps, then a cosine over the whole time down to 2%."""
+        return self.args.rate * min(1, (self.step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def loss(self, x, y, on_crops, progress):
+        """The head's cross-entropy, which is logged, and the whole loss."""
+        target = y if on_crops else self.head.move_window(self.rng, y)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.model(pixel_values=channels_last(x)).logits
+        self.head.window = None
+        logits = F.interpolate(logits.float(), target.shape[1:], mode="bilinear")
+        loss = F.cross_entropy(logits, target, weight=self.weights, ignore_index=IGNORED)
+        whole = loss + 0.3 * self.head.auxiliary_loss(y, self.weights)
+        if progress >= 0.5:
+            whole = whole + overlap_loss(logits, target)
+        return loss, whole
+
+    def take_step(self, progress):
+        on_crops = progress < self.args.crops
+        count, crops, side = (12, 2, 128) if on_crops else (8, 1, SIZE)
+        rate = self.learning_rate(progress)
+        self.threads.adapt()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        x, y = batch(self.source, self.rng, count, crops, side)
+        loss, whole = self.loss(x, y, on_crops, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        whole.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.step, self.seen = self.step + 1, self.seen + count
+        self.mean_loss += 0.03 * (loss.item() - self.mean_loss)
+        if self.step % 25 == 0:
+            self.log(f"step {self.step} scenes {self.seen} minutes {(time.time() - self.start) / 60:.1f} rate {rate:.2e} "
+                     f"loss {self.mean_loss:.4f} threads {torch.get_num_threads()}")
+
+    def evaluate(self):
+        iou, accuracy = evaluate(self.model)
+        self.evaluated = time.time()
+        self.log(f"held out: mIoU {iou.mean():.4f} accuracy {accuracy:.4f} " + " ".join(f"{c} {v:.3f}" for c, v in zip(CLASSES, iou)))
+
+    def run(self):
+        while (progress := self.progress()) < 1:
+            self.take_step(progress)
+            last = self.progress() >= 1
+            if last or time.time() - self.evaluated > EVALUATE_EVERY:
+                self.evaluate()
+            if last or time.time() - self.saved > SAVE_EVERY:
+                self.save()
 
 
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("--minutes", type=float, default=75)
     args.add_argument("--crops", type=float, default=0.33, help="share of the time spent on crops")
-    args.add_argument("--rate", type=float, default=1e-3)
-    args.add_argument("--work", type=Path, default=Path("/tmp/demo"))
-    args.add_argument("--resume", action="store_true")
+    args.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    args.add_argument("--work", type=Path, default=Path("/tmp/demo"), help="folder for checkpoint.pt and train.log")
+    args.add_argument("--resume", action="store_true", help="continue from the checkpoint in --work")
     args.add_argument("--seed", type=int, default=1)
-    args = args.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    log_file = open(args.work / "train.log", "a" if args.resume else "w")
-
-    def log(text):
-        print(text, flush=True)
-        print(text, file=log_file, flush=True)
-
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
-    crop_position_bias()
-    threads = Threads()
-    model = BeitForSemanticSegmentation(config()).to(memory_format=torch.channels_last)
-    head = Head(model)
-    model.train()
-    everything = [*model.parameters(), *head.extra.parameters()]
-    plain = [p for p in everything if p.ndim < 2]
-    decayed = [p for p in everything if p.ndim >= 2]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
-    weights = torch.tensor(WEIGHTS)
-    step, seen, spent = 0, 0, 0.0
-    if args.resume:
-        state = torch.load(args.work / "checkpoint.pt")
-        model.load_state_dict(state["model"])
-        head.extra.load_state_dict(state["extra"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, seen, spent = state["step"], state["seen"], state["spent"]
-    log(f"torch {torch.__version__} transformers {transformers.__version__} numpy {np.__version__} seed {args.seed} "
-        f"minutes {args.minutes} parameters {sum(p.numel() for p in model.parameters())}")
-    source = prefetch(stream(seen, HELD_OUT - seen), 64)
-    start = time.time() - spent
-    saved = tested = time.time()
-    mean = 2.5
-    while True:
-        progress = (time.time() - start) / (60 * args.minutes)
-        if progress >= 1:
-            break
-        small = progress < args.crops
-        scenes, crops, crop = (12, 2, 128) if small else (8, 1, SIZE)
-        rate = args.rate * min(1, (step + 1) / 150) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        threads.adapt()
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        x, y = batch(source, rng, scenes, crops, crop)
-        part = y if small else head.place(rng, y)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(pixel_values=x.contiguous(memory_format=torch.channels_last)).logits
-        head.at = None
-        logits = F.interpolate(logits.float(), part.shape[1:], mode="bilinear")
-        loss = F.cross_entropy(logits, part, weight=weights, ignore_index=255)
-        whole = loss + 0.3 * head.extra_loss(y, weights)
-        if progress >= 0.5:
-            whole = whole + overlap_loss(logits, part)
-        optimizer.zero_grad(set_to_none=True)
-        whole.backward()
-        torch.nn.utils.clip_grad_norm_(everything, 1.0)
-        optimizer.step()
-        step, seen = step + 1, seen + scenes
-        mean += 0.03 * (loss.item() - mean)
-        if step % 25 == 0:
-            log(f"step {step} scenes {seen} minutes {(time.time() - start) / 60:.1f} rate {rate:.2e} loss {mean:.4f} threads {torch.get_num_threads()}")
-        last = (time.time() - start) / (60 * args.minutes) >= 1
-        if last or time.time() - tested > 600:
-            iou, accuracy = evaluate(model)
-            tested = time.time()
-            log(f"held out: mIoU {iou.mean():.4f} accuracy {accuracy:.4f} " + " ".join(f"{c} {v:.3f}" for c, v in zip(CLASSES, iou)))
-        if last or time.time() - saved > 240:
-            state = {"model": model.state_dict(), "extra": head.extra.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen, "spent": time.time() - start}
-            torch.save(state, args.work / "checkpoint.tmp")
-            (args.work / "checkpoint.tmp").rename(args.work / "checkpoint.pt")
-            saved = time.time()
+    Training(args.parse_args()).run()
 
 
 if __name__ == "__main__":

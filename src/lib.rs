@@ -65,24 +65,23 @@
 //! # Features
 //!
 //! - `std` (default): memory-mapped files, a thread pool, and detection of the instruction set at run time.
-//! - `cli` (default): the `beitle` command-line program.
-//! - `capi` (default): the C functions that `include/beitle.h` declares.
-//! - `firmware`: `capi` for static libraries without an operating system; a panic calls the firmware's `beitle_panicked`.
+//! - `peak`: `Isa::peak`, which measures the CPU's rate of multiply-accumulates.
 //! - `bench`: access to single kernels for the benchmarks; not a stable interface.
+//!
+//! The command line (`beitle-cli`) and the C interface (`beitle-ffi`, declared in `include/beitle.h`) are packages of their own.
 //!
 //! # Without an operating system
 //!
 //! Without `std` the crate is `no_std` and needs no allocator. Link the weight file into the program at an address that is a
 //! multiple of 64 and pass it to [`Model::new`] as a `&[u8]`. Pass [`Engine::new`](engine::Engine::new) a buffer of
 //! [`Plan::bytes`](plan::Plan::bytes) bytes with the same alignment. [`Serial`](parallel::Serial) runs everything on the calling
-//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads.
+//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] then goes by the target
+//! features of the build.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod arena;
 pub mod engine;
 pub mod error;
-#[cfg(feature = "capi")]
-pub mod ffi;
 pub mod file;
 pub mod image;
 #[cfg(any(test, feature = "bench"))]

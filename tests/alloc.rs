@@ -1,6 +1,6 @@
-//! Memory: nothing is allocated in a run, the arena needs exactly the planned bytes and its contents do not matter.
+//! Memory of a run: it allocates nothing, stays within the planned arena, and does not depend on the arena's contents.
 //!
-//! Without the usual harness, whose own threads allocate when they please.
+//! This file has no test harness, because the harness allocates on threads of its own at any time.
 
 mod common;
 
@@ -15,20 +15,20 @@ use common::{Case, Picture};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system's allocator, counting.
+/// The system allocator with a counter of allocations.
 struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is the system allocator's.
+// SAFETY: every method forwards to the system allocator, which meets the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: passed on.
+        // SAFETY: the caller of `alloc` provides a layout of non-zero size, as `System.alloc` requires.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: passed on.
+        // SAFETY: `p` came from `alloc` above, and thus from `System`, with the same layout.
         unsafe { System.dealloc(p, layout) }
     }
 }
@@ -49,17 +49,17 @@ fn a_run_allocates_nothing() {
         let picture = case.picture();
         let mut map = vec![0; picture.rgb.len() / 3];
         let pool = ThreadPool::new(2).unwrap();
-        // Threads allocate when they start: both must be there before anything is counted.
+        // Threads allocate when they start: both must be running before allocations are counted.
         let both = std::sync::Barrier::new(2);
         pool.run(2, &|_, _| {
             both.wait();
         });
-        for (name, pool) in [("the caller alone", &Serial as &dyn Parallel), ("two threads", &pool)] {
+        for (name, pool) in [("the calling thread", &Serial as &dyn Parallel), ("two threads", &pool)] {
             let plan = Plan::new(&model, pool.workers(), picture.size()).unwrap();
             let mut arena = Arena::new(plan.bytes());
             let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
-            // A pool makes its threads' own structures when they first work; entering it may allocate too, so a program
-            // that minds enters once, around all its frames.
+            // The pool allocates per-thread structures at their first task, and may allocate on entry. A program that must
+            // not allocate enters it once, around all frames, as here.
             let mut counted = usize::MAX;
             pool.enter(&mut || {
                 for _ in 0..5 {
@@ -76,7 +76,7 @@ fn a_run_allocates_nothing() {
     }
 }
 
-fn the_arena_is_exactly_as_large_as_planned() {
+fn a_run_stays_within_the_planned_arena() {
     const CANARY: usize = 4096;
     for name in ["relative", "odd7", "head24", "pools"] {
         for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
@@ -100,46 +100,55 @@ fn the_arena_is_exactly_as_large_as_planned() {
                     frame(&mut engine, &pool, &picture, &mut map).unwrap();
                     maps.push(map.clone());
                 }
-                assert!(front.iter().chain(&*back).all(|&b| b == 0xA5), "{name}: written outside the arena");
+                assert!(front.iter().chain(&*back).all(|&b| b == 0xA5), "{name}: a write outside the arena");
             }
-            assert!(maps.iter().all(|m| *m == maps[0]), "{name}: memory's earlier contents show in the map");
+            assert!(
+                maps.iter().all(|m| *m == maps[0]),
+                "{name}: the class map depends on the contents of the arena"
+            );
             let mut small = Arena::new(plan.bytes());
             let short = &mut small.bytes()[..plan.bytes() - 1];
-            let refused = Engine::new(&model, &plan, Isa::detect(), short).err();
+            let error = Engine::new(&model, &plan, Isa::detect(), short).err();
             let expected =
                 Error::Buffer { what: "arena bytes", needed: plan.bytes(), found: plan.bytes() - 1 };
-            assert_eq!(refused, Some(expected), "{name}");
+            assert_eq!(error, Some(expected), "{name}");
         }
     }
 }
 
-fn what_does_not_fit_is_an_error() {
+fn buffers_that_are_too_small_are_rejected() {
     let case = Case::open("relative");
     let file = MappedFile::open(case.convert(Precision::Int8)).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let picture = case.picture();
     let plan = Plan::new(&model, 1, picture.size()).unwrap();
     let mut arena = Arena::new(plan.bytes() + 64);
-    let odd = Engine::new(&model, &plan, Isa::detect(), &mut arena.bytes()[1..]).err();
-    assert!(matches!(odd, Some(Error::Buffer { what: "arena alignment in bytes", .. })), "{odd:?}");
+    let misaligned = Engine::new(&model, &plan, Isa::detect(), &mut arena.bytes()[1..]).err();
+    assert!(
+        matches!(misaligned, Some(Error::Buffer { what: "arena alignment in bytes", .. })),
+        "{misaligned:?}"
+    );
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
     let mut map = vec![0; picture.rgb.len() / 3];
     let short = frame(&mut engine, &Serial, &picture, &mut map[1..]);
     assert!(matches!(short, Err(Error::Buffer { .. })), "{short:?}");
     let two = ThreadPool::new(2).unwrap();
-    let crowded = frame(&mut engine, &two, &picture, &mut map);
-    assert!(matches!(crowded, Err(Error::Buffer { what: "planned workers", .. })), "{crowded:?}");
+    let too_many_workers = frame(&mut engine, &two, &picture, &mut map);
+    assert!(
+        matches!(too_many_workers, Err(Error::Buffer { what: "planned workers", .. })),
+        "{too_many_workers:?}"
+    );
     let large = Picture { rgb: vec![0; 3 * 4000 * 3000], width: 4000, height: 3000 };
     let mut map = vec![0; 4000 * 3000];
-    let unplanned = frame(&mut engine, &Serial, &large, &mut map);
-    assert!(matches!(unplanned, Err(Error::Buffer { .. })), "{unplanned:?}");
+    let too_large = frame(&mut engine, &Serial, &large, &mut map);
+    assert!(matches!(too_large, Err(Error::Buffer { .. })), "{too_large:?}");
 }
 
 fn main() {
     let tests: [(&str, fn()); 3] = [
         ("a_run_allocates_nothing", a_run_allocates_nothing),
-        ("the_arena_is_exactly_as_large_as_planned", the_arena_is_exactly_as_large_as_planned),
-        ("what_does_not_fit_is_an_error", what_does_not_fit_is_an_error),
+        ("a_run_stays_within_the_planned_arena", a_run_stays_within_the_planned_arena),
+        ("buffers_that_are_too_small_are_rejected", buffers_that_are_too_small_are_rejected),
     ];
     println!("\nrunning {} tests", tests.len());
     for (name, test) in tests {

@@ -1,24 +1,25 @@
-//! The header and the C program of `examples/`: compiled as strict C99 and as C++, compared with the Rust side, linked,
-//! run.
+//! The C header and the C example. The header compiles as strict C99 and as C++11 and agrees with the Rust declarations; the
+//! example links and gives the class map of the Rust interface.
 #![cfg(unix)]
 
 mod common;
 
-use beitle::ffi::*;
-use beitle::{Isa, crc};
-use common::Picture as Rgb;
+use beitle::Isa;
+use beitle::file::crc;
+use beitle_ffi::*;
+use common::Picture;
 use std::mem::offset_of;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-pedantic"];
 
-/// The compiler named by `variable`, or the usual one; `None`, with a word about it, where there is none.
-fn compiler(variable: &str, usual: &str) -> Option<Command> {
-    let name = std::env::var(variable).unwrap_or(usual.into());
+/// The compiler that the environment variable names, or `default`. `None`, with a note, if it is not installed.
+fn compiler(variable: &str, default: &str) -> Option<Command> {
+    let name = std::env::var(variable).unwrap_or(default.into());
     if Command::new(&name).arg("--version").output().is_err() {
-        eprintln!("skipped: no `{name}` here to compile C with ({variable} names another)");
+        eprintln!("skipped: the compiler `{name}` is not installed (set {variable} to use another)");
         return None;
     }
     let mut command = Command::new(name);
@@ -26,6 +27,7 @@ fn compiler(variable: &str, usual: &str) -> Option<Command> {
     Some(command)
 }
 
+/// Runs a command that must succeed, and returns its standard output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -37,24 +39,24 @@ fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Every number of the header with what Rust says of it: C expressions and values.
-fn numbers() -> Vec<(String, usize)> {
+/// Constants, sizes and offsets: expressions in C and their values in Rust.
+fn constants() -> Vec<(String, usize)> {
     let mut all = vec![
         ("BEITLE_VERSION".into(), beitle_version() as usize),
         ("BEITLE_ENGINE_WORDS".into(), ENGINE_WORDS),
         ("sizeof(beitle_status)".into(), size_of::<Status>()),
         ("BEITLE_OK".into(), Status::Ok as usize),
-        ("BEITLE_ARGUMENT".into(), Status::Argument as usize),
+        ("BEITLE_INVALID_ARGUMENT".into(), Status::InvalidArgument as usize),
         ("BEITLE_NOT_A_MODEL".into(), Status::NotAModel as usize),
-        ("BEITLE_OTHER_VERSION".into(), Status::OtherVersion as usize),
-        ("BEITLE_DAMAGED".into(), Status::Damaged as usize),
+        ("BEITLE_UNSUPPORTED_VERSION".into(), Status::UnsupportedVersion as usize),
+        ("BEITLE_CORRUPT_FILE".into(), Status::CorruptFile as usize),
         ("BEITLE_MISALIGNED".into(), Status::Misaligned as usize),
-        ("BEITLE_BUFFER".into(), Status::Buffer as usize),
-        ("BEITLE_PICTURE".into(), Status::Picture as usize),
+        ("BEITLE_BUFFER_TOO_SMALL".into(), Status::BufferTooSmall as usize),
+        ("BEITLE_INVALID_IMAGE".into(), Status::InvalidImage as usize),
         ("BEITLE_TOO_LARGE".into(), Status::TooLarge as usize),
         ("BEITLE_CANCELLED".into(), Status::Cancelled as usize),
-        ("BEITLE_INTERNAL".into(), Status::Internal as usize),
-        ("sizeof(beitle_engine)".into(), size_of::<Engine>()),
+        ("BEITLE_INTERNAL_ERROR".into(), Status::InternalError as usize),
+        ("sizeof(beitle_engine)".into(), size_of::<CEngine>()),
     ];
     macro_rules! layout {
         ($c:literal, $t:ty, $($field:ident)*) => {
@@ -62,27 +64,27 @@ fn numbers() -> Vec<(String, usize)> {
             $(all.push((concat!("offsetof(", $c, ", ", stringify!($field), ")").into(), offset_of!($t, $field)));)*
         };
     }
-    layout!("beitle_info", Info, input_width input_height classes logits_width logits_height);
-    layout!("beitle_picture", Picture, data bytes width height stride format);
-    layout!("beitle_map", Map, data bytes width height pixel_bytes);
-    layout!("beitle_threads", Threads, workers run context);
-    layout!("beitle_job", Job, size arena arena_bytes picture map logits logits_count threads progress progress_context);
+    layout!("beitle_info", CInfo, input_width input_height classes logits_width logits_height);
+    layout!("beitle_image", CImage, data bytes width height stride format);
+    layout!("beitle_class_map", CClassMap, data bytes width height pixel_bytes);
+    layout!("beitle_thread_pool", CThreadPool, workers run context);
+    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context);
     all
 }
 
 #[test]
-fn the_header_says_what_rust_says() {
+fn header_and_rust_agree_on_constants_and_layouts() {
     let mut source = String::from("#include \"beitle.h\"\n");
-    for (i, (expression, value)) in numbers().iter().enumerate() {
-        // An array of -1 elements is an error in every C.
+    for (i, (expression, value)) in constants().iter().enumerate() {
+        // C99 has no static assertion; a negative array length is an error in every version of C and C++.
         source +=
             &format!("typedef char check_{i}[({expression}) == {value} ? 1 : -1]; /* {expression} */\n");
     }
     source += "int main(void) { return 0; }\n";
-    for (variable, usual, standard, file) in
+    for (variable, default, standard, file) in
         [("CC", "cc", "-std=c99", "layout.c"), ("CXX", "c++", "-std=c++11", "layout.cpp")]
     {
-        let Some(mut compiler) = compiler(variable, usual) else { continue };
+        let Some(mut compiler) = compiler(variable, default) else { continue };
         let path = scratch(file);
         std::fs::write(&path, &source).unwrap();
         run(compiler.args([standard, "-fsyntax-only"]).arg(&path));
@@ -90,10 +92,11 @@ fn the_header_says_what_rust_says() {
 }
 
 #[test]
-fn the_header_has_every_function() {
-    let names = |text: &str, before: &str| {
+fn the_header_declares_every_exported_function() {
+    // The function names that follow `prefix` in a source text.
+    let names = |text: &str, prefix: &str| {
         let mut names: Vec<_> = text
-            .split(before)
+            .split(prefix)
             .skip(1)
             .filter_map(|rest| rest.split_once('('))
             .map(|(name, _)| name.to_owned())
@@ -107,19 +110,19 @@ fn the_header_has_every_function() {
     let mut declared = names(&header, "\nbeitle_status beitle_");
     declared.extend(names(&header, "\nuint32_t beitle_"));
     declared.sort();
-    assert_eq!(declared, names(&read("src/ffi/mod.rs"), "extern \"C\" fn beitle_"));
+    assert_eq!(declared, names(&read("src/ffi/exports.rs"), "extern \"C\" fn beitle_"));
     assert!(declared.len() > 5, "{declared:?}");
 }
 
-/// The C program gives the engine's bytes, alone and with threads.
+/// With one thread and with several.
 #[test]
-fn the_example_gives_the_bytes_of_the_engine() {
+fn the_c_example_gives_the_class_map_of_the_rust_interface() {
     let Some(mut cc) = compiler("CC", "cc") else { return };
     let library = std::env::current_exe().unwrap();
     let library = library.ancestors().nth(2).unwrap().join("examples/libbeitle_c.a");
     assert!(
         library.exists(),
-        "no {}: `cargo build --examples` with the same options makes it",
+        "{} does not exist: build it with `cargo build -p beitle-ffi --examples` and the same options",
         library.display()
     );
     let program = scratch("segment");
@@ -135,17 +138,17 @@ fn the_example_gives_the_bytes_of_the_engine() {
     let bytes = std::fs::read(&ppm).unwrap();
     let (width, height) = (160, 120);
     let rgb = bytes[bytes.len() - width * height * 3..].to_vec();
-    let want = common::run(&model, &Rgb { rgb, width, height }, Isa::detect(), 1, &mut ()).map;
+    let want = common::run(&model, &Picture { rgb, width, height }, Isa::detect(), 1, &mut ()).map;
     let want: Vec<u8> = want.iter().map(|&c| c as u8).collect();
     for threads in ["1", "2", "5"] {
         let pgm = scratch("segment.pgm");
         let text = run(Command::new(&program).args([&model, &ppm, &pgm]).arg(threads));
         let got = std::fs::read(pgm).unwrap();
-        let got = got.strip_prefix(b"P5\n160 120\n255\n").expect("the head of a PGM");
+        let got = got.strip_prefix(b"P5\n160 120\n255\n").expect("a PGM header");
         assert!(got == want, "{threads} threads: {:08x}, not {:08x}", crc::crc32(got), crc::crc32(&want));
         assert!(text.contains("sky"), "{text}");
     }
-    let refused = Command::new(&program).args([&ppm, &ppm, &ppm]).output().unwrap();
-    assert!(!refused.status.success());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("not a .beitle file"));
+    let failed = Command::new(&program).args([&ppm, &ppm, &ppm]).output().unwrap();
+    assert!(!failed.status.success());
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("not a .beitle file"));
 }

@@ -1,33 +1,34 @@
-//! The C functions, called as C would: the same results as the engine's own interface, and a status for whatever is wrong.
+//! The C functions, called from Rust: they give the results of the Rust interface, and invalid arguments give the documented
+//! status.
 
 mod common;
 
 use beitle::Isa;
-use beitle::ffi::*;
 use beitle::file::format::Precision;
 use beitle::memory::{Arena, MappedFile};
-use common::{Case, Outcome, Picture as Rgb};
+use beitle_ffi::*;
+use common::{Case, Outcome, Picture};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 
-/// An open, planned engine and everything a job points to.
-struct Bench {
-    engine: Engine,
+/// An open engine with a plan, and the buffers of a run.
+struct Fixture {
+    engine: CEngine,
     file: MappedFile,
-    picture: Rgb,
+    picture: Picture,
     arena: Arena,
     arena_bytes: usize,
     map: Vec<u16>,
     message: [c_char; 200],
 }
 
-impl Bench {
-    fn new(workers: usize) -> Bench {
+impl Fixture {
+    fn new(workers: usize) -> Fixture {
         let case = Case::open("relative");
         let file = MappedFile::open(case.convert(Precision::Int8)).unwrap();
         let picture = case.picture();
-        let mut b = Bench {
-            engine: Engine::new(),
+        let mut f = Fixture {
+            engine: CEngine::new(),
             arena: Arena::new(0),
             arena_bytes: 0,
             map: vec![0; picture.width * picture.height],
@@ -35,27 +36,28 @@ impl Bench {
             picture,
             message: [0; 200],
         };
-        let bytes = b.file.bytes();
+        let bytes = f.file.bytes();
         let (data, len) = (bytes.as_ptr().cast(), bytes.len());
-        // SAFETY: every pointer is to memory of this bench.
+        // SAFETY: every pointer refers to this fixture.
         unsafe {
-            assert_eq!(beitle_open(&mut b.engine, data, len, null_mut(), 0), Status::Ok);
-            assert_eq!(beitle_verify(&b.engine, null_mut(), 0), Status::Ok);
+            assert_eq!(beitle_open(&mut f.engine, data, len, null_mut(), 0), Status::Ok);
+            assert_eq!(beitle_verify(&f.engine, null_mut(), 0), Status::Ok);
         }
-        assert_eq!(b.plan(workers), Status::Ok);
-        b.arena = Arena::new(b.arena_bytes);
-        b
+        assert_eq!(f.plan(workers), Status::Ok);
+        f.arena = Arena::new(f.arena_bytes);
+        f
     }
 
     fn plan(&mut self, workers: usize) -> Status {
         let (w, h) = self.picture.size();
         let (text, room) = (self.message.as_mut_ptr(), self.message.len());
-        // SAFETY: every pointer is to memory of this bench.
+        // SAFETY: every pointer refers to this fixture.
         unsafe { beitle_plan(&mut self.engine, workers, w, h, &mut self.arena_bytes, text, room) }
     }
 
-    fn job(&mut self) -> Job {
-        let picture = Picture {
+    /// Parameters of a valid run.
+    fn params(&mut self) -> CRunParams {
+        let image = CImage {
             data: self.picture.rgb.as_ptr(),
             bytes: self.picture.rgb.len(),
             width: self.picture.width,
@@ -64,157 +66,163 @@ impl Bench {
             format: 0,
         };
         let bytes = 2 * self.map.len();
-        let map = Map { data: self.map.as_mut_ptr().cast(), bytes, width: 0, height: 0, pixel_bytes: 2 };
-        Job {
-            size: size_of::<Job>(),
+        let map =
+            CClassMap { data: self.map.as_mut_ptr().cast(), bytes, width: 0, height: 0, pixel_bytes: 2 };
+        CRunParams {
+            size: size_of::<CRunParams>(),
             arena: self.arena.bytes().as_mut_ptr().cast(),
             arena_bytes: self.arena_bytes,
-            picture,
+            image,
             map,
             logits: null_mut(),
             logits_count: 0,
-            threads: null(),
+            thread_pool: null(),
             progress: None,
             progress_context: null_mut(),
         }
     }
 
-    /// Status and message.
-    fn run(&mut self, job: &Job) -> (Status, String) {
+    /// Runs the engine; returns status and message.
+    fn run(&mut self, params: &CRunParams) -> (Status, String) {
         let (text, room) = (self.message.as_mut_ptr(), self.message.len());
-        // SAFETY: what the job points to is this bench's or null, but for places that are to be refused.
-        let status = unsafe { beitle_run(&self.engine, job, text, room) };
+        // SAFETY: the parameters point to this fixture, or to memory that the call must reject without an access.
+        let status = unsafe { beitle_run(&self.engine, params, text, room) };
         (status, self.message())
     }
 
     fn message(&self) -> String {
-        // SAFETY: it ends in a zero byte.
+        // SAFETY: the library terminates messages.
         unsafe { CStr::from_ptr(self.message.as_ptr()) }.to_str().unwrap().into()
     }
 }
 
-/// What the engine's own interface gives.
-fn expected(b: &Bench) -> Outcome {
+/// The result of the Rust interface.
+fn expected(f: &Fixture) -> Outcome {
     let path = Case::open("relative").convert(Precision::Int8);
-    common::run(&path, &b.picture, Isa::detect(), 1, &mut ())
+    common::run(&path, &f.picture, Isa::detect(), 1, &mut ())
 }
 
-/// Three threads for each batch.
-unsafe extern "C" fn spawn(context: *mut c_void, work: Work, argument: *mut c_void) {
-    // SAFETY: the test's own counter, used by this thread alone.
+/// A thread pool that creates three threads for each step, and counts the steps.
+unsafe extern "C" fn spawn(context: *mut c_void, worker: WorkerFn, argument: *mut c_void) {
+    // SAFETY: `context` points to the counter of the test, which only the calling thread uses.
     unsafe { *context.cast::<usize>() += 1 };
     let argument = argument.expose_provenance();
     std::thread::scope(|s| {
         for _ in 0..3 {
-            // SAFETY: the library's own pair, while it waits.
-            s.spawn(move || unsafe { work(std::ptr::with_exposed_provenance_mut(argument)) });
+            // SAFETY: the scope ends, and with it all calls, before this function returns.
+            s.spawn(move || unsafe { worker(std::ptr::with_exposed_provenance_mut(argument)) });
         }
     });
 }
 
-/// Stops when the counter it is given has come down to 0.
+/// A progress callback that decrements a counter and cancels the run at 0.
 unsafe extern "C" fn countdown(context: *mut c_void) -> c_int {
-    // SAFETY: the test's own counter, used by this thread alone.
+    // SAFETY: `context` points to the counter of the test, which only the calling thread uses.
     let left = unsafe { &mut *context.cast::<usize>() };
     *left -= 1;
     c_int::from(*left == 0)
 }
 
 #[test]
-fn runs_give_what_the_engine_gives() {
-    let mut b = Bench::new(3);
-    let want = expected(&b);
+fn runs_give_the_results_of_the_rust_interface() {
+    let mut f = Fixture::new(3);
+    let want = expected(&f);
     let mut logits = vec![0f32; want.logits.len()];
-    let mut job = b.job();
-    (job.logits, job.logits_count) = (logits.as_mut_ptr(), logits.len());
-    assert_eq!(b.run(&job), (Status::Ok, String::new()));
-    assert_eq!((&b.map, &logits), (&want.map, &want.logits));
+    let mut params = f.params();
+    (params.logits, params.logits_count) = (logits.as_mut_ptr(), logits.len());
+    assert_eq!(f.run(&params), (Status::Ok, String::new()));
+    assert_eq!((&f.map, &logits), (&want.map, &want.logits));
 
-    // Threads; a progress function; one byte a pixel.
-    let (mut batches, mut left) = (0usize, usize::MAX);
-    let threads = Threads { workers: 3, run: Some(spawn), context: (&raw mut batches).cast() };
+    // Threads, a progress callback and one byte per pixel.
+    let (mut steps, mut left) = (0usize, usize::MAX);
+    let pool = CThreadPool { workers: 3, run: Some(spawn), context: (&raw mut steps).cast() };
     let mut bytes = vec![0u8; want.map.len()];
-    let mut job = b.job();
-    job.threads = &threads;
-    job.progress = Some(countdown);
-    job.progress_context = (&raw mut left).cast();
-    job.map = Map { data: bytes.as_mut_ptr().cast(), bytes: bytes.len(), pixel_bytes: 1, ..job.map };
-    assert_eq!(b.run(&job).0, Status::Ok);
+    let mut params = f.params();
+    params.thread_pool = &pool;
+    params.progress = Some(countdown);
+    params.progress_context = (&raw mut left).cast();
+    params.map =
+        CClassMap { data: bytes.as_mut_ptr().cast(), bytes: bytes.len(), pixel_bytes: 1, ..params.map };
+    assert_eq!(f.run(&params).0, Status::Ok);
     assert!(bytes.iter().map(|&c| u16::from(c)).eq(want.map.iter().copied()));
-    assert!(batches > 10 && left < usize::MAX - 10, "{batches} batches, {left} left");
+    assert!(steps > 10 && left < usize::MAX - 10, "{steps} steps, {left} left");
 
-    // BGRA with longer rows.
-    let (w, h) = b.picture.size();
+    // BGRA with a stride longer than a row.
+    let (w, h) = f.picture.size();
     let stride = 4 * w + 5;
     let mut bgra = vec![7u8; stride * h];
-    for (row, from) in bgra.chunks_mut(stride).zip(b.picture.rgb.chunks(3 * w)) {
+    for (row, from) in bgra.chunks_mut(stride).zip(f.picture.rgb.chunks(3 * w)) {
         for (to, rgb) in row.chunks_mut(4).zip(from.chunks(3)) {
             to[..3].copy_from_slice(&[rgb[2], rgb[1], rgb[0]]);
         }
     }
-    b.map.fill(99);
-    let mut job = b.job();
-    job.picture = Picture { data: bgra.as_ptr(), bytes: bgra.len(), stride, format: 3, ..job.picture };
-    assert_eq!(b.run(&job).0, Status::Ok);
-    assert_eq!(b.map, want.map);
+    f.map.fill(99);
+    let mut params = f.params();
+    params.image = CImage { data: bgra.as_ptr(), bytes: bgra.len(), stride, format: 3, ..params.image };
+    assert_eq!(f.run(&params).0, Status::Ok);
+    assert_eq!(f.map, want.map);
 
-    // A map of another size.
-    let mut job = b.job();
-    (job.map.width, job.map.height) = (5, 3);
-    assert_eq!(b.run(&job).0, Status::Ok);
+    // A class map whose size is not the size of the image.
+    let mut params = f.params();
+    (params.map.width, params.map.height) = (5, 3);
+    assert_eq!(f.run(&params).0, Status::Ok);
 }
 
 #[test]
-fn a_model_says_what_it_is() {
-    let b = Bench::new(1);
-    let want = expected(&b).shape;
-    let mut info = Info::default();
+fn a_model_describes_itself() {
+    let f = Fixture::new(1);
+    let want = expected(&f).shape;
+    let mut info = CInfo::default();
     let mut name = [0x7F as c_char; 8];
     let mut rgb = [9u8; 3];
-    // SAFETY: every pointer is to memory of this test.
+    // SAFETY: every pointer refers to memory of this test.
     unsafe {
-        assert_eq!(beitle_info_of(&b.engine, &mut info, null_mut(), 0), Status::Ok);
+        assert_eq!(beitle_model_info(&f.engine, &mut info, null_mut(), 0), Status::Ok);
         assert_eq!([info.classes, info.logits_height, info.logits_width], want);
-        assert_eq!(beitle_info_of(&b.engine, null_mut(), null_mut(), 0), Status::Argument);
-        let model = beitle::Model::new(b.file.bytes()).unwrap();
+        assert_eq!(beitle_model_info(&f.engine, null_mut(), null_mut(), 0), Status::InvalidArgument);
+        let model = beitle::Model::new(f.file.bytes()).unwrap();
         for class in 0..info.classes {
             let whole = model.class_name(class).unwrap();
-            let status = beitle_class_name(&b.engine, class, name.as_mut_ptr(), name.len());
+            let status = beitle_class_name(&f.engine, class, name.as_mut_ptr(), name.len());
             let got = CStr::from_ptr(name.as_ptr()).to_str().unwrap();
             assert!(whole.starts_with(got));
-            assert_eq!(status, if got == whole { Status::Ok } else { Status::Buffer });
-            assert_eq!(beitle_class_colour(&b.engine, class, &mut rgb), Status::Ok);
+            assert_eq!(status, if got == whole { Status::Ok } else { Status::BufferTooSmall });
+            assert_eq!(beitle_class_colour(&f.engine, class, &mut rgb), Status::Ok);
             assert_eq!(rgb, model.colour(class));
         }
-        assert_eq!(beitle_class_name(&b.engine, info.classes, name.as_mut_ptr(), 8), Status::Argument);
+        assert_eq!(beitle_class_name(&f.engine, info.classes, name.as_mut_ptr(), 8), Status::InvalidArgument);
         assert_eq!(name[0], 0);
-        assert_eq!(beitle_class_name(&b.engine, 0, name.as_mut_ptr(), 2), Status::Buffer);
+        assert_eq!(beitle_class_name(&f.engine, 0, name.as_mut_ptr(), 2), Status::BufferTooSmall);
         assert_eq!(name[1], 0);
-        assert_eq!(beitle_class_name(&b.engine, 0, null_mut(), 99), Status::Buffer);
-        assert_eq!(beitle_class_colour(&b.engine, info.classes, &mut rgb), Status::Argument);
-        assert_eq!(beitle_class_colour(&b.engine, 0, null_mut()), Status::Argument);
+        assert_eq!(beitle_class_name(&f.engine, 0, null_mut(), 99), Status::BufferTooSmall);
+        assert_eq!(beitle_class_colour(&f.engine, info.classes, &mut rgb), Status::InvalidArgument);
+        assert_eq!(beitle_class_colour(&f.engine, 0, null_mut()), Status::InvalidArgument);
     }
 }
 
 #[test]
-fn files_that_are_none_are_refused() {
-    let b = Bench::new(1);
-    let mut copy = Arena::new(b.file.bytes().len() + 64);
-    let len = b.file.bytes().len();
+fn invalid_files_are_rejected() {
+    let f = Fixture::new(1);
+    let mut copy = Arena::new(f.file.bytes().len() + 64);
+    let len = f.file.bytes().len();
     let mut check = |change: &dyn Fn(&mut [u8]), offset: usize, len: usize, want: Status| {
-        let mut engine = Engine::new();
+        let mut engine = CEngine::new();
         let mut text = [0x7F as c_char; 120];
         let bytes = &mut copy.bytes()[offset..];
-        bytes[..b.file.bytes().len()].copy_from_slice(b.file.bytes());
+        bytes[..f.file.bytes().len()].copy_from_slice(f.file.bytes());
         change(bytes);
         let bytes = bytes.as_ptr().cast();
-        // SAFETY: every pointer is to memory of this test.
+        // SAFETY: every pointer refers to memory of this test.
         unsafe {
             let opened = beitle_open(&mut engine, bytes, len, text.as_mut_ptr(), text.len());
             let status = if opened == Status::Ok {
                 beitle_verify(&engine, text.as_mut_ptr(), text.len())
             } else {
-                assert_eq!(beitle_verify(&engine, null_mut(), 0), Status::Argument, "it must not be open");
+                assert_eq!(
+                    beitle_verify(&engine, null_mut(), 0),
+                    Status::InvalidArgument,
+                    "the engine must not be open"
+                );
                 opened
             };
             assert_eq!(status, want);
@@ -222,128 +230,136 @@ fn files_that_are_none_are_refused() {
         }
     };
     check(&|b| b[0] = b'X', 0, len, Status::NotAModel);
-    check(&|b| b[8] = 99, 0, len, Status::OtherVersion);
-    check(&|_| (), 0, len / 2, Status::Damaged);
-    check(&|_| (), 0, 0, Status::Damaged);
-    check(&|b| b[100] ^= 1, 0, len, Status::Damaged);
-    check(&|b| b[len / 2] ^= 1, 0, len, Status::Damaged);
+    check(&|b| b[8] = 99, 0, len, Status::UnsupportedVersion);
+    check(&|_| (), 0, len / 2, Status::CorruptFile);
+    check(&|_| (), 0, 0, Status::CorruptFile);
+    check(&|b| b[100] ^= 1, 0, len, Status::CorruptFile);
+    check(&|b| b[len / 2] ^= 1, 0, len, Status::CorruptFile);
     check(&|_| (), 8, len, Status::Misaligned);
 
-    let mut engine = Engine::new();
-    let odd = (&raw mut engine).cast::<u8>().wrapping_add(1).cast::<Engine>();
+    let mut engine = CEngine::new();
+    let odd = (&raw mut engine).cast::<u8>().wrapping_add(1).cast::<CEngine>();
     let mut short = [0x7F as c_char; 12];
-    // SAFETY: pointers are to memory of this test, null, or refused before they are used.
+    // SAFETY: pointers refer to memory of this test, are null, or must be rejected without an access.
     unsafe {
-        let file = b.file.bytes().as_ptr().cast();
-        assert_eq!(beitle_open(null_mut(), file, len, null_mut(), 0), Status::Argument);
+        let file = f.file.bytes().as_ptr().cast();
+        assert_eq!(beitle_open(null_mut(), file, len, null_mut(), 0), Status::InvalidArgument);
         assert_eq!(beitle_open(odd, file, len, null_mut(), 0), Status::Misaligned);
         let inside = (&raw const engine).cast::<c_void>();
-        assert_eq!(beitle_open(&mut engine, inside, 64, null_mut(), 0), Status::Argument);
-        assert_eq!(beitle_open(&mut engine, null(), len, short.as_mut_ptr(), 12), Status::Argument);
+        assert_eq!(beitle_open(&mut engine, inside, 64, null_mut(), 0), Status::InvalidArgument);
+        assert_eq!(beitle_open(&mut engine, null(), len, short.as_mut_ptr(), 12), Status::InvalidArgument);
         assert_eq!(
             CStr::from_ptr(short.as_ptr()).to_str(),
             Ok("file is NUL"),
-            "as much as there is room for"
+            "truncated to the size of the buffer"
         );
-        assert_eq!(beitle_open(&mut engine, file, usize::MAX, null_mut(), 12), Status::Argument);
-        assert_eq!(beitle_verify(&engine, null_mut(), 0), Status::Argument, "it is not open");
+        assert_eq!(beitle_open(&mut engine, file, usize::MAX, null_mut(), 12), Status::InvalidArgument);
+        assert_eq!(
+            beitle_verify(&engine, null_mut(), 0),
+            Status::InvalidArgument,
+            "the engine must not be open"
+        );
     }
 }
 
 #[test]
-fn plans_that_make_no_sense_are_refused() {
-    let mut b = Bench::new(1);
-    assert_eq!((b.plan(0), b.message().as_str()), (Status::Argument, "workers is 0"));
-    assert_eq!(b.plan(usize::MAX), Status::TooLarge);
+fn invalid_plans_are_rejected() {
+    let mut f = Fixture::new(1);
+    assert_eq!((f.plan(0), f.message().as_str()), (Status::InvalidArgument, "workers is 0"));
+    assert_eq!(f.plan(usize::MAX), Status::TooLarge);
     let mut bytes = 0;
-    let mut unopened = Engine::new();
-    // SAFETY: pointers are to memory of this test or null.
+    let mut unopened = CEngine::new();
+    // SAFETY: pointers refer to memory of this test or are null.
     unsafe {
-        let e = &raw mut b.engine;
-        assert_eq!(beitle_plan(e, 1, 0, 5, &mut bytes, null_mut(), 0), Status::Picture);
-        assert_eq!(beitle_plan(e, 1, 5, usize::MAX, &mut bytes, null_mut(), 0), Status::Picture);
-        assert_eq!(beitle_plan(e, 1, 5, 5, null_mut(), null_mut(), 0), Status::Argument);
-        assert_eq!(beitle_plan(null_mut(), 1, 5, 5, &mut bytes, null_mut(), 0), Status::Argument);
-        assert_eq!(beitle_plan(&mut unopened, 1, 5, 5, &mut bytes, null_mut(), 0), Status::Argument);
+        let e = &raw mut f.engine;
+        assert_eq!(beitle_plan(e, 1, 0, 5, &mut bytes, null_mut(), 0), Status::InvalidImage);
+        assert_eq!(beitle_plan(e, 1, 5, usize::MAX, &mut bytes, null_mut(), 0), Status::InvalidImage);
+        assert_eq!(beitle_plan(e, 1, 5, 5, null_mut(), null_mut(), 0), Status::InvalidArgument);
+        assert_eq!(beitle_plan(null_mut(), 1, 5, 5, &mut bytes, null_mut(), 0), Status::InvalidArgument);
+        assert_eq!(beitle_plan(&mut unopened, 1, 5, 5, &mut bytes, null_mut(), 0), Status::InvalidArgument);
     }
-    let job = b.job();
-    assert_eq!(b.run(&job).0, Status::Ok, "the first plan still holds");
+    let params = f.params();
+    assert_eq!(f.run(&params).0, Status::Ok, "the first plan must remain valid");
 }
 
 #[test]
-fn jobs_that_make_no_sense_are_refused() {
-    let mut b = Bench::new(2);
-    let mut logits = vec![0f32; expected(&b).logits.len()];
-    let threads = |workers, run| Threads { workers, run, context: null_mut() };
-    let crowd = threads(3, Some(spawn as unsafe extern "C" fn(_, _, _)));
-    let (nobody, none) = (threads(0, Some(spawn as unsafe extern "C" fn(_, _, _))), threads(1, None));
+fn invalid_parameters_are_rejected() {
+    let mut f = Fixture::new(2);
+    let mut logits = vec![0f32; expected(&f).logits.len()];
+    let pool = |workers, run| CThreadPool { workers, run, context: null_mut() };
+    let too_large = pool(3, Some(spawn as unsafe extern "C" fn(_, _, _)));
+    let (empty, no_function) = (pool(0, Some(spawn as unsafe extern "C" fn(_, _, _))), pool(1, None));
     let room = logits.len();
     let out = logits.as_mut_ptr();
     let mut left = 3usize;
     let stop = (&raw mut left).cast::<c_void>();
-    let engine: *mut c_void = (&raw mut b.engine).cast();
-    let file = b.file.bytes().as_ptr().cast_mut().cast::<c_void>();
-    type Change<'a> = &'a dyn Fn(&mut Job);
+    let engine: *mut c_void = (&raw mut f.engine).cast();
+    let file = f.file.bytes().as_ptr().cast_mut().cast::<c_void>();
+    type Change<'a> = &'a dyn Fn(&mut CRunParams);
     let cases: &[(&str, Status, Change)] = &[
-        ("job.size", Status::Argument, &|j| j.size -= 8),
-        ("job.arena is NULL", Status::Argument, &|j| j.arena = null_mut()),
-        ("job.arena does not", Status::Misaligned, &|j| j.arena = j.arena.wrapping_byte_add(32)),
-        ("arena bytes", Status::Buffer, &|j| j.arena_bytes -= 1),
-        ("job.arena is longer", Status::Argument, &|j| j.arena_bytes = usize::MAX),
-        ("job.picture.data is NULL", Status::Argument, &|j| j.picture.data = null()),
-        ("picture's bytes", Status::Buffer, &|j| j.picture.bytes -= 1),
-        ("picture's bytes", Status::Buffer, &|j| j.picture.bytes = 0),
-        ("job.picture.format", Status::Argument, &|j| j.picture.format = 5),
-        ("stride", Status::Picture, &|j| j.picture.stride = 1),
-        ("one pixel", Status::Picture, &|j| j.picture.width = 0),
-        ("16777216", Status::Picture, &|j| j.picture.height = usize::MAX),
-        ("job.map.data is NULL", Status::Argument, &|j| j.map.data = null_mut()),
-        ("job.map.data does not", Status::Misaligned, &|j| j.map.data = j.map.data.wrapping_byte_add(1)),
-        ("class map", Status::Buffer, &|j| j.map.bytes -= 1),
-        ("class map", Status::Buffer, &|j| (j.map.width, j.map.height) = (4000, 3000)),
-        ("job.map.width", Status::Argument, &|j| j.map.width = 5),
-        ("job.map.width", Status::Argument, &|j| (j.map.width, j.map.height) = (usize::MAX, usize::MAX)),
-        ("job.map.pixel_bytes", Status::Argument, &|j| j.map.pixel_bytes = 4),
-        ("logits", Status::Buffer, &|j| (j.logits, j.logits_count) = (out, room - 1)),
-        ("job.logits does not", Status::Misaligned, &|j| {
-            (j.logits, j.logits_count) = (out.wrapping_byte_add(2), room - 1);
+        ("params.size", Status::InvalidArgument, &|p| p.size -= 8),
+        ("params.arena is NULL", Status::InvalidArgument, &|p| p.arena = null_mut()),
+        ("params.arena is not aligned", Status::Misaligned, &|p| p.arena = p.arena.wrapping_byte_add(32)),
+        ("arena bytes", Status::BufferTooSmall, &|p| p.arena_bytes -= 1),
+        ("params.arena extends past", Status::InvalidArgument, &|p| p.arena_bytes = usize::MAX),
+        ("params.image.data is NULL", Status::InvalidArgument, &|p| p.image.data = null()),
+        ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes -= 1),
+        ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes = 0),
+        ("params.image.format", Status::InvalidArgument, &|p| p.image.format = 5),
+        ("stride", Status::InvalidImage, &|p| p.image.stride = 1),
+        ("one pixel", Status::InvalidImage, &|p| p.image.width = 0),
+        ("16777216", Status::InvalidImage, &|p| p.image.height = usize::MAX),
+        ("params.map.data is NULL", Status::InvalidArgument, &|p| p.map.data = null_mut()),
+        ("params.map.data is not aligned", Status::Misaligned, &|p| {
+            p.map.data = p.map.data.wrapping_byte_add(1)
         }),
-        ("overlaps", Status::Argument, &|j| j.map.data = j.arena),
-        ("overlaps", Status::Argument, &|j| j.picture.data = j.arena.cast()),
-        ("overlaps", Status::Argument, &|j| j.arena = file),
-        ("overlaps", Status::Argument, &|j| j.map.data = engine),
-        ("overlaps", Status::Argument, &|j| (j.logits, j.logits_count) = (j.map.data.cast(), 1)),
-        ("threads.workers", Status::Argument, &|j| j.threads = &nobody),
-        ("threads.run", Status::Argument, &|j| j.threads = &none),
-        ("planned workers", Status::Buffer, &|j| j.threads = &crowd),
-        ("cancelled", Status::Cancelled, &|j| {
-            j.progress = Some(countdown);
-            j.progress_context = stop;
+        ("class map", Status::BufferTooSmall, &|p| p.map.bytes -= 1),
+        ("class map", Status::BufferTooSmall, &|p| (p.map.width, p.map.height) = (4000, 3000)),
+        ("params.map.width", Status::InvalidArgument, &|p| p.map.width = 5),
+        ("params.map.width", Status::InvalidArgument, &|p| {
+            (p.map.width, p.map.height) = (usize::MAX, usize::MAX)
+        }),
+        ("params.map.pixel_bytes", Status::InvalidArgument, &|p| p.map.pixel_bytes = 4),
+        ("logits", Status::BufferTooSmall, &|p| (p.logits, p.logits_count) = (out, room - 1)),
+        ("params.logits is not aligned", Status::Misaligned, &|p| {
+            (p.logits, p.logits_count) = (out.wrapping_byte_add(2), room - 1);
+        }),
+        ("overlaps", Status::InvalidArgument, &|p| p.map.data = p.arena),
+        ("overlaps", Status::InvalidArgument, &|p| p.image.data = p.arena.cast()),
+        ("overlaps", Status::InvalidArgument, &|p| p.arena = file),
+        ("overlaps", Status::InvalidArgument, &|p| p.map.data = engine),
+        ("overlaps", Status::InvalidArgument, &|p| (p.logits, p.logits_count) = (p.map.data.cast(), 1)),
+        ("thread_pool.workers", Status::InvalidArgument, &|p| p.thread_pool = &empty),
+        ("thread_pool.run", Status::InvalidArgument, &|p| p.thread_pool = &no_function),
+        ("planned workers", Status::BufferTooSmall, &|p| p.thread_pool = &too_large),
+        ("cancelled", Status::Cancelled, &|p| {
+            p.progress = Some(countdown);
+            p.progress_context = stop;
         }),
     ];
     for (i, (text, want, change)) in cases.iter().enumerate() {
-        let mut job = b.job();
-        change(&mut job);
-        let (status, message) = b.run(&job);
+        let mut params = f.params();
+        change(&mut params);
+        let (status, message) = f.run(&params);
         assert_eq!(status, *want, "{i} {text}: {message}");
         assert!(message.contains(text), "{i} {text}: {message}");
     }
     let large = vec![0u8; 3 * 4000 * 3000];
     let mut map = vec![0u8; 4000 * 3000];
-    let mut job = b.job();
-    job.picture =
-        Picture { data: large.as_ptr(), bytes: large.len(), width: 4000, height: 3000, stride: 0, format: 0 };
-    job.map = Map { data: map.as_mut_ptr().cast(), bytes: map.len(), pixel_bytes: 1, ..job.map };
-    assert_eq!(b.run(&job).0, Status::Buffer, "larger than planned");
+    let mut params = f.params();
+    params.image =
+        CImage { data: large.as_ptr(), bytes: large.len(), width: 4000, height: 3000, stride: 0, format: 0 };
+    params.map = CClassMap { data: map.as_mut_ptr().cast(), bytes: map.len(), pixel_bytes: 1, ..params.map };
+    assert_eq!(f.run(&params).0, Status::BufferTooSmall, "an image larger than planned");
 
-    let job = b.job();
-    // SAFETY: pointers are to memory of this test, null, or refused before they are used.
+    let params = f.params();
+    // SAFETY: pointers refer to memory of this test, are null, or must be rejected without an access.
     unsafe {
-        assert_eq!(beitle_run(null(), &job, null_mut(), 0), Status::Argument);
-        assert_eq!(beitle_run(&b.engine, null(), null_mut(), 0), Status::Argument);
-        assert_eq!(beitle_run(&Engine::new(), &job, null_mut(), 0), Status::Argument);
-        let bytes = b.file.bytes();
-        assert_eq!(beitle_open(&mut b.engine, bytes.as_ptr().cast(), bytes.len(), null_mut(), 0), Status::Ok);
+        assert_eq!(beitle_run(null(), &params, null_mut(), 0), Status::InvalidArgument);
+        assert_eq!(beitle_run(&f.engine, null(), null_mut(), 0), Status::InvalidArgument);
+        assert_eq!(beitle_run(&CEngine::new(), &params, null_mut(), 0), Status::InvalidArgument);
+        let bytes = f.file.bytes();
+        assert_eq!(beitle_open(&mut f.engine, bytes.as_ptr().cast(), bytes.len(), null_mut(), 0), Status::Ok);
     }
-    assert_eq!(b.run(&job), (Status::Argument, "engine is not planned".into()));
+    assert_eq!(f.run(&params), (Status::InvalidArgument, "engine has no plan".into()));
 }

@@ -1,4 +1,4 @@
-//! The command line as a user meets it when something is wrong: what it says, and its exit status.
+//! The command line as a user meets it: output files, messages and exit statuses, mostly when something is wrong.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -7,17 +7,18 @@ fn beitle(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beitle")).args(args).output().unwrap()
 }
 
-/// Asserts that the command fails with `status` and says each of `words`.
-fn fails(args: &[&str], status: i32, words: &[&str]) {
+/// Asserts that the command fails with `status` and that standard error contains each of `words`.
+fn assert_fails(args: &[&str], status: i32, words: &[&str]) {
     let output = beitle(args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {stderr}");
     for word in words {
-        assert!(said.contains(word), "{args:?} does not say {word:?}: {said}");
+        assert!(stderr.contains(word), "{args:?} does not mention {word:?}: {stderr}");
     }
-    assert!(!said.contains("panicked"), "{args:?}: {said}");
+    assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
 }
 
+/// A temporary folder, deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -41,20 +42,20 @@ impl Drop for Folder {
 }
 
 #[test]
-fn useless_requests_have_status_two() {
+fn invalid_arguments_have_status_two() {
     let folder = Folder::new("usage");
     let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
-    fails(&[], 2, &["Usage"]);
-    fails(&["segment", "-m", "x.beitle"], 2, &["IMAGE"]);
-    fails(&["segment", &picture, "-m", "x.beitle", "--mode", "sideways"], 2, &["sideways", "whole"]);
-    fails(&["segment", &picture, "-m", "x.beitle", "--isa", "mmx"], 2, &["mmx", "portable"]);
-    fails(&["bench", "x.beitle", "--runs", "0"], 2, &["--runs"]);
+    assert_fails(&[], 2, &["Usage"]);
+    assert_fails(&["segment", "-m", "x.beitle"], 2, &["IMAGE"]);
+    assert_fails(&["segment", &picture, "-m", "x.beitle", "--mode", "sideways"], 2, &["sideways", "whole"]);
+    assert_fails(&["segment", &picture, "-m", "x.beitle", "--isa", "mmx"], 2, &["mmx", "portable"]);
+    assert_fails(&["bench", "x.beitle", "--runs", "0"], 2, &["--runs"]);
 }
 
 #[test]
 fn the_first_command_of_the_readme_works() {
     let folder = Folder::new("first");
-    let root = env!("CARGO_MANIFEST_DIR");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let run = |cwd: &std::path::Path| {
         let sample = format!("{root}/models/sample.png");
         let out = folder.0.join("out");
@@ -62,26 +63,26 @@ fn the_first_command_of_the_readme_works() {
         command.args(["segment", &sample, "--overlay", "-o"]).arg(&out).current_dir(cwd).output().unwrap()
     };
     let output = run(root.as_ref());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("demonstration model"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("demonstration model"), "{stderr}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("road"));
-    let written: Vec<_> = walk(&folder.0);
+    let written: Vec<_> = files_below(&folder.0);
     assert!(written.iter().any(|n| n.contains("overlay")) && written.len() >= 2, "{written:?}");
-    // Elsewhere there is no such model, and that is what is said.
+    // In other folders there is no demonstration model; the message asks for a weight file.
     let output = run(&folder.0);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("-m FILE"));
 }
 
-/// Names of all files below a folder.
-fn walk(folder: &std::path::Path) -> Vec<String> {
+/// Paths of all files below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    entries.flat_map(|p| if p.is_dir() { walk(&p) } else { vec![p.display().to_string()] }).collect()
+    entries.flat_map(|p| if p.is_dir() { files_below(&p) } else { vec![p.display().to_string()] }).collect()
 }
 
 #[test]
-fn bad_weight_files_are_named() {
+fn messages_name_the_bad_weight_file() {
     let folder = Folder::new("weights");
     let empty = folder.file("empty.beitle", b"");
     let text = folder.file("text.beitle", &[b'x'; 1000]);
@@ -91,16 +92,16 @@ fn bad_weight_files_are_named() {
     let missing = missing.to_str().unwrap();
     for command in [&["info"][..], &["bench"], &["segment", &picture, "-m"]] {
         let with = |file| [command, &[file]].concat();
-        fails(&with(missing), 1, &[missing]);
-        fails(&with(&empty), 1, &[&empty, "empty"]);
-        fails(&with(&text), 1, &[&text, "not a .beitle file"]);
-        fails(&with(&short), 1, &[&short, "cut short"]);
-        fails(&with(folder.0.to_str().unwrap()), 1, &["not a regular file"]);
+        assert_fails(&with(missing), 1, &[missing]);
+        assert_fails(&with(&empty), 1, &[&empty, "empty"]);
+        assert_fails(&with(&text), 1, &[&text, "not a .beitle file"]);
+        assert_fails(&with(&short), 1, &[&short, "cut short"]);
+        assert_fails(&with(folder.0.to_str().unwrap()), 1, &["not a regular file"]);
     }
 }
 
 #[test]
-fn nobody_listens() {
+fn a_closed_pipe_is_not_a_panic() {
     let mut help = Command::new(env!("CARGO_BIN_EXE_beitle"))
         .args(["segment", "--help"])
         .stdout(Stdio::piped())
@@ -113,27 +114,27 @@ fn nobody_listens() {
 }
 
 #[test]
-fn the_plan_is_drawn() {
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+fn info_draws_the_arena() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let output = beitle(&["info", model, "--plan", "3"]);
-    let said = String::from_utf8(output.stdout).unwrap();
+    let chart = String::from_utf8(output.stdout).unwrap();
     assert!(
-        output.status.success() && said.starts_with("arena ") && said.contains("for 3 workers"),
-        "{said}"
+        output.status.success() && chart.starts_with("arena ") && chart.contains("for 3 workers"),
+        "{chart}"
     );
     for word in ["resize", "bands", "residual stream", "the phase that needs most: "] {
-        assert!(said.to_lowercase().contains(word), "no {word}: {said}");
+        assert!(chart.to_lowercase().contains(word), "no {word}: {chart}");
     }
-    // Two threads unless given; more threads need more.
+    // The default is two threads.
     let size = |args: &[&str]| beitle(args).stdout.split(|b| *b == b'\n').next().unwrap().to_vec();
     assert_eq!(size(&["info", model, "--plan"]), size(&["info", model, "--plan", "2"]));
-    fails(&["info", model, "--plan", "0"], 2, &["--plan"]);
+    assert_fails(&["info", model, "--plan", "0"], 2, &["--plan"]);
 }
 
 #[test]
-fn a_profile_is_a_trace() {
+fn bench_writes_a_trace() {
     let folder = Folder::new("profile");
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/demo.beitle");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let trace = folder.0.join("trace.json");
     let output = beitle(&["bench", model, "--runs", "1", "--profile", trace.to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -143,5 +144,9 @@ fn a_profile_is_a_trace() {
     assert_eq!((names("demo.beitle"), names("resize")), (1, 1));
     assert!(names("qkv") > 1 && names("bottleneck full") > 1);
     let nowhere = folder.0.join("none/trace.json");
-    fails(&["bench", model, "--runs", "1", "--profile", nowhere.to_str().unwrap()], 1, &["trace.json"]);
+    assert_fails(
+        &["bench", model, "--runs", "1", "--profile", nowhere.to_str().unwrap()],
+        1,
+        &["trace.json"],
+    );
 }

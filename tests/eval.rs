@@ -1,19 +1,20 @@
-//! `beitle eval` as a user meets it, with the demonstration model and its own maps as labels.
+//! `beitle eval` on the demonstration model, with the model's own maps as labels.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 fn beitle(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_beitle")).args(args).current_dir(ROOT).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// Standard output and standard error.
+fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A data set of one picture and the model's own map as its labels.
+/// A temporary data set of one picture, with the model's own map as its labels.
 struct Data(PathBuf);
 
 impl Data {
@@ -53,57 +54,57 @@ fn a_model_agrees_with_itself() {
     let mut args = vec!["eval", data.root(), "--against", "models/demo.beitle"];
     args.extend(files);
     let output = beitle(&args);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("mIoU 1.00000  aAcc 1.00000  mAcc 1.00000"), "{}", said(&output));
-    assert!(said(&output).contains("pixels equal 1.00000"), "{}", said(&output));
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("mIoU 1.00000  aAcc 1.00000  mAcc 1.00000"), "{}", text(&output));
+    assert!(text(&output).contains("pixel agreement 1.00000"), "{}", text(&output));
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let model = &report["models"][0];
     assert_eq!(model["pictures"], 1);
     assert_eq!(model["labels"]["miou"], 1.0);
     assert_eq!(model["reference"]["agreement"], 1.0);
-    assert!(model["reference"]["logits_sqnr_db"].is_null(), "nothing differs");
+    assert!(model["reference"]["logits_sqnr_db"].is_null(), "no noise");
     assert!(model["reference"]["stages"].as_array().unwrap().len() > 15);
     assert_eq!(model["reference"]["worst_pixels"].as_array().unwrap().len(), 0);
     let page = std::fs::read_to_string(&html).unwrap();
     assert_eq!(page.matches("data:image/png;base64,").count(), 4);
-    assert!(!page.contains("http"), "the page needs nothing else");
+    assert!(!page.contains("http"), "the page is self-contained");
 }
 
 #[test]
 fn reduced_labels_shift_by_one() {
     let data = Data::new("reduced");
-    // The same labels read one lower: everything that was class 0 (sky) is ignored, nothing else can be right.
+    // Labels are read as one class lower: what was class 0 (sky) is ignored, and no other pixel can be right.
     let output = beitle(&["eval", data.root(), "--reduce-labels"]);
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("aAcc 0.00000"), "{}", said(&output));
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("aAcc 0.00000"), "{}", text(&output));
 }
 
 #[test]
-fn bad_data_is_refused_by_name() {
+fn messages_name_the_bad_data() {
     let data = Data::new("bad");
-    let refused = |args: &[&str], words: &[&str]| {
+    let assert_fails = |args: &[&str], words: &[&str]| {
         let output = beitle(args);
         assert!(!output.status.success(), "{args:?}");
         for word in words {
-            assert!(said(&output).contains(word), "{args:?} does not say {word:?}: {}", said(&output));
+            assert!(text(&output).contains(word), "{args:?} does not mention {word:?}: {}", text(&output));
         }
-        assert!(!said(&output).contains("panicked"));
+        assert!(!text(&output).contains("panicked"));
     };
     let images = data.0.join("images/validation");
     let images = images.to_str().unwrap();
-    refused(&["eval", images], &["--labels", "--against"]);
-    refused(&["eval", images, "--labels", data.root()], &["a.png", "labels of"]);
-    refused(&["eval", "/nowhere"], &["/nowhere"]);
+    assert_fails(&["eval", images], &["--labels", "--against"]);
+    assert_fails(&["eval", images, "--labels", data.root()], &["a.png", "labels of"]);
+    assert_fails(&["eval", "/nowhere"], &["/nowhere"]);
     let save = |w, h, kind, value: u8| {
         let bytes = vec![value; w as usize * h as usize * if kind == image::ColorType::Rgb8 { 3 } else { 1 }];
         image::save_buffer(data.label(), &bytes, w, h, kind).unwrap();
     };
     save(3, 2, image::ColorType::L8, 0);
-    refused(&["eval", data.root()], &["annotations/validation/a.png", "3x2", "640x480"]);
+    assert_fails(&["eval", data.root()], &["annotations/validation/a.png", "3x2", "640x480"]);
     save(640, 480, image::ColorType::L8, 12);
-    refused(&["eval", data.root()], &["a.png", "label 12 at column 0, row 0", "0 to 11"]);
+    assert_fails(&["eval", data.root()], &["a.png", "label 12 at column 0, row 0", "0 to 11"]);
     save(640, 480, image::ColorType::Rgb8, 0);
-    refused(&["eval", data.root()], &["a.png", "one channel"]);
+    assert_fails(&["eval", data.root()], &["a.png", "one channel"]);
     std::fs::write(data.label(), b"nothing").unwrap();
-    refused(&["eval", data.root()], &["a.png", "PNG"]);
+    assert_fails(&["eval", data.root()], &["a.png", "PNG"]);
 }

@@ -1,5 +1,5 @@
-//! Frame after frame: one engine and one arena on the demonstration model, pictures that change, memory that does not grow.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))] // under emulation the emulator's own memory would be measured
+//! Many frames with one engine and one arena: resident memory does not grow, and results do not change.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))] // an emulator would add its own memory to the measurement
 
 mod common;
 
@@ -11,15 +11,14 @@ use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
 use common::Picture;
-use std::path::Path;
 
-/// Frames until everything has been touched: weights, arena, the threads' stacks.
+/// Frames after which all pages of weights, arena and thread stacks have been touched.
 const FIRST: usize = 5;
 const FRAMES: usize = if cfg!(debug_assertions) { 8 } else { 60 };
-/// What may come on top, in KiB: a few pages touched late. One map kept would be 300.
+/// Growth that is tolerated, in KiB: a few pages that are touched late. Keeping one class map would add 300.
 const SLACK: usize = 256;
 
-/// The process's resident memory in KiB.
+/// Resident memory of the process in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -27,8 +26,8 @@ fn resident() -> usize {
 }
 
 #[test]
-fn many_frames_take_no_more_memory_than_a_few() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn memory_does_not_grow_with_the_number_of_frames() {
+    let root = common::root();
     let pictures = ["sample.png", "sample2.png"].map(|name| Picture::open(&root.join("models").join(name)));
     let file = MappedFile::open(root.join("models/demo.beitle")).unwrap();
     let model = Model::new(file.bytes()).unwrap();
@@ -38,17 +37,17 @@ fn many_frames_take_no_more_memory_than_a_few() {
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
     let mut maps = [0, 1].map(|i| vec![0u8; pictures[i].rgb.len() / 3]);
     let mut early = (0, [0; 2]);
-    let sums = |maps: &[Vec<u8>; 2]| maps.each_ref().map(|map| crc32(map));
+    let checksums = |maps: &[Vec<u8>; 2]| maps.each_ref().map(|map| crc32(map));
     for i in 0..FRAMES {
         let (picture, map) = (&pictures[i % 2], &mut maps[i % 2]);
         let mut output = Output::map(picture.size(), ClassMapMut::U8(map));
         engine.run(&pool, &picture.view(), &mut output, &mut ()).unwrap();
         if i + 1 == FIRST {
-            early = (resident(), sums(&maps));
+            early = (resident(), checksums(&maps));
         }
     }
     let (before, now) = (early.0, resident());
-    println!("resident after {FIRST} frames {before} KiB, after {FRAMES} {now} KiB");
+    println!("resident memory: {before} KiB after {FIRST} frames, {now} KiB after {FRAMES} frames");
     assert!(now <= before + SLACK, "{now} KiB after {FRAMES} frames, {before} KiB after {FIRST}");
-    assert_eq!(sums(&maps), early.1, "the last frames' maps must be the first ones'");
+    assert_eq!(checksums(&maps), early.1, "the last class maps differ from the first");
 }

@@ -1,5 +1,5 @@
-//! Damaged and hostile files: whatever the bytes are, opening gives a model or an error that names the field, never a
-//! panic, and what opens can be run.
+//! Damaged and hostile files. For any bytes, opening returns a model or an error that names the invalid field; it never
+//! panics. A model that opens can be run.
 
 mod common;
 
@@ -18,30 +18,30 @@ use std::mem::offset_of;
 const HEADER: usize = size_of::<Header>();
 const ENTRY: usize = size_of::<TensorEntry>();
 
-/// A good file's bytes.
-fn good() -> Vec<u8> {
-    good_of(Precision::Int8)
+/// The bytes of a valid int8 file.
+fn valid() -> Vec<u8> {
+    valid_of(Precision::Int8)
 }
 
-fn good_of(precision: Precision) -> Vec<u8> {
+fn valid_of(precision: Precision) -> Vec<u8> {
     std::fs::read(Case::open("relative").convert(precision)).unwrap()
 }
 
-/// Opens bytes as a mapped file would lie in memory.
-fn with_model<T>(bytes: &[u8], then: impl FnOnce(Result<Model, Error>) -> T) -> T {
+/// Opens bytes at an aligned address, as if the file were mapped.
+fn with_model<T>(bytes: &[u8], body: impl FnOnce(Result<Model, Error>) -> T) -> T {
     let mut memory = Arena::new(bytes.len().max(1));
     let memory = &mut memory.bytes()[..bytes.len()];
     memory.copy_from_slice(bytes);
-    then(Model::new(memory))
+    body(Model::new(memory))
 }
 
-/// The message a file is refused with.
-fn refusal(bytes: &[u8]) -> Option<String> {
+/// The message with which a file is rejected, or `None` if it opens.
+fn rejection(bytes: &[u8]) -> Option<String> {
     with_model(bytes, |m| m.err().map(|e| e.to_string()))
 }
 
-/// Makes the checksum of header and table right again.
-fn reseal(bytes: &mut [u8]) {
+/// Corrects the checksum of header and tensor table.
+fn fix_checksum(bytes: &mut [u8]) {
     let crc_at = offset_of!(Header, head_crc);
     let count = offset_of!(Header, tensor_count);
     let count = u32::from_le_bytes(bytes[count..count + 4].try_into().unwrap()) as usize;
@@ -56,11 +56,11 @@ fn reseal(bytes: &mut [u8]) {
     bytes[crc_at..crc_at + 4].copy_from_slice(&crc.value().to_le_bytes());
 }
 
-/// A file with one place changed and the checksum made right.
-fn changed(good: &[u8], at: usize, with: &[u8]) -> Vec<u8> {
-    let mut bytes = good.to_vec();
+/// A copy with other bytes at one offset and a correct checksum.
+fn changed(valid: &[u8], at: usize, with: &[u8]) -> Vec<u8> {
+    let mut bytes = valid.to_vec();
     bytes[at..at + with.len()].copy_from_slice(with);
-    reseal(&mut bytes);
+    fix_checksum(&mut bytes);
     bytes
 }
 
@@ -69,54 +69,54 @@ fn entry(i: usize) -> usize {
 }
 
 #[test]
-fn a_file_that_ends_early_is_refused_wherever_it_ends() {
-    let good = good();
-    assert_eq!(refusal(&good), None);
-    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+fn truncated_files_are_rejected() {
+    let valid = valid();
+    assert_eq!(rejection(&valid), None);
+    let tensors = u32::from_le_bytes(valid[24..28].try_into().unwrap()) as usize;
     let header_fields = (0..HEADER).step_by(4);
     let entries = (0..=tensors).map(entry);
-    let later = [good.len() / 2, good.len() - 65, good.len() - 1];
+    let later = [valid.len() / 2, valid.len() - 65, valid.len() - 1];
     for end in header_fields.chain(entries).chain(later) {
-        let message =
-            refusal(&good[..end]).unwrap_or_else(|| panic!("{end} bytes of {} were taken", good.len()));
+        let message = rejection(&valid[..end])
+            .unwrap_or_else(|| panic!("the first {end} of {} bytes were accepted", valid.len()));
         assert!(message.contains("cut short"), "{end} bytes: {message}");
     }
-    let mut long = good.clone();
+    let mut long = valid.clone();
     long.push(0);
-    assert!(refusal(&long).unwrap().contains("file_bytes"));
+    assert!(rejection(&long).unwrap().contains("file_bytes"));
 }
 
 #[test]
-fn other_files_are_refused_by_name() {
-    let good = good();
+fn files_of_another_type_or_version_are_rejected() {
+    let valid = valid();
     for (bytes, word) in [
         (b"\x7fELF and so on, long enough to have a header".repeat(20), "not a .beitle file"),
-        (changed(&good, 0, b"BEITLE\n\n"), "not a .beitle file"),
-        (changed(&good, 8, &2u32.to_le_bytes()), "version 2"),
-        (changed(&good, 8, &0u32.to_le_bytes()), "version 0"),
+        (changed(&valid, 0, b"BEITLE\n\n"), "not a .beitle file"),
+        (changed(&valid, 8, &2u32.to_le_bytes()), "version 2"),
+        (changed(&valid, 8, &0u32.to_le_bytes()), "version 0"),
     ] {
-        let message = refusal(&bytes).unwrap();
+        let message = rejection(&bytes).unwrap();
         assert!(message.contains(word), "{message}");
     }
-    let mut memory = Arena::new(good.len() + 64);
-    memory.bytes()[1..=good.len()].copy_from_slice(&good);
-    assert_eq!(Model::new(&memory.bytes()[1..=good.len()]).err(), Some(Error::Misaligned));
+    let mut memory = Arena::new(valid.len() + 64);
+    memory.bytes()[1..=valid.len()].copy_from_slice(&valid);
+    assert_eq!(Model::new(&memory.bytes()[1..=valid.len()]).err(), Some(Error::Misaligned));
 }
 
 #[test]
-fn a_flipped_bit_in_the_head_is_seen() {
-    let good = good();
-    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+fn bit_flips_in_header_and_tensor_table_are_detected() {
+    let valid = valid();
+    let tensors = u32::from_le_bytes(valid[24..28].try_into().unwrap()) as usize;
     for at in (16..entry(tensors)).step_by(7) {
-        let mut bytes = good.clone();
+        let mut bytes = valid.clone();
         bytes[at] ^= 0x10;
-        assert!(refusal(&bytes).is_some(), "a flipped bit in byte {at}");
+        assert!(rejection(&bytes).is_some(), "a flipped bit in byte {at} was accepted");
     }
 }
 
 #[test]
 fn every_header_field_is_checked() {
-    let good = good();
+    let valid = valid();
     let fields = [
         ("header_bytes", offset_of!(Header, header_bytes)),
         ("width", offset_of!(Header, width)),
@@ -139,37 +139,37 @@ fn every_header_field_is_checked() {
         ("winograd", offset_of!(Header, winograd)),
     ];
     for (field, at) in fields {
-        let message = refusal(&changed(&good, at, &u32::MAX.to_le_bytes())).unwrap();
+        let message = rejection(&changed(&valid, at, &u32::MAX.to_le_bytes())).unwrap();
         assert!(message.contains(field) || message.contains("heads"), "{field}: {message}");
         for value in [0u32, 1, 7, 255, 65_535, 65_536, 1 << 31] {
-            survives(&changed(&good, at, &value.to_le_bytes()));
+            must_not_panic(&changed(&valid, at, &value.to_le_bytes()));
         }
     }
     for (field, at) in [("eps", offset_of!(Header, eps)), ("mean, std, rescale", offset_of!(Header, rescale))]
     {
         for value in [f32::NAN, f32::INFINITY] {
-            let message = refusal(&changed(&good, at, &value.to_le_bytes())).unwrap();
+            let message = rejection(&changed(&valid, at, &value.to_le_bytes())).unwrap();
             assert!(message.contains(field), "{field}: {message}");
         }
     }
-    assert!(refusal(&changed(&good, 400, &[1])).unwrap().contains("reserved"));
-    // Seven patches in a line: level 1 is no whole tiles of 4x4, level 2 none of 2x2.
+    assert!(rejection(&changed(&valid, 400, &[1])).unwrap().contains("reserved"));
+    // With 7 x 7 patches, level 1 does not divide into tiles of 4x4, nor level 2 into tiles of 2x2.
     let odd = std::fs::read(Case::open("odd7").convert(Precision::Int8)).unwrap();
-    assert_eq!(refusal(&odd), None);
+    assert_eq!(rejection(&odd), None);
     for (conv, tile) in [(1, 4), (0, 3), (2, 2)] {
-        let message = refusal(&changed(&odd, offset_of!(Header, winograd) + conv, &[tile])).unwrap();
+        let message = rejection(&changed(&odd, offset_of!(Header, winograd) + conv, &[tile])).unwrap();
         assert!(message.contains("winograd") && message.contains("whole tiles"), "{message}");
     }
 }
 
 #[test]
-fn every_field_of_the_table_is_checked() {
+fn every_field_of_the_tensor_table_is_checked() {
     for precision in [Precision::Int8, Precision::Int4] {
-        check_table(&good_of(precision));
+        check_table(&valid_of(precision));
     }
 }
 
-fn check_table(good: &[u8]) {
+fn check_table(valid: &[u8]) {
     let fields = [
         ("kind", offset_of!(TensorEntry, kind), 1),
         ("bias_rows", offset_of!(TensorEntry, bias_rows), 1),
@@ -180,41 +180,45 @@ fn check_table(good: &[u8]) {
         ("bytes", offset_of!(TensorEntry, bytes), 8),
         ("reserved", offset_of!(TensorEntry, reserved), 8),
     ];
-    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+    let tensors = u32::from_le_bytes(valid[24..28].try_into().unwrap()) as usize;
     for i in 0..tensors {
         for (field, at, bytes) in fields {
             for value in [0u64, 1, 5, 64, 1 << 20, u64::MAX / 2, u64::MAX] {
                 let at = entry(i) + at;
                 let value = &value.to_le_bytes()[..bytes];
-                if good[at..at + bytes] == *value {
+                if valid[at..at + bytes] == *value {
                     continue;
                 }
-                let message = refusal(&changed(good, at, value));
-                let message = message.unwrap_or_else(|| panic!("entry {i}: `{field}` {value:?} was taken"));
-                // A wrong shape shows as a wrong length or a misplaced neighbour first.
+                let message = rejection(&changed(valid, at, value));
+                let message =
+                    message.unwrap_or_else(|| panic!("entry {i}: `{field}` = {value:?} was accepted"));
+                // A wrong shape may be reported as a wrong length or as a misplaced neighbour.
                 let named = message.contains("tensor `") || message.contains("file_bytes");
                 assert!(named, "entry {i}, `{field}`: {message}");
             }
         }
-        // Another role, or the neighbour's: missing, unexpected or out of order.
+        // Another role makes a tensor missing, unexpected or out of order.
         for role in [0u16, 3, 33, 200, u16::MAX] {
-            let bytes = changed(good, entry(i), &role.to_le_bytes());
-            let message = refusal(&bytes).or_else(|| (bytes == *good).then(String::new));
-            assert!(message.is_some(), "entry {i} as role {role} was taken");
+            let bytes = changed(valid, entry(i), &role.to_le_bytes());
+            let message = rejection(&bytes).or_else(|| (bytes == *valid).then(String::new));
+            assert!(message.is_some(), "entry {i} with role {role} was accepted");
         }
-        let twice = good[entry(i)..entry(i) + 4].to_vec();
+        let twice = valid[entry(i)..entry(i) + 4].to_vec();
         if i + 1 < tensors {
-            assert!(refusal(&changed(good, entry(i + 1), &twice)).is_some(), "entry {i} twice");
+            assert!(
+                rejection(&changed(valid, entry(i + 1), &twice)).is_some(),
+                "entry {i} was accepted twice"
+            );
         }
     }
 }
 
 #[test]
-fn a_damaged_tensor_is_found_on_request_and_named() {
-    let good = good();
-    with_model(&good, |m| m.unwrap().verify().unwrap());
-    let at = u64::from_le_bytes(good[entry(10) + 16..entry(10) + 24].try_into().unwrap()) as usize;
-    let mut bytes = good.clone();
+fn verify_names_a_damaged_tensor() {
+    let valid = valid();
+    with_model(&valid, |m| m.unwrap().verify().unwrap());
+    let at = u64::from_le_bytes(valid[entry(10) + 16..entry(10) + 24].try_into().unwrap()) as usize;
+    let mut bytes = valid.clone();
     bytes[at + 3] ^= 1;
     with_model(&bytes, |m| {
         let error = m.unwrap().verify().unwrap_err();
@@ -225,31 +229,31 @@ fn a_damaged_tensor_is_found_on_request_and_named() {
 #[test]
 fn random_damage_never_panics() {
     for precision in [Precision::Int8, Precision::Int4] {
-        damage(&good_of(precision));
+        damage_randomly(&valid_of(precision));
     }
 }
 
-fn damage(good: &[u8]) {
-    let tensors = u32::from_le_bytes(good[24..28].try_into().unwrap()) as usize;
+fn damage_randomly(valid: &[u8]) {
+    let tensors = u32::from_le_bytes(valid[24..28].try_into().unwrap()) as usize;
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = move |n: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % n
     };
     for round in 0..2000 {
-        let mut bytes = good.to_vec();
+        let mut bytes = valid.to_vec();
         for _ in 0..=random(3) {
-            // The head mostly, tensors (weights that are wild, not absent) now and then.
+            // Mostly header and tensor table; every fourth round the weights, too, which may then have extreme values.
             let at = if round % 4 == 0 { random(bytes.len()) } else { random(entry(tensors)) };
             bytes[at] = random(256) as u8;
         }
-        reseal(&mut bytes);
-        survives(&bytes);
+        fix_checksum(&mut bytes);
+        must_not_panic(&bytes);
     }
 }
 
-/// Opens, plans and runs whatever this is.
-fn survives(bytes: &[u8]) {
+/// Opens, plans and runs a file as far as it is valid.
+fn must_not_panic(bytes: &[u8]) {
     with_model(bytes, |model| {
         let Ok(model) = model else { return };
         let size = (33, 21);
@@ -265,6 +269,6 @@ fn survives(bytes: &[u8]) {
         let mut output = Output::map(size, ClassMapMut::U16(&mut map));
         engine.run(&Serial, &picture, &mut output, &mut ()).unwrap();
         let classes = model.facts().classes;
-        assert!(map.iter().all(|&c| usize::from(c) < classes), "a class that does not exist");
+        assert!(map.iter().all(|&c| usize::from(c) < classes), "a class index out of range");
     });
 }

@@ -1,5 +1,5 @@
-//! Outlier channels that change nothing in f32 but ruin naive int8: a factor on what one layer makes, its inverse on what
-//! the next reads.
+//! Outlier channels. An output channel of one layer is multiplied by a factor, and the input channel of the next layer by its
+//! inverse. The f32 model does not change; without equalisation, int8 quantisation would lose its other channels.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::checkpoint::{Weights, copy};
 use common::{Case, run};
 use std::path::Path;
 
-/// Converts a folder and runs the case's picture.
+/// Converts a checkpoint and runs it on the image of the case.
 fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
     let output = folder.join(format!("{}.beitle", precision.name()));
     convert(&Options::new(folder, &output, precision), &mut |_, _| {}).unwrap();
@@ -18,7 +18,7 @@ fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
 }
 
 #[test]
-fn outlier_channels_cost_nothing() {
+fn outlier_channels_do_not_add_int8_noise() {
     let case = Case::open("relative");
     let plain = copy(&case, "outliers-plain");
     let exact = logits(&case, &plain, Precision::F32);
@@ -69,7 +69,11 @@ fn outlier_channels_cost_nothing() {
                 change(&mut weights, block, channel, factor);
             }
             weights.save(&folder.join("model.safetensors"));
-            assert_eq!(logits(&case, &folder, Precision::F32), exact, "{name}: powers of two change nothing");
+            assert_eq!(
+                logits(&case, &folder, Precision::F32),
+                exact,
+                "{name}: powers of two must not change the f32 logits"
+            );
             let after = noise(&logits(&case, &folder, Precision::Int8));
             println!("{name} x{factor}: noise {after:.3e}, without outliers {before:.3e}");
             assert!(after < 1.5 * before, "{name} x{factor}: {after:.3e} against {before:.3e}");

@@ -1,5 +1,5 @@
-//! The engine against transformers (and, for the paper's recipe, against the original code's arithmetic), stage by stage,
-//! on checkpoints of every kind. `tests/goldens/` says how the golden data was made.
+//! The engine against transformers (for the recipe `paper`, against the arithmetic of the original code), stage by stage, for
+//! every layout of checkpoint. `tests/goldens/README.md` describes the golden data.
 
 mod common;
 
@@ -9,10 +9,10 @@ use beitle::observe::{Observer, Stage, TensorName};
 use common::{CASES, Case, agreement, argmax, error, numbers, run};
 use safetensors::SafeTensors;
 
-/// Of the standard deviation: what f32 arithmetic in another order may change.
+/// Tolerated error, relative to the standard deviation: f32 arithmetic in another order.
 const F32_TOLERANCE: f64 = 1e-4;
 
-/// Compares every stage with its golden tensor.
+/// An observer that compares every stage with its golden tensor.
 struct Stages<'a> {
     case: &'a str,
     goldens: SafeTensors<'a>,
@@ -21,7 +21,7 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// Lines of a map, from line `first`, against the stored channels of a golden map.
+    /// Compares rows of a feature map, from row `first` on, with the stored channels of a golden map.
     fn map(&mut self, name: String, first: usize, data: &[f32], pitch: usize) {
         let (want, shape) = numbers(&self.goldens, &name).unwrap();
         let (pixels, plane) = (data.len() / pitch, shape[1] * shape[2]);
@@ -37,7 +37,7 @@ impl Stages<'_> {
     fn check(&mut self, name: String, first: usize, error: f64) {
         assert!(
             error < F32_TOLERANCE,
-            "{}: `{name}` from line {first} is off by {error:.2e} standard deviations",
+            "{}: `{name}` from row {first} has an error of {error:.2e} standard deviations",
             self.case
         );
         self.compared.push(name);
@@ -56,14 +56,14 @@ impl Observer for Stages<'_> {
             TensorName::Stream(blocks) => {
                 let name = if blocks == 0 { "embed".into() } else { format!("block.{blocks}") };
                 let (want, _) = numbers(&self.goldens, &name).unwrap();
-                // Ours ends with the class token, theirs starts with it.
+                // The engine's last token is the class token, which is the first in transformers.
                 let tokens = data.len() / pitch;
                 let order = std::iter::once(tokens - 1).chain(0..tokens - 1);
                 let got: Vec<f32> = order.flat_map(|t| &data[t * pitch..][..width]).copied().collect();
                 self.check(name, 0, error(&got, &want));
             }
             TensorName::Level3 => self.map("pyramid.3".into(), 0, data, pitch),
-            TensorName::Psp => self.map("top".into(), 0, data, pitch),
+            TensorName::Psp => self.map("psp".into(), 0, data, pitch),
             TensorName::Fpn(level, first) => self.map(format!("fpn.{level}"), first, data, pitch),
             _ => {}
         }
@@ -71,7 +71,7 @@ impl Observer for Stages<'_> {
 }
 
 #[test]
-fn f32_is_the_reference_stage_by_stage() {
+fn f32_equals_the_reference_at_every_stage() {
     for name in CASES {
         let case = Case::open(name);
         let file = case.convert(Precision::F32);
@@ -82,8 +82,8 @@ fn f32_is_the_reference_stage_by_stage() {
             compared: Vec::new(),
         };
         let outcome = run(&file, &case.picture(), Isa::detect(), 2, &mut stages);
-        let blocks = *case.numbers("taps").last().unwrap();
-        for stage in ["embed", "pyramid.3", "top", "fpn.0", "fpn.1", "fpn.2"] {
+        let blocks = *case.numbers("feature_blocks").last().unwrap();
+        for stage in ["embed", "pyramid.3", "psp", "fpn.0", "fpn.1", "fpn.2"] {
             assert!(stages.compared.iter().any(|s| s == stage), "{name}: {stage} was not compared");
         }
         assert_eq!(stages.compared.iter().filter(|s| s.starts_with("block.")).count(), blocks, "{name}");
@@ -92,13 +92,13 @@ fn f32_is_the_reference_stage_by_stage() {
         let (logits, shape) = numbers(&goldens, "logits").unwrap();
         assert_eq!(outcome.shape.to_vec(), shape, "{name}");
         let e = error(&outcome.logits, &logits);
-        assert!(e < F32_TOLERANCE, "{name}: logits are off by {e:.2e} standard deviations");
+        assert!(e < F32_TOLERANCE, "{name}: the logits have an error of {e:.2e} standard deviations");
         compare_maps(&case, &outcome.map, &logits, &shape);
-        println!("{name}: logits within {e:.1e} standard deviations");
+        println!("{name}: the logits have an error of {e:.1e} standard deviations");
     }
 }
 
-/// The map must be the golden one except where the two largest logits are as close as rounding.
+/// The class map must equal the golden one, except where two logits differ by no more than the tolerance.
 fn compare_maps(case: &Case, map: &[u16], logits: &[f32], shape: &[usize]) {
     let goldens = case.goldens();
     let golden = goldens.tensor("map").unwrap();
@@ -121,13 +121,13 @@ fn compare_maps(case: &Case, map: &[u16], logits: &[f32], shape: &[usize]) {
         let gap = (at(*got) - at(*want)).abs();
         assert!(
             gap < F32_TOLERANCE * std,
-            "{}: pixel ({x}, {y}) is {got}, not {want}, {gap:.2e} apart",
+            "{}: pixel ({x}, {y}) has class {got} instead of {want}; their logits differ by {gap:.2e}",
             case.name
         );
     }
 }
 
-/// A pixel of an up-sampled plane, in f64.
+/// One pixel of a bilinearly up-sampled plane, in f64.
 fn bilinear(plane: &[f32], from: (usize, usize), at: (usize, usize), to: (usize, usize)) -> f64 {
     let axis = |at: usize, from: usize, to: usize| {
         let x = (from as f64 / to as f64 * (at as f64 + 0.5) - 0.5).max(0.0);
@@ -142,7 +142,7 @@ fn bilinear(plane: &[f32], from: (usize, usize), at: (usize, usize), to: (usize,
 
 #[test]
 fn f16_int8_and_int4_stay_close() {
-    // Random tiny models are the worst case: narrow layers average little noise out.
+    // Tiny random models are the worst case: narrow layers average out little noise.
     for name in CASES {
         let case = Case::open(name);
         let (want, shape) = numbers(&case.goldens(), "logits").unwrap();
@@ -152,11 +152,11 @@ fn f16_int8_and_int4_stay_close() {
             let outcome = run(&file, &case.picture(), Isa::detect(), 2, &mut ());
             let share = agreement(&argmax(&outcome.logits, shape[0]), &reference);
             println!(
-                "{name} {}: {share:.4} of pixels, logits off by {:.1e}",
+                "{name} {}: pixel agreement {share:.4}, error of the logits {:.1e} standard deviations",
                 precision.name(),
                 error(&outcome.logits, &want)
             );
-            assert!(share > floor, "{name} {}: only {share:.4} of the pixels agree", precision.name());
+            assert!(share > floor, "{name} {}: the pixel agreement is only {share:.4}", precision.name());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Every picture resized by Pillow and OpenCV in `tests/data/resize`, byte for byte.
+//! Resizing against Pillow and OpenCV: `tests/data/resize` holds small pictures and their outputs, which must match
+//! byte for byte in every pixel format. `BEITLE_RESIZE_GOLDENS` names another file of this kind.
 
 use beitle::image::resize::{Filter, Resizer, resize, scratch_bytes};
 use beitle::image::{ImageView, PixelFormat};
@@ -23,7 +24,7 @@ fn filter(name: &str) -> Filter {
     }
 }
 
-/// RGB bytes in another format, with `pad` bytes after each row.
+/// Packed RGB converted to another pixel format, with `pad` bytes after each row.
 fn converted(rgb: &[u8], width: usize, format: PixelFormat, pad: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for row in rgb.chunks_exact(width * 3) {
@@ -40,7 +41,7 @@ fn converted(rgb: &[u8], width: usize, format: PixelFormat, pad: usize) -> Vec<u
 }
 
 #[test]
-fn pillow_and_opencv_byte_for_byte() {
+fn bytes_match_pillow_and_opencv() {
     let bytes = goldens();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut cases = 0;
@@ -55,13 +56,13 @@ fn pillow_and_opencv_byte_for_byte() {
         for format in [PixelFormat::Rgb8, PixelFormat::Bgr8, PixelFormat::Rgba8, PixelFormat::Bgra8] {
             let data = converted(src.data(), w, format, 5);
             let view = ImageView::new(&data, w, h, w * format.bytes() + 5, format).unwrap();
-            // Exactly the promised scratch memory, dirty, and at an odd address.
+            // The scratch memory is exactly as long as promised, not cleared, and starts at an odd address.
             let mut scratch = vec![0xEE; scratch_bytes(w, h, dst_w, dst_h, filter) + 1];
             let mut got = vec![0; dst_w * dst_h * 3];
             resize(&view, filter, dst_w, dst_h, &mut got, &mut scratch[1..]).unwrap();
             if got != want.data() {
-                let off = got.iter().zip(want.data()).filter(|(a, b)| a != b).count();
-                wrong.push(format!("{name} {format:?}: {off} of {} bytes differ", got.len()));
+                let differing = got.iter().zip(want.data()).filter(|(a, b)| a != b).count();
+                wrong.push(format!("{name} {format:?}: {differing} of {} bytes differ", got.len()));
             }
         }
         cases += 1;
@@ -71,7 +72,7 @@ fn pillow_and_opencv_byte_for_byte() {
 }
 
 #[test]
-fn grey_is_the_same_as_equal_colours() {
+fn grey_equals_rgb_with_equal_channels() {
     let grey: Vec<u8> = (0..40 * 30).map(|i| (i * i / 7) as u8).collect();
     let rgb: Vec<u8> = grey.iter().flat_map(|&g| [g; 3]).collect();
     for code in [0, 1, 2, 3, 4, 5, 16] {
@@ -88,17 +89,17 @@ fn grey_is_the_same_as_equal_colours() {
 }
 
 #[test]
-fn scratch_memory_stays_small() {
+fn scratch_stays_small() {
     let kib = |w, h, filter| scratch_bytes(w, h, 640, 640, filter) / 1024;
     assert!(kib(4000, 3000, Filter::Bicubic) < 120);
     assert!(kib(4000, 3000, Filter::LinearCv) < 26);
-    // The widest there is: six weights for each of 16 million columns, and a row of them.
+    // The widest source: each of its 2^24 columns has a weight in six output columns, and one row of it is stored.
     assert!(kib(1 << 24, 3, Filter::Lanczos) < 480 * 1024);
     assert_eq!(Filter::from_code(6), None);
 }
 
 #[test]
-fn scratch_memory_for_a_size_does_for_smaller_ones() {
+fn scratch_for_a_size_suffices_for_smaller_pictures() {
     for code in [0, 1, 2, 3, 4, 5, 16] {
         let filter = Filter::from_code(code).unwrap();
         let most = scratch_bytes(70, 90, 64, 48, filter);
@@ -109,7 +110,7 @@ fn scratch_memory_for_a_size_does_for_smaller_ones() {
 }
 
 #[test]
-fn short_buffers_are_refused() {
+fn short_buffers_and_bad_sizes_are_rejected() {
     let data = [0; 48];
     let view = ImageView::packed(&data, 4, 4, PixelFormat::Rgb8).unwrap();
     let needed = scratch_bytes(4, 4, 2, 3, Filter::Bicubic);

@@ -1,6 +1,6 @@
-//! The same file and picture give the same bits on every instruction set and for every number of threads, and on every
-//! machine: the checksums are recorded in `tests/data/same_bytes.txt`. With the feature `bench` also AVX-VNNI's tile where
-//! only AVX-512 has its instruction.
+//! The same file and image give the same bits on every instruction set, for every number of threads and on every machine.
+//! `tests/data/same_bytes.txt` records the checksums. With the feature `bench`, the AVX-VNNI kernels are tested on CPUs that
+//! have their instruction in its AVX-512 encoding only.
 
 mod common;
 
@@ -10,7 +10,6 @@ use beitle::file::format::Precision;
 use beitle_quantize::Conv;
 use common::{Case, run};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 const CASES: &[&str] = &["relative", "odd7", "head24", "absolute"];
 const DEMONSTRATION: &str = "dad128ce79531df43bf8aadac485e35ce1bc756a38c6a21c4cd690d53b118f32";
@@ -47,27 +46,27 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
                 assert_eq!(
                     (*l, *m),
                     (logits, map),
-                    "{name} {kind}: {isa} with {threads} threads differs from portable with one"
+                    "{name} {kind}: {isa} with {threads} threads differs from portable with one thread"
                 );
             }
             found += &format!("{name} {kind} logits {logits:08x} map {map:08x}\n");
         }
     }
     if std::env::var_os("BEITLE_RECORD").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/same_bytes.txt"), &found).unwrap();
+        std::fs::write(common::root().join("tests/data/same_bytes.txt"), &found).unwrap();
     } else {
         assert_eq!(
             found, RECORDED,
-            "the bits have changed (BEITLE_RECORD=1 records them anew, if that was meant)"
+            "the results have changed (if this is intended, BEITLE_RECORD=1 records the new ones)"
         );
     }
 }
 
-/// The demonstration model on its sample picture, as the README runs it: one SHA-256 of the logits for all. Under emulation
-/// only the fastest kernels, once.
+/// The demonstration model and the sample image of the README: one SHA-256 of the logits for all CPUs. Other architectures
+/// run under emulation, which is slow: only the fastest kernels, once.
 #[test]
 fn the_demonstration_model_gives_the_recorded_bits() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = common::root();
     let picture = common::Picture::open(&root.join("models/sample.png"));
     let (isas, threads): (Vec<_>, _) = match cfg!(target_arch = "x86_64") {
         true => (Isa::available().collect(), 1..=3),
@@ -83,10 +82,10 @@ fn the_demonstration_model_gives_the_recorded_bits() {
     }
 }
 
-/// Winograd's convolutions compute the same as the direct ones, up to the rounding of int8. Where the bits are the recorded ones
-/// so is the noise: not again under emulation.
+/// Winograd convolutions equal the direct ones up to int8 rounding. Their bits do not depend on the CPU, so that a run under
+/// emulation would test nothing new.
 #[test]
-#[cfg_attr(target_arch = "aarch64", ignore = "the same bits, slowly")]
+#[cfg_attr(target_arch = "aarch64", ignore = "slow under emulation, and the bits are those of x86-64")]
 fn winograd_stays_close_to_direct() {
     for name in common::CASES {
         let case = Case::open(name);
@@ -102,8 +101,11 @@ fn winograd_stays_close_to_direct() {
         let direct = noise(&logits(Conv::Direct)) / signal;
         for (conv, most) in [(Conv::Winograd2, 1.25), (Conv::Winograd4, 2.0)] {
             let winograd = noise(&logits(conv)) / signal;
-            println!("{name}: noise to signal {direct:.2e} direct, {winograd:.2e} {conv:?}");
-            assert!(winograd < most * direct, "{name}, {conv:?}: {winograd:.2e} against {direct:.2e}");
+            println!("{name}: noise-to-signal ratio {direct:.2e} direct, {winograd:.2e} {conv:?}");
+            assert!(
+                winograd < most * direct,
+                "{name}, {conv:?}: noise-to-signal ratio {winograd:.2e}, direct {direct:.2e}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Models and pictures that are hard on int8: a few huge tokens, heavy tails, dead channels, saturated pictures. The signal to
-//! noise ratio of the logits against f32 must not collapse.
+//! Weights and images that are difficult for int8: a few huge activations, heavy-tailed weights, dead channels, saturated
+//! images. The signal-to-noise ratio of the logits against f32 must not collapse.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::checkpoint::{Weights, copy};
 use common::{Case, Picture, run};
 use std::path::Path;
 
-/// Signal to noise of int8 against f32 in dB, of a folder's model on a picture.
+/// Signal-to-noise ratio in dB of the int8 logits against f32, for a checkpoint folder and an image.
 fn decibels(folder: &Path, picture: &Picture) -> f64 {
     let [exact, found] = [Precision::F32, Precision::Int8].map(|precision| {
         let output = folder.join(format!("{}.beitle", precision.name()));
@@ -24,7 +24,7 @@ fn decibels(folder: &Path, picture: &Picture) -> f64 {
     10.0 * (signal / noise).log10()
 }
 
-/// Changes a case's weights and says how int8 does then, and how it did before.
+/// Signal-to-noise ratios in dB with the original weights of a case and with changed ones.
 fn stressed(case: &str, name: &str, change: impl Fn(&mut Weights)) -> (f64, f64) {
     let case = Case::open(case);
     let before = decibels(&copy(&case, &format!("stress-{name}-before")), &case.picture());
@@ -39,9 +39,9 @@ fn stressed(case: &str, name: &str, change: impl Fn(&mut Weights)) -> (f64, f64)
 }
 
 #[test]
-fn a_few_huge_tokens() {
-    // As trained transformers have them (Sun et al. 2024, "Massive Activations"): some channels of some tokens, hundreds
-    // of times as large as all others.
+fn a_few_huge_activations() {
+    // Trained transformers have them: a few channels of a few tokens, hundreds of times as large as all others (Sun et al.
+    // 2024, "Massive Activations in Large Language Models").
     let (before, after) = stressed("absolute", "tokens", |w| {
         let (values, shape) = w.get("beit.embeddings.position_embeddings");
         let c = shape[2];
@@ -49,7 +49,7 @@ fn a_few_huge_tokens() {
             values[token * c + channel] = 300.0;
         }
     });
-    assert!(after > before - 3.0, "{after:.1} dB against {before:.1}");
+    assert!(after > before - 3.0, "{after:.1} dB, before {before:.1} dB");
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn heavy_tailed_weights() {
             values.iter_mut().for_each(|x| *x *= factor);
         }
     });
-    assert!(after > before - 6.0, "{after:.1} dB against {before:.1}");
+    assert!(after > before - 6.0, "{after:.1} dB, before {before:.1} dB");
 }
 
 #[test]
-fn dead_channels_and_rows_of_zeros() {
+fn dead_and_tiny_channels() {
     let (before, after) = stressed("relative", "zeros", |w| {
         let names: Vec<String> = w.0.keys().filter(|n| n.ends_with("weight")).cloned().collect();
         for name in names.iter().filter(|n| n.contains("layers.") || n.contains("fpn_convs")) {
@@ -77,11 +77,11 @@ fn dead_channels_and_rows_of_zeros() {
             }
         }
     });
-    assert!(after > before - 3.0, "{after:.1} dB against {before:.1}");
+    assert!(after > before - 3.0, "{after:.1} dB, before {before:.1} dB");
 }
 
 #[test]
-fn saturated_pictures() {
+fn saturated_images() {
     let case = Case::open("relative");
     let folder = copy(&case, "stress-pictures");
     let before = decibels(&folder, &case.picture());
@@ -96,7 +96,7 @@ fn saturated_pictures() {
     for (name, pixel) in pictures {
         let rgb = (0..3 * width * height).map(|i| pixel(i / 3 % width, i / 3 / width)).collect();
         let after = decibels(&folder, &Picture { rgb, width, height });
-        println!("{name}: {after:.1} dB, a picture {before:.1} dB");
-        assert!(after > before - 6.0, "{name}: {after:.1} dB against {before:.1}");
+        println!("{name}: {after:.1} dB; the image of the case: {before:.1} dB");
+        assert!(after > before - 6.0, "{name}: {after:.1} dB, before {before:.1} dB");
     }
 }

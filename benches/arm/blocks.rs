@@ -1,5 +1,7 @@
-//! Runs a model until the attention of so many blocks is done: `blocks MODEL COUNT`. A run to the second less one to the first is
-//! one block: the MLP of one, the attention of the next (`instructions.py`).
+//! Runs a model until the attention of its first COUNT blocks is done: `blocks MODEL COUNT`.
+//!
+//! For counting instructions under emulation (`instructions.py`): a run with COUNT 2 less a run with COUNT 1 is the MLP
+//! of the first block and the attention of the second, the arithmetic of one block.
 
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
@@ -10,11 +12,12 @@ use beitle::parallel::Serial;
 use beitle::plan::Plan;
 use beitle::{Error, Isa, Model};
 
-/// So many blocks' attention is still to be done.
-struct Blocks(usize);
+/// Stops the run when the attention of this many more blocks is done.
+struct StopAfter(usize);
 
-impl Observer for Blocks {
+impl Observer for StopAfter {
     fn done(&mut self, stage: Stage, _: u64) -> bool {
+        // The output projection is the last step of attention.
         self.0 -= usize::from(stage == Stage::Proj);
         self.0 > 0
     }
@@ -22,7 +25,7 @@ impl Observer for Blocks {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, path, count] = &arguments[..] else { return Err("blocks MODEL COUNT".into()) };
+    let [_, path, count] = &arguments[..] else { return Err("usage: blocks MODEL COUNT".into()) };
     let file = MappedFile::open(path)?;
     let model = Model::new(file.bytes())?;
     let facts = model.facts();
@@ -30,13 +33,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = Plan::new(&model, 1, (width, height))?;
     let mut arena = Arena::new(plan.bytes());
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes())?;
-    // Not one colour: tokens shall differ.
+    // Any picture will do, as long as its tokens differ.
     let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 251) as u8).collect();
     let mut map = vec![0u16; width * height];
     let mut output = Output::map((width, height), ClassMapMut::U16(&mut map));
     let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
-    match engine.run(&Serial, &picture, &mut output, &mut Blocks(count.parse()?)) {
+    match engine.run(&Serial, &picture, &mut output, &mut StopAfter(count.parse()?)) {
         Err(Error::Cancelled) => Ok(()),
-        other => Err(format!("the model has no {count} blocks: {other:?}").into()),
+        other => Err(format!("the run did not stop after the attention of block {count}: {other:?}").into()),
     }
 }

@@ -1,31 +1,35 @@
 #!/usr/bin/env python3
-"""Counts the instructions of one frame on a Cortex-A76 under emulation: beitle beside ONNX Runtime's aarch64 build.
+"""Counts the instructions of one frame on an emulated Cortex-A76: beitle beside ONNX Runtime's aarch64 build.
 
     python3 benches/arm/instructions.py --work /tmp/counts --sysroot SYSROOT --python64 TREE [--base CHECKPOINT]
 
-Needs: qemu-aarch64 7.2 (its plugins), a C compiler, target/aarch64-unknown-linux-gnu/release/beitle, this machine's
+Needs qemu-aarch64 7.2 (its plugins), a C compiler, target/aarch64-unknown-linux-gnu/release/beitle, this machine's
 beitle-quantize, and for ONNX Runtime an unpacked arm64 Python (TREE, with usr/bin/python3.11 and its libraries).
 SYSROOT holds the loader and C library (/usr/aarch64-linux-gnu with Debian's cross compiler). Python packages are installed with
-pip, ONNX Runtime's aarch64 wheels unpacked under --work.
+pip; ONNX Runtime's aarch64 wheels are unpacked under --work.
 
-One thread, the demonstration model. What starting costs is taken off: a run of three frames less a run of one, halved. Ours
-is picture file to map file; ONNX Runtime's is tensor to logits.
+One thread, the demonstration model. The cost of starting is subtracted: for beitle (picture file to map file) a run of three
+frames less a run of one, halved; for ONNX Runtime (tensor to logits) a run of two less a run of one. The table replaces
+`arm frame` in RESULTS.md.
 
-With --base, a folder of the base architecture at 640x640, one of its blocks too: ours a run until the attention of the second
-block less one until that of the first (target/aarch64-unknown-linux-gnu/release/examples/blocks, from blocks.rs), ONNX Runtime's
-the graph of a block alone, two runs less one.
+With --base, a checkpoint of the base architecture at 640x640, the script counts one transformer block too and replaces
+`arm block`. For beitle that is a run up to the attention of the second block less a run up to that of the first
+(target/aarch64-unknown-linux-gnu/release/examples/blocks, from blocks.rs); for ONNX Runtime the graph of a block alone, two runs
+less one.
 """
 import argparse
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
-# The newest that qemu 7.2 runs.
+import tables
+from tables import PROGRAMS, ROOT, TARGET
+
+ARM_PROGRAMS = TARGET / "aarch64-unknown-linux-gnu/release"
+# The newest ONNX Runtime that qemu 7.2 runs.
 WHEELS = ["onnxruntime==1.24.1", "numpy", "protobuf", "flatbuffers", "packaging"]
 RUN = """
 import sys, numpy, onnxruntime
@@ -47,10 +51,12 @@ def count(args, *command):
 
 
 def frame(run, frames=3):
+    """Instructions of one frame, where `run` counts those of a process that takes several."""
     return (run(frames) - run(1)) / (frames - 1)
 
 
 def wheels(work):
+    """Unpacks ONNX Runtime for aarch64 and what it needs."""
     site = work / "site"
     if site.exists():
         return site
@@ -63,7 +69,7 @@ def wheels(work):
 
 
 def quantise(work):
-    """ONNX Runtime's static int8, per channel, over the one picture; its convolutions and products."""
+    """ONNX Runtime int8: static per channel, calibrated on the one picture (matrix products and convolutions), and dynamic."""
     import numpy as np
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -88,7 +94,7 @@ def quantise(work):
 
 
 def export_block(checkpoint, picture, work):
-    """The fifth block of a checkpoint, its position bias a constant, and what comes into it."""
+    """Writes the graph of a checkpoint's fifth block, its position bias a constant, and the block's input."""
     import numpy as np
     import peers
     import torch
@@ -122,22 +128,22 @@ def export_block(checkpoint, picture, work):
 
 
 def convert(checkpoint, file, *options):
-    subprocess.run([ROOT / "target/release/beitle-quantize", checkpoint, "-o", file, *options], check=True,
+    subprocess.run([PROGRAMS / "beitle-quantize", checkpoint, "-o", file, *options], check=True,
                    stdout=subprocess.DEVNULL)
 
 
 def ours(args, file, frames):
-    """Instructions for so many pictures."""
+    """Instructions of a process that segments `frames` pictures."""
     pictures = []
     for i in range(frames):
         pictures.append(args.work / f"{i}.ppm")
         pictures[-1].write_bytes((ROOT / "models/sample.ppm").read_bytes())
-    return count(args, "-L", args.sysroot, ROOT / "target/aarch64-unknown-linux-gnu/release/beitle", "segment", *pictures, "-m",
-                 file, "-o", f"{args.work}/maps/", "--threads", "1")
+    return count(args, "-L", args.sysroot, ARM_PROGRAMS / "beitle", "segment", *pictures, "-m", file,
+                 "-o", f"{args.work}/maps/", "--threads", "1")
 
 
 def theirs(args, site, work):
-    """Instructions of a frame by each kind of ONNX Runtime's."""
+    """Yields instructions of a frame for each kind of ONNX Runtime model."""
     quantise(work)
     (work / "run.py").write_text(RUN)
     python = args.python64 / "usr/bin/python3.11"
@@ -148,11 +154,11 @@ def theirs(args, site, work):
         yield f"ONNX Runtime {'f32' if name == 'model' else 'int8, ' + name}", n
 
 
-def table(title, found):
-    best = min(n for name, n in found if name.startswith("ONNX Runtime int8"))
-    print(f"| {title} | million instructions | of ONNX Runtime's best int8 |\n| --- | ---: | ---: |")
-    for name, n in found:
-        print(f"| {name} | {n / 1e6:.0f} | {n / best:.2f} |", flush=True)
+def table(name, found):
+    best = min(n for engine, n in found if engine.startswith("ONNX Runtime int8"))
+    rows = [[engine, f"{n / 1e6:.0f}", f"{n / best:.2f}"] for engine, n in found]
+    columns = ["engine", "million instructions", "of ONNX Runtime's best int8"]
+    tables.write(name, tables.table(columns, rows), f"Emulated Cortex-A76; {WHEELS[0].replace('==', ' ')}.")
 
 
 def main():
@@ -171,13 +177,13 @@ def main():
     for conv in ["winograd4", "winograd2", "direct"]:
         file = args.work / f"{conv}.beitle"
         convert(ROOT / "models/demo", file, "--conv", conv)
-        found.append((f"beitle int8, {conv}", frame(lambda n: ours(args, file, n))))
+        found.append((f"beitle int8, `--conv {conv}`", frame(lambda n: ours(args, file, n))))
     file = args.work / "f32.beitle"
     convert(ROOT / "models/demo", file, "--precision", "f32")
     found.append(("beitle f32", frame(lambda n: ours(args, file, n))))
     if not (args.work / "model.onnx").exists():
         peers.export(ROOT / "models/demo", ROOT / "models/sample.png", args.work)
-    table("demonstration model", found + list(theirs(args, site, args.work)))
+    table("arm frame", found + list(theirs(args, site, args.work)))
     if args.base is None:
         return
     work = args.work / "block"
@@ -186,12 +192,12 @@ def main():
     for precision in ["int8", "f32"]:
         file = work / f"{precision}.beitle"
         convert(args.base, file, "--precision", precision, "--rounding", "nearest")
-        program = ROOT / "target/aarch64-unknown-linux-gnu/release/examples/blocks"
+        program = ARM_PROGRAMS / "examples/blocks"
         first, second = (count(args, "-L", args.sysroot, program, file, str(blocks)) for blocks in [1, 2])
         found.append((f"beitle {precision}", second - first))
     if not (work / "model.onnx").exists():
         export_block(args.base, ROOT / "models/sample.png", work)
-    table("one block of base at 640x640", found + list(theirs(args, site, work)))
+    table("arm block", found + list(theirs(args, site, work)))
 
 
 if __name__ == "__main__":

@@ -1,127 +1,168 @@
-//! From a job to a run: every pointer and number of the job is looked at before the engine sees any.
+//! `beitle_run`: validates the parameters, turns them into the engine's types, runs.
 
-use super::answer::Refusal;
-use super::memory::{aligned, apart, read, slice, slice_mut, span};
-use super::types::{Engine, Job, Map, Picture};
-use super::{Opened, opened};
-use crate::Isa;
-use crate::engine::{Engine as Runner, Output};
-use crate::error::Error;
-use crate::file::format::ALIGN;
-use crate::image::{ImageView, PixelFormat, check_size};
-use crate::observe::{Observer, Stage};
-use crate::output::ClassMapMut;
-use crate::parallel::{Parallel, Serial};
+use crate::open::OpenEngine;
+use crate::pointers::{Span, check_aligned, check_disjoint, read, slice, slice_mut};
+use crate::status::CallError;
+use crate::types::{CClassMap, CEngine, CImage, CRunParams};
+use beitle::engine::{Engine, Output};
+use beitle::file::format::ALIGN;
+use beitle::image::{ImageView, PixelFormat, check_size};
+use beitle::observe::{Observer, Stage};
+use beitle::output::ClassMapMut;
+use beitle::parallel::{Parallel, Serial};
+use beitle::{Error, Isa, Model};
 
+// Names of parameters in messages.
+const ARENA: &str = "params.arena";
+const IMAGE: &str = "params.image.data";
+const LOGITS: &str = "params.logits";
+const MAP: &str = "params.map.data";
+
+/// Runs the engine.
+///
 /// # Safety
-/// As [`super::beitle_run`].
-pub(super) unsafe fn run(engine: *const Engine, job: *const Job) -> Result<(), Refusal> {
-    // SAFETY: the caller's promise.
-    let Opened { model, plan, .. } = unsafe { opened(engine)? };
-    let plan = plan.as_ref().ok_or(Refusal::Argument("engine", "is not planned"))?;
-    // SAFETY: the caller's promise; the size comes first in whatever version's job this is.
-    if *unsafe { read(job.cast::<usize>(), "job")? } != size_of::<Job>() {
-        return Err(Refusal::Argument("job.size", "is not this library's: a header of another version?"));
-    }
-    // SAFETY: the caller's promise.
-    let job = unsafe { read(job, "job")? };
+/// `engine` and `params` are null, misaligned, or point to a [`CEngine`] and a [`CRunParams`] that are not written to during
+/// the call. So do the pointers in `params`, to memory of the sizes stated there, which nothing else writes to; nothing else
+/// reads arena, class map and logits. The callbacks behave as `include/beitle.h` requires.
+pub(crate) unsafe fn run(engine: *const CEngine, params: *const CRunParams) -> Result<(), CallError> {
+    // SAFETY: the `CEngine` is not written to during the call; outputs that overlap it are rejected below.
+    let OpenEngine { model, plan, .. } = unsafe { OpenEngine::at(engine)? };
+    let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
+    // SAFETY: the parameters are not written to during the call; outputs that overlap them are rejected below.
+    let params = unsafe { checked_params(params)? };
+    check_buffers(engine, model, params)?;
 
-    // Before a slice of any of these exists: slices that are written overlap nothing.
-    let logits = if job.logits.is_null() { 0 } else { job.logits_count };
-    let map_span = match job.map.pixel_bytes {
-        1 => span(job.map.data.cast::<u8>(), job.map.bytes, "job.map.data")?,
-        2 => span(job.map.data.cast::<u16>(), job.map.bytes / 2, "job.map.data")?,
-        _ => return Err(Refusal::Argument("job.map.pixel_bytes", "is neither 1 nor 2")),
+    // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
+    let image = unsafe { image(&params.image)? };
+    let size = map_size(&params.map, &image)?;
+    // SAFETY: `check_buffers` established that map, logits and arena are disjoint from each other and from everything that
+    // is read; the caller does not use them during the call.
+    let (map, logits, arena) = unsafe {
+        let logits = match params.logits.is_null() {
+            true => None,
+            false => Some(slice_mut(params.logits, params.logits_count, LOGITS)?),
+        };
+        (class_map(&params.map)?, logits, slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?)
     };
-    aligned(job.arena, ALIGN, "job.arena")?;
-    let written = [
-        span(job.arena.cast::<u8>(), job.arena_bytes, "job.arena")?,
-        map_span,
-        span(job.logits, logits, "job.logits")?,
-    ];
-    let file = model.file().bytes();
-    let only_read = [
-        span(file.as_ptr(), file.len(), "file")?,
-        span(job.picture.data, job.picture.bytes, "job.picture.data")?,
-        span(engine, 1, "engine")?,
-        span(job, 1, "job")?,
-    ];
-    apart(&written, &only_read)?;
-
-    // SAFETY: the caller's promise.
-    let image = unsafe { picture(&job.picture)? };
-    let size = map_size(&job.map, &image)?;
-    // SAFETY: the caller's promise, and apart from everything else.
-    let map = unsafe {
-        match job.map.pixel_bytes {
-            1 => ClassMapMut::U8(slice_mut(job.map.data.cast(), job.map.bytes, "job.map.data")?),
-            _ => ClassMapMut::U16(slice_mut(job.map.data.cast(), job.map.bytes / 2, "job.map.data")?),
-        }
-    };
-    let logits = match job.logits.is_null() {
-        true => None,
-        // SAFETY: the caller's promise, and apart from everything else.
-        false => Some(unsafe { slice_mut(job.logits, logits, "job.logits")? }),
-    };
-    // SAFETY: the caller's promise, and apart from everything else.
-    let arena = unsafe { slice_mut(job.arena.cast::<u8>(), job.arena_bytes, "job.arena")? };
     if arena.len() < plan.bytes() {
         let (needed, found) = (plan.bytes(), arena.len());
         return Err(Error::Buffer { what: "arena bytes", needed, found }.into());
     }
 
     let mut output = Output { size, map, logits };
-    let mut runner = Runner::new(model, plan, Isa::detect(), arena)?;
-    let mut go = |par: &dyn Parallel| Ok(runner.run(par, &image, &mut output, &mut Progress(job))?);
-    if job.threads.is_null() {
-        return go(&Serial);
+    let mut engine = Engine::new(model, plan, Isa::detect(), arena)?;
+    let mut run =
+        |par: &dyn Parallel| Ok(engine.run(par, &image, &mut output, &mut ProgressCallback(params))?);
+    if params.thread_pool.is_null() {
+        return run(&Serial);
     }
     #[cfg(target_has_atomic = "ptr")]
-    // SAFETY: the caller's promise.
-    return go(&super::threads::Callers::new(unsafe { read(job.threads, "job.threads")? })?);
+    // SAFETY: the thread pool is not written to during the call.
+    return run(&crate::pool::CallerThreads::new(unsafe {
+        read(params.thread_pool, "params.thread_pool")?
+    })?);
     #[cfg(not(target_has_atomic = "ptr"))]
-    Err(Refusal::Argument("job.threads", "need a processor with atomic operations"))
+    Err(CallError::Argument("params.thread_pool", "requires a CPU with atomic operations"))
+}
+
+/// The parameters, if they have the size that this library expects.
+///
+/// # Safety
+/// If `params` is non-null and aligned, it points to a [`CRunParams`] of any version that is not written to during `'a`.
+unsafe fn checked_params<'a>(params: *const CRunParams) -> Result<&'a CRunParams, CallError> {
+    // SAFETY: `size` is the first field in every version.
+    if *unsafe { read(params.cast::<usize>(), "params")? } != size_of::<CRunParams>() {
+        return Err(CallError::Argument(
+            "params.size",
+            "is wrong: header and library have different versions, or it was not set",
+        ));
+    }
+    // SAFETY: the structure has the size, and thus the layout, of this version.
+    unsafe { read(params, "params") }
+}
+
+/// Checks pointers and sizes of all buffers, and that none that is written overlaps another. No slice of them exists yet.
+fn check_buffers(engine: *const CEngine, model: &Model, params: &CRunParams) -> Result<(), CallError> {
+    let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
+    let map = match params.map.pixel_bytes {
+        1 => Span::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
+        2 => Span::new(params.map.data.cast::<u16>(), params.map.bytes / 2, MAP)?,
+        _ => return Err(CallError::Argument("params.map.pixel_bytes", "is neither 1 nor 2")),
+    };
+    check_aligned(params.arena, ALIGN, ARENA)?;
+    let written = [
+        Span::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
+        map,
+        Span::new(params.logits, logits_count, LOGITS)?,
+    ];
+    let file = model.file().bytes();
+    let only_read = [
+        Span::new(file.as_ptr(), file.len(), "the file")?,
+        Span::new(params.image.data, params.image.bytes, IMAGE)?,
+        Span::new(engine, 1, "engine")?,
+        Span::new(params, 1, "params")?,
+    ];
+    check_disjoint(&written, &only_read)
 }
 
 /// # Safety
-/// As [`super::beitle_run`].
-unsafe fn picture<'a>(p: &Picture) -> Result<ImageView<'a>, Refusal> {
-    let format = match p.format {
+/// If `image.data` is non-null, it points to `image.bytes` bytes that are not written to during `'a`.
+unsafe fn image<'a>(image: &CImage) -> Result<ImageView<'a>, CallError> {
+    let format = match image.format {
         0 => PixelFormat::Rgb8,
         1 => PixelFormat::Bgr8,
         2 => PixelFormat::Rgba8,
         3 => PixelFormat::Bgra8,
         4 => PixelFormat::Gray8,
-        _ => return Err(Refusal::Argument("job.picture.format", "is no pixel format")),
+        _ => return Err(CallError::Argument("params.image.format", "is not a pixel format")),
     };
-    check_size(p.width, p.height)?;
-    let stride = if p.stride == 0 { p.width * format.bytes() } else { p.stride };
-    // SAFETY: the caller's promise.
-    let data = unsafe { slice(p.data, p.bytes, "job.picture.data")? };
-    Ok(ImageView::new(data, p.width, p.height, stride, format)?)
+    check_size(image.width, image.height)?;
+    let stride = if image.stride == 0 { image.width * format.bytes() } else { image.stride };
+    // SAFETY: the requirement is the same.
+    let data = unsafe { slice(image.data, image.bytes, IMAGE)? };
+    Ok(ImageView::new(data, image.width, image.height, stride, format)?)
 }
 
-/// Width and height of the map.
-fn map_size(map: &Map, image: &ImageView) -> Result<(usize, usize), Refusal> {
+/// The class map; `pixel_bytes` is 1 or 2.
+///
+/// # Safety
+/// If `map.data` is non-null and aligned, it points to `map.bytes` bytes that nothing else uses during `'a`.
+unsafe fn class_map<'a>(map: &CClassMap) -> Result<ClassMapMut<'a>, CallError> {
+    // SAFETY: both slices consist of at most `map.bytes` bytes at `map.data`.
+    unsafe {
+        Ok(match map.pixel_bytes {
+            1 => ClassMapMut::U8(slice_mut(map.data.cast(), map.bytes, MAP)?),
+            _ => ClassMapMut::U16(slice_mut(map.data.cast(), map.bytes / 2, MAP)?),
+        })
+    }
+}
+
+/// Width and height of the class map.
+fn map_size(map: &CClassMap, image: &ImageView) -> Result<(usize, usize), CallError> {
     if (map.width, map.height) == (0, 0) {
         return Ok((image.width(), image.height()));
     }
     match check_size(map.width, map.height) {
         Ok(()) => Ok((map.width, map.height)),
-        Err(_) => Err(Refusal::Argument("job.map.width, job.map.height", "are no size of a map")),
+        Err(_) => Err(CallError::Argument(
+            "params.map.width, params.map.height",
+            "must both be 0, or both be from 1 to 16777216",
+        )),
     }
 }
 
-/// The caller's progress function.
-struct Progress<'a>(&'a Job);
+/// `params.progress` as an observer.
+struct ProgressCallback<'a>(&'a CRunParams);
 
-// SAFETY: the pointers in it are used on the thread that called the library alone: `Callers` and `Serial` run everything
-// but tasks there.
-unsafe impl Send for Progress<'_> {}
+// SAFETY: the engine calls its observer on the thread that called `Engine::run` or `Parallel::enter`'s body. `Serial` and
+// `CallerThreads` do not override `enter`, so that both are the thread that called `beitle_run`, and the pointers never
+// reach another thread.
+unsafe impl Send for ProgressCallback<'_> {}
 
-impl Observer for Progress<'_> {
+impl Observer for ProgressCallback<'_> {
     fn done(&mut self, _: Stage, _: u64) -> bool {
-        // SAFETY: the function and its context belong together by the caller's promise.
-        self.0.progress.is_none_or(|go_on| unsafe { go_on(self.0.progress_context) } == 0)
+        let CRunParams { progress, progress_context, .. } = *self.0;
+        // SAFETY: `include/beitle.h` requires a function that accepts `progress_context`, on the calling thread.
+        progress.is_none_or(|progress| unsafe { progress(progress_context) } == 0)
     }
 }

@@ -1,145 +1,117 @@
-//! What goes through the C ABI, as `include/beitle.h` declares it; a test compares the two.
+//! The structures of `include/beitle.h`, which documents them. `tests/c.rs` compares sizes and offsets with the C compiler's.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
-/// How a call ended.
-#[repr(i32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// Done.
-    Ok = 0,
-    /// A pointer, a size or a number that makes no sense; also an engine that is not open or not planned.
-    Argument = 1,
-    /// Not a `.beitle` file.
-    NotAModel = 2,
-    /// A weight file of a version that this build does not read.
-    OtherVersion = 3,
-    /// A weight file that is cut short, damaged or makes no sense.
-    Damaged = 4,
-    /// Memory that does not start where it must.
-    Misaligned = 5,
-    /// Memory that is too small for what goes there.
-    Buffer = 6,
-    /// A picture that cannot be taken.
-    Picture = 7,
-    /// More memory would be needed than this machine can address.
-    TooLarge = 8,
-    /// The progress function asked to stop.
-    Cancelled = 9,
-    /// A defect of this library: it would have panicked.
-    Internal = 10,
-}
-
-/// Words in an [`Engine`].
+/// `BEITLE_ENGINE_WORDS`: size of a [`CEngine`] in 64-bit words.
 pub const ENGINE_WORDS: usize = 256;
 
-/// Memory for an engine; its contents are the library's own.
+/// `beitle_engine`: storage for an open model and its plan.
 #[repr(C)]
-pub struct Engine {
-    pub(super) opaque: [MaybeUninit<u64>; ENGINE_WORDS],
+pub struct CEngine {
+    opaque: [MaybeUninit<u64>; ENGINE_WORDS],
 }
 
-impl Engine {
-    /// Memory that holds no engine yet.
+impl CEngine {
+    /// Zeroed storage: an engine that is not open.
     #[must_use]
     pub const fn new() -> Self {
-        Engine { opaque: [MaybeUninit::zeroed(); ENGINE_WORDS] }
+        CEngine { opaque: [MaybeUninit::zeroed(); ENGINE_WORDS] }
     }
 }
 
-impl Default for Engine {
+impl Default for CEngine {
     fn default() -> Self {
-        Engine::new()
+        CEngine::new()
     }
 }
 
-/// What a model is.
+/// `beitle_info`: the dimensions of a model.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// Width in pixels that pictures are brought to.
+pub struct CInfo {
+    /// Width in pixels of the images that the model processes.
     pub input_width: usize,
-    /// Height.
+    /// Height in pixels of the images that the model processes.
     pub input_height: usize,
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
-    /// Width of the logits.
+    /// Columns of the logits.
     pub logits_width: usize,
-    /// Height.
+    /// Rows of the logits.
     pub logits_height: usize,
 }
 
-/// A picture in the caller's memory.
+/// `beitle_image`: an image in the caller's memory.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Picture {
-    /// The first row's first byte.
+pub struct CImage {
+    /// First byte of the top row.
     pub data: *const u8,
-    /// Bytes there are.
+    /// Size of the memory at `data`.
     pub bytes: usize,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Bytes from one row to the next; 0: rows follow each other without gaps.
+    /// Bytes from one row to the next; 0: rows are contiguous.
     pub stride: usize,
-    /// Order of a pixel's bytes: RGB, BGR, RGBA, BGRA, grey from 0.
+    /// Pixel format: 0 RGB, 1 BGR, 2 RGBA, 3 BGRA, 4 grey.
     pub format: u32,
 }
 
-/// A class map in the caller's memory.
+/// `beitle_class_map`: a class map in the caller's memory.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Map {
-    /// The first row's first pixel.
+pub struct CClassMap {
+    /// First pixel of the top row: u8 or u16, see `pixel_bytes`.
     pub data: *mut c_void,
-    /// Bytes there are.
+    /// Size of the memory at `data`.
     pub bytes: usize,
-    /// Pixels in a row; 0 with height 0: as large as the picture.
+    /// Width in pixels; width and height of 0 mean the size of the image.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// 1, or 2 for any number of classes.
+    /// Bytes per pixel: 1 (up to 256 classes) or 2.
     pub pixel_bytes: u32,
 }
 
-/// What a thread calls to do its share.
-pub type Work = unsafe extern "C" fn(argument: *mut c_void);
+/// The function that `beitle_thread_pool.run` calls on each thread.
+pub type WorkerFn = unsafe extern "C" fn(argument: *mut c_void);
 
-/// The caller's threads.
+/// `beitle_thread_pool`: the caller's threads.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Threads {
-    /// Threads that may work at a time.
+pub struct CThreadPool {
+    /// Maximum number of concurrent calls of the worker function.
     pub workers: usize,
-    /// Calls `work(argument)` on several threads and returns when all these calls have.
-    pub run: Option<unsafe extern "C" fn(context: *mut c_void, work: Work, argument: *mut c_void)>,
+    /// Calls `worker(argument)` on several threads, and returns after all these calls have returned.
+    pub run: Option<unsafe extern "C" fn(context: *mut c_void, worker: WorkerFn, argument: *mut c_void)>,
     /// Passed to `run`.
     pub context: *mut c_void,
 }
 
-/// Everything one run needs.
+/// `beitle_run_params`: the arguments of a run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Job {
-    /// Size of this structure, which shows whether header and library belong together.
+pub struct CRunParams {
+    /// Size of this structure. It shows whether header and library have the same version.
     pub size: usize,
-    /// Working memory.
+    /// Scratch memory, aligned to 64 bytes.
     pub arena: *mut c_void,
-    /// Its bytes.
+    /// Size of the arena in bytes.
     pub arena_bytes: usize,
-    /// What is looked at.
-    pub picture: Picture,
-    /// Where its classes go.
-    pub map: Map,
-    /// Where the logits go, or null.
+    /// The input.
+    pub image: CImage,
+    /// The output.
+    pub map: CClassMap,
+    /// Output logits, or null.
     pub logits: *mut f32,
-    /// Numbers there is room for.
+    /// Size of the memory at `logits`, in floats.
     pub logits_count: usize,
-    /// The caller's threads, or null: the calling one.
-    pub threads: *const Threads,
-    /// Called after each step, or null; anything but 0 stops the run.
+    /// The caller's threads; null: the calling thread only.
+    pub thread_pool: *const CThreadPool,
+    /// Called after each step, or null. A value other than 0 cancels the run.
     pub progress: Option<unsafe extern "C" fn(context: *mut c_void) -> c_int>,
     /// Passed to `progress`.
     pub progress_context: *mut c_void,

@@ -1,11 +1,14 @@
-//! Pictures as the caller holds them: borrowed bytes, a size, a stride and a pixel format.
+//! Pictures in the caller's memory: borrowed bytes, a size, a stride and a pixel format.
+//!
+//! Sizes are checked once, when an [`ImageView`] is made; reading rows and pixels cannot fail afterwards. A crop is a
+//! view of the same bytes. Conversion to RGB happens row by row, so no copy of the picture is ever needed.
 
 use crate::error::Error;
 
 /// The longest side a picture may have, in pixels.
 pub const MAX_SIDE: usize = 1 << 24;
 
-/// How the bytes of a pixel are ordered.
+/// The order of the bytes in a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PixelFormat {
@@ -17,12 +20,12 @@ pub enum PixelFormat {
     Rgba8,
     /// Blue, green, red, and a fourth byte that is ignored.
     Bgra8,
-    /// One byte, taken as red, green and blue.
+    /// One byte, used for red, green and blue alike.
     Gray8,
 }
 
 impl PixelFormat {
-    /// Bytes from one pixel to the next.
+    /// Bytes per pixel.
     #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
@@ -32,7 +35,7 @@ impl PixelFormat {
         }
     }
 
-    /// Where red, green and blue are among a pixel's bytes.
+    /// The positions of red, green and blue in a pixel.
     #[must_use]
     pub const fn offsets(self) -> [usize; 3] {
         match self {
@@ -43,7 +46,7 @@ impl PixelFormat {
     }
 }
 
-/// A borrowed picture: `height` rows of `width` pixels, `stride` bytes from one row to the next.
+/// A borrowed picture: `height` rows of `width` pixels, `stride` bytes from the start of one row to the next.
 #[derive(Clone, Copy)]
 pub struct ImageView<'a> {
     data: &'a [u8],
@@ -60,11 +63,12 @@ impl core::fmt::Debug for ImageView<'_> {
 }
 
 impl<'a> ImageView<'a> {
-    /// A picture over `data`. The last row may end at its last pixel; bytes after it are ignored.
+    /// A picture whose first row starts at `data[0]`. The last row needs no padding up to the stride; bytes after its
+    /// last pixel are ignored.
     ///
     /// # Errors
-    /// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`] or the stride is shorter than a row,
-    /// [`Error::Buffer`] if `data` is too short.
+    /// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`], or the stride is shorter than a row;
+    /// [`Error::Buffer`] if `data` is too short; [`Error::TooLarge`] if the picture's size in bytes overflows.
     pub fn new(
         data: &'a [u8],
         width: usize,
@@ -85,7 +89,7 @@ impl<'a> ImageView<'a> {
         Ok(ImageView { data, width, height, stride, format })
     }
 
-    /// A picture whose rows follow one another without gaps.
+    /// A picture without padding between its rows.
     ///
     /// # Errors
     /// As [`ImageView::new`].
@@ -94,31 +98,31 @@ impl<'a> ImageView<'a> {
         Self::new(data, width, height, width * format.bytes(), format)
     }
 
-    /// Pixels in a row.
+    /// Width in pixels.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     #[must_use]
     pub const fn height(&self) -> usize {
         self.height
     }
 
-    /// Bytes from one row to the next.
+    /// Bytes from the start of one row to the next.
     #[must_use]
     pub const fn stride(&self) -> usize {
         self.stride
     }
 
-    /// The order of a pixel's bytes.
+    /// The pixel format.
     #[must_use]
     pub const fn format(&self) -> PixelFormat {
         self.format
     }
 
-    /// The bytes of row `y`, `width * format.bytes()` of them; none if there is no such row.
+    /// Row `y`, `width * format.bytes()` bytes. Empty if the picture has no such row.
     #[inline]
     #[must_use]
     pub fn row(&self, y: usize) -> &'a [u8] {
@@ -128,7 +132,7 @@ impl<'a> ImageView<'a> {
         &self.data[y * self.stride..][..self.width * self.format.bytes()]
     }
 
-    /// Red, green and blue at column `x` of row `y`; `None` outside the picture.
+    /// Red, green and blue of the pixel at column `x` of row `y`; `None` outside the picture.
     #[inline]
     #[must_use]
     pub fn rgb(&self, x: usize, y: usize) -> Option<[u8; 3]> {
@@ -136,7 +140,7 @@ impl<'a> ImageView<'a> {
         Some(self.format.offsets().map(|o| pixel[o]))
     }
 
-    /// Row `y` as RGB into `out`, as many pixels as both have.
+    /// Writes row `y` to `out`, as packed RGB. Stops at the end of the shorter of the two.
     pub fn rgb_row(&self, y: usize, out: &mut [u8]) {
         let [r, g, b] = self.format.offsets();
         let pixels = self.row(y).chunks_exact(self.format.bytes());
@@ -145,32 +149,30 @@ impl<'a> ImageView<'a> {
         }
     }
 
-    /// The part of the picture `width` x `height` pixels large whose first pixel is (`x`, `y`).
+    /// The part of the picture of `width` x `height` pixels whose top left pixel is (`x`, `y`).
     ///
     /// # Errors
-    /// [`Error::Image`] if it is empty or reaches outside the picture.
+    /// [`Error::Image`] if that part is empty or reaches outside the picture.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self, Error> {
         let inside = |start: usize, len: usize, of: usize| len > 0 && start < of && len <= of - start;
         if !inside(x, width, self.width) || !inside(y, height, self.height) {
-            return Err(Error::Image {
-                what: "the part to be cut out is empty or reaches outside the picture",
-            });
+            return Err(Error::Image { what: "the crop is empty or reaches outside the picture" });
         }
         let data = &self.data[y * self.stride + x * self.format.bytes()..];
         Ok(ImageView { data, width, height, ..*self })
     }
 }
 
-/// Checks that a picture may have this size.
+/// Checks that both sides are between 1 and [`MAX_SIDE`].
 ///
 /// # Errors
-/// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`].
+/// [`Error::Image`] if one of them is not.
 pub fn check_size(width: usize, height: usize) -> Result<(), Error> {
     if width == 0 || height == 0 {
-        return Err(Error::Image { what: "a picture must be at least one pixel wide and one pixel high" });
+        return Err(Error::Image { what: "a picture must be at least 1 pixel wide and 1 pixel high" });
     }
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(Error::Image { what: "a picture's sides may be at most 16777216 pixels long" });
+        return Err(Error::Image { what: "a picture may be at most 16777216 pixels wide and high" });
     }
     Ok(())
 }
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_give_the_same_rgb() {
+    fn all_pixel_formats_give_the_same_rgb() {
         let cases: [(PixelFormat, &[u8]); 4] = [
             (PixelFormat::Rgb8, &[1, 2, 3, 4, 5, 6]),
             (PixelFormat::Bgr8, &[3, 2, 1, 6, 5, 4]),
@@ -200,11 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_checked() {
+    fn bad_sizes_and_strides_are_rejected() {
         let data = [0; 12];
         let new = |w, h, stride| ImageView::new(&data, w, h, stride, PixelFormat::Rgb8);
         assert!(new(2, 2, 6).is_ok());
-        assert!(new(1, 2, 9).is_ok(), "the last row may end at its last pixel");
+        assert!(new(1, 2, 9).is_ok(), "the last row needs no padding");
         assert!(matches!(new(2, 2, 7), Err(Error::Buffer { needed: 13, found: 12, .. })));
         assert!(matches!(new(2, 2, 5), Err(Error::Image { .. })));
         assert!(matches!(new(0, 2, 6), Err(Error::Image { .. })));
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_share_the_bytes() {
+    fn crops_view_the_same_bytes() {
         let data: [u8; 12] = core::array::from_fn(|i| i as u8);
         let view = ImageView::packed(&data, 4, 3, PixelFormat::Gray8).unwrap();
         let part = view.crop(1, 1, 3, 2).unwrap();

@@ -15,7 +15,7 @@ pub(crate) mod isa;
 pub(crate) mod kernels;
 pub(crate) mod lanes;
 pub(crate) mod math;
-#[cfg(any(feature = "cli", feature = "bench"))]
+#[cfg(feature = "peak")]
 mod peak;
 pub(crate) mod portable;
 pub(crate) mod tile;

@@ -1,12 +1,12 @@
-//! Checkpoints that tests change: weights read, bent and written again.
-#![allow(dead_code)] // each test file uses its own part
+//! Modified checkpoints: reads the weights of a case, changes them, and writes them to another folder.
+#![allow(dead_code)] // no test uses all of it
 
 use super::Case;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The numbers of a checkpoint by name.
+/// The f32 tensors of a checkpoint: values and shape by name.
 pub struct Weights(pub BTreeMap<String, (Vec<f32>, Vec<usize>)>);
 
 impl Weights {
@@ -24,14 +24,14 @@ impl Weights {
         self.0.get_mut(name).unwrap_or_else(|| panic!("no {name}"))
     }
 
-    /// Output `channel` of a tensor times `factor`.
+    /// Multiplies output `channel` of a tensor by `factor`.
     pub fn row(&mut self, name: &str, channel: usize, factor: f32) {
         let (values, shape) = self.get(name);
         let size = values.len() / shape[0];
         values[channel * size..][..size].iter_mut().for_each(|v| *v *= factor);
     }
 
-    /// Input `channel` of a tensor times `factor`.
+    /// Multiplies input `channel` of a tensor by `factor`.
     pub fn column(&mut self, name: &str, channel: usize, factor: f32) {
         let (values, shape) = self.get(name);
         let inner: usize = shape[2..].iter().product();
@@ -48,7 +48,7 @@ impl Weights {
     }
 }
 
-/// A copy of a case's folder, to be changed.
+/// Copies the checkpoint of a case to a folder of this process.
 pub fn copy(case: &Case, name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

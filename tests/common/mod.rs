@@ -1,5 +1,5 @@
-//! What the tests share: golden cases, conversions of them, and one call that runs a model.
-#![allow(dead_code)] // each test file uses its own part
+//! Shared by the tests: the golden cases, their conversion, and a function that runs a model.
+#![allow(dead_code)] // no test uses all of it
 
 pub mod checkpoint;
 
@@ -19,23 +19,30 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Every checkpoint in `tests/data`, see `tests/goldens/README.md`.
+/// The cases in `tests/data`, see `tests/goldens/README.md`.
 pub const CASES: &[&str] = &[
     "relative", "shared", "both", "absolute", "nopos", "noscale", "head24", "odd7", "pools", "two", "many",
     "last", "sharded", "bf16", "oldbin", "unilm", "mmseg",
 ];
 
-/// One of them.
+/// The root folder of the repository, from whichever package the test belongs to.
+pub fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("tests/data").is_dir()).unwrap().into()
+}
+
+/// One of the [`CASES`].
 pub struct Case {
     pub name: String,
     pub folder: PathBuf,
+    /// `golden.json`.
     pub facts: Value,
     goldens: Vec<u8>,
 }
 
 impl Case {
     pub fn open(name: &str) -> Case {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let folder = root().join("tests/data").join(name);
         let facts = std::fs::read_to_string(folder.join("golden.json")).unwrap();
         let goldens = std::fs::read(folder.join("goldens.safetensors")).unwrap();
         Case { name: name.into(), facts: serde_json::from_str(&facts).unwrap(), goldens, folder }
@@ -57,27 +64,27 @@ impl Case {
         SafeTensors::deserialize(&self.goldens).unwrap()
     }
 
-    /// The checkpoint: a folder, or a `.pth` in it.
+    /// The path of the checkpoint: the folder, or a `.pth` file in it.
     pub fn checkpoint(&self) -> PathBuf {
         let pth = self.folder.join("model.pth");
         if pth.exists() { pth } else { self.folder.clone() }
     }
 
-    /// Converts it into a file of its own, rounding the fast way, and returns that.
+    /// Converts the checkpoint to a new weight file, rounding to nearest because that is fast, and returns the path.
     pub fn convert(&self, precision: Precision) -> PathBuf {
         self.convert_with(precision, |options| options.rounding = Rounding::Nearest)
     }
 
-    /// The same with other options than the tool's defaults.
+    /// Converts with the default options, modified by `change`.
     pub fn convert_with(&self, precision: Precision, change: impl Fn(&mut Options)) -> PathBuf {
-        // Tests of one program run side by side.
+        // Tests of one process run concurrently and must not share a file.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{}-{number}.{}.beitle", self.name, std::process::id(), precision.name());
         let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut options = Options::new(self.checkpoint(), &output, precision);
         if self.paper() {
-            options.feature_blocks = Some(self.numbers("taps").try_into().unwrap());
+            options.feature_blocks = Some(self.numbers("feature_blocks").try_into().unwrap());
             options.heads = Some(self.number("heads"));
         }
         change(&mut options);
@@ -85,13 +92,13 @@ impl Case {
         output
     }
 
-    /// The picture as RGB.
+    /// The image of the case.
     pub fn picture(&self) -> Picture {
         Picture::open(&self.folder.join("input.png"))
     }
 }
 
-/// RGB, packed.
+/// An RGB image without padding between rows.
 pub struct Picture {
     pub rgb: Vec<u8>,
     pub width: usize,
@@ -113,15 +120,15 @@ impl Picture {
     }
 }
 
-/// What a run gives.
+/// The result of a run.
 pub struct Outcome {
     pub map: Vec<u16>,
     pub logits: Vec<f32>,
-    /// `[classes, height, width]`
+    /// Shape of the logits: `[classes, height, width]`.
     pub shape: [usize; 3],
 }
 
-/// Converts nothing, opens a file and runs it.
+/// Opens a weight file and runs it.
 pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &mut dyn Observer) -> Outcome {
     let file = MappedFile::open(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
@@ -129,7 +136,7 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
     let pool = ThreadPool::new(threads).unwrap();
     let plan = Plan::new(&model, threads, picture.size()).unwrap();
     let mut arena = Arena::new(plan.bytes());
-    // Whatever was in memory before must not matter: signalling NaNs show themselves.
+    // The contents of the arena must not matter. As floats, these bytes are NaNs, which would spread to the logits.
     arena.bytes().fill(0xFF);
     let mut engine = Engine::new(&model, &plan, isa, arena.bytes()).unwrap();
     let f = model.facts();
@@ -142,20 +149,20 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
     Outcome { map, logits, shape: [f.classes, h, w] }
 }
 
-/// A tensor's numbers as f32 and its shape.
+/// Values and shape of an f32 tensor.
 pub fn numbers(goldens: &SafeTensors, name: &str) -> Option<(Vec<f32>, Vec<usize>)> {
     let t = goldens.tensor(name).ok()?;
     let values = t.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     Some((values, t.shape().to_vec()))
 }
 
-/// The largest difference, in standard deviations of what was wanted.
+/// The largest absolute difference, divided by the standard deviation of `want`.
 pub fn error(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let n = want.len() as f64;
     let mean = want.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let std = (want.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
-    // A NaN is the largest error there is.
+    // `max` would ignore a NaN, which must count as the largest error.
     let worst = got
         .iter()
         .zip(want)
@@ -164,13 +171,13 @@ pub fn error(got: &[f32], want: &[f32]) -> f64 {
     worst / std
 }
 
-/// Share of equal elements.
+/// The share of equal elements.
 pub fn agreement<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
 }
 
-/// The class of each pixel at the logits' own size.
+/// The class of each pixel, at the resolution of the logits.
 pub fn argmax(logits: &[f32], classes: usize) -> Vec<usize> {
     let pixels = logits.len() / classes;
     let best = |p: usize| {

@@ -1,11 +1,11 @@
-"""Tiny random models in every form a checkpoint comes in, and what the reference computes with them, stage by stage.
+"""Writes tiny random checkpoints in every supported layout, and the reference result of every stage of the model.
 
 usage: python make_goldens.py [case ...]        writes ../data/<case>/
 
-Two implementations must agree before anything is written: transformers' own BeitForSemanticSegmentation in f32, which
-also has to load the files from the disk, and `forward` below in f64, whose values are stored. Checkpoints as the
-original authors trained them ("paper") exist in no transformers form; there `forward` alone is the reference, after
-having agreed with transformers on the same weights under transformers' conventions.
+Two implementations must agree before a case is written: BeitForSemanticSegmentation of transformers in f32, which
+must also load the written files, and `forward` below in f64, whose results are stored. transformers cannot run a model
+by the recipe "paper" (that of the original authors). For these cases `forward` alone is the reference, after it has
+agreed with transformers on the same weights by the recipe "hf".
 """
 import json
 import re
@@ -29,13 +29,13 @@ HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 
 RELATIVE, SHARED = dict(use_relative_position_bias=True), dict(use_shared_relative_position_bias=True)
 ABSOLUTE, NOWHERE = dict(use_absolute_position_embeddings=True), dict()
 
-# `config` goes to BeitConfig over COMMON; `names` and `store` say how the checkpoint is written.
+# `config` updates COMMON and goes to BeitConfig; `names` and `store` select the layout of the checkpoint.
 COMMON = dict(hidden_size=32, num_hidden_layers=5, num_attention_heads=2, intermediate_size=64, image_size=96,
               patch_size=16, out_indices=[2, 3, 4, 5], auxiliary_channels=16, layer_scale_init_value=0.1)
 TINY = dict(hidden_size=16, intermediate_size=48)
 DEEP = dict(num_hidden_layers=12, out_indices=[3, 5, 7, 11])
 CASES = {
-    "relative": dict(config=RELATIVE, note="per-layer bias"),
+    "relative": dict(config=RELATIVE, note="a relative bias for each layer"),
     "shared": dict(config=dict(SHARED, **TINY), names="transformers-4", store="bin", resample=3, picture=(97, 131),
                    note="one bias table for all layers; pytorch_model.bin with index buffers"),
     "absolute": dict(config=dict(ABSOLUTE, **TINY, num_attention_heads=1, use_mean_pooling=False, use_mask_token=True),
@@ -45,36 +45,36 @@ CASES = {
                   note="no position information"),
     "noscale": dict(config=dict(RELATIVE, layer_scale_init_value=0.0, **TINY), note="no layer scale"),
     "both": dict(config=dict(RELATIVE, **SHARED, **ABSOLUTE, **TINY),
-                 note="all three sources of position at once: the shared and the layer's bias add up"),
+                 note="absolute positions, a shared and a per-layer relative bias, all added up"),
     "head24": dict(config=dict(RELATIVE, hidden_size=48, intermediate_size=96), picture=(75, 80),
                    dtype=torch.float16, note="heads of 24 channels; f16"),
     "odd7": dict(config=dict(RELATIVE, image_size=112, **TINY), names="transformers-4", picture=(101, 67), resample=3,
-                 note="7 x 7 patches: the max-pool drops a row, nothing divides"),
+                 note="7 x 7 patches: the max-pool drops a row and a column"),
     "pools": dict(config=dict(RELATIVE, pool_scales=[1, 2, 4], layer_norm_eps=1e-5, use_auxiliary_head=False, **TINY),
-                  norm=IMAGENET, note="other pool scales, other epsilon, other mean and deviation, no auxiliary head"),
+                  norm=IMAGENET, note="other pool scales, epsilon, mean and standard deviation; no auxiliary head"),
     "two": dict(config=dict(RELATIVE, **TINY), classes=2, names="transformers-4", resample=1,
-                note="two classes, which the config does not mention"),
+                note="two classes, the default, which the config leaves out"),
     "many": dict(config=dict(RELATIVE, image_size=64, **TINY), classes=300, picture=(50, 70),
                  note="more classes than a byte holds; 4 x 4 patches"),
     "last": dict(config=dict(RELATIVE, num_hidden_layers=4, out_indices=[1, 2, 3, 4], **TINY), picture=(33, 200),
-                 note="the first tap is the embedding, before any block"),
+                 note="feature 0 is the embedding, before any block"),
     "sharded": dict(config=RELATIVE, names="transformers-4", dtype=torch.float16, store="shards",
                     note="f16 in three shards"),
     "bf16": dict(config=RELATIVE, dtype=torch.bfloat16, note="bf16"),
     "oldbin": dict(config=dict(RELATIVE, **DEEP, **TINY), names="transformers-4", store="bin", resample=3,
                    spelling="semantic_out_indices", spare=True,
-                   note="an old folder: defaults left out, size as a number"),
+                   note="an old folder: default values left out, size as a number"),
     "unilm": dict(config=dict(RELATIVE, layer_norm_eps=1e-6, **DEEP, **TINY), names="unilm", recipe="paper",
-                  norm=IMAGENET, picture=(131, 97), note="the original authors' .pth"),
+                  norm=IMAGENET, picture=(131, 97), note="a .pth of the original authors"),
     "mmseg": dict(config=dict(RELATIVE, layer_norm_eps=1e-6, **DEEP, **TINY), names="mmseg", recipe="paper",
-                  norm=IMAGENET, picture=(90, 140), note="mmsegmentation's .pth, from 0.22 on"),
+                  norm=IMAGENET, picture=(90, 140), note="a .pth of mmsegmentation 0.22 or later"),
 }
 
 
-# ---- pictures and weights ------------------------------------------------------------------------------------------
+# ---- images and weights --------------------------------------------------------------------------------------------
 
-def picture(seed, w, h):
-    """Noise with a falling spectrum, a few translucent shapes, a little grain."""
+def random_image(seed, w, h):
+    """Noise whose amplitude falls with frequency, a few translucent shapes, and grain."""
     rng = np.random.default_rng(seed)
     acc = np.zeros((h, w, 3))
     for k in range(1, 6):
@@ -104,7 +104,7 @@ def normalise(pixels, mean, std):
 
 @torch.no_grad()
 def fill(model, g):
-    """Random weights under which every part of the model matters."""
+    """Sets random weights with which every part of the model influences the logits."""
     n = lambda t, s: torch.randn(t.shape, generator=g) * s
     for name, m in model.named_modules():
         if isinstance(m, torch.nn.Linear):
@@ -127,7 +127,8 @@ def fill(model, g):
 
 @torch.no_grad()
 def settle(model, x, g):
-    """Statistics of the batch norms from another picture, perturbed; logits of deviation 1.5 and many winners."""
+    """Sets the batch-norm statistics from the images `x`, perturbed, and scales the classifier: logits then have a
+    standard deviation of 1.5, and many classes occur in the class map."""
     def batch_norm(m, inputs):
         var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), unbiased=False)
         var = torch.maximum(var, 0.5 * (inputs[0] ** 2).mean())
@@ -150,6 +151,7 @@ def settle(model, x, g):
 # ---- the reference -------------------------------------------------------------------------------------------------
 
 def relative_index(n):
+    """Index into the relative-position table for each pair of tokens, class token first."""
     y, x = (t.flatten() for t in torch.meshgrid(torch.arange(n), torch.arange(n), indexing="ij"))
     w = 2 * n - 1
     index = torch.empty(n * n + 1, n * n + 1, dtype=torch.int64)
@@ -159,8 +161,8 @@ def relative_index(n):
 
 
 @torch.no_grad()
-def forward(sd, x, *, heads, taps, eps):
-    """The whole model from the state dict (transformers-5 names), in f64; every stage on the way, without the batch."""
+def forward(sd, x, *, heads, feature_blocks, eps):
+    """Runs a state dict (names of transformers 5) in f64. Returns every stage, without the batch dimension."""
     sd = {k: v.double() for k, v in sd.items() if v.is_floating_point()}
     out, n = {}, x.shape[-1] // 16
     c = sd["beit.embeddings.cls_token"].shape[-1]
@@ -192,7 +194,7 @@ def forward(sd, x, *, heads, taps, eps):
     t = torch.cat([sd["beit.embeddings.cls_token"], t], 1) + sd.get("beit.embeddings.position_embeddings", 0)
     out["embed"] = t
     shared, stream = bias("beit.shared_position_bias"), [t]
-    for k in range(max(taps)):
+    for k in range(max(feature_blocks)):
         p = f"beit.layers.{k}"
         a = layer_norm(t, p + ".layernorm_before")
         q, key, v = (linear(a, f"{p}.attention.{s}_proj").view(-1, heads, c // heads).transpose(0, 1) for s in "qkv")
@@ -206,8 +208,8 @@ def forward(sd, x, *, heads, taps, eps):
         out[f"block.{k + 1}"] = t
         stream.append(t)
 
-    f = [stream[k][:, 1:].transpose(1, 2).reshape(1, c, n, n) for k in taps]
-    out.update({f"tap.{i}": v for i, v in enumerate(f)})
+    f = [stream[k][:, 1:].transpose(1, 2).reshape(1, c, n, n) for k in feature_blocks]
+    out.update({f"feature.{i}": v for i, v in enumerate(f)})
     f[0] = F.gelu(batch_norm(deconv(f[0], "fpn.fpn1.conv_transpose1"), "fpn.fpn1.normalization"))
     f[0] = deconv(f[0], "fpn.fpn1.conv_transpose2")
     f[1] = deconv(f[1], "fpn.fpn2")
@@ -220,7 +222,7 @@ def forward(sd, x, *, heads, taps, eps):
         k += 1
     lateral = [conv(f[i], f"{head}lateral_convs.{i}") for i in range(3)]
     lateral.append(conv(torch.cat(psp, 1), head + "psp_bottleneck"))
-    out.update({f"lateral.{i}": lateral[i] for i in range(3)}, top=lateral[3])
+    out.update({f"lateral.{i}": lateral[i] for i in range(3)}, psp=lateral[3])
     for i in (2, 1, 0):
         lateral[i] = lateral[i] + up(lateral[i + 1], lateral[i].shape[2:])
     fpn = [conv(lateral[i], f"{head}fpn_convs.{i}") for i in range(3)] + [lateral[3]]
@@ -230,11 +232,12 @@ def forward(sd, x, *, heads, taps, eps):
     return {k: v[0] for k, v in out.items()}
 
 
-POOLS = [1, 2, 3, 6]    # set per case: the one number of the architecture that no shape tells
+POOLS = [1, 2, 3, 6]    # set for each case: the only parameter of the architecture that no tensor shape determines
 
 
 def slide(sd, img, size, mean, std, **how):
-    """The original test procedure: short side to `size`, overlapping windows, logits averaged, then the map."""
+    """The original test procedure: resizes the short side to `size`, averages the logits of overlapping windows, and
+    takes the argmax at the size of the image."""
     h, w = img.shape[:2]
     s = min(4 * size / max(h, w), size / min(h, w))
     img2 = resize(img, int(w * s + 0.5), int(h * s + 0.5), "opencv")
@@ -299,7 +302,7 @@ def unilm(sd, n, buffers):
         q, key, v, q_bias, v_bias = (sd.pop(f"{p}attention.{s}") for s in
                                      ("q_proj.weight", "k_proj.weight", "v_proj.weight", "q_proj.bias", "v_proj.bias"))
         sd[p + "attn.qkv.weight"] = torch.cat([q, key, v])
-        # Two tensors in one storage, the second at an offset, as a file may have them.
+        # Two tensors that share a storage, the second at an offset: files may contain such tensors.
         sd[p + "attn.q_bias"], sd[p + "attn.v_bias"] = torch.cat([q_bias, v_bias]).split(len(q_bias))
         sd[p + "attn.relative_position_index"] = relative_index(n)
     return sd
@@ -354,7 +357,7 @@ def save_weights(folder, sd, store):
         total = sum(v.numel() * v.element_size() for v in sd.values())
         index = dict(metadata=dict(total_size=total), weight_map=weight_map)
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
-    else:   # what a training run leaves: metadata, an optimizer, attributes on the dictionary, a Parameter
+    else:   # as a training run saves it: with metadata, an optimizer, attributes on the dictionary, a Parameter
         sd["backbone.cls_token"] = torch.nn.Parameter(sd["backbone.cls_token"])
         sd._metadata = OrderedDict([("", dict(version=1)), ("backbone", dict(version=2))])
         optimizer = dict(state={0: dict(step=160000, exp_avg=torch.zeros(3))},
@@ -380,13 +383,14 @@ def make(name):
     size, heads, eps = config.image_size, config.num_attention_heads, config.layer_norm_eps
     n = size // 16
     POOLS[:] = config.pool_scales
-    hf_taps = [k - 1 for k in config.out_indices]
-    paper_taps = [k + 1 for k in config.out_indices]
-    taps = hf_taps if recipe == "hf" else paper_taps
+    hf_blocks = [k - 1 for k in config.out_indices]
+    paper_blocks = [k + 1 for k in config.out_indices]
+    feature_blocks = hf_blocks if recipe == "hf" else paper_blocks
 
     model = BeitForSemanticSegmentation(config).eval()
     fill(model, g)
-    settle(model, torch.cat([normalise(picture(seed + 500 + i, size, size), mean, std) for i in range(8)]).float(), g)
+    others = [normalise(random_image(seed + 500 + i, size, size), mean, std) for i in range(8)]
+    settle(model, torch.cat(others).float(), g)
     with torch.no_grad():
         for t in model.state_dict().values():
             if t.is_floating_point():
@@ -394,27 +398,27 @@ def make(name):
     sd = OrderedDict((k, v.clone()) for k, v in model.state_dict().items())
 
     w, h = case.get("picture", (83, 61))
-    img = picture(seed, w, h)
+    img = random_image(seed, w, h)
     how = case.get("resample", 2) if recipe == "hf" else "opencv"
     pixels = resize(img, size, size, how)
     x = normalise(pixels, mean, std)
 
-    # transformers itself: what it taps, and its logits
+    # transformers: the features that its neck reads, and its logits
     seen = []
     hook = model.fpn.register_forward_pre_hook(lambda m, a: seen.extend(a[0]))
     with torch.no_grad():
         reference = model(x.float(), output_hidden_states=True)
     hook.remove()
-    for i, k in enumerate(hf_taps):
-        assert torch.equal(seen[i][0].flatten(1).T, reference.hidden_states[k][0, 1:]), "taps"
-    ours = forward(sd, x, heads=heads, taps=hf_taps, eps=eps)
-    for k in range(max(hf_taps) + 1):
+    for i, k in enumerate(hf_blocks):
+        assert torch.equal(seen[i][0].flatten(1).T, reference.hidden_states[k][0, 1:]), f"feature {i}"
+    ours = forward(sd, x, heads=heads, feature_blocks=hf_blocks, eps=eps)
+    for k in range(max(hf_blocks) + 1):
         stage = ours["embed" if k == 0 else f"block.{k}"]
         assert (reference.hidden_states[k][0] - stage).abs().max() < 2e-4, f"hidden state {k}"
     error = float((reference.logits[0] - ours["logits"]).abs().max())
     assert error < 2e-4, error
     if recipe == "paper":
-        ours = forward(sd, x, heads=heads, taps=taps, eps=eps)
+        ours = forward(sd, x, heads=heads, feature_blocks=feature_blocks, eps=eps)
 
     # the files
     folder = DATA / name
@@ -430,22 +434,22 @@ def make(name):
         save_config(folder, config, case, size, mean, std)
         theirs = BeitImageProcessorPil.from_pretrained(folder)(Image.fromarray(img), return_tensors="pt").pixel_values
         assert (theirs - x).abs().max() < 1e-6, "transformers' preprocessing"
-        if case.get("spelling") != "semantic_out_indices":      # which the installed transformers does not know
+        if case.get("spelling") != "semantic_out_indices":      # transformers 5 does not read this spelling
             again = BeitForSemanticSegmentation.from_pretrained(folder, dtype=torch.float32).eval()
             with torch.no_grad():
                 difference = (again(x.float()).logits - reference.logits).abs().max()
-            assert again.config.out_indices == config.out_indices and difference < 1e-4, "read otherwise from disk"
+            assert again.config.out_indices == config.out_indices and difference < 1e-4, "differs after loading"
 
     channels = [0, 1, 2, 3, config.hidden_size - 1]
     best = to_map(ours["logits"], h, w)
     out = {}
     for k, v in ours.items():
-        v = v[channels] if k.split(".")[0] in ("pyramid", "lateral", "top", "fpn") else v
+        v = v[channels] if k.split(".")[0] in ("pyramid", "lateral", "psp", "fpn") else v
         out[k] = np.ascontiguousarray(v.float().numpy())
     out.update(pixels=np.ascontiguousarray(pixels), map=best)
     extra = {}
     if recipe == "paper":
-        img2, logits, smap, extra = slide(sd, img, size, mean, std, heads=heads, taps=taps, eps=eps)
+        img2, logits, smap, extra = slide(sd, img, size, mean, std, heads=heads, feature_blocks=feature_blocks, eps=eps)
         out.update({"slide.pixels": img2, "slide.logits": logits[[0, classes - 1]].float().numpy(), "slide.map": smap})
         extra = dict(slide=dict(extra, channels=[0, classes - 1]))
     save_numpy({k: np.ascontiguousarray(v) for k, v in out.items()}, folder / "goldens.safetensors")
@@ -456,14 +460,15 @@ def make(name):
         note=case["note"], names=names, store=store, dtype=str(dtype).removeprefix("torch."), recipe=recipe,
         size=size, grid=n, hidden=config.hidden_size, layers=config.num_hidden_layers, heads=heads,
         intermediate=config.intermediate_size, classes=classes, pools=list(config.pool_scales), position=position,
-        layer_scale=config.layer_scale_init_value > 0, out_indices=config.out_indices, taps=taps, eps=eps,
-        mean=mean, std=std, resample={0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(how, how),
+        layer_scale=config.layer_scale_init_value > 0, out_indices=config.out_indices,
+        feature_blocks=feature_blocks, eps=eps, mean=mean, std=std,
+        resample={0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(how, how),
         channels=channels, picture=[w, h], transformers_error=float(f"{error:.1e}"), **extra)
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items())
     (folder / "golden.json").write_text("{\n" + lines + "\n}\n")
     kb = sum(f.stat().st_size for f in folder.iterdir()) // 1000
-    print(f"{name:9} {kb:5} kB  taps {taps}  classes in the map {len(np.unique(best))}"
-          f"  logits' deviation {float(ours['logits'].std()):.2f}  against transformers {error:.1e}")
+    print(f"{name:9} {kb:5} kB  feature blocks {feature_blocks}  classes in the map {len(np.unique(best))}"
+          f"  deviation of the logits {float(ours['logits'].std()):.2f}  error against transformers {error:.1e}")
 
 
 if __name__ == "__main__":

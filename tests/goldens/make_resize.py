@@ -1,9 +1,10 @@
-"""Pictures resized by Pillow and by OpenCV, byte for byte, for the image module to be compared with.
+"""Writes images resized by Pillow and by OpenCV, with which `tests/resize.rs` compares the engine's resizing.
 
 usage: python make_resize.py            writes ../data/resize/resize.safetensors
 
-Tensors, all u8: `src.<id>` [h, w, 3] and `<filter>.<id>.<W>x<H>` [H, W, 3], where <id> is the source's `WxH` and
-<filter> one of nearest, box, bilinear, hamming, bicubic, lanczos (Pillow) and opencv (cv2.resize, INTER_LINEAR).
+All tensors are u8: the source images `src.<W>x<H>` [H, W, 3], and `<filter>.<W>x<H>.<w>x<h>` [h, w, 3], the source
+resized to `w` x `h`. Filters: nearest, box, bilinear, hamming, bicubic, lanczos (Pillow), opencv (cv2.resize with
+INTER_LINEAR).
 """
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from safetensors.numpy import save_file
 
 FILTERS = dict(nearest=Image.NEAREST, box=Image.BOX, bilinear=Image.BILINEAR, hamming=Image.HAMMING,
                bicubic=Image.BICUBIC, lanczos=Image.LANCZOS)
-# (source W, H) -> targets (W, H); 64x64 -> 32x32 is the one size that OpenCV averages instead of interpolating.
+# Source (W, H) -> targets (W, H). Where both sides are halved exactly, OpenCV averages instead of interpolating.
 SIZES = {
     (131, 97): [(64, 64), (131, 40), (60, 97)],
     (37, 53): [(96, 96), (38, 52)],
@@ -28,7 +29,7 @@ SIZES = {
 
 
 def noisy(w, h, rng):
-    """Smooth colours, hard edges that reach 0 and 255 (so that bicubic and Lanczos overshoot), and noise."""
+    """Smooth colours, noise, and sharp edges at 0 and 255, where bicubic and Lanczos filters overshoot."""
     y, x = np.mgrid[0:h, 0:w]
     f = rng.uniform(0.02, 0.4, (3, 2))
     img = np.stack([127 + 90 * np.sin(f[c, 0] * x + f[c, 1] * y + c) for c in range(3)], -1)
@@ -40,7 +41,7 @@ def noisy(w, h, rng):
 
 
 def opencv_linear(src, w, h):
-    """What cv2.resize(INTER_LINEAR) computes on u8, as a specification: 11-bit weights, two rounding shifts."""
+    """The arithmetic of cv2.resize(INTER_LINEAR) on u8: 11-bit weights, two rounding shifts."""
     sh, sw = src.shape[:2]
     if (sw, sh) == (w, h):
         return src.copy()
@@ -48,7 +49,7 @@ def opencv_linear(src, w, h):
     if (sw, sh) == (2 * w, 2 * h):
         return ((s[::2, ::2] + s[1::2, ::2] + s[::2, 1::2] + s[1::2, 1::2] + 2) >> 2).astype(np.uint8)
 
-    def taps(n, m):     # n source samples, m results: first sample and the weight of the second
+    def positions(n, m):    # from n samples to m: for each output the first sample, and the weight of the second
         scale = np.float64(1) / (np.float64(m) / np.float64(n))
         f = ((np.arange(m) + 0.5) * scale - 0.5).astype(np.float32)
         i = np.floor(f).astype(np.int64)
@@ -58,12 +59,12 @@ def opencv_linear(src, w, h):
         return (np.rint((np.float32(1) - f) * np.float32(2048)).astype(np.int64),
                 np.rint(f * np.float32(2048)).astype(np.int64))
 
-    x, fx = taps(sw, w)
+    x, fx = positions(sw, w)
     fx = np.where((x < 0) | (x >= sw - 1), np.float32(0), fx)
     x = np.clip(x, 0, sw - 1)
     a0, a1 = (a[None, :, None] for a in weights(fx))
     row = s[:, x] * a0 + s[:, np.minimum(x + 1, sw - 1)] * a1
-    y, fy = taps(sh, h)     # rows are clamped, their weights are not
+    y, fy = positions(sh, h)    # row indices are clamped, weights are not
     b0, b1 = (b[:, None, None] for b in weights(fy))
     r0, r1 = row[np.clip(y, 0, sh - 1)] >> 4, row[np.clip(y + 1, 0, sh - 1)] >> 4
     return np.clip((((b0 * r0) >> 16) + ((b1 * r1) >> 16) + 2) >> 2, 0, 255).astype(np.uint8)

@@ -1,12 +1,18 @@
-//! The pinhole camera. The world is in metres: x to the right, y up from the ground, z ahead.
+//! A level pinhole camera.
+//!
+//! The world is in metres: x to the right, y up from the ground, z ahead. Picture coordinates are in pixels from the
+//! top left corner; the centre of pixel 0 is at 0.5.
 
-/// A level camera at `x = z = 0`, `height` above the ground.
+/// A level camera above `x = z = 0`.
 #[derive(Clone, Copy)]
 pub(crate) struct Camera {
+    /// Focal lengths in pixels.
     pub fx: f32,
     pub fy: f32,
+    /// The vanishing point in pixels.
     pub cx: f32,
     pub cy: f32,
+    /// Metres above the ground.
     pub height: f32,
 }
 
@@ -23,22 +29,24 @@ impl Camera {
         (py as f32 + 0.5 - self.cy) / self.fy
     }
 
+    /// The picture column of a point, as a coordinate.
     pub fn column(&self, x: f32, z: f32) -> f32 {
         self.cx + self.fx * x / z
     }
 
+    /// The picture row of a point, as a coordinate.
     pub fn row(&self, y: f32, z: f32) -> f32 {
         self.cy + self.fy * (self.height - y) / z
     }
 
-    /// Metres one pixel covers at distance `z`.
+    /// The footprint of a pixel: how many metres it covers at distance `z`.
     pub fn footprint(&self, z: f32) -> f32 {
         z / self.fy
     }
 }
 
-/// The pixels whose centres lie between two picture coordinates, within `0..size`.
+/// The pixels in `0..size` whose centres lie between two picture coordinates.
 pub(crate) fn pixels(low: f32, high: f32, size: usize) -> core::ops::Range<usize> {
-    let at = |v: f32| (v - 0.5).ceil().clamp(0.0, size as f32) as usize;
-    at(low)..at(high)
+    let first = |v: f32| (v - 0.5).ceil().clamp(0.0, size as f32) as usize;
+    first(low)..first(high)
 }

@@ -1,9 +1,12 @@
-//! The picture being painted, and the three ways to paint on it.
+//! The picture being painted, and three shapes to paint: a billboard, a wall and a box.
+//!
+//! Each shape finds the pixels it covers and asks a `paint` function for the colour and class of each; `None` leaves
+//! the pixel as it is. There is no depth buffer: what is painted later covers what is there.
 
 use crate::camera::{Camera, pixels};
 use crate::colour::Colour;
 
-/// Nothing is painted nearer than this.
+/// The near plane: nothing closer to the camera is painted. In metres.
 pub(crate) const NEAR: f32 = 0.6;
 
 /// Colours and labels, row by row.
@@ -21,37 +24,39 @@ impl Canvas {
     }
 
     #[inline]
-    fn put(&mut self, x: usize, y: usize, what: (Colour, u8)) {
+    fn put(&mut self, x: usize, y: usize, (colour, label): (Colour, u8)) {
         let i = y * self.width + x;
-        self.colours[i] = what.0;
-        self.labels[i] = what.1;
+        self.colours[i] = colour;
+        self.labels[i] = label;
     }
 
-    /// A plate facing the camera at distance `z`: `paint(u, v, under)` with `u` metres right of `x`, `v` above the ground.
-    pub fn plate(
+    /// A billboard: a rectangle that faces the camera at distance `z`. Calls `paint(u, v, beneath)` with `u` metres to
+    /// the right of `x`, `v` metres above the ground, and the colour already there.
+    pub fn billboard(
         &mut self,
         camera: &Camera,
         (x, z): (f32, f32),
-        half: f32,
+        half_width: f32,
         (bottom, top): (f32, f32),
         mut paint: impl FnMut(f32, f32, Colour) -> Option<(Colour, u8)>,
     ) {
         if z < NEAR {
             return;
         }
-        let columns = pixels(camera.column(x - half, z), camera.column(x + half, z), self.width);
+        let columns = pixels(camera.column(x - half_width, z), camera.column(x + half_width, z), self.width);
         for py in pixels(camera.row(top, z), camera.row(bottom, z), self.height) {
             let v = camera.height - camera.slope_y(py) * z;
             for px in columns.clone() {
-                let under = self.colours[py * self.width + px];
-                if let Some(what) = paint(camera.slope_x(px) * z - x, v, under) {
-                    self.put(px, py, what);
+                let beneath = self.colours[py * self.width + px];
+                if let Some(painted) = paint(camera.slope_x(px) * z - x, v, beneath) {
+                    self.put(px, py, painted);
                 }
             }
         }
     }
 
-    /// A wall along the street at `x` from `near` to `far`: `paint(z, v, under)`.
+    /// A wall along the street at `x`, from distance `near` to `far` and from the ground to `top`. Calls
+    /// `paint(z, v, beneath)`, `v` metres above the ground.
     pub fn wall(
         &mut self,
         camera: &Camera,
@@ -71,15 +76,16 @@ impl Canvas {
                 continue;
             }
             for py in pixels(camera.row(top, z), camera.row(0.0, z), self.height) {
-                let under = self.colours[py * self.width + px];
-                if let Some(what) = paint(z, camera.height - camera.slope_y(py) * z, under) {
-                    self.put(px, py, what);
+                let beneath = self.colours[py * self.width + px];
+                if let Some(painted) = paint(z, camera.height - camera.slope_y(py) * z, beneath) {
+                    self.put(px, py, painted);
                 }
             }
         }
     }
 
-    /// Every pixel of a box `low..high` in the world: `paint(slope_x, slope_y)` casts its own rays.
+    /// The smallest rectangle of pixels that covers a box from corner `low` to corner `high` (x, y, z). Calls
+    /// `paint(slope_x, slope_y)` with the slopes of the pixel's ray; `paint` itself decides where the ray hits.
     pub fn solid(
         &mut self,
         camera: &Camera,
@@ -96,8 +102,8 @@ impl Canvas {
         let bottom = camera.row(low[1], low[2]);
         for py in pixels(top, bottom, self.height) {
             for px in pixels(left, right, self.width) {
-                if let Some(what) = paint(camera.slope_x(px), camera.slope_y(py)) {
-                    self.put(px, py, what);
+                if let Some(painted) = paint(camera.slope_x(px), camera.slope_y(py)) {
+                    self.put(px, py, painted);
                 }
             }
         }

@@ -1,11 +1,11 @@
-//! What a pixel can be.
+//! The twelve classes of a pixel: names, display colours and label values.
 
 /// The name of every class, in the order of the labels.
 pub const CLASSES: [&str; 12] = [
     "sky", "building", "road", "pavement", "grass", "water", "tree", "fence", "pole", "sign", "car", "person",
 ];
 
-/// A colour for every class, for maps that people look at.
+/// A display colour (red, green, blue) for every class.
 pub const PALETTE: [[u8; 3]; 12] = [
     [110, 170, 230],
     [150, 90, 80],

@@ -1,15 +1,15 @@
-//! What everyone who draws scenes relies on.
+//! Scenes keep their bytes, differ by seed, show every class and come in any size.
 
 use beitle_scenes::{CLASSES, HELD_OUT, PALETTE, Scene};
 
-/// FNV-1a.
+/// FNV-1a, 64 bits.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The same seed gives the same bytes on every machine: these sums never change by accident.
+/// The recorded hashes change only if scenes are changed on purpose.
 #[test]
-fn bytes_are_recorded() {
+fn scenes_keep_their_recorded_bytes() {
     let picture = Scene::new(7).render(64, 64);
     assert_eq!((hash(&picture.rgb), hash(&picture.labels)), (16416695098222106015, 11206030408436574755));
     let picture = Scene::new(HELD_OUT).render(160, 120);
@@ -17,12 +17,12 @@ fn bytes_are_recorded() {
 }
 
 #[test]
-fn seeds_differ() {
+fn different_seeds_give_different_scenes() {
     assert_ne!(Scene::new(1).render(32, 32).rgb, Scene::new(2).render(32, 32).rgb);
 }
 
 #[test]
-fn every_class_is_common() {
+fn every_class_is_in_a_fifth_of_the_scenes() {
     let mut scenes_with = [0; CLASSES.len()];
     for seed in 0..100 {
         let mut counts = [0; CLASSES.len()];
@@ -39,7 +39,7 @@ fn every_class_is_common() {
 }
 
 #[test]
-fn any_size_is_drawn() {
+fn any_size_can_be_drawn() {
     for (width, height) in [(1, 1), (1, 40), (40, 1), (17, 301), (301, 17), (8, 8), (9, 7)] {
         for seed in 0..40 {
             let picture = Scene::new(seed).render(width, height);
@@ -50,9 +50,8 @@ fn any_size_is_drawn() {
     }
 }
 
-/// Pictures show something: neither black nor blown out, over many seeds.
 #[test]
-fn pictures_are_exposed() {
+fn pictures_are_neither_black_nor_overexposed() {
     for seed in 0..200 {
         let rgb = Scene::new(seed).render(48, 48).rgb;
         let mean = rgb.iter().map(|&v| u64::from(v)).sum::<u64>() / rgb.len() as u64;
@@ -61,7 +60,7 @@ fn pictures_are_exposed() {
 }
 
 #[test]
-fn palette_has_no_twins() {
+fn palette_colours_differ() {
     for (i, a) in PALETTE.iter().enumerate() {
         assert!(PALETTE.iter().skip(i + 1).all(|b| a != b));
     }

@@ -1,9 +1,8 @@
-//! `beitle bench`: seconds and multiply-accumulates of each stage, its share of what the processor can do at most, and the
-//! memory it took.
+//! `beitle bench`: time and multiply-accumulates of each stage, its share of the processor's peak rate, and memory.
 
-use crate::console::{Failure, Output, bytes};
+use crate::console::{Failure, Stdout, bytes, plural};
 use crate::picture::{self, Picture};
-use crate::session::{self, Processor, Session};
+use crate::session::{ModelFile, ProcessorArgs, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
 use beitle::file::format::{Role, TensorKind};
@@ -19,30 +18,30 @@ pub struct Args {
     /// Weight file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A picture [default: a made-up one of the network's input size]
+    /// Picture to run [default: a generated one of the network's input size]
     #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
     #[command(flatten)]
-    processor: Processor,
-    /// Runs that count, after one that does not; the median is shown
+    processor: ProcessorArgs,
+    /// Number of measured runs, after one run to warm up; medians are printed
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// Also write the last run as a Chrome trace (for chrome://tracing or Perfetto)
+    /// Also write the last run as a Chrome trace, for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 }
 
-/// What one run did, and when.
-struct Clock {
+/// Records the steps of a run and their times.
+struct Recorder {
     start: Instant,
     events: Vec<Event>,
 }
 
-impl Clock {
-    /// Seconds and multiply-accumulates of each stage.
+impl Recorder {
+    /// Seconds and multiply-accumulates of each stage, in the order of [`Stage::ALL`].
     fn stages(&self) -> Vec<(f64, u64)> {
         let mut stages = vec![(0.0, 0); Stage::ALL.len()];
         for event in &self.events {
@@ -55,7 +54,7 @@ impl Clock {
     }
 }
 
-impl Observer for Clock {
+impl Observer for Recorder {
     fn done(&mut self, stage: Stage, macs: u64) -> bool {
         let start = self.events.last().map_or(0.0, |e| e.start + e.seconds);
         let seconds = self.start.elapsed().as_secs_f64() - start;
@@ -67,58 +66,71 @@ impl Observer for Clock {
 /// Runs the command.
 ///
 /// # Errors
-/// Unreadable files, a picture too large for this machine.
+/// A file cannot be read or written, or the picture is too large for this machine.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let isa = args.processor.isa()?;
     let threads = args.processor.threads()?;
     let start = Instant::now();
-    let file = session::open(&args.file)?;
-    let model = session::model(&args.file, &file)?;
-    let f = model.facts();
-    Plan::new(&model, threads.workers(), (f.width, f.height))
-        .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
-    let open = start.elapsed().as_secs_f64();
+    let file = ModelFile::open(&args.file)?;
+    let model = file.model()?;
+    let facts = model.facts();
+    Plan::new(&model, threads.workers(), (facts.width, facts.height))
+        .map_err(|e| Failure::file(&args.file, e))?;
+    let open_seconds = start.elapsed().as_secs_f64();
     let picture = match &args.image {
-        Some(path) => {
-            picture::load(path).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))?
-        }
-        None => made_up(model.facts().width, model.facts().height),
+        Some(path) => picture::load(path).map_err(|e| Failure::file(path, e))?,
+        None => test_pattern(facts.width, facts.height),
     };
-    let size = (picture.width, picture.height);
     let mut session = Session::new(&model, isa, threads);
-    let mut totals = Vec::new();
-    let mut runs = Vec::new();
-    let mut last = Vec::new();
-    for counts in (0..=args.runs).map(|i| i > 0) {
-        let start = Instant::now();
-        let mut clock = Clock { start, events: Vec::new() };
-        session
-            .run(&picture.rgb, size, None, &mut clock)
-            .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
-        if counts {
-            totals.push(start.elapsed().as_secs_f64());
-            runs.push(clock.stages());
-            last = clock.events;
-        }
-    }
+    let runs = measure(args, &mut session, &picture)?;
     if let Some(path) = &args.profile {
         let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-        std::fs::write(path, trace::encode(&name, &last))
-            .map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))?;
+        std::fs::write(path, trace::encode(&name, &runs.last)).map_err(|e| Failure::file(path, e))?;
     }
-    let stages: Vec<_> = Stage::ALL
-        .iter()
-        .enumerate()
-        .map(|(i, stage)| {
-            let macs = runs.iter().map(|r| r[i].1).max().unwrap_or(0);
-            let seconds = median(runs.iter().map(|r| r[i].0).collect());
-            Row { name: stage.name(), seconds, macs, int8: is_int8(&model, *stage) }
-        })
-        .filter(|row| row.seconds > 0.0 || row.macs > 0)
-        .collect();
-    let peak = [session.peak(false), session.peak(true)];
-    let result = Measured { size, open, seconds: median(totals), stages, peak };
-    if args.json { result.json(args, &session) } else { result.table(&session) }
+    let measurement = Measurement {
+        size: (picture.width, picture.height),
+        open_seconds,
+        seconds: median(runs.seconds),
+        stages: stage_medians(&model, &runs.stages),
+        peak: [session.peak(false), session.peak(true)],
+    };
+    if args.json { measurement.print_json(args, &session) } else { measurement.print_table(&session) }
+}
+
+/// The measured runs.
+#[derive(Default)]
+struct Runs {
+    /// Seconds of each run.
+    seconds: Vec<f64>,
+    /// Seconds and multiply-accumulates of each run's stages, in the order of [`Stage::ALL`].
+    stages: Vec<Vec<(f64, u64)>>,
+    /// The steps of the last run.
+    last: Vec<Event>,
+}
+
+fn measure(args: &Args, session: &mut Session<'_>, picture: &Picture) -> Result<Runs, Failure> {
+    let mut runs = Runs::default();
+    for is_measured in (0..=args.runs).map(|i| i > 0) {
+        let start = Instant::now();
+        let mut recorder = Recorder { start, events: Vec::new() };
+        session.run(picture, None, &mut recorder).map_err(|e| Failure::file(&args.file, e))?;
+        if is_measured {
+            runs.seconds.push(start.elapsed().as_secs_f64());
+            runs.stages.push(recorder.stages());
+            runs.last = recorder.events;
+        }
+    }
+    Ok(runs)
+}
+
+/// The median of every stage that ran.
+fn stage_medians(model: &Model<'_>, runs: &[Vec<(f64, u64)>]) -> Vec<Row> {
+    let row = |(i, stage): (usize, &Stage)| {
+        let macs = runs.iter().map(|stages| stages[i].1).max().unwrap_or(0);
+        let seconds = median(runs.iter().map(|stages| stages[i].0).collect());
+        Row { name: stage.name(), seconds, macs, int8: is_int8(model, *stage) }
+    };
+    Stage::ALL.iter().enumerate().map(row).filter(|row| row.seconds > 0.0 || row.macs > 0).collect()
 }
 
 /// Whether a stage multiplies integers.
@@ -136,11 +148,11 @@ fn is_int8(model: &Model, stage: Stage) -> bool {
         Stage::Classify => Role::Classifier,
         Stage::Resize | Stage::Norm | Stage::Features | Stage::Upsample | Stage::Map => return false,
     };
-    let bytes = [TensorKind::Int8, TensorKind::Int4].map(|kind| kind as u8);
-    model.file().find(role, 0).is_some_and(|entry| bytes.contains(&entry.kind))
+    let integers = [TensorKind::Int8, TensorKind::Int4].map(|kind| kind as u8);
+    model.file().find(role, 0).is_some_and(|entry| integers.contains(&entry.kind))
 }
 
-/// A stage as it is printed.
+/// A stage of the table.
 struct Row {
     name: &'static str,
     seconds: f64,
@@ -148,74 +160,66 @@ struct Row {
     int8: bool,
 }
 
-/// What was measured.
-struct Measured {
+/// The result of all runs; times are medians.
+struct Measurement {
     size: (usize, usize),
     /// Seconds to open the file and plan the arena.
-    open: f64,
+    open_seconds: f64,
     seconds: f64,
     stages: Vec<Row>,
-    /// Multiply-accumulates a second on registers alone, of f32 and of int8.
+    /// Multiply-accumulates per second on registers alone: f32, int8.
     peak: [Option<f64>; 2],
 }
 
-impl Measured {
+impl Measurement {
     fn macs(&self) -> u64 {
         self.stages.iter().map(|s| s.macs).sum()
     }
 
-    /// Of `seconds`, the share that these stages' multiplications would take at the peak.
-    fn share(&self, stages: &[Row], seconds: f64) -> Option<f64> {
+    /// Time of the stages' multiplications at the peak rate, divided by `seconds`.
+    fn peak_share(&self, stages: &[Row], seconds: f64) -> Option<f64> {
         let at_peak: Option<f64> =
             stages.iter().map(|s| Some(s.macs as f64 / self.peak[usize::from(s.int8)]?)).sum();
         at_peak.map(|least| least / seconds)
     }
 
-    fn table(&self, session: &Session<'_>) -> Result<(), Failure> {
-        let mut out = Output::default();
-        out.line(format_args!(
-            "{:18}{:>10}{:>7}{:>10}{:>10}{:>8}",
-            "stage", "ms", "%", "GMAC", "GMAC/s", "peak %"
-        ))?;
-        let mut line = |name: &str, seconds: f64, stages: &[Row]| {
-            let giga = stages.iter().map(|s| s.macs).sum::<u64>() as f64 / 1e9;
-            let (ms, part) = (seconds * 1e3, seconds * 100.0 / self.seconds);
-            if giga == 0.0 {
-                return out.line(format_args!("{name:18}{ms:>10.2}{part:>7.1}"));
-            }
-            let share = self.share(stages, seconds).map_or("-".into(), |s| format!("{:.1}", 100.0 * s));
-            out.line(format_args!(
-                "{name:18}{ms:>10.2}{part:>7.1}{giga:>10.2}{:>10.1}{share:>8}",
-                giga / seconds
-            ))
-        };
+    fn print_table(&self, session: &Session<'_>) -> Result<(), Failure> {
+        let mut out = Stdout::default();
+        let [name, ms, percent] = ["stage", "ms", "%"];
+        out.line(format_args!("{name:18}{ms:>10}{percent:>7}{:>10}{:>10}{:>8}", "GMAC", "GMAC/s", "peak %"))?;
         for row in &self.stages {
-            line(row.name, row.seconds, std::slice::from_ref(row))?;
+            out.line(format_args!("{}", self.row(row.name, row.seconds, std::slice::from_ref(row))))?;
         }
-        line("all", self.seconds, &self.stages)?;
-        let (threads, isa) = (session.workers(), session.isa());
-        out.line(format_args!("\npicture {}x{}, {isa}, threads: {threads}", self.size.0, self.size.1))?;
+        out.line(format_args!("{}", self.row("all", self.seconds, &self.stages)))?;
+        let (width, height) = self.size;
+        let threads = plural(session.workers(), "thread");
+        out.line(format_args!("\npicture {width}x{height}, {}, {threads}", session.isa()))?;
         if let [Some(f32), Some(int8)] = self.peak.map(|p| p.map(|p| p / 1e9)) {
-            out.line(format_args!("peak on registers alone: int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"))?;
+            out.line(format_args!(
+                "peak rate on registers alone: int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"
+            ))?;
         }
-        out.line(format_args!("open and plan {:.2} ms", self.open * 1e3))?;
-        let mut memory = format!("arena {}", bytes(session.arena_bytes() as u64));
-        if let (Some(peak), Some(own)) = (memory_of("VmHWM:"), memory_of("RssAnon:")) {
-            memory += &format!(
-                ", process {} without the mapped file, {} at its peak with it",
-                bytes(own),
-                bytes(peak)
-            );
-        }
-        out.line(format_args!("{memory}"))
+        out.line(format_args!("open and plan: {:.2} ms", self.open_seconds * 1e3))?;
+        out.line(format_args!("memory: {}", memory(session)))
     }
 
-    fn json(&self, args: &Args, session: &Session<'_>) -> Result<(), Failure> {
+    /// A row of the table, for one stage or for all of them.
+    fn row(&self, name: &str, seconds: f64, stages: &[Row]) -> String {
+        let giga = stages.iter().map(|s| s.macs).sum::<u64>() as f64 / 1e9;
+        let (ms, percent) = (seconds * 1e3, seconds * 100.0 / self.seconds);
+        if giga == 0.0 {
+            return format!("{name:18}{ms:>10.2}{percent:>7.1}");
+        }
+        let share = self.peak_share(stages, seconds).map_or("-".into(), |s| format!("{:.1}", 100.0 * s));
+        format!("{name:18}{ms:>10.2}{percent:>7.1}{giga:>10.2}{:>10.1}{share:>8}", giga / seconds)
+    }
+
+    fn print_json(&self, args: &Args, session: &Session<'_>) -> Result<(), Failure> {
         let stages: Vec<_> = self
             .stages
             .iter()
             .map(|row| {
-                let share = self.share(std::slice::from_ref(row), row.seconds);
+                let share = self.peak_share(std::slice::from_ref(row), row.seconds);
                 serde_json::json!({"name": row.name, "seconds": row.seconds, "macs": row.macs, "peak_share": share})
             })
             .collect();
@@ -227,16 +231,29 @@ impl Measured {
             "threads": session.workers(),
             "runs": args.runs,
             "seconds": self.seconds,
-            "open_seconds": self.open,
+            "open_seconds": self.open_seconds,
             "macs": self.macs(),
             "stages": stages,
             "peak_macs_per_second": {"f32": self.peak[0], "int8": self.peak[1]},
-            "peak_share": self.share(&self.stages, self.seconds),
+            "peak_share": self.peak_share(&self.stages, self.seconds),
             "arena_bytes": session.arena_bytes(),
-            "private_bytes": memory_of("RssAnon:"),
-            "peak_rss_bytes": memory_of("VmHWM:"),
+            "private_bytes": process_memory("RssAnon:"),
+            "peak_rss_bytes": process_memory("VmHWM:"),
         });
-        Output::default().line(format_args!("{json}"))
+        Stdout::default().line(format_args!("{json}"))
+    }
+}
+
+/// The arena, and the memory of the process where the operating system reports it.
+fn memory(session: &Session<'_>) -> String {
+    let arena = bytes(session.arena_bytes() as u64);
+    match (process_memory("VmHWM:"), process_memory("RssAnon:")) {
+        (Some(peak), Some(private)) => format!(
+            "arena {arena}, process {} without mapped files, peak {} with the mapped weight file and program",
+            bytes(private),
+            bytes(peak)
+        ),
+        _ => format!("arena {arena}"),
     }
 }
 
@@ -250,25 +267,25 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Slopes and edges: the engine's speed does not depend on what is in a picture.
-fn made_up(width: usize, height: usize) -> Picture {
+/// A picture of gradients and edges. The engine's time does not depend on the content.
+fn test_pattern(width: usize, height: usize) -> Picture {
     let pixel = |x: usize, y: usize| [(x * 7 + y) as u8, (x ^ y) as u8, (y * 3) as u8];
     let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
     Picture { width, height, rgb }
 }
 
-/// A line of the process's memory account in bytes, where the system keeps one (Linux): `VmHWM:` the most it ever held,
-/// `RssAnon:` what it holds now without mapped files.
-fn memory_of(field: &str) -> Option<u64> {
+/// A field of Linux's `/proc/self/status` in bytes: `VmHWM:` is the peak resident size, mapped files included;
+/// `RssAnon:` is the current resident size without them. `None` on other systems.
+fn process_memory(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    let value = status.lines().find_map(|row| row.strip_prefix(field))?;
+    Some(value.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn medians() {
+    fn median_of_odd_and_even_counts() {
         assert_eq!(super::median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(super::median(vec![4.0, 1.0]), 2.5);
     }

@@ -1,40 +1,50 @@
-//! Standard output and error that may be closed at any time, and how a command fails.
+//! Terminal output and failures.
+//!
+//! Standard output may be closed at any time (`beitle ... | head`). The commands then continue without printing, so
+//! that their output files are complete.
 
+use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
+use std::path::Path;
 
-/// Why a command ends without success.
+/// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// Exit status: 1 where the work failed, 2 where what was asked makes no sense.
+    /// Exit status: 1 if the work failed, 2 if the arguments are invalid.
     pub status: u8,
-    /// What to tell the user.
+    /// The message for the user.
     pub message: String,
 }
 
 impl Failure {
-    /// The work failed.
+    /// The work failed: status 1.
     pub fn work(message: impl Display) -> Self {
         Failure { status: 1, message: message.to_string() }
     }
 
-    /// What was asked makes no sense.
+    /// The work on a file failed: status 1, and the message begins with the path.
+    pub fn file(path: &Path, cause: impl Display) -> Self {
+        Failure::work(format_args!("{}: {cause}", path.display()))
+    }
+
+    /// The arguments are invalid: status 2.
     pub fn usage(message: impl Display) -> Self {
         Failure { status: 2, message: message.to_string() }
     }
 }
 
-/// Standard output; falls silent when nobody reads it any more, so that files are still written.
+/// Standard output. Once the reader has closed the pipe, further lines are discarded.
 #[derive(Default)]
-pub struct Output {
+pub struct Stdout {
     closed: bool,
 }
 
-impl Output {
-    /// Writes a line.
+impl Stdout {
+    /// Prints a line.
     ///
     /// # Errors
-    /// Anything but a closed pipe, a full disk for instance.
+    /// Any I/O error other than a closed pipe, such as a full disk.
     pub fn line(&mut self, text: Arguments<'_>) -> Result<(), Failure> {
         if self.closed {
             return Ok(());
@@ -50,12 +60,24 @@ impl Output {
     }
 }
 
-/// Writes a line to standard error, if anybody reads it.
-pub fn complain(message: &str) {
+/// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
+pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "beitle: {message}");
 }
 
-/// A number of bytes for people.
+/// A progress bar on standard error, hidden for a single picture and where standard error is not a terminal.
+pub fn progress_bar(pictures: usize) -> ProgressBar {
+    if pictures < 2 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(pictures as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {eta} left  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Formats a number of bytes with a binary unit.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
     let mut value = n as f64;
@@ -67,10 +89,15 @@ pub fn bytes(n: u64) -> String {
     if unit == 0 { format!("{n} {}", UNITS[0]) } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Formats a count with its noun: `1 thread`, `2 threads`.
+pub fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
-    fn bytes_are_readable() {
+    fn bytes_have_binary_units() {
         assert_eq!(super::bytes(1023), "1023 bytes");
         assert_eq!(super::bytes(1536), "1.5 KiB");
         assert_eq!(super::bytes(5 << 40), "5120.0 GiB");

@@ -1,11 +1,12 @@
-//! `beitle info`: what a weight file holds.
+//! `beitle info`: what a weight file contains, how the engine runs it, and how much memory that takes.
 
-use crate::console::{Failure, Output, bytes};
-use crate::{layout, session};
+use crate::arena_chart;
+use crate::console::{Failure, Stdout, bytes, plural};
+use crate::session::ModelFile;
 use beitle::file::format::{Role, TensorKind};
 use beitle::image::resize::Filter;
 use beitle::plan::Plan;
-use beitle::{Isa, Model};
+use beitle::{Facts, Isa, Model};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -15,134 +16,171 @@ pub struct Args {
     /// Weight file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Read the whole file and compare its checksums
+    /// Read the whole file and verify the checksum of every tensor
     #[arg(long)]
     verify: bool,
-    /// Draw the arena for so many threads: what lies where, and when
+    /// Draw the arena for this number of threads [2 unless given]: which buffer lies where, phase by phase
     #[arg(long, value_name = "THREADS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     plan: Option<u16>,
 }
 
+/// A row of the output: a label, empty where the row continues the one above, and a value.
+type Row = (&'static str, String);
+
 /// Runs the command.
 ///
 /// # Errors
-/// The file cannot be read, is no weight file, or is damaged.
+/// The file cannot be read, is not a weight file, or is damaged.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let file = session::open(&args.file)?;
-    let model = session::model(&args.file, &file)?;
-    let mut out = Output::default();
+    let file = ModelFile::open(&args.file)?;
+    let model = file.model()?;
+    let mut out = Stdout::default();
     if let Some(threads) = args.plan {
-        let plan = plan(args, &model, threads.into())?;
-        return out.line(format_args!("{}", layout::draw(&plan)));
+        let plan = plan(&file, &model, threads.into())?;
+        return out.line(format_args!("{}", arena_chart::draw(&plan)));
     }
-    let mut show = |name: &str, text: &dyn std::fmt::Display| out.line(format_args!("{name:14}{text}"));
-    let header = model.file().header();
-    let size = bytes(file.bytes().len() as u64);
-    let (version, tensors) = (header.version, model.file().table().len());
-    show("file", &format_args!("{}", args.file.display()))?;
-    show("size", &format_args!("{size}, {tensors} tensors, format version {version}"))?;
-    for (name, text) in facts(&model) {
-        show(name, &text)?;
-    }
-    for (name, text) in weights(&model) {
-        show(name, &text)?;
-    }
-    for workers in [1, 2, 4] {
-        let plan = plan(args, &model, workers)?;
-        let name = if workers == 1 { "arena" } else { "" };
-        let arena = bytes(plan.bytes() as u64);
-        show(name, &format_args!("{arena} for {workers} thread{}", if workers == 1 { "" } else { "s" }))?;
-    }
-    let names: Vec<_> = Isa::available().map(Isa::name).collect();
-    show("processor", &format_args!("{} (uses {})", names.join(", "), Isa::detect().name()))?;
-    for class in 0..model.facts().classes {
-        let [r, g, b] = model.colour(class);
-        let name = if class == 0 { "classes" } else { "" };
-        let text = model.class_name(class).unwrap_or("?");
-        show(name, &format_args!("{class:3}  #{r:02x}{g:02x}{b:02x}  {text}"))?;
-    }
+    let mut print = |rows: Vec<Row>| {
+        rows.iter().try_for_each(|(label, value)| out.line(format_args!("{label:14}{value}")))
+    };
+    print(source(&file, &model))?;
+    print(preprocessing(model.facts()))?;
+    print(architecture(&model))?;
+    print(weights(&model))?;
+    print(memory(&file, &model)?)?;
+    print(processor())?;
+    print(classes(&model))?;
     if args.verify {
-        model.verify().map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))?;
-        show("checksums", &"all right")?;
+        model.verify().map_err(|e| Failure::file(&args.file, e))?;
+        print(vec![("checksums", "verified".into())])?;
     }
     Ok(())
 }
 
-/// The layout for pictures of the network's own size.
-fn plan(args: &Args, model: &Model<'_>, workers: usize) -> Result<Plan, Failure> {
+/// The arena's layout for pictures of the network's input size.
+fn plan(file: &ModelFile<'_>, model: &Model<'_>, workers: usize) -> Result<Plan, Failure> {
     let f = model.facts();
-    Plan::new(model, workers, (f.width, f.height))
-        .map_err(|e| Failure::work(format_args!("{}: {e}", args.file.display())))
+    Plan::new(model, workers, (f.width, f.height)).map_err(|e| Failure::file(file.path, e))
 }
 
-/// The header, in words.
-fn facts(model: &Model<'_>) -> Vec<(&'static str, String)> {
+/// The file and where it comes from.
+fn source(file: &ModelFile<'_>, model: &Model<'_>) -> Vec<Row> {
     let f = model.facts();
-    let filter = Filter::from_code(f.resample).map_or("?", Filter::name);
-    let sha: String = f.source_sha256.iter().fold(String::new(), |mut s, b| {
-        let _ = write!(s, "{b:02x}");
-        s
+    let sha256 = f.source_sha256.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
     });
-    let resize = match f.sliding {
-        None => format!("stretched to {}x{} ({filter})", f.width, f.height),
-        Some((side, stride)) => {
-            format!("short side to {side} ({filter}), windows of {}x{}, stride {stride}", f.width, f.height)
-        }
-    };
+    let (version, tensors) = (model.file().header().version, model.file().table().len());
+    vec![
+        ("file", file.path.display().to_string()),
+        ("size", format!("{}, {tensors} tensors, format version {version}", bytes(file.bytes()))),
+        ("source", model.source().to_string()),
+        ("sha-256", sha256),
+        ("tool", model.tool().to_string()),
+        ("precision", f.precision.name().to_string()),
+        ("recipe", f.recipe.name().to_string()),
+    ]
+}
+
+/// From picture to network input. The engine stretches every picture, also where the file asks for sliding windows.
+fn preprocessing(f: &Facts) -> Vec<Row> {
+    let filter = Filter::from_code(f.resample).map_or("?", Filter::name);
+    let mut rows = vec![("resize", format!("stretch to {}x{} ({filter})", f.width, f.height))];
+    if let Some((side, stride)) = f.sliding {
+        let windows = format!("short side {side}, windows of {}x{}, stride {stride}", f.width, f.height);
+        rows.push(("", format!("sliding windows are not supported yet; the file asks for: {windows}")));
+    }
+    let scale = f.rescale;
+    rows.push(("normalise", format!("pixels times {scale}, mean {:?}, std {:?}", f.mean, f.std)));
+    rows
+}
+
+/// The network.
+fn architecture(model: &Model<'_>) -> Vec<Row> {
+    let f = model.facts();
     let positions = [
         (f.absolute, "absolute"),
         (f.relative, "relative, a table for each block"),
         (f.shared, "relative, one table for all blocks"),
     ];
     let positions: Vec<_> = positions.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
+    let labels = if f.reduce_labels { "classes count from 1, 0 is ignored" } else { "classes count from 0" };
     vec![
-        ("source", model.source().to_string()),
-        ("sha-256", sha),
-        ("tool", model.tool().to_string()),
-        ("precision", f.precision.name().to_string()),
-        ("recipe", f.recipe.name().to_string()),
-        ("resize", resize),
-        ("normalise", format!("mean {:?}, std {:?}, pixels times {}", f.mean, f.std, f.rescale)),
         ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
-        ("blocks", format!("{} of {}, read after {:?}", f.blocks, f.source_blocks, f.feature_blocks)),
+        ("blocks", format!("{} of the checkpoint's {}", f.blocks, f.source_blocks)),
+        ("features", format!("after blocks {:?}", f.feature_blocks)),
         ("channels", format!("{}, {} heads, MLP {}", f.channels, f.heads, f.hidden)),
-        ("eps", format!("{:e}", f.eps)),
+        ("epsilon", format!("{:e}", f.eps)),
         ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
-        ("3x3", convolutions(model.file().header().winograd)),
-        ("pooling", format!("{:?}", f.pool_scales.get(..f.pool_count).unwrap_or(&[]))),
-        ("labels", if f.reduce_labels { "count from 1, 0 is ignored" } else { "count from 0" }.into()),
+        ("pooling", format!("scales {:?}", f.pool_scales.get(..f.pool_count).unwrap_or(&[]))),
+        ("3x3 convs", convolutions(model.file().header().winograd)),
+        ("label files", labels.into()),
     ]
 }
 
-/// How the convolutions run that may do so by Winograd.
+/// The algorithm of the four 3x3 convolutions that may use Winograd's: tile sizes, 0 for direct convolution.
 fn convolutions(tiles: [u8; 4]) -> String {
     if tiles == [0; 4] {
         return "direct".into();
     }
-    let names = ["level 0", "level 1", "level 2", "bottleneck"];
-    let of = |(name, tile)| match tile {
+    let names = ["fpn 0", "fpn 1", "fpn 2", "fpn bottleneck"];
+    let describe = |(name, tile)| match tile {
         0 => format!("{name} direct"),
-        _ => format!("{name} F({tile}x{tile}, 3x3)"),
+        _ => format!("{name} Winograd F({tile}x{tile}, 3x3)"),
     };
-    names.into_iter().zip(tiles).map(of).collect::<Vec<_>>().join(", ")
+    names.into_iter().zip(tiles).map(describe).collect::<Vec<_>>().join(", ")
 }
 
-/// Tensors and bytes of each kind, and where quantisation hurts most.
-fn weights(model: &Model<'_>) -> Vec<(&'static str, String)> {
+/// Number and bytes of the tensors of each kind, and the tensor with the most quantisation noise.
+fn weights(model: &Model<'_>) -> Vec<Row> {
     let table = model.file().table();
-    let mut lines = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for &kind in TensorKind::ALL {
         let of_kind = || table.iter().filter(|e| TensorKind::from_code(e.kind) == Some(kind));
-        if of_kind().count() > 0 {
+        let count = of_kind().count();
+        if count > 0 {
+            let label = if rows.is_empty() { "tensors" } else { "" };
             let total = bytes(of_kind().map(|e| e.bytes).sum());
-            let name = if lines.is_empty() { "tensors" } else { "" };
-            lines.push((name, format!("{} {}, {total}", of_kind().count(), kind.name())));
+            rows.push((label, format!("{count:3} {:6} {total:>10}", kind.name())));
         }
     }
-    let lossy = table.iter().filter(|e| e.sqnr > 0.0);
-    if let Some(worst) = lossy.min_by(|a, b| a.sqnr.total_cmp(&b.sqnr)) {
+    let quantised = table.iter().filter(|e| e.sqnr > 0.0);
+    if let Some(worst) = quantised.min_by(|a, b| a.sqnr.total_cmp(&b.sqnr)) {
         let role = Role::from_code(worst.role).map_or("?", Role::name);
-        lines.push(("worst", format!("{role} {} at {:.1} dB", worst.layer, worst.sqnr)));
+        let (layer, sqnr) = (worst.layer, worst.sqnr);
+        rows.push((
+            "lowest SQNR",
+            format!("{role} of layer {layer}: {sqnr:.1} dB signal to quantisation noise"),
+        ));
     }
-    lines
+    rows
+}
+
+/// Arena sizes, and what else is resident.
+fn memory(file: &ModelFile<'_>, model: &Model<'_>) -> Result<Vec<Row>, Failure> {
+    let mut rows: Vec<Row> = Vec::new();
+    for workers in [1, 2, 4] {
+        let arena = bytes(plan(file, model, workers)?.bytes() as u64);
+        let label = if rows.is_empty() { "memory" } else { "" };
+        rows.push((label, format!("arena {arena} for {}", plural(workers, "thread"))));
+    }
+    let mapped = bytes(file.bytes());
+    rows.push(("", format!("plus the mapped file: up to {mapped}, shared between processes")));
+    Ok(rows)
+}
+
+/// Instruction sets of this processor.
+fn processor() -> Vec<Row> {
+    let names: Vec<_> = Isa::available().map(Isa::name).collect();
+    vec![("processor", format!("{} (default: {})", names.join(", "), Isa::detect().name()))]
+}
+
+/// Number, colour and name of every class.
+fn classes(model: &Model<'_>) -> Vec<Row> {
+    let row = |class: usize| {
+        let [r, g, b] = model.colour(class);
+        let name = model.class_name(class).unwrap_or("?");
+        let label = if class == 0 { "classes" } else { "" };
+        (label, format!("{class:3}  #{r:02x}{g:02x}{b:02x}  {name}"))
+    };
+    (0..model.facts().classes).map(row).collect()
 }

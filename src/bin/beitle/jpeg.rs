@@ -1,9 +1,9 @@
-//! Whether a JPEG file is whole. The decoder fills what is missing with grey and says nothing.
+//! Detection of truncated JPEG files. The decoder fills the missing part with grey and reports no error.
 
-/// Whether the picture's data ends with an end-of-image marker; true for whatever does not look like JPEG.
+/// Whether a JPEG file has its end-of-image marker. True for data that does not begin as a JPEG file.
 ///
-/// Segments are stepped over by their lengths, so that a thumbnail's markers do not count; in entropy-coded data `FF`
-/// is followed by 0 or by a restart marker until the next segment. Bytes after the picture do not matter.
+/// Segments are skipped by their lengths, so the markers of an embedded thumbnail do not count. In entropy-coded data,
+/// `FF` is followed by 0 or by a restart marker until the next segment. Bytes after the image are ignored.
 pub fn is_whole(file: &[u8]) -> bool {
     let Some(mut rest) = file.strip_prefix(b"\xff\xd8") else { return true };
     loop {
@@ -26,8 +26,8 @@ mod tests {
     use super::is_whole;
 
     #[test]
-    fn only_the_pictures_own_end_counts() {
-        // Start, a segment with an end marker in it, a scan with a stuffed FF and a restart, the end, and a trailer.
+    fn only_the_end_marker_of_the_image_itself_counts() {
+        // Start, a segment that contains an end marker, a scan with a stuffed FF and a restart, the end, a trailer.
         let file = b"\xff\xd8\xff\xe1\0\x06\xff\xd9AB\xff\xda\0\x03xdata\xff\0\xff\xd0more\xff\xd9trailer";
         assert!(is_whole(file));
         let end = file.len() - b"\xff\xd9trailer".len();

@@ -1,28 +1,32 @@
-//! The command line: `beitle segment`, `beitle info`, `beitle eval` and `beitle bench`.
+//! The `beitle` command line: `segment`, `info`, `eval` and `bench`.
+//!
+//! Every verb has a module of its own and imports only from the modules below it: [`session`] (model, threads and
+//! arena), then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
+//! [`arena_chart`]), then [`console`] (output, failures).
 
+mod arena_chart;
 mod bench;
+mod canvas;
+mod class_map;
 mod console;
 mod eval;
 mod info;
 mod inputs;
 mod jpeg;
-mod layout;
 mod npy;
 mod overlay;
 mod picture;
-mod png_map;
+mod png_file;
 mod segment;
 mod session;
-mod text;
 mod trace;
 
 use clap::{Parser, Subcommand};
-use console::Failure;
 use std::process::ExitCode;
 
-/// BEiT semantic segmentation, the same bytes on every processor.
+/// BEiT semantic segmentation for edge devices
 #[derive(Parser)]
-#[command(name = "beitle", version, about, propagate_version = true)]
+#[command(name = "beitle", version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,13 +34,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Give every pixel of pictures its class
+    /// Write the class map of each picture
+    ///
+    /// A picture is stretched to the network's input size; its map has the picture's own size. The map is an indexed
+    /// PNG whose pixel values are class numbers (16-bit grey for models of more than 256 classes). Its palette is the
+    /// weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as
+    /// ADE20K's, and generated colours for others.
     Segment(segment::Args),
-    /// Print what a weight file holds
+    /// Describe a weight file
     Info(info::Args),
-    /// Score models on a data set, and compare them with the f32 file
+    /// Score models on a data set and compare them with a reference, such as the f32 file of the same checkpoint
     Eval(eval::Args),
-    /// Measure each stage of a run
+    /// Measure the time of each stage, the share of the processor's peak rate, and memory
     Bench(bench::Args),
 }
 
@@ -49,9 +58,9 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { status, message }) => {
-            console::complain(&message);
-            ExitCode::from(status)
+        Err(failure) => {
+            console::warn(&failure.message);
+            ExitCode::from(failure.status)
         }
     }
 }

@@ -1,6 +1,6 @@
-//! NumPy's array files, version 1.0: a magic number, a Python literal padded to 64 bytes, the numbers.
+//! NumPy's array files, version 1.0: a magic number, a Python literal padded to a multiple of 64 bytes, the values.
 
-/// A file of little-endian f32 in C order.
+/// Encodes f32 values in C order.
 pub fn encode(shape: &[usize], data: &[f32]) -> Vec<u8> {
     let dims: Vec<String> = shape.iter().map(|n| format!("{n},")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.join(" "));
@@ -18,7 +18,7 @@ pub fn encode(shape: &[usize], data: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn header_is_padded_and_complete() {
+    fn header_is_padded_to_a_multiple_of_64_bytes() {
         let file = super::encode(&[2, 1, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(file.len(), 128 + 24);
         assert_eq!(&file[..10], b"\x93NUMPY\x01\x00\x76\x00");

@@ -1,40 +1,42 @@
-//! Picture files to packed RGB: decoded, turned upright, reduced to eight bits as Pillow's `convert("RGB")` does.
+//! Picture files to packed RGB: decoded, rotated as their EXIF orientation says, and reduced to eight bits per channel
+//! as Pillow's `convert("RGB")` does.
 
 use crate::jpeg;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader};
 use std::io::Cursor;
 use std::path::Path;
 
-/// Extensions of the pictures that are taken from folders. TIFF is among them to be refused by name, not passed over.
+/// Extensions of the pictures read from folders. TIFF cannot be decoded; it is listed so that such files are reported
+/// rather than silently skipped.
 pub const EXTENSIONS: &[&str] =
     &["jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "pnm", "ppm", "pgm", "pbm", "pam"];
 
-/// A picture in memory: `height` rows of `width` RGB pixels.
+/// A picture in memory, packed RGB.
 pub struct Picture {
     /// Pixels in a row.
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// `height * width * 3` bytes.
+    /// `[height][width][3]`.
     pub rgb: Vec<u8>,
 }
 
-/// Reads a picture, whatever its file is called.
+/// Reads a picture. The format is detected from the content, not from the file's name.
 ///
 /// # Errors
-/// What is wrong with the file, without its name.
+/// A description of what is wrong with the file, without the path.
 pub fn load(path: &Path) -> Result<Picture, String> {
     let file = std::fs::read(path).map_err(|e| e.to_string())?;
     let reader = ImageReader::new(Cursor::new(&file)).with_guessed_format().map_err(|e| e.to_string())?;
     let Some(format) = reader.format().filter(|f| f.reading_enabled()) else {
-        return Err("not a picture in a format that is read here (JPEG, PNG, BMP, WebP, PNM)".into());
+        return Err("not a picture in a supported format (JPEG, PNG, BMP, WebP, PNM)".into());
     };
     let damaged = |e: image::ImageError| {
         let name = format.extensions_str().first().map_or(String::new(), |e| e.to_uppercase());
         format!("cannot be read as {name}: {e}")
     };
     if !jpeg::is_whole(&file) {
-        return Err("the file is cut short: this JPEG has no end".into());
+        return Err("truncated: the JPEG file has no end-of-image marker".into());
     }
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
@@ -47,8 +49,8 @@ pub fn load(path: &Path) -> Result<Picture, String> {
     Ok(Picture { width, height, rgb: to_rgb(decoded) })
 }
 
-/// Transparency is dropped, not blended. Of 16 bits the upper 8 are kept: what Pillow does with colour (its grey
-/// 16-bit pictures turn white above 255 instead, which helps nobody). Floats are taken as 0 to 1.
+/// Drops transparency without blending. 16-bit channels keep their upper 8 bits, as in Pillow for colour; Pillow clips
+/// 16-bit grey at 255 instead, which is not followed here. Floating-point channels range from 0 to 1.
 fn to_rgb(decoded: DynamicImage) -> Vec<u8> {
     match decoded.color() {
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {
@@ -64,7 +66,7 @@ mod tests {
     use image::{GrayAlphaImage, ImageBuffer, Luma, LumaA, Rgba, RgbaImage};
 
     #[test]
-    fn every_kind_of_pixel_becomes_rgb() {
+    fn pixel_types_are_converted_to_rgb() {
         let rgba = RgbaImage::from_pixel(1, 1, Rgba([1, 2, 3, 0]));
         assert_eq!(to_rgb(rgba.into()), [1, 2, 3], "transparency is dropped");
         let grey = GrayAlphaImage::from_pixel(1, 1, LumaA([9, 0]));
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_known_by_their_content() {
+    fn format_is_detected_from_the_content() {
         let dir = std::env::temp_dir().join(format!("beitle-picture-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("pixels.jpg");

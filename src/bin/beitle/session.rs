@@ -1,88 +1,107 @@
-//! The engine as the commands use it: a file, a processor, and an arena that grows when a larger picture comes.
+//! Running the engine: a mapped weight file, the threads and instruction set of the command line, and an arena that is
+//! replaced by a larger one when a larger picture arrives.
 
-use crate::console::Failure;
+use crate::class_map::ClassMapBuf;
+use crate::console::{Failure, warn};
+use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, MappedFile};
 use beitle::observe::Observer;
-use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
 use std::path::Path;
 
-/// What the work runs on.
+/// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
-pub struct Processor {
-    /// ThreadPool, 0 for as many as the process may use; the results do not depend on it
+pub struct ProcessorArgs {
+    /// Number of threads; 0 uses all that the process may use. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
-    /// Instruction set, the fastest unless given; the results do not depend on it
+    /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
 }
 
-impl Processor {
-    /// The instruction set asked for.
+impl ProcessorArgs {
+    /// The requested instruction set.
     ///
     /// # Errors
-    /// The processor does not have it, or no such one is known.
+    /// The name is unknown, or this processor lacks the instructions.
     pub fn isa(&self) -> Result<Isa, Failure> {
         let Some(name) = &self.isa else { return Ok(Isa::detect()) };
         Isa::by_name(name).ok_or_else(|| {
             let names: Vec<_> = Isa::available().map(Isa::name).collect();
-            Failure::usage(format_args!("--isa {name}: this processor has {}", names.join(", ")))
+            Failure::usage(format_args!("--isa {name}: not available here; use one of {}", names.join(", ")))
         })
     }
 
-    /// The threads asked for.
+    /// A pool of the requested number of threads.
     ///
     /// # Errors
-    /// The operating system gives none.
+    /// The operating system cannot start the threads.
     pub fn threads(&self) -> Result<ThreadPool, Failure> {
         ThreadPool::new(self.threads.into())
             .map_err(|e| Failure::work(format_args!("--threads {}: {e}", self.threads)))
     }
 }
 
-/// Maps a weight file.
-///
-/// # Errors
-/// It cannot be read.
-pub fn open(path: &Path) -> Result<MappedFile, Failure> {
-    MappedFile::open(path).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))
-}
+/// The default model of a checkout of the repository.
+const DEMONSTRATION: &str = "models/demo.beitle";
 
-/// The model in a mapped file.
+/// The path of the demonstration model, after a note that it is used.
 ///
 /// # Errors
-/// It is no weight file, or a damaged one.
-pub fn model<'a>(path: &Path, file: &'a MappedFile) -> Result<Model<'a>, Failure> {
-    if file.bytes().is_empty() {
-        return Err(Failure::work(format_args!("{}: empty, a .beitle file was expected", path.display())));
+/// The current folder does not contain it.
+pub fn demonstration_model() -> Result<&'static Path, Failure> {
+    let path = Path::new(DEMONSTRATION);
+    if !path.exists() {
+        return Err(Failure::usage(format_args!(
+            "no weight file given: use -m FILE (the demonstration model {DEMONSTRATION} is not in this folder)"
+        )));
     }
-    Model::new(file.bytes()).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))
+    warn(&format!(
+        "no -m FILE given: using the demonstration model {DEMONSTRATION} (drawn street scenes, 12 classes)"
+    ));
+    Ok(path)
 }
 
-/// A class map in memory.
-pub enum ClassMap {
-    /// Up to 256 classes.
-    U8(Vec<u8>),
-    /// More.
-    U16(Vec<u16>),
+/// A mapped weight file and its path.
+pub struct ModelFile<'a> {
+    /// The path, for messages.
+    pub path: &'a Path,
+    file: MappedFile,
 }
 
-impl ClassMap {
-    /// The map as the library reads it.
-    pub fn view(&self) -> beitle::output::ClassMap<'_> {
-        match self {
-            ClassMap::U8(m) => beitle::output::ClassMap::U8(m),
-            ClassMap::U16(m) => beitle::output::ClassMap::U16(m),
+impl<'a> ModelFile<'a> {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(path: &'a Path) -> Result<Self, Failure> {
+        let file = MappedFile::open(path).map_err(|e| Failure::file(path, e))?;
+        Ok(ModelFile { path, file })
+    }
+
+    /// Length of the file in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.file.bytes().len() as u64
+    }
+
+    /// The model in the file.
+    ///
+    /// # Errors
+    /// The file is not a weight file, or it is damaged.
+    pub fn model(&self) -> Result<Model<'_>, Failure> {
+        if self.file.bytes().is_empty() {
+            return Err(Failure::file(self.path, "the file is empty, expected a .beitle file"));
         }
+        Model::new(self.file.bytes()).map_err(|e| Failure::file(self.path, e))
     }
 }
 
-/// Runs a model, picture after picture.
+/// Runs a model on one picture after another.
 pub struct Session<'m> {
     model: &'m Model<'m>,
     isa: Isa,
@@ -91,72 +110,72 @@ pub struct Session<'m> {
 }
 
 impl<'m> Session<'m> {
-    /// Nothing is allocated before the first picture.
+    /// A session without an arena; the first picture allocates it.
     pub fn new(model: &'m Model<'m>, isa: Isa, threads: ThreadPool) -> Self {
         Session { model, isa, threads, planned: None }
     }
 
-    /// Workers at work.
+    /// Number of worker threads.
     pub fn workers(&self) -> usize {
         self.threads.workers()
     }
 
-    /// The instruction set's name.
+    /// Name of the instruction set.
     pub fn isa(&self) -> &'static str {
         self.isa.name()
     }
 
-    /// Multiply-accumulates a second that the processor reaches on registers alone, on the threads in use.
+    /// Multiply-accumulates per second of all threads on registers alone, measured now. `None` where the instruction
+    /// set has no such measurement.
     pub fn peak(&self, int8: bool) -> Option<f64> {
         self.isa.peak(int8, &self.threads)
     }
 
-    /// Bytes of the arena, once there is one.
+    /// Size of the arena, 0 before the first picture.
     pub fn arena_bytes(&self) -> usize {
         self.planned.as_ref().map_or(0, |(plan, _)| plan.bytes())
     }
 
-    /// How many numbers a picture's logits are, and their shape `[classes, height, width]`.
+    /// Shape of the logits: `[classes, height, width]`.
     pub fn logits_shape(&self) -> [usize; 3] {
         let facts = self.model.facts();
         let (width, height) = facts.level(0);
         [facts.classes, height, width]
     }
 
-    /// The classes of an RGB picture, in its own size.
+    /// The class map of a picture, in the picture's size. `logits`, where given, has the length of
+    /// [`logits_shape`](Session::logits_shape).
     ///
     /// # Errors
     /// The picture is too large for this machine, or the observer stops the run.
     pub fn run(
         &mut self,
-        rgb: &[u8],
-        size: (usize, usize),
+        picture: &Picture,
         logits: Option<&mut [f32]>,
         observer: &mut dyn Observer,
-    ) -> Result<ClassMap, beitle::Error> {
-        let view = ImageView::packed(rgb, size.0, size.1, PixelFormat::Rgb8)?;
-        let mut map = if self.model.facts().classes > 256 {
-            ClassMap::U16(vec![0; size.0 * size.1])
-        } else {
-            ClassMap::U8(vec![0; size.0 * size.1])
-        };
-        let fits = |plan: &Plan| size.0 <= plan.picture().0 && size.1 <= plan.picture().1;
-        let (plan, mut arena) = match self.planned.take() {
-            Some(planned) if fits(&planned.0) => planned,
-            old => {
-                let (w, h) = old.map_or((0, 0), |(plan, _)| plan.picture());
-                let plan = Plan::new(self.model, self.threads.workers(), (w.max(size.0), h.max(size.1)))?;
-                (plan, Arena::new(plan.bytes()))
-            }
-        };
-        let target = match &mut map {
-            ClassMap::U8(m) => ClassMapMut::U8(m),
-            ClassMap::U16(m) => ClassMapMut::U16(m),
-        };
-        let mut output = Output { logits, ..Output::map(size, target) };
+    ) -> Result<ClassMapBuf, beitle::Error> {
+        let size = (picture.width, picture.height);
+        let view = ImageView::packed(&picture.rgb, size.0, size.1, PixelFormat::Rgb8)?;
+        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes);
+        let (plan, mut arena) = self.plan_for(size)?;
+        let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer));
         self.planned = Some((plan, arena));
         result.map(|()| map)
+    }
+
+    /// Takes the current plan and arena if they fit pictures of this size, else makes larger ones.
+    fn plan_for(&mut self, size: (usize, usize)) -> Result<(Plan, Arena), beitle::Error> {
+        let old = self.planned.take();
+        let (width, height) = old.as_ref().map_or((0, 0), |(plan, _)| plan.picture());
+        if let Some(planned) = old
+            && size.0 <= width
+            && size.1 <= height
+        {
+            return Ok(planned);
+        }
+        let plan = Plan::new(self.model, self.threads.workers(), (width.max(size.0), height.max(size.1)))?;
+        Ok((plan, Arena::new(plan.bytes())))
     }
 }

@@ -1,20 +1,23 @@
-//! Chrome's trace format (the "Trace Event Format" of its documentation): what <chrome://tracing> and <https://ui.perfetto.dev>
-//! draw as a time line.
+//! Chrome's trace format ("Trace Event Format" in its documentation), which <chrome://tracing> and
+//! <https://ui.perfetto.dev> display as a timeline.
 
 use beitle::observe::Stage;
 use serde_json::json;
 
-/// A stretch of a run. The engine works stage by stage, so that they follow each other, whatever the number of threads.
+/// A step of a run. Stages follow one another for any number of threads, so the events do not overlap.
 #[derive(Clone, Copy)]
 pub struct Event {
+    /// The stage the step belongs to.
     pub stage: Stage,
-    /// Seconds since the run began.
+    /// Seconds from the beginning of the run.
     pub start: f64,
+    /// Duration.
     pub seconds: f64,
+    /// Multiply-accumulates.
     pub macs: u64,
 }
 
-/// One run as a trace, `name` at its top.
+/// Encodes a run as JSON: an event called `name` that spans all others, then the events.
 pub fn encode(name: &str, events: &[Event]) -> String {
     let event = |name: &str, start: f64, seconds: f64, macs: u64| {
         let rate = if seconds > 0.0 { macs as f64 / seconds / 1e9 } else { 0.0 };
@@ -35,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_lie_inside_the_run() {
+    fn one_event_spans_the_run() {
         let events = [
             Event { stage: Stage::Resize, start: 0.0, seconds: 0.25, macs: 0 },
             Event { stage: Stage::Embed, start: 0.25, seconds: 0.5, macs: 1_000_000_000 },

@@ -1,23 +1,26 @@
 //! Resizing a picture row by row, byte for byte as Pillow and OpenCV do it.
 //!
-//! A [`Resizer`] hands out one row of the result at a time. It holds no copy of the picture: each source row is
-//! resized horizontally once, when the first row of the result needs it, and kept in a ring as long as the vertical
-//! window reaches back to it. All memory comes from the caller; [`scratch_bytes`] says how much.
+//! A [`Resizer`] takes an [`ImageView`] in any pixel format and writes packed RGB rows from top to bottom. It keeps no
+//! copy of the picture. All memory comes from the caller; [`scratch_bytes`] says how much. Each method has a file:
+//! `pillow` for Pillow's filters, with the weights of `axis`, `nearest` for its nearest pixel, and `opencv`.
 
+mod axis;
 mod filter;
+mod nearest;
 mod opencv;
 mod pillow;
 
 use crate::error::Error;
 use crate::image::view::{ImageView, check_size};
 pub use filter::Filter;
+use nearest::Nearest;
 use opencv::OpenCv;
-use pillow::{Nearest, Pillow};
+use pillow::Pillow;
 
-/// Bytes of scratch memory for resizing a picture of this size, or of any smaller one, in any format; `usize::MAX` if
-/// that cannot be addressed.
+/// Bytes of scratch memory for resizing a picture of this size or of any smaller one, in any pixel format.
+/// `usize::MAX` if that many bytes cannot be addressed.
 ///
-/// For a 12-megapixel photograph (4000x3000) made 640x640 with bicubic weights: about 110 KB.
+/// A photograph of 12 megapixels (4000x3000) resized to 640x640 with the bicubic filter needs about 110 KB.
 #[must_use]
 pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, filter: Filter) -> usize {
     let words = match filter {
@@ -26,11 +29,11 @@ pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, fil
         Filter::LinearCv => OpenCv::words(dst_w),
         _ => Pillow::words(src_w, src_h, dst_w, dst_h, filter),
     };
-    // Three bytes more: the scratch memory may start anywhere.
+    // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
 }
 
-/// Resizes a whole picture into `dst`, packed RGB of `dst_w * dst_h * 3` bytes.
+/// Resizes a whole picture into the first `dst_w * dst_h * 3` bytes of `dst`, as packed RGB.
 ///
 /// # Errors
 /// As [`Resizer::new`], and [`Error::Buffer`] if `dst` is too short.
@@ -53,11 +56,12 @@ pub fn resize(
     Ok(())
 }
 
-/// Resizes a picture, one row of the result at a time.
+/// Resizes a picture, one output row at a time.
 pub struct Resizer<'a, 's> {
     view: ImageView<'a>,
     width: usize,
     height: usize,
+    /// Output rows written so far.
     done: usize,
     method: Method<'s>,
 }
@@ -70,11 +74,11 @@ enum Method<'s> {
 }
 
 impl<'a, 's> Resizer<'a, 's> {
-    /// A resizer from `view` to `dst_w` x `dst_h` pixels.
+    /// A resizer from `view` to `dst_w` x `dst_h` pixels. The contents of `scratch` do not matter.
     ///
     /// # Errors
-    /// [`Error::Image`] if a side of the result is 0 or too long, [`Error::Buffer`] if `scratch` holds fewer than
-    /// [`scratch_bytes`].
+    /// [`Error::Image`] if an output side is 0 or longer than [`MAX_SIDE`](crate::image::MAX_SIDE),
+    /// [`Error::Buffer`] if `scratch` is shorter than [`scratch_bytes`].
     pub fn new(
         view: &ImageView<'a>,
         filter: Filter,
@@ -101,7 +105,8 @@ impl<'a, 's> Resizer<'a, 's> {
         Ok(Resizer { view: *view, width: dst_w, height: dst_h, done: 0, method })
     }
 
-    /// Writes the next row of the result, RGB, into the first `dst_w * 3` bytes of `out`; false when there is none.
+    /// Writes the next output row, as packed RGB, into the first `dst_w * 3` bytes of `out`. Returns false if all rows
+    /// have been written.
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` is too short.

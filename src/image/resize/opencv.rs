@@ -1,114 +1,125 @@
-//! OpenCV's `INTER_LINEAR` on bytes: two by two pixels in 11-bit fixed point, whatever the scale.
+//! OpenCV's `INTER_LINEAR` on bytes: two by two pixels at every scale, weights in 11-bit fixed point.
+//!
+//! Each source row is interpolated horizontally once, and the latest two are kept for the vertical step. Where both
+//! sides are halved exactly, OpenCV takes the mean of four pixels instead, and so does this code.
 //!
 //! Source: OpenCV, `modules/imgproc/src/resize.cpp` (`HResizeLinear`, `VResizeLinear` for `uchar`, and the choice of
-//! method in `hal::resize`: halving both sides exactly is the mean of four pixels).
+//! method in `hal::resize`).
 
 use crate::image::view::ImageView;
 
-/// One in a weight's units.
+/// The weight 1 in fixed point.
 const ONE: f32 = 2048.0;
 
 /// The state of a resize.
 pub(super) struct OpenCv<'s> {
-    /// For every column: left column, right column, their weights.
+    /// Per output column: left source column, right source column, and their weights.
     columns: &'s [i32],
-    /// Two rows out of the horizontal pass, four bits short of 19.
+    /// The upper and the lower source row after the horizontal pass: 19-bit values without their four lowest bits.
     rows: [&'s mut [i32]; 2],
-    /// The source rows they come from.
+    /// The source row that each of `rows` holds.
     held: [Option<usize>; 2],
+    /// Source rows per output row.
     scale: f64,
+    /// Whether both sides are halved exactly.
     halves: bool,
 }
 
 impl<'s> OpenCv<'s> {
-    /// Words of scratch memory.
+    /// Scratch size in 32-bit words; `None` on overflow.
     pub(super) fn words(dst_w: usize) -> Option<usize> {
         dst_w.checked_mul(4 + 2 * 3)
     }
 
-    /// Computes the columns into `words`, of which there are at least [`OpenCv::words`].
+    /// Computes the column weights into `words`, which holds at least [`OpenCv::words`].
     pub(super) fn new(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, words: &'s mut [i32]) -> Self {
         let halves = src_w == 2 * dst_w && src_h == 2 * dst_h;
         let width = if halves { 0 } else { dst_w };
         let (columns, words) = words.split_at_mut(width * 4);
-        let (top, words) = words.split_at_mut(width * 3);
-        let bottom = &mut words[..width * 3];
+        let (upper, words) = words.split_at_mut(width * 3);
+        let lower = &mut words[..width * 3];
         let scale = ratio(src_w, dst_w);
         for (x, column) in columns.chunks_exact_mut(4).enumerate() {
-            let (mut left, mut f) = position(x, scale);
+            let (mut left, mut fraction) = position(x, scale);
             if left < 0 || left as usize >= src_w - 1 {
-                (left, f) = (left.clamp(0, src_w as i32 - 1), 0.0);
+                (left, fraction) = (left.clamp(0, src_w as i32 - 1), 0.0);
             }
-            let [a, b] = weights(f);
+            let [a, b] = weights(fraction);
             column.copy_from_slice(&[left, (left + 1).min(src_w as i32 - 1), a, b]);
         }
-        OpenCv { columns, rows: [top, bottom], held: [None; 2], scale: ratio(src_h, dst_h), halves }
+        OpenCv { columns, rows: [upper, lower], held: [None; 2], scale: ratio(src_h, dst_h), halves }
     }
 
-    /// Row `y` of the result; rows must be asked for in order.
+    /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
     pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
         if self.halves {
             return mean_of_four(view, y, out);
         }
-        let (top, f) = position(y, self.scale);
+        let (upper, fraction) = position(y, self.scale);
         let last = view.height() as i32 - 1;
-        // Rows are clamped to the picture, but not their weights.
-        let (top, bottom) = (top.clamp(0, last) as usize, (top + 1).clamp(0, last) as usize);
-        if self.held[0] != Some(top) && self.held[1] == Some(top) {
+        // Unlike columns, rows outside the picture are clamped without changing the weights.
+        self.hold(view, [upper, upper + 1].map(|row| row.clamp(0, last) as usize));
+        let [a, b] = weights(fraction);
+        let [upper, lower] = &self.rows;
+        for (out, (&u, &l)) in out.iter_mut().zip(upper.iter().zip(lower.iter())) {
+            *out = ((((a * u) >> 16) + ((b * l) >> 16) + 2) >> 2).clamp(0, 255) as u8;
+        }
+    }
+
+    /// Makes `rows` hold these two source rows, after the horizontal pass.
+    fn hold(&mut self, view: &ImageView<'_>, needed: [usize; 2]) {
+        // The lower row of the previous output row is often the upper row of this one.
+        if self.held[0] != Some(needed[0]) && self.held[1] == Some(needed[0]) {
             self.rows.swap(0, 1);
             self.held.swap(0, 1);
         }
-        for (slot, src) in [top, bottom].into_iter().enumerate() {
+        for (slot, src) in needed.into_iter().enumerate() {
             if self.held[slot] != Some(src) {
                 resize_row(self.columns, view, src, self.rows[slot]);
                 self.held[slot] = Some(src);
             }
         }
-        let [a, b] = weights(f);
-        let [top, bottom] = &self.rows;
-        for (out, (&t, &u)) in out.iter_mut().zip(top.iter().zip(bottom.iter())) {
-            *out = ((((a * t) >> 16) + ((b * u) >> 16) + 2) >> 2).clamp(0, 255) as u8;
-        }
     }
 }
 
-/// Source samples per sample of the result, rounded as OpenCV rounds it.
+/// Source samples per output sample, rounded as OpenCV rounds it.
 fn ratio(src: usize, dst: usize) -> f64 {
     1.0 / (dst as f64 / src as f64)
 }
 
-/// The sample before result `i` and how far behind it the result lies (0 to 1).
+/// The source sample before output `i`, and the fraction (0 to 1) from there to the next sample.
 fn position(i: usize, scale: f64) -> (i32, f32) {
     let at = ((i as f64 + 0.5) * scale - 0.5) as f32;
     let floor = libm::floorf(at);
     (floor as i32, at - floor)
 }
 
-/// The two weights for a distance, in units of 1/2048, rounded to even.
-fn weights(f: f32) -> [i32; 2] {
-    [libm::rintf((1.0 - f) * ONE) as i32, libm::rintf(f * ONE) as i32]
+/// The two weights for a fraction, in units of 1/2048, rounded to nearest even.
+fn weights(fraction: f32) -> [i32; 2] {
+    [libm::rintf((1.0 - fraction) * ONE) as i32, libm::rintf(fraction * ONE) as i32]
 }
 
-/// Source row `y` at the result's width, without its four lowest bits.
+/// Interpolates source row `y` horizontally, without its four lowest bits.
 fn resize_row(columns: &[i32], view: &ImageView<'_>, y: usize, out: &mut [i32]) {
-    let (row, bytes, order) = (view.row(y), view.format().bytes(), view.format().offsets());
+    let (row, bytes, offsets) = (view.row(y), view.format().bytes(), view.format().offsets());
     for (out, column) in out.chunks_exact_mut(3).zip(columns.chunks_exact(4)) {
         let left = &row[column[0] as usize * bytes..][..bytes];
         let right = &row[column[1] as usize * bytes..][..bytes];
-        for (out, o) in out.iter_mut().zip(order) {
+        for (out, o) in out.iter_mut().zip(offsets) {
             *out = (i32::from(left[o]) * column[2] + i32::from(right[o]) * column[3]) >> 4;
         }
     }
 }
 
-/// Row `y` of a picture of half the size.
+/// Writes output row `y` of a picture whose sides are both halved.
 fn mean_of_four(view: &ImageView<'_>, y: usize, out: &mut [u8]) {
-    let (bytes, order) = (view.format().bytes(), view.format().offsets());
-    let (top, bottom) = (view.row(2 * y), view.row(2 * y + 1));
-    let pairs = top.chunks_exact(2 * bytes).zip(bottom.chunks_exact(2 * bytes));
-    for (out, (top, bottom)) in out.chunks_exact_mut(3).zip(pairs) {
-        for (out, o) in out.iter_mut().zip(order) {
-            let sum: u32 = [top[o], top[o + bytes], bottom[o], bottom[o + bytes]].map(u32::from).iter().sum();
+    let (bytes, offsets) = (view.format().bytes(), view.format().offsets());
+    let (upper, lower) = (view.row(2 * y), view.row(2 * y + 1));
+    let pairs = upper.chunks_exact(2 * bytes).zip(lower.chunks_exact(2 * bytes));
+    for (out, (upper, lower)) in out.chunks_exact_mut(3).zip(pairs) {
+        for (out, o) in out.iter_mut().zip(offsets) {
+            let sum: u32 =
+                [upper[o], upper[o + bytes], lower[o], lower[o + bytes]].map(u32::from).iter().sum();
             *out = ((sum + 2) >> 2) as u8;
         }
     }

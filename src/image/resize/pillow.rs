@@ -1,47 +1,55 @@
-//! Pillow's resampling: a horizontal and a vertical pass with bytes between them; and its nearest pixel.
+//! Pillow's resampling: a horizontal and a vertical pass, each with fixed-point weights, bytes in between.
 //!
-//! Source: Pillow 13, `src/libImaging/Resample.c` (`ImagingResampleInner`, the 8-bit passes) and `Geometry.c`
-//! (`ImagingScaleAffine`). A pass along an axis whose length stays the same is left out. The horizontal pass comes
-//! first, unless the picture loses more than twice as many rows as columns: Pillow before 13 knows no such exception,
-//! and then differs by one step of brightness here and there.
+//! The horizontal pass comes first: each source row is resized once, when the first output row needs it, and kept in
+//! a row ring for as long as the vertical window can reach it. If the picture loses more than twice as many rows as
+//! columns, the vertical pass comes first and needs one row in between. A pass along an axis whose length does not
+//! change is skipped.
+//!
+//! Source: Pillow 13, `src/libImaging/Resample.c` (`ImagingResampleInner` and the 8-bit passes). Older versions
+//! always start with the horizontal pass; their bytes differ by one here and there in the pictures above.
 
-use super::filter::{Axis, Filter, PRECISION};
+use super::axis::{Axis, PRECISION};
+use super::filter::Filter;
 use crate::image::view::ImageView;
 
-/// Bytes summed at once in the vertical pass: small enough to stay in registers.
+/// Bytes summed at a time in the vertical pass; the sums of a block stay in registers.
 const BLOCK: usize = 32;
-/// One half in a weight's units.
+/// One half in units of `2^-PRECISION`. Sums start with it, so that shifting rounds to nearest.
 const HALF: i32 = 1 << (PRECISION - 1);
 
-fn clip(sum: i32) -> u8 {
+/// A sum of weighted bytes as a byte.
+fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// The state of a resize with one of Pillow's kernels.
+/// The state of a resize with one of Pillow's filters. A pass is `None` if its axis keeps its length.
 pub(super) struct Pillow<'s> {
-    across: Option<Table<'s>>,
-    down: Option<Down<'s>>,
+    horizontal: Option<Horizontal<'s>>,
+    vertical: Option<Vertical<'s>>,
 }
 
-/// The horizontal pass: for every column its first source column, its number of weights, its weights.
-struct Table<'s> {
-    taps: usize,
+/// The horizontal pass, with the weights of all columns.
+struct Horizontal<'s> {
+    max_weights: usize,
+    /// Per output column, the first source column and the number of weights.
     bounds: &'s [i32],
+    /// Per output column, room for `max_weights` weights.
     weights: &'s [i32],
 }
 
-/// The vertical pass.
-struct Down<'s> {
+/// The vertical pass. The weights of an output row are computed when the row is due.
+struct Vertical<'s> {
     axis: Axis,
     weights: &'s mut [i32],
-    /// What it reads or writes: the rows out of the horizontal pass, or one row to go into it.
     store: Store<'s>,
 }
 
+/// The bytes between the two passes.
 enum Store<'s> {
-    /// The vertical pass comes first; one row out of it, in the picture's format.
+    /// Vertical pass first: one row after it, in the picture's pixel format.
     Row(&'s mut [u8]),
-    /// The last rows out of the horizontal pass, row `y` in slot `y % taps`; `next` has not been there yet.
+    /// Horizontal pass first: the latest rows after it, row `y` in slot `y % max_weights`. `next` is the first source
+    /// row that the horizontal pass has not seen.
     Ring { rows: &'s mut [u8], next: usize },
 }
 
@@ -51,8 +59,15 @@ fn vertical_first(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize) -> boo
     src_w != dst_w && src_h > dst_h && lost(src_h, dst_h) > 2 * lost(src_w, dst_w)
 }
 
+/// Takes the first `n` words from `words`.
+fn take<'s>(words: &mut &'s mut [i32], n: usize) -> &'s mut [i32] {
+    let (head, tail) = core::mem::take(words).split_at_mut(n);
+    *words = tail;
+    head
+}
+
 impl<'s> Pillow<'s> {
-    /// Words of scratch memory, enough for every smaller picture too.
+    /// Scratch size in 32-bit words, enough for every smaller source too; `None` on overflow.
     pub(super) fn words(
         src_w: usize,
         src_h: usize,
@@ -60,14 +75,14 @@ impl<'s> Pillow<'s> {
         dst_h: usize,
         filter: Filter,
     ) -> Option<usize> {
-        let across = dst_w.checked_mul(Axis::new(filter, src_w, dst_w).taps() + 2)?;
-        let taps = Axis::new(filter, src_h, dst_h).taps();
-        // A row of the picture (a pixel has four bytes at most) or a ring.
-        let store = (dst_w * 3).checked_mul(taps)?.div_ceil(4).max(src_w);
-        across.checked_add(taps)?.checked_add(store)
+        let horizontal = dst_w.checked_mul(Axis::new(filter, src_w, dst_w).max_weights() + 2)?;
+        let max_weights = Axis::new(filter, src_h, dst_h).max_weights();
+        // Either a ring, or one row of the picture with at most four bytes per pixel.
+        let store = (dst_w * 3).checked_mul(max_weights)?.div_ceil(4).max(src_w);
+        horizontal.checked_add(max_weights)?.checked_add(store)
     }
 
-    /// Computes the horizontal weights into `words`, of which there are at least [`Pillow::words`].
+    /// Computes the horizontal weights into `words`, which holds at least [`Pillow::words`].
     pub(super) fn new(
         src_w: usize,
         src_h: usize,
@@ -76,99 +91,96 @@ impl<'s> Pillow<'s> {
         filter: Filter,
         mut words: &'s mut [i32],
     ) -> Self {
-        let mut take = |n: usize| {
-            let (head, tail) = core::mem::take(&mut words).split_at_mut(n);
-            words = tail;
-            head
-        };
-        let across = (src_w != dst_w).then(|| {
-            let axis = Axis::new(filter, src_w, dst_w);
-            let taps = axis.taps();
-            let (bounds, weights) = (take(dst_w * 2), take(dst_w * taps));
-            for (x, (bound, w)) in bounds.chunks_exact_mut(2).zip(weights.chunks_exact_mut(taps)).enumerate()
-            {
-                let (first, n) = axis.weights(x, w);
-                bound.copy_from_slice(&[first as i32, n as i32]);
-            }
-            Table { taps, bounds, weights }
-        });
-        let down = (src_h != dst_h).then(|| {
+        let horizontal =
+            (src_w != dst_w).then(|| Horizontal::new(Axis::new(filter, src_w, dst_w), dst_w, &mut words));
+        let vertical = (src_h != dst_h).then(|| {
             let axis = Axis::new(filter, src_h, dst_h);
-            let taps = axis.taps();
-            let weights = take(taps);
+            let weights = take(&mut words, axis.max_weights());
             let store = if vertical_first(src_w, src_h, dst_w, dst_h) {
-                Store::Row(bytemuck::cast_slice_mut(take(src_w)))
+                Store::Row(bytemuck::cast_slice_mut(take(&mut words, src_w)))
             } else {
-                let words = (dst_w * 3 * taps).div_ceil(4);
-                Store::Ring { rows: bytemuck::cast_slice_mut(take(words)), next: 0 }
+                let ring = (dst_w * 3 * axis.max_weights()).div_ceil(4);
+                Store::Ring { rows: bytemuck::cast_slice_mut(take(&mut words, ring)), next: 0 }
             };
-            Down { axis, weights, store }
+            Vertical { axis, weights, store }
         });
-        Pillow { across, down }
+        Pillow { horizontal, vertical }
     }
 
-    /// Row `y` of the result; rows must be asked for in order.
+    /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
     pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
-        let across = self.across.as_ref();
-        let Some(Down { axis, weights, store }) = &mut self.down else {
-            return resize_row(across, view, view.row(y), out);
+        let horizontal = self.horizontal.as_ref();
+        let Some(Vertical { axis, weights, store }) = &mut self.vertical else {
+            return resize_row(horizontal, view, view.row(y), out);
         };
-        let taps = weights.len();
-        let (first, n) = axis.weights(y, weights);
+        let slots = weights.len();
+        let (first, count) = axis.weights(y, weights);
         match store {
             Store::Row(row) => {
                 let row = &mut row[..view.width() * view.format().bytes()];
-                sum_rows(|t| view.row(first + t), &weights[..n], row);
-                resize_row(across, view, row, out);
+                sum_rows(|i| view.row(first + i), &weights[..count], row);
+                resize_row(horizontal, view, row, out);
             }
             Store::Ring { rows, next } => {
                 let bytes = out.len();
-                for src in first.max(*next)..first + n {
-                    resize_row(across, view, view.row(src), &mut rows[src % taps * bytes..][..bytes]);
+                for src in first.max(*next)..first + count {
+                    resize_row(horizontal, view, view.row(src), &mut rows[src % slots * bytes..][..bytes]);
                 }
-                *next = (first + n).max(*next);
-                sum_rows(|t| &rows[(first + t) % taps * bytes..][..bytes], &weights[..n], out);
+                *next = (first + count).max(*next);
+                sum_rows(|i| &rows[(first + i) % slots * bytes..][..bytes], &weights[..count], out);
             }
         }
     }
 }
 
-/// A row in the picture's format as RGB at the result's width.
-fn resize_row(across: Option<&Table<'_>>, view: &ImageView<'_>, row: &[u8], out: &mut [u8]) {
-    let order = view.format().offsets();
-    match (across, view.format().bytes()) {
+/// Converts a row in the picture's pixel format to packed RGB, through the horizontal pass if there is one.
+fn resize_row(horizontal: Option<&Horizontal<'_>>, view: &ImageView<'_>, row: &[u8], out: &mut [u8]) {
+    let offsets = view.format().offsets();
+    match (horizontal, view.format().bytes()) {
         (None, bytes) => {
             for (out, pixel) in out.chunks_exact_mut(3).zip(row.chunks_exact(bytes)) {
-                out.copy_from_slice(&order.map(|o| pixel[o]));
+                out.copy_from_slice(&offsets.map(|o| pixel[o]));
             }
         }
-        (Some(table), 1) => table.resize::<1>(row, order, out),
-        (Some(table), 3) => table.resize::<3>(row, order, out),
-        (Some(table), _) => table.resize::<4>(row, order, out),
+        (Some(pass), 1) => pass.run::<1>(row, offsets, out),
+        (Some(pass), 3) => pass.run::<3>(row, offsets, out),
+        (Some(pass), _) => pass.run::<4>(row, offsets, out),
     }
 }
 
-impl Table<'_> {
-    /// One row of pixels, `STEP` bytes each, to RGB at the table's width.
-    fn resize<const STEP: usize>(&self, row: &[u8], order: [usize; 3], out: &mut [u8]) {
-        let columns = self.bounds.chunks_exact(2).zip(self.weights.chunks_exact(self.taps));
+impl<'s> Horizontal<'s> {
+    /// Computes the weights of `dst_w` columns into memory taken from `words`.
+    fn new(axis: Axis, dst_w: usize, words: &mut &'s mut [i32]) -> Self {
+        let max_weights = axis.max_weights();
+        let (bounds, weights) = (take(words, dst_w * 2), take(words, dst_w * max_weights));
+        let columns = bounds.chunks_exact_mut(2).zip(weights.chunks_exact_mut(max_weights));
+        for (x, (bound, weights)) in columns.enumerate() {
+            let (first, count) = axis.weights(x, weights);
+            bound.copy_from_slice(&[first as i32, count as i32]);
+        }
+        Horizontal { max_weights, bounds, weights }
+    }
+
+    /// Resizes a row of pixels, `STEP` bytes each, to packed RGB.
+    fn run<const STEP: usize>(&self, row: &[u8], offsets: [usize; 3], out: &mut [u8]) {
+        let columns = self.bounds.chunks_exact(2).zip(self.weights.chunks_exact(self.max_weights));
         for (out, (bound, weights)) in out.chunks_exact_mut(3).zip(columns) {
-            let (first, n) = (bound[0] as usize, bound[1] as usize);
+            let (first, count) = (bound[0] as usize, bound[1] as usize);
             let mut sums = [HALF; STEP];
-            let pixels = row[first * STEP..][..n * STEP].chunks_exact(STEP);
-            for (pixel, &w) in pixels.zip(&weights[..n]) {
+            let pixels = row[first * STEP..][..count * STEP].chunks_exact(STEP);
+            for (pixel, &weight) in pixels.zip(&weights[..count]) {
                 for (sum, &p) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(p) * w;
+                    *sum += i32::from(p) * weight;
                 }
             }
-            for (out, o) in out.iter_mut().zip(order) {
-                *out = clip(sums[o]);
+            for (out, o) in out.iter_mut().zip(offsets) {
+                *out = to_byte(sums[o]);
             }
         }
     }
 }
 
-/// The weighted sum of as many rows as there are weights.
+/// Writes the weighted sum of rows to `out`. `row(i)` belongs to weight `i` and is at least as long as `out`.
 fn sum_rows<'r>(row: impl Fn(usize) -> &'r [u8], weights: &[i32], out: &mut [u8]) {
     let whole = out.len() / BLOCK * BLOCK;
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
@@ -178,55 +190,17 @@ fn sum_rows<'r>(row: impl Fn(usize) -> &'r [u8], weights: &[i32], out: &mut [u8]
     sum_block(&row, weights, whole, rest);
 }
 
-/// The same of at most a block of each row, from byte `at`. Inlined, so that whole blocks are vectors.
+/// [`sum_rows`] for at most [`BLOCK`] bytes, from byte `at` of each row. Inlining makes the length of a whole block a
+/// constant, so the compiler vectorises it.
 #[inline(always)]
 fn sum_block<'r>(row: &impl Fn(usize) -> &'r [u8], weights: &[i32], at: usize, out: &mut [u8]) {
     let mut sums = [HALF; BLOCK];
-    for (t, &w) in weights.iter().enumerate() {
-        for (sum, &p) in sums.iter_mut().zip(&row(t)[at..][..out.len()]) {
-            *sum += i32::from(p) * w;
+    for (i, &weight) in weights.iter().enumerate() {
+        for (sum, &p) in sums.iter_mut().zip(&row(i)[at..][..out.len()]) {
+            *sum += i32::from(p) * weight;
         }
     }
     for (out, sum) in out.iter_mut().zip(sums) {
-        *out = clip(sum);
-    }
-}
-
-/// The state of a nearest-pixel resize.
-pub(super) struct Nearest<'s> {
-    columns: &'s [i32],
-    y: f64,
-    step: f64,
-}
-
-impl<'s> Nearest<'s> {
-    /// Words of scratch memory.
-    pub(super) fn words(dst_w: usize) -> Option<usize> {
-        Some(dst_w)
-    }
-
-    /// Computes the columns into `words`, of which there are at least [`Nearest::words`].
-    pub(super) fn new(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, words: &'s mut [i32]) -> Self {
-        let columns = &mut words[..dst_w];
-        let step = src_w as f64 / dst_w as f64;
-        let mut x = step * 0.5;
-        for column in columns.iter_mut() {
-            *column = (x as usize).min(src_w - 1) as i32;
-            // Summed as Pillow does, rounding errors included.
-            x += step;
-        }
-        let step = src_h as f64 / dst_h as f64;
-        Nearest { columns, y: step * 0.5, step }
-    }
-
-    /// The next row of the result.
-    pub(super) fn row(&mut self, view: &ImageView<'_>, out: &mut [u8]) {
-        let row = view.row((self.y as usize).min(view.height() - 1));
-        let (bytes, [r, g, b]) = (view.format().bytes(), view.format().offsets());
-        for (out, &x) in out.chunks_exact_mut(3).zip(self.columns) {
-            let pixel = &row[x as usize * bytes..][..bytes];
-            out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
-        }
-        self.y += self.step;
+        *out = to_byte(sum);
     }
 }

@@ -1,7 +1,7 @@
 //! Winograd's transforms over the lanes: Bᵀ·d·B on the way in, Aᵀ·m·A on the way out, for tiles of 2x2 and of 4x4 outputs.
 //!
 //! F(2, 3) interpolates at the points 0, 1, −1 and ∞; F(4, 3) at 0, ±√½, ±√2 and ∞. With the usual 0, ±1, ±2, ∞ eight bits
-//! lose twice as much (`benches/README.md`): the powers of ±√½ and ±√2 differ less.
+//! lose twice as much (`docs/decisions/001-winograd-points.md`): the powers of ±√½ and ±√2 differ less.
 //!
 //! Transformed pixels become bytes one position after the other, and what rounding did to one is made up for by those that
 //! come after it ([`winograd_quantise`]): errors that reach the outputs by the same way cancel.

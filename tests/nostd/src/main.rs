@@ -1,4 +1,4 @@
-//! Links the whole engine without `std` and without `alloc`; `.ci/no-std` builds it for the host and for bare metal.
+//! Links the whole engine without `std` and `alloc`. `.ci/no-std` builds it for the host, `.ci/arm` for bare metal.
 #![no_std]
 #![no_main]
 
@@ -27,7 +27,7 @@ fn segment(weights: &[u8], arena: &mut [u8], rgb: &[u8], map: &mut [u8]) -> Resu
     engine.run(&Serial, &picture, &mut Output::map((64, 48), ClassMapMut::U8(map)), &mut ())
 }
 
-/// The program starts here; the buffers are opaque to the compiler, so that nothing of the engine is left out.
+/// The entry point. `black_box` hides the buffers from the compiler, which could otherwise remove parts of the engine.
 #[unsafe(no_mangle)]
 pub extern "C" fn _start() -> ! {
     let mut arena = [0u8; 64];

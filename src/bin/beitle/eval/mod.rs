@@ -1,222 +1,250 @@
-//! `beitle eval`: how well models do on a data set, and how closely they follow another file of the same checkpoint.
+//! `beitle eval`: scores of models on a data set, and their agreement with a reference model, as a rule the f32 file of
+//! the same checkpoint.
+//!
+//! Each picture of the [`dataset`] goes through the reference and then through every model. Class maps are scored against
+//! the [`labels`] and against the reference's maps ([`scores`]); tensors and logits are compared with the reference's
+//! ([`noise`], [`changed_pixels`], [`worst_pictures`]). A [`report`] sums up one model; [`html`] renders all reports.
 
-mod data;
-mod flips;
-mod page;
-mod probe;
+mod changed_pixels;
+mod dataset;
+mod html;
+mod labels;
+mod noise;
 mod report;
 mod scores;
+mod worst_pictures;
 
-use crate::console::Failure;
-use crate::picture;
-use crate::segment::{demonstration, progress};
-use crate::session::{self, ClassMap, Processor, Session};
-use beitle::Model;
-use beitle::memory::MappedFile;
-use data::{Item, Labels};
-use probe::{Compare, Keep, Noise};
-use report::{Likeness, Report};
+use crate::class_map::ClassMapBuf;
+use crate::console::{Failure, progress_bar};
+use crate::picture::{self, Picture};
+use crate::session::{self, ModelFile, ProcessorArgs, Session};
+use beitle::{Isa, Model};
+use dataset::Sample;
+use labels::Labels;
+use noise::{Noise, TensorComparison, TensorRecorder};
+use report::{Comparison, Report};
 use scores::Scores;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `beitle eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures: a folder of them, one with `images` and `labels` in it, or the root of an ADE20K-like data set
-    /// (images/validation, annotations/validation)
+    /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out as
+    /// ADE20K (images/validation, annotations/validation)
     #[arg(value_name = "DATA")]
     data: PathBuf,
-    /// Label files (PNG, pixel values are classes) named as the pictures [default: found in DATA, if there]
+    /// Folder of label files: PNG, pixel values are classes, named as the pictures [default: found in DATA]
     #[arg(long, value_name = "DIR")]
     labels: Option<PathBuf>,
-    /// Weight files [default: the demonstration model, models/demo.beitle]
+    /// Weight file; repeat the option for several [default: the demonstration model, models/demo.beitle]
     #[arg(short, long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Compare every model with this one, as a rule the f32 file of the same checkpoint
+    /// Reference to compare every model with, as a rule the f32 file of the same checkpoint
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Label files count from 1, 0 means "ignore", as ADE20K's do [default: as the weight file says]
+    /// Whether label files count classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     reduce_labels: Option<bool>,
-    /// Pixels with this label count for nothing
+    /// Ignore pixels with this label
     #[arg(long, value_name = "N", default_value_t = 255)]
     ignore: u16,
-    /// Only the first N pictures
+    /// Use only the first N pictures
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Write everything to a JSON file
+    /// Write all results to a JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a page that shows the pictures with the worst agreement, in one file
+    /// Write a self-contained HTML page with scores, noise by stage and the pictures with the lowest agreement
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    processor: Processor,
-}
-
-/// A mapped weight file and its name.
-struct Source<'a> {
-    path: &'a Path,
-    file: MappedFile,
-}
-
-impl<'a> Source<'a> {
-    fn open(path: &'a Path) -> Result<Self, Failure> {
-        Ok(Source { path, file: session::open(path)? })
-    }
-
-    fn model(&self) -> Result<Model<'_>, Failure> {
-        session::model(self.path, &self.file)
-    }
+    processor: ProcessorArgs,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Nothing to evaluate, files that cannot be read or do not belong together.
+/// There is nothing to evaluate, a file cannot be read, or the files do not match one another.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let isa = args.processor.isa()?;
-    let mut paths: Vec<&Path> = args.models.iter().map(PathBuf::as_path).collect();
-    if paths.is_empty() {
-        paths.push(demonstration()?);
+    let paths: Vec<&Path> = match args.models.as_slice() {
+        [] => vec![session::demonstration_model()?],
+        models => models.iter().map(PathBuf::as_path).collect(),
+    };
+    let samples = dataset::find(&args.data, args.labels.as_deref(), args.limit)?;
+    if samples.iter().all(|s| s.labels.is_none()) && args.against.is_none() {
+        let missing =
+            "nothing to evaluate against: give label files (--labels DIR) or a reference (--against FILE)";
+        return Err(Failure::usage(format_args!("{}: {missing}", args.data.display())));
     }
-    let items = data::find(&args.data, args.labels.as_deref(), args.limit)?;
-    if items.iter().all(|i| i.labels.is_none()) && args.against.is_none() {
-        return Err(Failure::usage(format_args!(
-            "{}: neither labels (--labels DIR) nor a file to compare with (--against FILE)",
-            args.data.display()
-        )));
-    }
-    let sources = paths.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let models = sources.iter().map(Source::model).collect::<Result<Vec<_>, _>>()?;
-    let reference = args.against.as_deref().map(Source::open).transpose()?;
-    let reference_model = reference.as_ref().map(Source::model).transpose()?;
-    for (path, model) in paths.iter().zip(&models) {
-        if let (Some(r), Some(path_r)) = (&reference_model, &args.against) {
-            same_network(path, model, path_r, r)?;
+    let files = paths.iter().map(|path| ModelFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let models = files.iter().map(ModelFile::model).collect::<Result<Vec<_>, _>>()?;
+    let reference_file = args.against.as_deref().map(ModelFile::open).transpose()?;
+    let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
+    if let (Some(reference), Some(reference_path)) = (&reference_model, &args.against) {
+        for (path, model) in paths.iter().zip(&models) {
+            check_comparable((path, model), (reference_path, reference))?;
         }
     }
-    let new_session = |m| Ok::<_, Failure>(Session::new(m, isa, args.processor.threads()?));
-    let mut sessions = models.iter().map(new_session).collect::<Result<Vec<_>, _>>()?;
+    let new_session = |model| Ok::<_, Failure>(Session::new(model, isa, args.processor.threads()?));
+    let new_candidate =
+        |(path, model)| Ok::<_, Failure>(Candidate::new(path, model, isa, new_session(model)?));
+    let mut candidates =
+        paths.iter().copied().zip(&models).map(new_candidate).collect::<Result<Vec<_>, _>>()?;
     let mut reference = reference_model.as_ref().map(new_session).transpose()?;
-    let mut reports: Vec<_> =
-        paths.iter().zip(&models).map(|(path, model)| Report::new(path, model, isa)).collect();
 
-    let bar = progress(items.len());
-    for item in &items {
-        bar.set_message(item.image.display().to_string());
-        one(args, item, (&models, &mut sessions), reference.as_mut(), &mut reports)?;
+    let bar = progress_bar(samples.len());
+    for sample in &samples {
+        bar.set_message(sample.image.display().to_string());
+        evaluate(args, sample, reference.as_mut(), &mut candidates)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    for report in &mut reports {
-        report.print()?;
-    }
-    let write = |path: &Path, bytes: &[u8]| {
-        std::fs::write(path, bytes).map_err(|e| Failure::work(format_args!("{}: {e}", path.display())))
-    };
-    if let Some(path) = &args.json {
-        let all: Vec<_> = reports.iter().map(Report::json).collect();
-        write(path, serde_json::json!({ "models": all }).to_string().as_bytes())?;
-    }
-    if let Some(path) = &args.html {
-        write(path, page::html(&reports, args.against.as_deref()).as_bytes())?;
-    }
-    Ok(())
+    publish(args, &candidates.into_iter().map(|c| c.report).collect::<Vec<_>>())
 }
 
-/// Classes and input of two files must be the same for their maps to be compared.
-fn same_network(a: &Path, model: &Model<'_>, b: &Path, other: &Model<'_>) -> Result<(), Failure> {
+/// Checks that two models have the same classes and input size, so that their maps can be compared.
+fn check_comparable(
+    (a, model_a): (&Path, &Model<'_>),
+    (b, model_b): (&Path, &Model<'_>),
+) -> Result<(), Failure> {
     let facts = |m: &Model<'_>| (m.facts().classes, m.facts().width, m.facts().height);
-    if facts(model) == facts(other) {
+    if facts(model_a) == facts(model_b) {
         return Ok(());
     }
-    let say = |m| {
-        let (classes, w, h) = facts(m);
-        format!("{classes} classes at {w}x{h}")
+    let describe = |path: &Path, model| {
+        let (classes, width, height) = facts(model);
+        format!("{} has {classes} classes at {width}x{height}", path.display())
     };
-    Err(Failure::usage(format_args!(
-        "{} has {}, {} has {}: they cannot be compared",
-        a.display(),
-        say(model),
-        b.display(),
-        say(other)
-    )))
+    let (a, b) = (describe(a, model_a), describe(b, model_b));
+    Err(Failure::usage(format_args!("{a}, {b}: they cannot be compared")))
 }
 
-/// One picture through all models.
-fn one(
-    args: &Args,
-    item: &Item,
-    (models, sessions): (&[Model<'_>], &mut [Session<'_>]),
-    reference: Option<&mut Session<'_>>,
-    reports: &mut [Report<'_>],
-) -> Result<(), Failure> {
-    let failed =
-        |path: &Path, e: &dyn std::fmt::Display| Failure::work(format_args!("{}: {e}", path.display()));
-    let picture = picture::load(&item.image).map_err(|e| failed(&item.image, &e))?;
-    let size = (picture.width, picture.height);
-    let labels = match &item.labels {
-        Some(path) => {
-            let labels = Labels::load(path).map_err(|e| failed(path, &e))?;
-            if labels.size != size {
-                let found = format!(
-                    "{}x{} labels for a picture of {}x{}",
-                    labels.size.0, labels.size.1, size.0, size.1
-                );
-                return Err(failed(path, &found));
-            }
-            Some((path, labels))
-        }
-        None => None,
-    };
-    let mut exact = None;
-    if let Some(session) = reference {
-        let mut keep = Keep::default();
-        let mut logits = vec![0f32; session.logits_shape().iter().product()];
-        let map = session
-            .run(&picture.rgb, size, Some(&mut logits), &mut keep)
-            .map_err(|e| failed(&item.image, &e))?;
-        exact = Some((map, logits, keep));
+/// Prints the reports and writes the requested files.
+fn publish(args: &Args, reports: &[Report<'_>]) -> Result<(), Failure> {
+    for report in reports {
+        report.print()?;
     }
-    for ((model, session), report) in models.iter().zip(sessions).zip(reports) {
-        let classes = model.facts().classes;
-        let mut logits = vec![0f32; session.logits_shape().iter().product()];
-        let map;
-        if let Some((other, other_logits, keep)) = &exact {
-            let mut compare = Compare::new(keep);
-            map = session
-                .run(&picture.rgb, size, Some(&mut logits), &mut compare)
-                .map_err(|e| failed(&item.image, &e))?;
-            let mut likeness = Scores::new(classes);
-            likeness.add(pixels(&map).zip(pixels(other).map(Some)));
-            let agreement = likeness.pixel_accuracy();
-            report.flips.add(&item.image, size, session.logits_shape(), other_logits, &logits);
-            report.likeness.push(Likeness {
-                image: item.image.clone(),
-                scores: likeness,
-                noise: compare.noise(),
-                logits: Noise::of(other_logits, &logits),
-            });
-            report.worst(&picture, other, &map, model, agreement, &item.image, args.html.is_some());
-        } else {
-            map = session.run(&picture.rgb, size, None, &mut ()).map_err(|e| failed(&item.image, &e))?;
-        }
-        if let Some((path, labels)) = &labels {
-            let reduce = args.reduce_labels.unwrap_or(model.facts().reduce_labels);
-            let truth = labels.classes(classes, reduce, args.ignore).map_err(|e| failed(path, &e))?;
-            report.truth.get_or_insert_with(|| Scores::new(classes)).add(pixels(&map).zip(truth));
-        }
-        report.pictures += 1;
+    let write = |path: &Path, text: String| std::fs::write(path, text).map_err(|e| Failure::file(path, e));
+    if let Some(path) = &args.json {
+        let all: Vec<_> = reports.iter().map(Report::json).collect();
+        write(path, serde_json::json!({ "models": all }).to_string())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, html::render(reports, args.against.as_deref()))?;
     }
     Ok(())
 }
 
-/// The classes of a map.
-fn pixels(map: &ClassMap) -> impl Iterator<Item = u16> {
-    let (view, n) = match map {
-        ClassMap::U8(m) => (map.view(), m.len()),
-        ClassMap::U16(m) => (map.view(), m.len()),
+/// A model under evaluation.
+struct Candidate<'m> {
+    model: &'m Model<'m>,
+    session: Session<'m>,
+    report: Report<'m>,
+}
+
+/// The reference's results for a picture.
+struct Reference {
+    map: ClassMapBuf,
+    logits: Vec<f32>,
+    tensors: TensorRecorder,
+}
+
+/// Runs a picture through the reference and all candidates, and adds the results to their reports.
+fn evaluate(
+    args: &Args,
+    sample: &Sample,
+    reference: Option<&mut Session<'_>>,
+    candidates: &mut [Candidate<'_>],
+) -> Result<(), Failure> {
+    let picture = picture::load(&sample.image).map_err(|e| Failure::file(&sample.image, e))?;
+    let labels = match &sample.labels {
+        Some(path) => Some((path, load_labels(path, &picture)?)),
+        None => None,
     };
-    (0..n).map(move |i| beitle::output::ClassMap::get(&view, i).unwrap_or(u16::MAX))
+    let reference = reference.map(|session| Reference::new(session, sample, &picture)).transpose()?;
+    for candidate in candidates {
+        let map = match &reference {
+            Some(reference) => candidate.compare(sample, &picture, reference, args.html.is_some())?,
+            None => {
+                let map = candidate.session.run(&picture, None, &mut ());
+                map.map_err(|e| Failure::file(&sample.image, e))?
+            }
+        };
+        if let Some((path, labels)) = &labels {
+            candidate.score(args, path, labels, &map)?;
+        }
+        candidate.report.pictures += 1;
+    }
+    Ok(())
+}
+
+/// Loads the label file of a picture.
+fn load_labels(path: &Path, picture: &Picture) -> Result<Labels, Failure> {
+    let labels = Labels::load(path).map_err(|e| Failure::file(path, e))?;
+    if labels.size != (picture.width, picture.height) {
+        let (w, h) = labels.size;
+        let mismatch =
+            format!("{w}x{h} labels, but the picture has {}x{} pixels", picture.width, picture.height);
+        return Err(Failure::file(path, mismatch));
+    }
+    Ok(labels)
+}
+
+impl Reference {
+    fn new(session: &mut Session<'_>, sample: &Sample, picture: &Picture) -> Result<Self, Failure> {
+        let mut tensors = TensorRecorder::default();
+        let mut logits = vec![0f32; session.logits_shape().iter().product()];
+        let map = session
+            .run(picture, Some(&mut logits), &mut tensors)
+            .map_err(|e| Failure::file(&sample.image, e))?;
+        Ok(Reference { map, logits, tensors })
+    }
+}
+
+impl<'m> Candidate<'m> {
+    fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa, session: Session<'m>) -> Self {
+        Candidate { model, session, report: Report::new(path, model, isa) }
+    }
+
+    /// Runs a picture and compares every tensor, the logits and the map with the reference's.
+    fn compare(
+        &mut self,
+        sample: &Sample,
+        picture: &Picture,
+        reference: &Reference,
+        wants_views: bool,
+    ) -> Result<ClassMapBuf, Failure> {
+        let shape = self.session.logits_shape();
+        let mut logits = vec![0f32; shape.iter().product()];
+        let mut comparison = TensorComparison::new(&reference.tensors);
+        let map = self
+            .session
+            .run(picture, Some(&mut logits), &mut comparison)
+            .map_err(|e| Failure::file(&sample.image, e))?;
+        let mut scores = Scores::new(self.model.facts().classes);
+        scores.add(map.classes().zip(reference.map.classes().map(Some)));
+        let size = (picture.width, picture.height);
+        self.report.changed_pixels.add(&sample.image, size, shape, &reference.logits, &logits);
+        if wants_views {
+            let views = || worst_pictures::views(picture, &reference.map, &map, self.model);
+            self.report.worst_pictures.add(&sample.image, scores.pixel_accuracy(), views);
+        }
+        self.report.comparisons.push(Comparison {
+            image: sample.image.clone(),
+            scores,
+            stages: comparison.into_stages(),
+            logits: Noise::of(&reference.logits, &logits),
+        });
+        Ok(map)
+    }
+
+    /// Adds a map's scores against the labels.
+    fn score(&mut self, args: &Args, path: &Path, labels: &Labels, map: &ClassMapBuf) -> Result<(), Failure> {
+        let facts = self.model.facts();
+        let reduce = args.reduce_labels.unwrap_or(facts.reduce_labels);
+        let truth = labels.classes(facts.classes, reduce, args.ignore).map_err(|e| Failure::file(path, e))?;
+        self.report.labels.get_or_insert_with(|| Scores::new(facts.classes)).add(map.classes().zip(truth));
+        Ok(())
+    }
 }

@@ -1,180 +1,193 @@
-//! What `beitle eval` found out about one model: a table, and JSON.
+//! The evaluation of one model: sums over all pictures, printed as a table or as JSON.
 
-use super::flips::{Flip, Flips};
-use super::probe::Noise;
+use super::changed_pixels::{ChangedPixel, ChangedPixels};
+use super::noise::{Noise, add_to_stage};
 use super::scores::Scores;
-use crate::console::{Failure, Output};
+use super::worst_pictures::WorstPictures;
+use crate::console::{Failure, Stdout, plural};
 use beitle::{Isa, Model};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// One picture's likeness to the reference.
-pub struct Likeness {
+/// Number of pictures and of changed pixels in the table.
+const LISTED: (usize, usize) = (5, 3);
+
+/// One picture's comparison with the reference.
+pub struct Comparison {
     /// The picture.
     pub image: PathBuf,
-    /// The model's map against the reference's.
+    /// Scores of the model's map with the reference's map as truth.
     pub scores: Scores,
-    /// By stage.
-    pub noise: Vec<(String, Noise)>,
-    /// Of the logits.
+    /// Noise of each stage.
+    pub stages: Vec<(String, Noise)>,
+    /// Noise of the logits.
     pub logits: Noise,
 }
 
-/// A picture on the page.
-pub struct Shown {
-    /// The picture.
-    pub image: PathBuf,
-    /// Share of its pixels that agree.
-    pub agreement: f64,
-    /// Input, reference, model, difference: PNG files.
-    pub views: [Vec<u8>; 4],
-}
-
-/// Everything about one model.
+/// The evaluation of one model.
 pub struct Report<'m> {
-    /// Its file.
+    /// Path of the weight file.
     pub path: &'m Path,
     model: &'m Model<'m>,
     isa: Isa,
-    /// Pictures run.
+    /// Number of pictures.
     pub pictures: usize,
-    /// Against labels.
-    pub truth: Option<Scores>,
-    /// Against the reference, picture by picture.
-    pub likeness: Vec<Likeness>,
-    /// The worst of them, the worst first.
-    pub shown: Vec<Shown>,
-    /// The worst pixels of all.
-    pub flips: Flips,
+    /// Scores against the labels, if there are labels.
+    pub labels: Option<Scores>,
+    /// Comparisons with the reference, if there is one.
+    pub comparisons: Vec<Comparison>,
+    /// Views of the pictures with the lowest agreement, if an HTML page is wanted.
+    pub worst_pictures: WorstPictures,
+    /// Changed pixels with the largest margins.
+    pub changed_pixels: ChangedPixels,
 }
 
 impl<'m> Report<'m> {
-    /// Nothing found out yet.
+    /// A report on no pictures.
     pub fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa) -> Self {
         Report {
             path,
             model,
             isa,
             pictures: 0,
-            truth: None,
-            likeness: Vec::new(),
-            shown: Vec::new(),
-            flips: Flips::default(),
+            labels: None,
+            comparisons: Vec::new(),
+            worst_pictures: WorstPictures::default(),
+            changed_pixels: ChangedPixels::default(),
         }
     }
 
-    fn name(&self, class: usize) -> &'m str {
+    fn class_name(&self, class: usize) -> &'m str {
         self.model.class_name(class).unwrap_or("?")
     }
 
-    /// A pixel whose class has changed, in words.
-    pub fn sentence(&self, flip: &Flip) -> String {
-        let (reference, model) = (self.name(flip.reference), self.name(flip.model));
-        let (image, (x, y)) = (flip.image.display(), flip.at);
+    /// Describes a changed pixel in a sentence.
+    pub fn describe(&self, pixel: &ChangedPixel) -> String {
+        let (reference, model) = (self.class_name(pixel.reference), self.class_name(pixel.model));
+        let (image, (x, y), margin) = (pixel.image.display(), pixel.at, pixel.margin);
         format!(
-            "{reference} became {model}, preferred by {:.3} in the reference: {image}, column {x}, row {y}",
-            flip.margin
+            "{reference} became {model}, margin {margin:.3} in the reference: {image}, column {x}, row {y}"
         )
     }
 
-    /// All pictures against the reference.
+    /// Scores and logits' noise over all comparisons.
     pub fn overall(&self) -> Option<(Scores, Noise)> {
-        let mut all = (self.likeness.first()?.scores.clone(), Noise::default());
-        for (i, one) in self.likeness.iter().enumerate() {
-            if i > 0 {
-                all.0.join(&one.scores);
-            }
-            all.1.join(one.logits);
+        let (first, others) = self.comparisons.split_first()?;
+        let mut all = (first.scores.clone(), first.logits);
+        for comparison in others {
+            all.0.join(&comparison.scores);
+            all.1.join(comparison.logits);
         }
         Some(all)
     }
 
-    /// Noise of each stage over all pictures, in the order of the data.
+    /// Noise of each stage over all comparisons, in the order of a run.
     pub fn stages(&self) -> Vec<(String, Noise)> {
-        let mut all: Vec<(String, Noise)> = Vec::new();
-        for (stage, noise) in self.likeness.iter().flat_map(|l| &l.noise) {
-            match all.iter_mut().find(|(s, _)| s == stage) {
-                Some((_, sum)) => sum.join(*noise),
-                None => all.push((stage.clone(), *noise)),
-            }
+        let mut all = Vec::new();
+        for (name, noise) in self.comparisons.iter().flat_map(|c| &c.stages) {
+            add_to_stage(&mut all, name, *noise);
         }
         all
     }
 
-    /// Pictures by agreement, the worst first.
-    fn ranked(&self) -> Vec<(&Path, f64)> {
+    /// Pictures and their agreement, the lowest first.
+    fn by_agreement(&self) -> Vec<(&Path, f64)> {
         let mut all: Vec<_> =
-            self.likeness.iter().map(|l| (l.image.as_path(), l.scores.pixel_accuracy())).collect();
+            self.comparisons.iter().map(|c| (c.image.as_path(), c.scores.pixel_accuracy())).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1));
         all
     }
 
-    /// The table.
+    /// Prints the report as a table.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
     pub fn print(&self) -> Result<(), Failure> {
-        let mut out = Output::default();
-        let precision = self.model.facts().precision.name();
-        let (path, isa) = (self.path.display(), self.isa.name());
-        out.line(format_args!("{path}: {precision}, {} pictures, {isa}", self.pictures))?;
-        if let Some(s) = &self.truth {
-            let (miou, aacc, macc) = (s.mean_iou(), s.pixel_accuracy(), s.mean_accuracy());
-            out.line(format_args!("  labels     mIoU {miou:.5}  aAcc {aacc:.5}  mAcc {macc:.5}"))?;
-            for class in (0..self.model.facts().classes).filter(|&c| s.iou(c).is_some()) {
-                let (iou, acc) = (s.iou(class).unwrap_or(0.0), s.accuracy(class));
-                let acc = acc.map_or("-".into(), |a| format!("{a:.4}"));
-                let share = 100.0 * s.area(class) as f64 / s.pixels().max(1) as f64;
-                let name = self.name(class);
-                out.line(format_args!("    {class:3}  IoU {iou:.4}  acc {acc:6}  {share:5.2} %  {name}"))?;
-            }
+        let mut out = Stdout::default();
+        let (path, precision) = (self.path.display(), self.model.facts().precision.name());
+        let (pictures, isa) = (plural(self.pictures, "picture"), self.isa.name());
+        out.line(format_args!("{path}: {precision}, {pictures}, {isa}"))?;
+        if let Some(scores) = &self.labels {
+            self.print_labels(&mut out, scores)?;
         }
-        let Some((scores, logits)) = self.overall() else { return Ok(()) };
-        let (agreement, miou) = (scores.pixel_accuracy(), scores.mean_iou());
-        out.line(format_args!("  reference  pixels equal {agreement:.5}  mIoU of the maps {miou:.5}"))?;
-        let db = |n: Noise| n.db().map_or("exact".into(), |db| format!("{db:.1} dB"));
-        out.line(format_args!("    {:12}{:>10}", "logits", db(logits)))?;
-        for (stage, noise) in self.stages() {
-            out.line(format_args!("    {stage:12}{:>10}", db(noise)))?;
+        match self.overall() {
+            Some((scores, logits)) => self.print_reference(&mut out, &scores, logits),
+            None => Ok(()),
         }
-        for (image, agreement) in self.ranked().into_iter().take(5) {
-            out.line(format_args!("    {agreement:.5}  {}", image.display()))?;
-        }
-        for flip in self.flips.worst().iter().take(3) {
-            out.line(format_args!("    {}", self.sentence(flip)))?;
+    }
+
+    fn print_labels(&self, out: &mut Stdout, scores: &Scores) -> Result<(), Failure> {
+        let (miou, aacc, macc) = (scores.mean_iou(), scores.pixel_accuracy(), scores.mean_accuracy());
+        out.line(format_args!("  labels: mIoU {miou:.5}  aAcc {aacc:.5}  mAcc {macc:.5}"))?;
+        out.line(format_args!("    {:>3}  {:6}  {:6}  {:>7}  class", "", "IoU", "acc", "share"))?;
+        for class in (0..self.model.facts().classes).filter(|&c| scores.iou(c).is_some()) {
+            let iou = scores.iou(class).unwrap_or(0.0);
+            let acc = scores.accuracy(class).map_or("-".into(), |a| format!("{a:.4}"));
+            let share = 100.0 * scores.area(class) as f64 / scores.pixels().max(1) as f64;
+            let name = self.class_name(class);
+            out.line(format_args!("    {class:3}  {iou:.4}  {acc:6}  {share:5.2} %  {name}"))?;
         }
         Ok(())
     }
 
-    /// Everything.
+    fn print_reference(&self, out: &mut Stdout, scores: &Scores, logits: Noise) -> Result<(), Failure> {
+        let (agreement, miou) = (scores.pixel_accuracy(), scores.mean_iou());
+        out.line(format_args!("  reference: pixel agreement {agreement:.5}  mIoU of the maps {miou:.5}"))?;
+        out.line(format_args!("  signal to quantisation noise after each stage:"))?;
+        let db = |n: Noise| n.db().map_or("exact".into(), |db| format!("{db:.1} dB"));
+        for (name, noise) in self.stages().into_iter().chain([("logits".into(), logits)]) {
+            out.line(format_args!("    {name:12}{:>10}", db(noise)))?;
+        }
+        out.line(format_args!("  pictures with the lowest agreement:"))?;
+        for (image, agreement) in self.by_agreement().into_iter().take(LISTED.0) {
+            out.line(format_args!("    {agreement:.5}  {}", image.display()))?;
+        }
+        let changed = self.changed_pixels.worst();
+        if !changed.is_empty() {
+            out.line(format_args!("  changed pixels with the largest margins:"))?;
+        }
+        for pixel in changed.iter().take(LISTED.1) {
+            out.line(format_args!("    {}", self.describe(pixel)))?;
+        }
+        Ok(())
+    }
+
+    /// The report as JSON.
     pub fn json(&self) -> Value {
-        let scores = |s: &Scores| {
-            let classes: Vec<_> = (0..self.model.facts().classes)
-                .map(|c| json!({"id": c, "name": self.name(c), "iou": s.iou(c), "accuracy": s.accuracy(c), "pixels": s.area(c)}))
-                .collect();
-            json!({"miou": s.mean_iou(), "aacc": s.pixel_accuracy(), "macc": s.mean_accuracy(), "classes": classes})
-        };
-        let stages: Vec<_> =
-            self.stages().into_iter().map(|(name, n)| json!({"name": name, "sqnr_db": n.db()})).collect();
-        let pictures: Vec<_> = self
-            .likeness
-            .iter()
-            .map(|l| {
-                json!({"image": l.image.to_string_lossy(), "agreement": l.scores.pixel_accuracy(),
-                       "miou": l.scores.mean_iou(), "logits_sqnr_db": l.logits.db()})
-            })
-            .collect();
         json!({
             "file": self.path.to_string_lossy(),
             "precision": self.model.facts().precision.name(),
             "isa": self.isa.name(),
             "pictures": self.pictures,
-            "labels": self.truth.as_ref().map(scores),
-            "reference": self.overall().map(|(s, logits)| json!({
-                "agreement": s.pixel_accuracy(),
-                "miou": s.mean_iou(),
-                "logits_sqnr_db": logits.db(),
-                "stages": stages,
-                "pictures": pictures,
-                "worst_pixels": self.flips.worst().iter().map(Flip::json).collect::<Vec<_>>(),
-            })),
+            "labels": self.labels.as_ref().map(|scores| self.labels_json(scores)),
+            "reference": self.overall().map(|(scores, logits)| self.reference_json(&scores, logits)),
+        })
+    }
+
+    fn labels_json(&self, scores: &Scores) -> Value {
+        let class = |c| {
+            json!({"id": c, "name": self.class_name(c), "iou": scores.iou(c), "accuracy": scores.accuracy(c),
+                   "pixels": scores.area(c)})
+        };
+        let classes: Vec<_> = (0..self.model.facts().classes).map(class).collect();
+        json!({"miou": scores.mean_iou(), "aacc": scores.pixel_accuracy(), "macc": scores.mean_accuracy(),
+               "classes": classes})
+    }
+
+    fn reference_json(&self, scores: &Scores, logits: Noise) -> Value {
+        let stages: Vec<_> =
+            self.stages().into_iter().map(|(name, n)| json!({"name": name, "sqnr_db": n.db()})).collect();
+        let picture = |c: &Comparison| {
+            json!({"image": c.image.to_string_lossy(), "agreement": c.scores.pixel_accuracy(),
+                   "miou": c.scores.mean_iou(), "logits_sqnr_db": c.logits.db()})
+        };
+        json!({
+            "agreement": scores.pixel_accuracy(),
+            "miou": scores.mean_iou(),
+            "logits_sqnr_db": logits.db(),
+            "stages": stages,
+            "pictures": self.comparisons.iter().map(picture).collect::<Vec<_>>(),
+            "worst_pixels": self.changed_pixels.worst().iter().map(ChangedPixel::json).collect::<Vec<_>>(),
         })
     }
 }

@@ -1,71 +1,75 @@
-//! Scores of label maps as mmsegmentation defines them: areas summed over the whole data set, then divided.
+//! Scores of class maps as mmsegmentation defines them: the areas of each class are summed over the data set, then
+//! divided.
 
 /// Areas of each class over all pictures, in pixels.
 #[derive(Clone, Debug)]
 pub struct Scores {
-    /// Said and true.
-    both: Vec<u64>,
-    said: Vec<u64>,
+    /// Pixels whose predicted and true class are both this one.
+    intersection: Vec<u64>,
+    predicted: Vec<u64>,
     truth: Vec<u64>,
 }
 
 impl Scores {
-    /// Nothing counted yet.
+    /// Areas of zero.
     pub fn new(classes: usize) -> Self {
-        Scores { both: vec![0; classes], said: vec![0; classes], truth: vec![0; classes] }
+        Scores { intersection: vec![0; classes], predicted: vec![0; classes], truth: vec![0; classes] }
     }
 
-    /// Counts pixels: the class that was said and the true one, `None` where it is to be ignored.
+    /// Counts pixels, given as predicted and true class; `None` marks an ignored pixel.
     pub fn add(&mut self, pixels: impl Iterator<Item = (u16, Option<u16>)>) {
-        for (said, truth) in pixels {
+        for (predicted, truth) in pixels {
             let Some(truth) = truth else { continue };
-            self.said[usize::from(said)] += 1;
+            self.predicted[usize::from(predicted)] += 1;
             self.truth[usize::from(truth)] += 1;
-            self.both[usize::from(said)] += u64::from(said == truth);
+            self.intersection[usize::from(predicted)] += u64::from(predicted == truth);
         }
     }
 
-    /// Adds another's areas.
+    /// Adds the areas of `other`.
     pub fn join(&mut self, other: &Scores) {
-        let pairs =
-            [(&mut self.both, &other.both), (&mut self.said, &other.said), (&mut self.truth, &other.truth)];
+        let pairs = [
+            (&mut self.intersection, &other.intersection),
+            (&mut self.predicted, &other.predicted),
+            (&mut self.truth, &other.truth),
+        ];
         for (mine, theirs) in pairs {
             mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         }
     }
 
-    /// Intersection over union of a class; `None` where it is neither said nor true anywhere.
+    /// Intersection over union of a class; `None` if the class is neither predicted nor true anywhere.
     pub fn iou(&self, class: usize) -> Option<f64> {
-        let union = self.said[class] + self.truth[class] - self.both[class];
-        (union > 0).then(|| self.both[class] as f64 / union as f64)
+        let union = self.predicted[class] + self.truth[class] - self.intersection[class];
+        (union > 0).then(|| self.intersection[class] as f64 / union as f64)
     }
 
-    /// Share of a class's true pixels that are said; `None` where it is nowhere.
+    /// Share of a class's true pixels that are predicted as this class; `None` if there are no such pixels.
     pub fn accuracy(&self, class: usize) -> Option<f64> {
-        (self.truth[class] > 0).then(|| self.both[class] as f64 / self.truth[class] as f64)
+        (self.truth[class] > 0).then(|| self.intersection[class] as f64 / self.truth[class] as f64)
     }
 
-    /// True pixels of a class.
+    /// Number of pixels whose true class is this one.
     pub fn area(&self, class: usize) -> u64 {
         self.truth[class]
     }
 
-    /// mIoU: the mean over the classes that have one.
+    /// mIoU: the mean over the classes that have an IoU.
     pub fn mean_iou(&self) -> f64 {
-        mean((0..self.both.len()).filter_map(|c| self.iou(c)))
+        mean((0..self.truth.len()).filter_map(|c| self.iou(c)))
     }
 
-    /// mAcc.
+    /// mAcc: the mean over the classes that have an accuracy.
     pub fn mean_accuracy(&self) -> f64 {
-        mean((0..self.both.len()).filter_map(|c| self.accuracy(c)))
+        mean((0..self.truth.len()).filter_map(|c| self.accuracy(c)))
     }
 
-    /// aAcc: the share of all pixels.
+    /// aAcc: the share of all counted pixels whose predicted class is the true one.
     pub fn pixel_accuracy(&self) -> f64 {
-        self.both.iter().sum::<u64>() as f64 / self.truth.iter().sum::<u64>().max(1) as f64
+        self.intersection.iter().sum::<u64>() as f64 / self.pixels().max(1) as f64
     }
 
-    /// Pixels counted.
+    /// Number of counted pixels.
     pub fn pixels(&self) -> u64 {
         self.truth.iter().sum()
     }
@@ -81,9 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hand_counted() {
+    fn scores_match_hand_counted_areas() {
         let mut s = Scores::new(4);
-        // Class 0: 2 right, 1 said 1. Class 1: 1 right, 1 said 0. Class 2 only said. One pixel ignored. Class 3 nowhere.
+        // Class 0: 2 right, 1 predicted as 1. Class 1: 1 right, 1 predicted as 0, 1 as 2. Class 2: predicted only.
+        // Class 3: absent. One pixel is ignored.
         let first = [(0, Some(0)), (0, Some(0)), (1, Some(0)), (2, None)];
         s.add(first.into_iter());
         let mut other = Scores::new(4);

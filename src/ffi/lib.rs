@@ -1,0 +1,34 @@
+//! The C interface of beitle, declared and documented for C in `include/beitle.h`.
+//!
+//! Each exported function converts its arguments from C, calls the engine and converts the result back to C:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `types` | the structures of the header |
+//! | `status` | the errors of a call and their status values |
+//! | `text` | messages and names, written to memory of the caller |
+//! | `pointers` | pointers and sizes from C: validated, then turned into references and slices |
+//! | `open` | the open engine inside a [`CEngine`] |
+//! | `pool` | the caller's threads as a [`Parallel`](beitle::parallel::Parallel) |
+//! | `run` | `beitle_run` |
+//! | `call` | the frame of every call: no panic leaves it, an error becomes a status and a message |
+//! | `exports` | the exported functions |
+//!
+//! The crate allocates nothing and has no global state. With the feature `std` a panic becomes [`Status::InternalError`];
+//! without it a panic ends in the panic handler of the program (in `libbeitle`, that of `src/capi`).
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+
+mod call;
+mod exports;
+mod open;
+mod pointers;
+#[cfg(target_has_atomic = "ptr")]
+mod pool;
+mod run;
+mod status;
+mod text;
+mod types;
+
+pub use exports::*;
+pub use status::Status;
+pub use types::{CClassMap, CEngine, CImage, CInfo, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn};
