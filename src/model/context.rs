@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
         self.model.linear(role, layer)
     }
 
-    /// Several buffers of the arena at once. They must not overlap, that is, they must share a phase.
+    /// Several buffers of the arena at once. Any two of them must share a phase, so that they do not overlap.
     pub fn buffers<'b, const N: usize>(
         &self,
         arena: &'b mut [u8],
