@@ -35,6 +35,7 @@ impl Layout {
 
     /// Requires `buf` to have at least `bytes` bytes and to be alive in `phases`. If several steps require the same buffer, it
     /// gets the largest size and all phases.
+    #[inline(never)]
     pub fn need(&mut self, buf: Buf, bytes: usize, phases: u8) {
         let region = &mut self.regions[buf as usize];
         region.bytes = region.bytes.max(bytes.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX));

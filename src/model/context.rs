@@ -108,12 +108,15 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if the observer asks to stop.
+    // This and the functions below are called from many places but rarely: a single copy of each keeps the program small.
+    #[inline(never)]
     pub fn done(&mut self, stage: Stage) -> Result<(), Error> {
         let macs = core::mem::take(&mut self.macs);
         if self.observer.done(stage, macs) { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     /// Shows rows of channels, `[rows][C]`, to the observer if it wants tensors.
+    #[inline(never)]
     pub fn show(&mut self, name: TensorName, data: &[f32]) {
         if self.observer.wants_tensors() {
             self.observer.tensor(name, data, self.facts.channels, self.pitch());
@@ -121,6 +124,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a matrix product over segments of `len` rows each.
+    #[inline(never)]
     pub fn gemm<T: OutputElement>(&mut self, gemm: Gemm, segments: &[Segment], len: usize, out: &mut [T]) {
         let w = gemm.weights;
         self.macs += (segments.len() * len * gemm.matrices.len() * w.n * w.k) as u64;
@@ -143,6 +147,7 @@ impl<'a> Context<'a> {
     }
 
     /// Stores f32 rows of channels, `[rows][C]`, from row `first` of `rows` on, quantising them if `rows` are bytes.
+    #[inline(never)]
     pub fn store(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
         rows.store(self.par, self.isa, first, x, self.facts.channels);
     }

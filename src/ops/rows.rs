@@ -61,6 +61,7 @@ impl RowsShape {
     }
 
     /// Lays the rows over a region of the arena of at least [`RowsShape::bytes`].
+    #[inline(never)]
     pub fn over(self, region: &mut [u8]) -> RowsMut<'_> {
         let (rows, pitch) = (self.rows, self.pitch());
         if self.int8 {

@@ -48,13 +48,13 @@ macro_rules! dispatch {
                 // preconditions, where it has any, are this method's.
                 unsafe {
                     match self.lanes() {
-                        LaneSet::Portable => portable($($arg),*),
                         #[cfg(target_arch = "x86_64")]
-                        LaneSet::Avx2 => avx2($($arg),*),
+                        LaneSet::Avx2 if LaneSet::AVX2_IN_BUILD => avx2($($arg),*),
                         #[cfg(target_arch = "x86_64")]
-                        LaneSet::Avx512 => avx512($($arg),*),
+                        LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => avx512($($arg),*),
                         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
                         LaneSet::Neon => neon($($arg),*),
+                        _ => portable($($arg),*),
                     }
                 }
             }

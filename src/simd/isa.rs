@@ -33,6 +33,28 @@ pub(crate) enum LaneSet {
     Neon,
 }
 
+#[cfg(target_arch = "x86_64")]
+impl LaneSet {
+    /// Whether this build can choose AVX2 at all. Without `std` the build's target features decide, and kernels for other
+    /// instruction sets are left out of the program.
+    pub const AVX2_IN_BUILD: bool = cfg!(any(
+        feature = "std",
+        all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")
+    ));
+    /// The same for AVX-512.
+    pub const AVX512_IN_BUILD: bool = Self::AVX2_IN_BUILD
+        && cfg!(any(
+            feature = "std",
+            all(
+                target_feature = "avx512f",
+                target_feature = "avx512bw",
+                target_feature = "avx512dq",
+                target_feature = "avx512vl",
+                target_feature = "avx512vnni"
+            )
+        ));
+}
+
 /// What an instruction set offers: the lanes of its row kernels, and its micro-kernels with their shapes.
 struct Spec {
     name: &'static str,

@@ -1,5 +1,5 @@
-//! Class names and palette: names from the checkpoint, those of ADE20K for models with its 150 classes, generated colours for
-//! all others.
+//! Class names and palette: names from the checkpoint, those of ADE20K for models with its 150 classes, the colours of
+//! Cityscapes for street classes, generated colours for all others.
 
 /// ADE20K's 150 classes in mmsegmentation's order: `red green blue name` on each line.
 const ADE20K: &str = include_str!("ade20k.txt");
@@ -46,7 +46,43 @@ pub fn palette(classes: usize, names: Option<&[String]>) -> Vec<u8> {
         let components = ADE20K.lines().flat_map(|line| line.splitn(4, ' ').take(3));
         return components.filter_map(|component| component.parse().ok()).collect();
     }
-    (0..classes).flat_map(colour).collect()
+    let colours = street_colours(classes, names).unwrap_or_else(|| (0..classes).map(colour).collect());
+    colours.concat()
+}
+
+/// Colours of street classes by name: Cityscapes' (<https://github.com/mcordts/cityscapesScripts>, `helpers/labels.py`) and,
+/// for water, which Cityscapes lacks, ADE20K's.
+const STREET: &[(&[&str], [u8; 3])] = &[
+    (&["road", "street"], [128, 64, 128]),
+    (&["sidewalk", "pavement"], [244, 35, 232]),
+    (&["building", "house"], [70, 70, 70]),
+    (&["wall"], [102, 102, 156]),
+    (&["fence"], [190, 153, 153]),
+    (&["pole"], [153, 153, 153]),
+    (&["traffic light"], [250, 170, 30]),
+    (&["traffic sign", "sign"], [220, 220, 0]),
+    (&["vegetation", "tree"], [107, 142, 35]),
+    (&["terrain", "grass"], [152, 251, 152]),
+    (&["sky"], [70, 130, 180]),
+    (&["person", "pedestrian"], [220, 20, 60]),
+    (&["rider"], [255, 0, 0]),
+    (&["car"], [0, 0, 142]),
+    (&["truck"], [0, 0, 70]),
+    (&["bus"], [0, 60, 100]),
+    (&["train"], [0, 80, 100]),
+    (&["motorcycle"], [0, 0, 230]),
+    (&["bicycle"], [119, 11, 32]),
+    (&["water"], [61, 230, 250]),
+];
+
+/// The colour of every class, if all have the names of street classes.
+fn street_colours(classes: usize, names: Option<&[String]>) -> Option<Vec<[u8; 3]>> {
+    let names = names.filter(|names| names.len() == classes)?;
+    let colour = |name: &String| {
+        let name = name.to_lowercase();
+        STREET.iter().find(|(known, _)| known.contains(&name.as_str())).map(|(_, colour)| *colour)
+    };
+    names.iter().map(colour).collect()
 }
 
 /// The colour map of PASCAL VOC: the bits of the class number go to the three channels in turn, high bits first. Numbers are
@@ -72,6 +108,16 @@ mod tests {
         assert_eq!(palette(150, None).len(), 450);
         assert_eq!(names(150, None).lines().count(), 150);
         assert_eq!(names(150, None).lines().nth(149), Some("flag"));
+    }
+
+    #[test]
+    fn street_classes_have_the_colours_of_cityscapes() {
+        let named = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let street = named(&["Road", "car"]);
+        assert_eq!(palette(2, Some(&street)), [128, 64, 128, 0, 0, 142]);
+        // One unknown name: all colours are generated, so that no two are equal by chance.
+        let mixed = named(&["road", "unicorn"]);
+        assert_eq!(palette(2, Some(&mixed)), [colour(0), colour(1)].concat());
     }
 
     #[test]
