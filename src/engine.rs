@@ -1,4 +1,5 @@
-//! The engine: a model, a plan and an arena, ready to turn pictures into class maps.
+//! The engine: a model, a plan and an arena go in; each [`run`](Engine::run) turns a picture into a class map. All memory is
+//! the caller's.
 
 use crate::error::Error;
 use crate::file::Model;
@@ -11,7 +12,7 @@ use crate::parallel::Parallel;
 use crate::plan::Plan;
 use crate::simd::isa::Isa;
 
-/// Runs a model in an arena. Nothing is allocated; every run uses the same memory again.
+/// Runs a model in an arena. Runs allocate nothing, and each reuses the whole arena.
 pub struct Engine<'a> {
     model: &'a Model<'a>,
     plan: &'a Plan,
@@ -20,8 +21,8 @@ pub struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    /// Takes an arena of at least [`Plan::bytes`] bytes that starts at a multiple of 64. Its contents do not matter. `plan`
-    /// must have been made for `model`.
+    /// An engine for `model`, for which `plan` must have been made. The arena needs at least [`Plan::bytes`] bytes and must
+    /// start at a multiple of 64; its contents do not matter. `isa` selects the kernels: [`Isa::detect`] gives the best ones.
     ///
     /// # Errors
     /// [`Error::Buffer`] if the arena is too small or misaligned.
@@ -41,17 +42,18 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The plan that it runs by.
+    /// The plan of the arena.
     pub fn plan(&self) -> &Plan {
         self.plan
     }
 
-    /// One picture to one class map.
+    /// Segments a picture: computes the class map, and the logits if `output` asks for them. The results do not depend on `par`.
+    /// Pass `&mut ()` as the observer to observe nothing.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if a buffer of `output` is too small, the picture is larger than planned or `par` has more workers
-    /// than planned; [`Error::Image`] if the classes do not fit the type of the map; [`Error::Cancelled`] if `observer` asked
-    /// to stop (the output is then incomplete).
+    /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture is larger than planned, or if `par` has more
+    /// workers than planned. [`Error::Image`] if the class numbers do not fit the type of the map. [`Error::Cancelled`] if
+    /// `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,
         par: &dyn Parallel,
@@ -69,6 +71,7 @@ impl<'a> Engine<'a> {
         result
     }
 
+    /// Checks the workers and the buffers of `output` against the plan and the model.
     fn check(&self, par: &dyn Parallel, output: &Output) -> Result<(), Error> {
         let f = self.model.facts();
         let too_small = |what, needed, found| {

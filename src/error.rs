@@ -1,4 +1,4 @@
-//! The one error type of the engine: which field, what was found, what was expected. No allocation.
+//! The error type of the engine. An error names what is wrong, the value found and what was expected, without allocating.
 
 use core::fmt;
 
@@ -6,86 +6,86 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes do not start at a multiple of 64, so tensors cannot be used in place.
+    /// The bytes of the file do not start at a multiple of 64, so tensors cannot be used in place.
     Misaligned,
-    /// The file ends before something it must hold.
+    /// The file ends too early.
     Truncated {
-        /// What was being read.
+        /// The part that does not fit.
         what: &'static str,
-        /// Bytes that were needed, from the start of the file.
+        /// Bytes that the file needs up to the end of this part.
         needed: u64,
-        /// Bytes there are.
+        /// Bytes of the file.
         found: u64,
     },
     /// Not a `.beitle` file.
     Magic,
-    /// A version this build does not read.
+    /// A format version that this crate does not read.
     Version {
-        /// The file's version.
+        /// The version of the file.
         found: u32,
-        /// The version that this build reads.
+        /// The version that this crate reads.
         expected: u32,
     },
-    /// A checksum did not match: the file is damaged.
+    /// A checksum does not match: the file is damaged.
     Checksum {
-        /// The part whose bytes changed.
+        /// The damaged part: a tensor's role, or `header and tensor table`.
         what: &'static str,
-        /// Which one of its kind.
+        /// The tensor's index among those of its role.
         layer: u16,
     },
-    /// A header field with a value that makes no sense.
+    /// A header field is outside the limits of the format.
     Header {
         /// The field, as `FORMAT.md` names it.
         field: &'static str,
         /// Its value.
         found: u64,
-        /// What it should be.
+        /// The values that are valid.
         expected: &'static str,
     },
-    /// A tensor-table entry that makes no sense.
+    /// A field of a tensor-table entry is wrong.
     Tensor {
-        /// The tensor's role, or `tensor table`.
+        /// The tensor's role, or `unknown`.
         role: &'static str,
-        /// Which one of its kind.
+        /// The tensor's index among those of its role.
         layer: u16,
         /// The field, as `FORMAT.md` names it.
         field: &'static str,
         /// Its value.
         found: u64,
-        /// The value it must have (the limit where there are several).
+        /// The value it must have; if several are valid, one of them or the limit.
         expected: u64,
     },
-    /// A tensor the model needs is not in the file.
+    /// The file lacks a tensor that its header requires.
     Missing {
         /// The tensor's role.
         role: &'static str,
-        /// Which one of its kind.
+        /// The tensor's index among those of its role.
         layer: u16,
     },
-    /// The file holds a tensor that this model has no place for.
+    /// The file holds a tensor that its header does not call for.
     Unexpected {
-        /// The role's number.
+        /// The number of the tensor's role.
         role: u16,
-        /// Which one of its kind.
+        /// The tensor's index among those of its role.
         layer: u16,
     },
-    /// A buffer given by the caller is too small or badly aligned.
+    /// A buffer of the caller is too small or misaligned, or a limit of the plan is exceeded.
     Buffer {
-        /// Which buffer.
+        /// The buffer or limit, with its unit.
         what: &'static str,
-        /// Bytes (or elements, where `what` says so) needed.
+        /// The size or number needed.
         needed: usize,
-        /// Given.
+        /// The size or number given.
         found: usize,
     },
-    /// A picture that cannot be taken.
+    /// A picture or class map is unsupported or malformed.
     Image {
         /// What is wrong with it.
         what: &'static str,
     },
     /// The model needs more memory than this machine can address.
     TooLarge,
-    /// The caller's progress hook asked to stop.
+    /// The observer of a run asked to stop it.
     Cancelled,
 }
 
@@ -93,16 +93,18 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Error::Misaligned => f.write_str(
-                "the model's bytes must start at a multiple of 64 (map the file, or align the array)",
+                "the bytes of the model must start at a multiple of 64 (map the file, or align the array)",
             ),
             Error::Truncated { what, needed, found } => {
-                write!(f, "the file is cut short: {what} needs {needed} bytes, there are {found}")
+                write!(f, "the file is cut short: {what} ends at byte {needed}, the file has {found} bytes")
             }
             Error::Magic => f.write_str("not a .beitle file: it does not start with `BEITLE\\r\\n`"),
             Error::Version { found, expected } => {
-                write!(f, "the file has format version {found}, this build reads version {expected}")
+                write!(f, "the file has format version {found}, this program reads version {expected}")
             }
-            Error::Checksum { what, layer } => write!(f, "the file is damaged: checksum of `{what}` {layer}"),
+            Error::Checksum { what, layer } => {
+                write!(f, "the file is damaged: the checksum of `{what}` {layer} does not match")
+            }
             Error::Header { field, found, expected } => {
                 write!(f, "header field `{field}` is {found}, expected {expected}")
             }
@@ -111,10 +113,10 @@ impl fmt::Display for Error {
             }
             Error::Missing { role, layer } => write!(f, "tensor `{role}` {layer} is missing"),
             Error::Unexpected { role, layer } => {
-                write!(f, "tensor of role {role}, layer {layer} has no place in this model")
+                write!(f, "the model has no tensor of role {role}, layer {layer}, but the file holds one")
             }
             Error::Buffer { what, needed, found } => {
-                write!(f, "{what}: {found} given, {needed} needed")
+                write!(f, "{what}: {needed} needed, {found} given")
             }
             Error::Image { what } => f.write_str(what),
             Error::TooLarge => f.write_str("the model needs more memory than this machine can address"),

@@ -1,19 +1,9 @@
-//! BEiT semantic segmentation for edge devices: one mapped weight file, one arena, the same bytes on every CPU.
+//! Semantic segmentation with BEiT on edge devices.
 //!
-//! The data flows one way, and so does this list:
-//!
-//! | step | module | what |
-//! | --- | --- | --- |
-//! | file | [`file`], [`memory`] | bytes in memory, their structure checked; [`Model`]: facts and typed views, nothing copied |
-//! | plan | [`plan`] | how many bytes the arena needs and what lies where |
-//! | picture | [`image`] | any pixel format and stride, resized to the byte as Pillow or OpenCV does |
-//! | backbone, neck, head | `model` | embedding, blocks, pyramid, head in bands of rows |
-//! | class map | [`output`] | a class for each pixel |
-//!
-//! [`engine`] runs the steps, [`observe`] watches them, [`parallel`] says on which threads, [`Isa`] with which
-//! instructions. The crate is `no_std` without `alloc`; the feature `std` (on by default) adds memory maps, threads and
-//! run-time detection of instruction sets. The command line (`beitle-cli`) and the C interface (`beitle-ffi`) are packages
-//! of their own.
+//! [BEiT](https://arxiv.org/abs/2106.08254) is a vision transformer that is pre-trained on masked images. With a
+//! [UPerNet](https://arxiv.org/abs/1807.10221) head it assigns a class, such as *road* or *sky*, to every pixel of a picture.
+//! This crate runs such models on a CPU. The `beitle-quantize` tool converts a checkpoint to a weight file once; the engine maps
+//! the file and computes in an arena of fixed size, without allocating.
 //!
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
@@ -26,6 +16,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (rgb, width, height) = (vec![0u8; 640 * 480 * 3], 640, 480);
+//! // Once: map the weights and set up the memory.
 //! let file = MappedFile::open("model.beitle")?;
 //! let model = Model::new(file.bytes())?;
 //! let threads = ThreadPool::new(2)?;
@@ -33,21 +24,59 @@
 //! let mut arena = Arena::new(plan.bytes());
 //! let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes())?;
 //!
+//! // For each picture: packed RGB bytes in, a class number per pixel out. Nothing is allocated here.
 //! let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
 //! let mut map = vec![0u8; width * height];
 //! let mut output = Output::map((width, height), ClassMapMut::U8(&mut map));
-//! engine.run(&threads, &picture, &mut output, &mut ())?; // nothing is allocated from here on
-//! println!("the middle is {:?}", model.class_name(map[map.len() / 2 + width / 2].into()));
+//! engine.run(&threads, &picture, &mut output, &mut ())?;
+//!
+//! let centre = map[height / 2 * width + width / 2];
+//! println!("the pixel in the middle is {:?}", model.class_name(centre.into()));
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! # Modules
+//!
+//! In the order of the data:
+//!
+//! | module | contents |
+//! | --- | --- |
+//! | [`file`](mod@file) | the weight file: its format, its validation, and the [`Model`] that borrows it |
+//! | [`memory`] | memory-mapped files and arenas from the operating system (feature `std`) |
+//! | [`plan`] | the size of the arena and the offset of each buffer |
+//! | [`image`] | pictures: pixel formats, strides, and the resize of Pillow or OpenCV, equal to the byte |
+//! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture to a class map |
+//! | [`output`] | class maps and logits in the caller's memory |
+//! | [`parallel`] | the threads: a pool, the calling thread alone, or your own implementation of a small trait |
+//! | [`observe`] | progress, profiles, intermediate tensors, cancellation |
+//!
+//! [`Isa`] selects the kernels of an instruction set. [`Error`] is the error type of the engine; mapping a file and starting
+//! threads return [`std::io::Error`].
+//!
 //! # Exactness
 //!
-//! The same file and picture give the same logits bit for bit on every supported CPU and for every number of threads:
-//! integer products are exact on every instruction set, f32 code is written once over a 16-lane vector with fused
-//! multiply-add and one fixed reduction tree, an output is summed along its inputs by one accumulator in order, and threads
-//! split outputs, never sums.
+//! The same file and picture give the same logits, bit for bit, on every supported CPU and with any number of threads:
+//!
+//! - Integer products are exact on every instruction set.
+//! - f32 code is written once, over vectors of 16 lanes with fused multiply-add and one fixed reduction tree.
+//! - Each output is summed over its inputs in order by a single accumulator. Threads divide the outputs, never the sums.
+//!
+//! # Features
+//!
+//! - `std` (default): memory-mapped files, a thread pool, and detection of the instruction set at run time.
+//! - `peak`: `Isa::peak`, which measures the CPU's rate of multiply-accumulates.
+//! - `bench`: access to single kernels for the benchmarks; not a stable interface.
+//!
+//! The command line (`beitle-cli`) and the C interface (`beitle-ffi`, declared in `include/beitle.h`) are packages of their own.
+//!
+//! # Without an operating system
+//!
+//! Without `std` the crate is `no_std` and needs no allocator. Link the weight file into the program at an address that is a
+//! multiple of 64 and pass it to [`Model::new`] as a `&[u8]`. Pass [`Engine::new`](engine::Engine::new) a buffer of
+//! [`Plan::bytes`](plan::Plan::bytes) bytes with the same alignment. [`Serial`](parallel::Serial) runs everything on the calling
+//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] then goes by the target
+//! features of the build.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod arena;

@@ -1,16 +1,18 @@
-//! Watching a run: what has been done, stage by stage, and a way to stop it.
+//! Observing a run: an [`Observer`] is told of each finished step, can see intermediate tensors, and can stop the run. Profiles,
+//! progress bars, calibration and accuracy reports are built on it.
 
 use crate::file::format::Role;
 
+// Defines `Stage`. Each line is `Variant = "text name";` in the order of the data; a new stage is one new line.
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// A step of the model.
+        /// The kinds of steps of a run. Most of them occur many times in one run: once per head, block or band of rows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Stage { $($(#[$doc])* $name,)* }
         impl Stage {
             /// Every stage, in the order of the data.
             pub const ALL: &'static [Stage] = &[$(Stage::$name,)*];
-            /// Its name.
+            /// The name that profiles and reports use.
             pub const fn name(self) -> &'static str {
                 match self { $(Stage::$name => $text,)* }
             }
@@ -19,98 +21,99 @@ macro_rules! stages {
 }
 
 stages! {
-    /// The picture to the network's input size.
+    /// Resizing the picture to the input size of the network.
     Resize = "resize";
-    /// Patches to tokens.
+    /// Patch embedding.
     Embed = "embed";
-    /// LayerNorm and quantisation.
+    /// LayerNorm, and quantisation of its output.
     Norm = "norm";
-    /// QueryTile, keys and values.
+    /// Queries, keys and values of a head.
     Qkv = "qkv";
-    /// Attention of each head.
+    /// Attention of a head: softmax(q · kᵀ + bias) · v.
     Attend = "attention";
-    /// Attention's output projection.
+    /// Output projection of attention.
     Proj = "proj";
     /// First layer of the MLP, with GELU.
     Fc1 = "fc1";
     /// Second layer of the MLP.
     Fc2 = "fc2";
-    /// Storing the features for the neck.
+    /// Storing a feature for the neck.
     Features = "features";
-    /// The pooling module on the coarsest level.
+    /// The pyramid pooling module (PSP) on level 3.
     Psp = "pooling";
-    /// Deconvolutions and laterals.
+    /// Deconvolutions of features 0 and 1, and lateral convolutions.
     Lateral = "laterals";
-    /// 3x3 convolution of level 0.
+    /// 3x3 convolution of pyramid level 0.
     Fpn0 = "fpn 0";
-    /// 3x3 convolution of level 1.
+    /// 3x3 convolution of pyramid level 1.
     Fpn1 = "fpn 1";
-    /// 3x3 convolution of level 2.
+    /// 3x3 convolution of pyramid level 2.
     Fpn2 = "fpn 2";
-    /// The bottleneck's products at low resolution.
+    /// The FPN bottleneck on levels 1 to 3, multiplied at their own resolution.
     Products = "bottleneck low";
-    /// The bottleneck at full resolution.
+    /// The FPN bottleneck on level 0, at full resolution.
     Bottleneck = "bottleneck full";
-    /// Interpolation of maps and products.
+    /// Bilinear up-sampling of maps, and of the products of the FPN bottleneck.
     Upsample = "interpolation";
-    /// The classifier.
+    /// The 1x1 convolution to logits.
     Classify = "classifier";
-    /// Logits to the picture's size and argmax.
+    /// Up-sampling of the logits to the size of the class map, and argmax.
     Map = "map";
 }
 
-/// Is told of each finished step of a run.
+/// Receives the events of a run. `()` is the observer that ignores them.
 pub trait Observer: Send {
-    /// Work on `stage` since the last call has ended, with so many multiply-accumulates. Returning `false` stops the run
-    /// with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// A step of `stage` has ended. It began at the previous call and took `macs` multiply-accumulates. Returning `false`
+    /// stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
     fn done(&mut self, stage: Stage, macs: u64) -> bool;
 
-    /// A tensor of a step has been computed: `[rows][pitch]`, of which `width` numbers count. Called only where
-    /// [`wants_tensors`](Observer::wants_tensors) says so; for tests and accuracy reports.
+    /// An intermediate tensor has been computed: rows of `width` values, `pitch` values apart. Called only if
+    /// [`wants_tensors`](Observer::wants_tensors) returns `true`.
     fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
         let _ = (name, data, width, pitch);
     }
 
-    /// Whether [`tensor`](Observer::tensor) is to be called.
+    /// Whether the run calls [`tensor`](Observer::tensor). The default is `false`.
     fn wants_tensors(&self) -> bool {
         false
     }
 
-    /// Rows that a linear tensor is about to be multiplied with, `[rows][pitch]`, of which `width` numbers count. Called
-    /// only where [`wants_inputs`](Observer::wants_inputs) says so and rows are f32 (not in int8 layers), once for all
-    /// matrices of the tensor; a 3x3 convolution shows the pixels under its middle.
+    /// A linear tensor is about to be multiplied with these rows of `width` values, `pitch` values apart. Called only if
+    /// [`wants_inputs`](Observer::wants_inputs) returns `true`, only for f32 and f16 tensors (the rows of int8 layers are
+    /// bytes), and once for all matrices of a tensor. For a 3x3 convolution the rows are the pixels under the centre of the
+    /// kernel.
     fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
         let _ = (role, layer, rows, width, pitch);
     }
 
-    /// Whether [`input`](Observer::input) is to be called.
+    /// Whether the run calls [`input`](Observer::input). The default is `false`.
     fn wants_inputs(&self) -> bool {
         false
     }
 }
 
-/// Nobody watches.
+/// The observer that ignores everything.
 impl Observer for () {
     fn done(&mut self, _: Stage, _: u64) -> bool {
         true
     }
 }
 
-/// Intermediate results that an [`Observer`] can see.
+/// The intermediate tensors that an [`Observer`] can see. Maps have a row per pixel, in the order of rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorName {
-    /// The residual stream after so many blocks (0: the embedding), patches first, the class token last.
+    /// The residual stream after this many blocks (0: the embedding): a row per token, patches first, the class token last.
     Stream(usize),
-    /// The coarsest level after max-pooling.
+    /// Level 3: feature 3 after max pooling.
     Level3,
-    /// The pooling module's output.
+    /// The output of the pyramid pooling module.
     Psp,
-    /// Lateral 2 with the top added.
+    /// Lateral 2 with the up-sampled output of the pooling module added.
     Lateral2,
-    /// Lines of lateral 1 with lateral 2 added, from a line.
+    /// Some rows of lateral 1 with the up-sampled lateral 2 added; the number is the first row's.
     Lateral1(usize),
-    /// Lines of lateral 0 with lateral 1 added, from a line.
+    /// Some rows of lateral 0 with the up-sampled lateral 1 added; the number is the first row's.
     Lateral0(usize),
-    /// Lines of a level after its 3x3 convolution: level, first line.
+    /// Some rows of a level after its 3x3 convolution: the level and the number of the first row.
     Fpn(usize, usize),
 }

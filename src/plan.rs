@@ -1,6 +1,5 @@
-//! The plan of a run: how many bytes of arena a model needs, and what lies where.
-//!
-//! The sizes come from the steps of the model ([`model`](crate::model)), the places from [`arena`](crate::arena).
+//! The plan of a run: a model, a number of workers and a picture size go in; the size of the arena and the offset of every
+//! buffer come out. The steps of the model state the sizes, and `arena` computes the offsets.
 
 use crate::arena::Layout;
 use crate::error::Error;
@@ -11,7 +10,7 @@ use crate::model::backbone::mlp::MLP_TOKENS;
 use crate::model::{self, Planner};
 use core::ops::Range;
 
-/// A layout of the arena for a model, a number of workers and pictures up to a size.
+/// The layout of the arena for a model, a number of workers and a largest picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     layout: Layout,
@@ -20,10 +19,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Lays out the arena for pictures of up to `picture` (width, height) pixels and for up to `workers` workers.
+    /// Plans the arena for up to `workers` workers (0 counts as 1) and for pictures of up to `picture` (width, height) pixels.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if the arena could not be addressed.
+    /// [`Error::TooLarge`] if the arena would be larger than the address space.
     pub fn new(model: &Model, workers: usize, picture: (usize, usize)) -> Result<Plan, Error> {
         let workers = workers.max(1);
         check_sizes(model.facts(), workers, picture)?;
@@ -36,23 +35,24 @@ impl Plan {
         Ok(Plan { layout, workers, picture })
     }
 
-    /// Bytes that the arena must have.
+    /// The size of the arena in bytes.
     pub fn bytes(&self) -> usize {
         self.layout.bytes()
     }
 
-    /// The number of workers that it was made for.
+    /// The number of workers that the plan allows.
     pub fn workers(&self) -> usize {
         self.workers
     }
 
-    /// The largest picture (width, height) that it was made for, in pixels.
+    /// The (width, height) in pixels of the largest picture that the plan allows.
     pub fn picture(&self) -> (usize, usize) {
         self.picture
     }
 
-    /// Every buffer: its name, its bytes in the arena, and the phases in which it is alive, one bit each (bit 0 resize,
-    /// 1 embedding, 2 attention, 3 MLP, 4 the coarse half of the head, 5 level 2, 6 bands).
+    /// Every buffer: its name, its byte range in the arena, and the phases in which it is alive, one bit each: 0 resize,
+    /// 1 embedding, 2 attention, 3 MLP, 4 the coarse half of the head, 5 the convolution of level 2, 6 the bands of the fine
+    /// half. The ranges of buffers that share no phase may overlap.
     pub fn buffers(&self) -> impl Iterator<Item = (&'static str, Range<usize>, u8)> {
         self.layout.buffers()
     }
@@ -62,16 +62,23 @@ impl Plan {
     }
 }
 
-/// Checks that no size overflows `usize`, which could happen on 32-bit processors. It bounds the largest buffer that all
-/// workers share (whose rows are tokens, a few rows of the finest map, the tokens of an MLP step or pooled cells), and what
-/// each worker has of its own.
+/// Checks that every buffer can be addressed, so that the sizes that the steps compute do not overflow `usize` on 32-bit
+/// processors. It compares upper bounds with the address space: of the largest buffer that the workers share, of the scratch
+/// of all workers, and of the scratch of the resize.
+///
+/// # Errors
+/// [`Error::TooLarge`] if one of the bounds exceeds the address space.
 fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize)) -> Result<(), Error> {
+    // The length of a row with the padding of any layout.
     let padded = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
-    let rows = (f.tokens() + f.level(0).0 + MLP_TOKENS + cells) as u64 + 2;
+    let finest = f.level(0).0;
+    let rows = (f.tokens() + finest + MLP_TOKENS + cells) as u64 + 2;
     let widths = [f.channels, f.hidden, f.classes, 3 * f.patch * f.patch, 3 * f.head_padded()];
+    // No buffer takes more bytes per row and channel than a ring of four rows of nine f32 products: 144.
     let shared = widths.map(padded).into_iter().fold(0, u64::max).checked_mul(160 * rows);
-    let own = 768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * f.level(0).0 as u64 * padded(f.classes);
+    // The scratch of up-sampling, attention and Winograd tiles, a padded row, and a row of logits.
+    let own = 768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
     let resize = preprocess::scratch_bytes(f, picture) as u64;
     for bytes in [shared, own, Some(resize)] {

@@ -1,7 +1,7 @@
-//! The buffers of a run, and the phases in which they are alive. Each buffer's size stands with the step of the model that
-//! uses it.
+//! The buffers of a run, and the phases in which they are alive. The size of a buffer stands with the step of the model that
+//! writes it.
 
-/// The phases of a run, one bit each.
+/// The phases of a run, one bit each. A buffer keeps its memory through all phases in which it is alive.
 pub(crate) mod phase {
     pub const RESIZE: u8 = 1;
     pub const EMBED: u8 = 2;
@@ -11,12 +11,13 @@ pub(crate) mod phase {
     pub const COARSE: u8 = 16;
     /// The 3x3 convolution of level 2.
     pub const LEVEL2: u8 = 32;
-    /// The fine half of the head.
+    /// The fine half of the head, in bands of rows.
     pub const BANDS: u8 = 64;
     pub const BACKBONE: u8 = EMBED | ATTENTION | MLP;
     pub const HEAD: u8 = COARSE | LEVEL2 | BANDS;
 }
 
+// Defines `Buf`. Each line is `Variant = "name in plans";`; a new buffer is one new line.
 macro_rules! buffers {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         /// A buffer of the arena.
@@ -31,91 +32,93 @@ macro_rules! buffers {
 }
 
 buffers! {
-    /// The resized picture, RGB bytes.
+    // "As rows" means in the form that the layer reading them takes: f32, or bytes with a scale and an offset per row
+    // (`ops::rows`). C is the number of channels, padded to whole panels of 16.
+    /// The resized picture, bytes `[height][width][rgb]`.
     Pixels = "resized picture";
     /// Scratch of the resize.
     ResizeScratch = "resize scratch";
-    /// The picture as rows of patches.
+    /// The patches of the picture as rows.
     Patches = "patch rows";
-    /// The residual stream, f32.
+    /// The residual stream, f32 `[tokens][C]`.
     Stream = "residual stream";
-    /// Normalised tokens, later the output of attention, as rows for the next layer.
+    /// The input of q, k and v as rows; later the output of attention as rows.
     Normed = "normalised tokens";
-    /// q, k, v of one head, f32.
+    /// q, k and v of one head, f32 `[tokens][q, k, v]`.
     Qkv = "q, k, v of a head";
-    /// q, k, v of one head, packed for multiplication.
+    /// q, k and v of one head, packed for the attention kernels.
     PackedQkv = "packed q, k, v";
     /// Biases, logits and probabilities of a tile of queries, for each worker.
     AttentionScratch = "attention scratch";
-    /// The output of attention, f32.
+    /// The output of all heads, f32 `[tokens][C]`.
     AttentionOutput = "attention output";
-    /// A normalised token, for each worker.
+    /// One normalised token, f32, for each worker.
     NormScratch = "norm scratch";
-    /// Normalised tokens that go through the MLP together.
+    /// The input of the MLP as rows, for the tokens that go through it together.
     MlpInput = "MLP input";
     /// The hidden layer of these tokens, f32.
     Hidden = "MLP hidden";
-    /// The hidden layer as rows.
+    /// The hidden layer of these tokens as rows.
     HiddenRows = "MLP hidden rows";
-    /// Feature 0 as rows.
+    /// Feature 0 as rows, one per patch.
     Feature0 = "feature 0";
     /// Feature 1 as rows.
     Feature1 = "feature 1";
     /// Feature 2 as rows.
     Feature2 = "feature 2";
-    /// Level 3, f32.
+    /// Level 3, f32 `[y][x][C]`.
     Level3 = "level 3 map";
-    /// Level 3 as rows with blank borders.
+    /// Level 3 as rows, with a blank pixel at both ends of each map row.
     Level3Rows = "level 3 rows";
-    /// The cells of one pooling scale, f32.
+    /// The cells of one pooling branch, f32 `[cells][C]`.
     Pooled = "pooled cells";
-    /// The same as rows, before and after the branch's 1x1 convolution.
+    /// The cells as rows, for the 1x1 convolution of the branch; later its output as rows, for the PSP bottleneck.
     PooledRows = "pooled rows";
-    /// The output of the branch's 1x1 convolution, f32.
+    /// The output of the 1x1 convolution of a branch, f32 `[cells][C]`.
     PspBranch = "pooling branch";
-    /// A branch multiplied by the nine kernel positions of the bottleneck.
+    /// The products of a branch with the nine kernel positions of the PSP bottleneck.
     PspProducts = "pooling products";
-    /// The output of the pooling module, f32.
+    /// The output of the pooling module, f32 `[y][x][C]`.
     Psp = "pooling module output";
-    /// The output of the pooling module as rows.
+    /// The output of the pooling module as rows, for the FPN bottleneck.
     PspRows = "pooling module rows";
-    /// Lateral 2 with the up-sampled pooling module added, f32.
+    /// Lateral 2 with the up-sampled output of the pooling module added, f32 `[y][x][C]`.
     Lateral2 = "lateral 2";
-    /// Lateral 2 as rows with blank borders.
+    /// Lateral 2 as rows, with a blank pixel at both ends of each map row.
     Lateral2Rows = "lateral 2 rows";
-    /// Level 2 after its 3x3 convolution, f32.
+    /// Level 2 after its 3x3 convolution, f32 `[y][x][C]`.
     Fpn2 = "level 2 map";
-    /// Level 2 as rows.
+    /// Level 2 after its convolution, as rows for the FPN bottleneck.
     Fpn2Rows = "level 2 rows";
     /// Vertically interpolated columns, for each worker.
     UpsampleScratch = "up-sampling scratch";
-    /// Ring of rows of lateral 1, f32.
+    /// Ring of map rows of lateral 1, f32.
     Lateral1 = "lateral 1 ring";
-    /// The same ring as rows for the 3x3 convolution.
+    /// The same ring as rows for the 3x3 convolution of level 1.
     Lateral1Rows = "lateral 1 rows";
-    /// Ring of rows of level 1 after its convolution, as rows.
+    /// Ring of map rows of level 1 after its convolution, as rows for the FPN bottleneck.
     Fpn1Rows = "level 1 rows";
-    /// Ring of rows of level 1's products with nine kernel positions.
+    /// Ring of map rows of the products of level 1 with the nine kernel positions of the FPN bottleneck.
     Products1 = "level 1 products";
     /// The same of level 2.
     Products2 = "level 2 products";
     /// The same of level 3.
     Products3 = "level 3 products";
-    /// Rows that the next matrix product reads and nothing after it: feature 0 after its first deconvolution, transformed
-    /// Winograd tiles, the output of the FPN bottleneck.
+    /// Transient rows, read by the next matrix product only: feature 0 after its first deconvolution, transformed Winograd
+    /// tiles, the output of the FPN bottleneck.
     TransientRows = "transient rows";
-    /// Rows at full resolution, f32: the output of the step that is running.
+    /// Map rows at full resolution, f32: the output of the current step.
     FineRows = "full-resolution rows";
-    /// Ring of rows of lateral 0, for the 3x3 convolution.
+    /// Ring of map rows of lateral 0, as rows for the 3x3 convolution of level 0.
     Lateral0Rows = "lateral 0 rows";
-    /// Ring of rows of level 0 after its convolution, for the bottleneck.
+    /// Ring of map rows of level 0 after its convolution, as rows for the FPN bottleneck.
     Fpn0Rows = "level 0 rows";
-    /// Transformed pixels of one Winograd tile, f32, or integer sums of products, for each worker.
+    /// Input pixels of one Winograd tile after the input transform, f32, or sums of products, i32; for each worker.
     WinogradScratch = "Winograd scratch";
-    /// Ring of rows of logits.
+    /// Ring of map rows of logits, f32.
     Logits = "logits ring";
-    /// A row of logits, for each worker.
+    /// One interpolated row of logits, f32, for each worker.
     MapScratch = "map scratch";
-    /// int4 weights unpacked to int8, for each worker. It lies behind all others: any product may use it.
+    /// int4 weights expanded to int8, for each worker. Every matrix product may use it, so it lies after all other buffers.
     UnpackedWeights = "unpacked weights";
 }

@@ -1,8 +1,8 @@
-//! Places buffers in the arena.
+//! Places buffers in the arena: sizes and lifetimes in, offsets out.
 //!
-//! Each buffer is alive in some of the phases of a run; two buffers may overlap when no phase has both. Buffers are placed
-//! one by one, the largest first, at the lowest offset that is free of every placed buffer alive in the same phase: the greedy
-//! planner of Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference".
+//! Each buffer is alive in some phases of a run. Two buffers may overlap if they share no phase. Buffers are placed one by one,
+//! the largest first, each at the lowest offset where it overlaps no placed buffer that shares a phase with it. This is the
+//! greedy-by-size planner of Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference".
 
 use super::buffers::Buf;
 use core::ops::Range;
@@ -12,7 +12,7 @@ const ALIGN: usize = 64;
 /// The number of buffers.
 const COUNT: usize = Buf::NAMES.len();
 
-/// Where a buffer lies, and the phases in which it is alive.
+/// Offset and size of a buffer in bytes, and the phases in which it is alive (bits of [`phase`](super::buffers::phase)).
 #[derive(Clone, Copy, Debug, Default)]
 struct Region {
     offset: usize,
@@ -20,7 +20,7 @@ struct Region {
     phases: u8,
 }
 
-/// The sizes and places of all buffers.
+/// The regions of all buffers. A buffer that no step has asked for is empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     regions: [Region; COUNT],
@@ -28,12 +28,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// A layout without buffers.
     pub fn new() -> Layout {
         Layout { regions: [Region::default(); COUNT], bytes: 0 }
     }
 
-    /// Asks for a buffer of at least `bytes` bytes, alive in `phases`. Where several steps ask for the same buffer, the
-    /// largest size counts, and the phases of all.
+    /// Requires `buf` to have at least `bytes` bytes and to be alive in `phases`. If several steps require the same buffer, it
+    /// gets the largest size and all phases.
     #[inline(never)]
     pub fn need(&mut self, buf: Buf, bytes: usize, phases: u8) {
         let region = &mut self.regions[buf as usize];
@@ -41,12 +42,12 @@ impl Layout {
         region.phases |= phases;
     }
 
-    /// Asks for a buffer of `len` f32.
+    /// As [`need`](Layout::need), for `len` f32.
     pub fn need_f32(&mut self, buf: Buf, len: usize, phases: u8) {
         self.need(buf, len * size_of::<f32>(), phases);
     }
 
-    /// Places all buffers that have been asked for.
+    /// Gives every buffer its offset. All sizes must be known.
     pub fn place(&mut self) {
         let mut placed = [false; COUNT];
         for _ in 0..COUNT {
@@ -59,14 +60,14 @@ impl Layout {
         }
     }
 
-    /// Places a buffer of `bytes` bytes behind all others.
+    /// Adds a buffer of `bytes` bytes after all others. Call it after [`place`](Layout::place).
     pub fn append(&mut self, buf: Buf, bytes: usize, phases: u8) {
         self.need(buf, bytes, phases);
         self.regions[buf as usize].offset = self.bytes;
         self.bytes = self.end(buf as usize);
     }
 
-    /// The lowest offset at which buffer `next` overlaps no placed buffer that is alive in one of its phases.
+    /// The lowest offset at which buffer `next` overlaps no placed buffer that shares a phase with it.
     fn lowest_free(&self, next: usize, placed: &[bool; COUNT]) -> usize {
         let region = self.regions[next];
         let obstacles = || {
@@ -75,7 +76,7 @@ impl Layout {
             })
         };
         let mut offset = 0usize;
-        // Each pass moves behind one more obstacle; when a pass finds none, the place is free.
+        // Each pass moves past one more overlapping obstacle, until there is none.
         while let Some(end) = obstacles()
             .filter(|&i| self.regions[i].offset < offset.saturating_add(region.bytes) && offset < self.end(i))
             .map(|i| self.end(i))
@@ -86,21 +87,22 @@ impl Layout {
         offset
     }
 
+    /// The end of buffer number `i` in the arena.
     fn end(&self, i: usize) -> usize {
         self.regions[i].offset.saturating_add(self.regions[i].bytes)
     }
 
-    /// Bytes of the whole arena; `usize::MAX` if it cannot be addressed.
+    /// The size of the whole arena in bytes; `usize::MAX` if it cannot be addressed.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The bytes of the arena that a buffer takes.
+    /// The byte range of a buffer in the arena.
     pub fn range(&self, buf: Buf) -> Range<usize> {
         self.regions[buf as usize].offset..self.end(buf as usize)
     }
 
-    /// Every buffer that takes memory: its name, its bytes in the arena, its phases.
+    /// Every buffer that is not empty: its name, its byte range in the arena, and its phases.
     pub fn buffers(&self) -> impl Iterator<Item = (&'static str, Range<usize>, u8)> {
         let regions = self.regions;
         Buf::NAMES

@@ -1,4 +1,5 @@
-//! The arena: one slice of memory for everything that a run needs, and where each buffer lies in it.
+//! The arena: one slice of memory that holds every buffer of a run. The steps of the model state sizes and lifetimes in, and a
+//! [`Layout`] with the offset of each buffer comes out.
 
 mod buffers;
 mod layout;

@@ -1,5 +1,7 @@
-//! CRC-32 (IEEE 802.3: reflected, polynomial 0xEDB88320), eight bytes at a time.
+//! CRC-32 as in zip and PNG (IEEE 802.3: reflected, polynomial 0xEDB88320), eight bytes per step with eight tables
+//! ("slicing-by-8", Kounavis and Berry 2005).
 
+/// `TABLES[s][b]` is the checksum register after byte b and s zero bytes.
 const TABLES: [[u32; 256]; 8] = {
     let mut t = [[0u32; 256]; 8];
     let mut i = 0;
@@ -26,7 +28,7 @@ const TABLES: [[u32; 256]; 8] = {
     t
 };
 
-/// A CRC-32 in progress: feed it bytes, ask for its value.
+/// A CRC-32 over bytes that arrive in pieces.
 #[derive(Clone, Copy)]
 pub struct Crc32(u32);
 
@@ -37,12 +39,12 @@ impl Default for Crc32 {
 }
 
 impl Crc32 {
-    /// The checksum of nothing.
+    /// The checksum of no bytes.
     pub const fn new() -> Self {
         Crc32(!0)
     }
 
-    /// Takes more bytes in.
+    /// Appends bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         let mut c = self.0;
         let mut chunks = bytes.chunks_exact(8);
@@ -63,7 +65,7 @@ impl Crc32 {
         self.0 = c;
     }
 
-    /// The checksum of all bytes so far.
+    /// The checksum of all bytes appended so far.
     pub const fn value(&self) -> u32 {
         !self.0
     }

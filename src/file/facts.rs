@@ -1,8 +1,8 @@
-//! What a weight file says about its model: sizes, recipe, preprocessing.
+//! The facts of a model: sizes, recipe and preprocessing, as the header of its weight file states them.
 
 use super::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, SHARED, padded};
 
-/// Every fact of a model, as the file states it.
+/// The facts of a model, from the header of its file ([`format`](mod@super::format) defines each field).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Facts {
     /// Input width in pixels.
@@ -11,9 +11,9 @@ pub struct Facts {
     pub height: usize,
     /// Side of a patch in pixels.
     pub patch: usize,
-    /// Patches in a row.
+    /// Patches in a row of the grid.
     pub grid_width: usize,
-    /// Rows of patches.
+    /// Rows of the grid of patches.
     pub grid_height: usize,
     /// Width of the residual stream and of the head.
     pub channels: usize,
@@ -21,48 +21,50 @@ pub struct Facts {
     pub heads: usize,
     /// Width of the MLP's hidden layer.
     pub hidden: usize,
-    /// Blocks stored and run.
+    /// Transformer blocks that the file holds and the engine runs.
     pub blocks: usize,
-    /// Blocks of the checkpoint.
+    /// Transformer blocks of the checkpoint.
     pub source_blocks: usize,
-    /// The neck reads the residual stream after so many blocks.
+    /// Feature i, which the neck reads, is the residual stream after `feature_blocks[i]` blocks (0: the embedding).
     pub feature_blocks: [usize; 4],
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
-    /// How many of `pool_scales` are used.
+    /// The number of pooling branches: how many of `pool_scales` are used.
     pub pool_count: usize,
-    /// Pyramid-pooling scales.
+    /// Cells along a side of each pooling branch.
     pub pool_scales: [usize; 8],
     /// LayerNorm's epsilon.
     pub eps: f32,
     /// How the model is meant to be run.
     pub recipe: Recipe,
-    /// Normalisation, already folded into the weights.
+    /// Mean of R, G, B in the normalisation (p · rescale − mean) / std, which is already folded into the weights.
     pub mean: [f32; 3],
-    /// Normalisation, already folded into the weights.
+    /// Standard deviation of R, G, B in the normalisation.
     pub std: [f32; 3],
-    /// Normally 1/255, already folded into the weights.
+    /// Factor of the normalisation, normally 1/255.
     pub rescale: f32,
-    /// Pillow's number of the resize filter; 16 is OpenCV's bilinear.
+    /// The resize filter in Pillow's numbering, or 16 for OpenCV's bilinear; see [`Filter`](crate::image::resize::Filter).
     pub resample: u32,
-    /// Short side and window stride in pixels where the picture's aspect is kept, `None` where it is stretched.
+    /// Short side and window stride in pixels, if the recipe keeps the aspect ratio and slides a window; `None` if it
+    /// stretches the picture. The engine always stretches.
     pub sliding: Option<(usize, usize)>,
-    /// Absolute position embeddings.
+    /// Whether the model has absolute position embeddings.
     pub absolute: bool,
-    /// A relative-position table per block.
+    /// Whether each block has a relative-position table of its own.
     pub relative: bool,
-    /// One relative-position table for all blocks.
+    /// Whether all blocks share one relative-position table.
     pub shared: bool,
-    /// Label files count from 1, 0 means "ignore".
+    /// Whether label files number the classes from 1, with 0 for "ignore".
     pub reduce_labels: bool,
-    /// What was asked of the converter.
+    /// The precision that was asked of the converter.
     pub precision: Precision,
-    /// SHA-256 of the checkpoint.
+    /// SHA-256 of the checkpoint file.
     pub source_sha256: [u8; 32],
 }
 
 impl Facts {
-    /// `None` where a number is not one of those the format knows (a parsed [`WeightFile`] has none such).
+    /// The facts of a header; `None` if `recipe` or `precision` is unknown, which a header checked by
+    /// [`check_header`](super::tensors::check_header) never has. `patch` must not be 0.
     pub(crate) fn new(h: &Header) -> Option<Facts> {
         Some(Facts {
             width: h.width as usize,
@@ -75,7 +77,7 @@ impl Facts {
             hidden: h.hidden as usize,
             blocks: h.blocks as usize,
             source_blocks: h.source_blocks as usize,
-            feature_blocks: h.feature_blocks.map(|t| t as usize),
+            feature_blocks: h.feature_blocks.map(|b| b as usize),
             classes: h.classes as usize,
             pool_count: h.pool_count as usize,
             pool_scales: h.pool_scales.map(|s| s as usize),
@@ -95,27 +97,27 @@ impl Facts {
         })
     }
 
-    /// Patches of the picture.
+    /// Patches in the grid.
     pub fn patches(&self) -> usize {
         self.grid_width * self.grid_height
     }
 
-    /// Patches and the class token.
+    /// Tokens: the patches and the class token.
     pub fn tokens(&self) -> usize {
         self.patches() + 1
     }
 
-    /// Width of a head, padded to whole vectors.
+    /// The dimension of an attention head, padded to whole panels of 16.
     pub(crate) fn head_padded(&self) -> usize {
         padded(self.head_dim())
     }
 
-    /// Width of a head.
+    /// The dimension of an attention head.
     pub fn head_dim(&self) -> usize {
         self.channels / self.heads
     }
 
-    /// Width and height of a pyramid level: 4, 2, 1 and 1/2 times the grid.
+    /// Width and height in pixels of the map of pyramid level 0, 1, 2 or 3: 4, 2, 1 and 1/2 times the grid.
     pub fn level(&self, level: usize) -> (usize, usize) {
         let (w, h) = (self.grid_width, self.grid_height);
         match level {

@@ -5,14 +5,23 @@ use bytemuck::{Pod, Zeroable};
 #[cfg(target_endian = "big")]
 compile_error!("weight files are little-endian and used in place: big-endian targets are not supported");
 
-/// The first eight bytes of every file. The line ending shows a file that went through a text-mode copy.
+/// The first eight bytes of every file. A copy in text mode changes the line ending in it, which makes the damage visible.
 pub const MAGIC: [u8; 8] = *b"BEITLE\r\n";
-/// The format version this build reads and writes.
+/// The format version that this crate reads and writes.
 pub const VERSION: u32 = 1;
-/// Every tensor starts at a multiple of this.
+/// Alignment of tensors, and of the file in memory, in bytes.
 pub const ALIGN: usize = 64;
-/// Outputs in a panel of a linear tensor, lanes of a vector.
+/// Outputs in a panel of a linear tensor, which are the lanes of one vector.
 pub const LANES: usize = 16;
+/// Inputs of an int4 tensor that share a multiplier.
+pub const GROUP: usize = 32;
+
+/// Bit of [`Header::position`]: absolute position embeddings.
+pub const ABSOLUTE: u32 = 1;
+/// Bit of [`Header::position`]: a relative-position table per block.
+pub const RELATIVE: u32 = 2;
+/// Bit of [`Header::position`]: one relative-position table for all blocks.
+pub const SHARED: u32 = 4;
 
 /// The file's header; see the table above for each field.
 #[repr(C)]
@@ -54,7 +63,7 @@ pub struct Header {
     pub reserved: [u8; 292],
 }
 
-/// One line of the tensor table.
+/// An entry of the tensor table; see the table above for each field.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[allow(missing_docs)] // FORMAT.md documents each field
@@ -76,25 +85,21 @@ pub struct TensorEntry {
 
 const _: () = assert!(size_of::<Header>() == 512 && size_of::<TensorEntry>() == 64);
 
-/// Inputs of an int4 tensor that share a multiplier.
-pub const GROUP: usize = 32;
-/// Matrices of a 3x3 convolution by Winograd's F(tile x tile, 3x3).
+/// The number of points of Winograd's F(tile x tile, 3x3), and of the matrices of a 3x3 convolution stored for it: 16 for
+/// `tile` 2, 36 for `tile` 4.
 pub const fn winograd_points(tile: usize) -> usize {
     (tile + 2) * (tile + 2)
 }
 
-/// Whether the matrices of a 3x3 convolution are those of a Winograd transform, int8 always. (Other tensors may have as many
-/// matrices: `qkv` has one for each head.)
-pub const fn is_winograd(role: Role, taps: u16) -> bool {
-    matches!(role, Role::FpnConv | Role::FpnBottleneck) && taps > 9
+/// Whether a tensor of this role with this many matrices holds the transformed weights of a Winograd convolution. Only the
+/// two roles that may be stored so are considered: `qkv`, for example, can have 16 matrices too, one per head.
+pub const fn is_winograd(role: Role, matrices: u16) -> bool {
+    matches!(role, Role::FpnConv | Role::FpnBottleneck) && matrices > 9
 }
-/// `Header::position`: absolute embeddings.
-pub const ABSOLUTE: u32 = 1;
-/// `Header::position`: a relative table per block.
-pub const RELATIVE: u32 = 2;
-/// `Header::position`: one relative table for all blocks.
-pub const SHARED: u32 = 4;
 
+// Defines an enumeration whose values are numbers in the file. Each line is `Variant = number, "text name";`. The macro makes
+// the enumeration with those discriminants, and from the same list `ALL`, `from_code` (number to variant) and `name` (the text
+// name). A new value is one new line here and one in FORMAT.md.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident: $int:ty { $($(#[$vdoc:meta])* $variant:ident = $value:literal, $text:literal;)* }) => {
         $(#[$doc])*
@@ -107,7 +112,7 @@ macro_rules! numbered {
             pub const fn from_code(code: $int) -> Option<Self> {
                 match code { $($value => Some($name::$variant),)* _ => None }
             }
-            /// Its name, as FORMAT.md and the command line write it.
+            /// The name that FORMAT.md and the command line use.
             pub const fn name(self) -> &'static str {
                 match self { $($name::$variant => $text,)* }
             }
@@ -116,15 +121,15 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// What a tensor is.
+    /// What a tensor is. FORMAT.md gives the shape and contents of each role.
     Role: u16 {
-        /// One class name a line.
+        /// The class names, one per text line.
         ClassNames = 1, "class_names";
-        /// RGB of each class.
+        /// R, G, B of each class.
         Palette = 2, "palette";
         /// The checkpoint's name.
         Source = 3, "source";
-        /// Converter and version.
+        /// The converter and its version.
         Tool = 4, "tool";
         /// Patch embedding.
         Embed = 16, "embed";
@@ -132,7 +137,7 @@ numbered! {
         ClassToken = 17, "class_token";
         /// Absolute position embeddings of the patches.
         Positions = 18, "positions";
-        /// QueryTile, keys and values, head by head.
+        /// Queries, keys and values, one matrix per head.
         Qkv = 32, "qkv";
         /// Attention's output projection.
         Proj = 33, "proj";
@@ -142,27 +147,27 @@ numbered! {
         Fc2 = 35, "fc2";
         /// Relative-position bias.
         RelativeBias = 36, "relative_bias";
-        /// First deconvolution of tap 0.
+        /// First deconvolution of feature 0.
         Deconv0 = 48, "deconv0";
-        /// Second deconvolution of tap 0 and lateral 0.
+        /// Second deconvolution of feature 0 and lateral 0, in one matrix per kernel position.
         DeconvLateral0 = 49, "deconv_lateral0";
-        /// Deconvolution of tap 1 and lateral 1.
+        /// Deconvolution of feature 1 and lateral 1, in one matrix per kernel position.
         DeconvLateral1 = 50, "deconv_lateral1";
-        /// Lateral 2.
+        /// 1x1 convolution of lateral 2.
         Lateral2 = 51, "lateral2";
-        /// A pooling branch.
+        /// 1x1 convolution of a pooling branch.
         PspBranch = 64, "psp_branch";
-        /// The pooling bottleneck's view of the map.
+        /// The part of the PSP bottleneck that reads the map itself.
         PspBottleneck = 65, "psp_bottleneck";
-        /// The pooling bottleneck's view of a branch.
+        /// The part of the PSP bottleneck that reads a pooling branch.
         PspBottleneckBranch = 66, "psp_bottleneck_branch";
         /// 3x3 convolution of a pyramid level.
         FpnConv = 67, "fpn_conv";
-        /// The 3x3 bottleneck's view of a level.
+        /// The part of the FPN bottleneck that reads a pyramid level.
         FpnBottleneck = 68, "fpn_bottleneck";
         /// The classifier.
         Classifier = 69, "classifier";
-        /// The converter's report, JSON.
+        /// The converter's report, in JSON.
         Report = 96, "report";
     }
 }
@@ -180,7 +185,7 @@ numbered! {
         F16 = 3, "f16";
         /// Panels of int8 with scales and sums.
         Int8 = 4, "int8";
-        /// Panels of four-bit integers with scales, sums and a multiplier for each group.
+        /// Panels of four-bit integers with scales, sums and a multiplier per group of inputs.
         Int4 = 5, "int4";
     }
 }
@@ -188,62 +193,64 @@ numbered! {
 numbered! {
     /// How the model is meant to be run.
     Recipe: u32 {
-        /// As transformers runs it.
+        /// As Hugging Face transformers runs it.
         Hf = 0, "hf";
-        /// As unilm and mmsegmentation trained it.
+        /// As unilm and mmsegmentation trained and evaluated it.
         Paper = 1, "paper";
     }
 }
 
 numbered! {
-    /// What was asked of the converter.
+    /// The precision that was asked of the converter.
     Precision: u32 {
-        /// Reference.
+        /// f32 weights and activations: the reference.
         F32 = 0, "f32";
-        /// Half-precision weights.
+        /// f16 weights, f32 activations.
         F16 = 1, "f16";
-        /// Integer weights and activations.
+        /// 8-bit integer weights and activations.
         Int8 = 2, "int8";
-        /// The same with weights of four bits.
+        /// 4-bit integer weights, 8-bit integer activations.
         Int4 = 3, "int4";
     }
 }
 
-/// `n` rounded up to whole panels.
+/// `n` rounded up to a multiple of [`LANES`].
 pub const fn padded(n: usize) -> usize {
     n.div_ceil(LANES) * LANES
 }
 
 impl TensorEntry {
-    /// Bytes of each part of a linear tensor: weights, then scales, sums and multipliers together, then biases. `None` on overflow
-    /// or when the kind is not linear.
+    /// The size in bytes of each part of a linear tensor: weights; scales, sums and multipliers together; biases. `None` on
+    /// overflow or if the tensor is not linear.
     pub fn linear_parts(&self) -> Option<[usize; 3]> {
-        let (taps, n, k) = (usize::from(self.matrices), self.n as usize, self.k as usize);
-        let columns = taps.checked_mul(n.checked_next_multiple_of(LANES)?)?;
+        let (matrices, n, k) = (usize::from(self.matrices), self.n as usize, self.k as usize);
+        let outputs = matrices.checked_mul(n.checked_next_multiple_of(LANES)?)?;
         let weights = match TensorKind::from_code(self.kind)? {
-            TensorKind::F32 => columns.checked_mul(k)?.checked_mul(4)?,
-            TensorKind::F16 => columns.checked_mul(k)?.checked_mul(2)?,
-            TensorKind::Int8 => columns.checked_mul(k.checked_next_multiple_of(4)?)?,
-            TensorKind::Int4 => columns.checked_mul(k.checked_next_multiple_of(8)? / 2)?,
+            TensorKind::F32 => outputs.checked_mul(k)?.checked_mul(4)?,
+            TensorKind::F16 => outputs.checked_mul(k)?.checked_mul(2)?,
+            TensorKind::Int8 => outputs.checked_mul(k.checked_next_multiple_of(4)?)?,
+            TensorKind::Int4 => outputs.checked_mul(k.checked_next_multiple_of(8)? / 2)?,
             TensorKind::Bytes | TensorKind::Plain => return None,
         };
+        // Of each output: an f32 scale, an i32 sum, and for int4 a byte per group of inputs.
         let scales = match TensorKind::from_code(self.kind)? {
-            TensorKind::Int8 => columns.checked_mul(8)?,
-            TensorKind::Int4 => columns.checked_mul(k.div_ceil(GROUP).checked_add(8)?)?,
+            TensorKind::Int8 => outputs.checked_mul(8)?,
+            TensorKind::Int4 => outputs.checked_mul(k.div_ceil(GROUP).checked_add(8)?)?,
             _ => 0,
         };
-        Some([weights, scales, usize::from(self.bias_rows).checked_mul(padded(n))?.checked_mul(4)?])
+        let biases = usize::from(self.bias_rows).checked_mul(padded(n))?.checked_mul(4)?;
+        Some([weights, scales, biases])
     }
 
-    /// The length its kind and shape ask for. `None` on overflow or an unknown kind.
+    /// The size in bytes that follows from the kind and the shape. `None` on overflow or for an unknown kind.
     pub fn expected_bytes(&self) -> Option<u64> {
         let (n, k) = (u64::from(self.n), u64::from(self.k));
         match TensorKind::from_code(self.kind)? {
             TensorKind::Bytes => n.checked_mul(k),
             TensorKind::Plain => n.checked_mul(k)?.checked_mul(4),
             _ => {
-                let [w, s, b] = self.linear_parts()?;
-                (w as u64).checked_add(s as u64)?.checked_add(b as u64)
+                let [weights, scales, biases] = self.linear_parts()?;
+                (weights as u64).checked_add(scales as u64)?.checked_add(biases as u64)
             }
         }
     }

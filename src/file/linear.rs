@@ -1,10 +1,11 @@
-//! Linear tensors: matrices in panels of 16 outputs, borrowed from the file.
+//! Linear tensors: the bytes of a tensor in, typed slices of its weights, scales and biases out. The slices are borrowed from
+//! the file.
 
 use super::format::{LANES, Role, TensorEntry, TensorKind, padded, winograd_points};
 use super::weight_file::WeightFile;
 use half::f16;
 
-/// Panels of weights, see the format.
+/// Weights in panels of 16 outputs; [`format`](mod@super::format) defines the layouts.
 #[derive(Clone, Copy)]
 pub(crate) enum Panels<'a> {
     F32(&'a [f32]),
@@ -13,7 +14,7 @@ pub(crate) enum Panels<'a> {
     Int4 { weights: &'a [u8], scale: &'a [f32], sum: &'a [i32], multipliers: &'a [i8] },
 }
 
-/// One or several matrices of `n` outputs by `k` inputs, with biases.
+/// Matrices of `n` outputs by `k` inputs, with their biases.
 #[derive(Clone, Copy)]
 pub(crate) struct Linear<'a> {
     pub role: Role,
@@ -27,6 +28,8 @@ pub(crate) struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
+    /// The view of an entry of `file`; `None` if the entry is not linear or its bytes do not have the size or alignment of its
+    /// shape.
     pub(crate) fn new(file: &WeightFile<'a>, e: &TensorEntry) -> Option<Self> {
         let [weights, scales, _] = e.linear_parts()?;
         let bytes = file.bytes_of(e);
@@ -36,9 +39,10 @@ impl<'a> Linear<'a> {
             TensorKind::F32 => Panels::F32(bytemuck::try_cast_slice(weights).ok()?),
             TensorKind::F16 => Panels::F16(bytemuck::try_cast_slice(weights).ok()?),
             TensorKind::Int4 => {
-                let column = 4 * usize::from(e.matrices) * padded(e.n as usize);
-                let (scale, rest) = scales.split_at_checked(column)?;
-                let (sum, multipliers) = rest.split_at_checked(column)?;
+                // Bytes of the scales, and of the sums: four for each output of all matrices.
+                let size = 4 * usize::from(e.matrices) * padded(e.n as usize);
+                let (scale, rest) = scales.split_at_checked(size)?;
+                let (sum, multipliers) = rest.split_at_checked(size)?;
                 Panels::Int4 {
                     weights,
                     scale: bytemuck::try_cast_slice(scale).ok()?,
@@ -67,35 +71,36 @@ impl<'a> Linear<'a> {
         })
     }
 
-    /// Matrices that are in no file: (outputs, inputs, matrices) and their panels, no bias.
+    /// Matrices without biases that are not from a file, of shape (outputs, inputs, matrices), for tests and benchmarks.
     #[cfg(any(test, feature = "bench"))]
-    pub fn bare(role: Role, (n, k, matrices): (usize, usize, usize), panels: Panels<'a>) -> Self {
+    pub fn from_panels(role: Role, (n, k, matrices): (usize, usize, usize), panels: Panels<'a>) -> Self {
         Linear { role, layer: 0, n, k, matrices, panels, bias: &[], bias_rows: 0 }
     }
 
-    /// The bias of a matrix, padded; `None` where there is none.
+    /// The bias of a matrix, padded to whole panels; `None` if it has none.
     pub fn bias(&self, matrix: usize) -> Option<&'a [f32]> {
         let n = padded(self.n);
         let row = if self.bias_rows == 1 { 0 } else { matrix };
         self.bias.get(row * n..(row + 1) * n)
     }
 
-    /// Panels in each matrix's matrix.
+    /// Panels of 16 outputs in each matrix.
     pub fn panel_count(&self) -> usize {
         self.n.div_ceil(LANES)
     }
 
-    /// Whether activations are multiplied as bytes.
+    /// Whether the layer multiplies activations quantised to 8 bits (int8 and int4 weights).
     pub fn is_int8(&self) -> bool {
         matches!(self.panels, Panels::Int8 { .. } | Panels::Int4 { .. })
     }
 
-    /// Bytes of a panel as the int8 tiles read it.
+    /// Bytes of one panel in the layout of int8.
     pub fn panel_bytes(&self) -> usize {
         self.k.div_ceil(4) * 4 * LANES
     }
 
-    /// Outputs along a side of a tile, where a 3x3 convolution is stored for Winograd's F(2x2, 3x3) or F(4x4, 3x3).
+    /// The side m of a tile if the tensor is a 3x3 convolution stored for Winograd's F(m x m, 3x3), m = 2 or 4. Call it on
+    /// 3x3 convolutions only: it looks at the number of matrices.
     pub fn winograd_tile(&self) -> Option<usize> {
         [2, 4].into_iter().find(|&tile| self.matrices == winograd_points(tile))
     }

@@ -1,8 +1,8 @@
-//! Weight files: bytes in, checked structure and typed views out.
+//! Weight files: bytes in, a validated model with typed views of its tensors out.
 //!
-//! [`format`](mod@format) is the layout on disk, [`tensors`] which tensors a header asks for, [`WeightFile`] a file whose
-//! structure has been checked against both, and [`Model`] its facts and tensors as the engine reads them. A file is used
-//! where it lies; nothing is copied or converted.
+//! [`format`](mod@format) defines the layout on disk. [`tensors`] lists the tensors that a header requires. [`WeightFile`] is
+//! a file whose structure has been checked against both, and [`Model`] gives the engine its facts and tensors. The bytes are
+//! used in place: nothing is copied or converted, so opening takes microseconds whatever the size of the file.
 
 pub mod crc;
 mod facts;

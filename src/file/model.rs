@@ -1,4 +1,4 @@
-//! A model: the facts of a weight file and typed views of its tensors. Nothing is copied.
+//! A model: the facts of a weight file and typed views of its tensors, borrowed from the bytes of the file.
 
 use super::facts::Facts;
 use super::format::Role;
@@ -6,7 +6,7 @@ use super::linear::Linear;
 use super::weight_file::WeightFile;
 use crate::error::Error;
 
-/// A model in memory: its facts and its tensors, borrowed from the file's bytes.
+/// A validated model: its facts and its tensors, borrowed from the bytes of a weight file.
 #[derive(Clone, Copy)]
 pub struct Model<'a> {
     file: WeightFile<'a>,
@@ -14,11 +14,11 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Checks the structure of `bytes` (which must start at a multiple of 64) and borrows it; microseconds, whatever the
-    /// size. Tensor contents are checked by [`Model::verify`] alone.
+    /// Validates the structure of a weight file and borrows it. `bytes` must start at a multiple of 64. This takes microseconds
+    /// whatever the size; the contents of the tensors are not read (see [`Model::verify`]).
     ///
     /// # Errors
-    /// What is wrong with the file, by field.
+    /// The first violation of the format: its field, value and what was expected.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         let file = WeightFile::parse(bytes)?;
         let facts = Facts::new(file.header()).ok_or(Error::Magic)?;
@@ -29,10 +29,10 @@ impl<'a> Model<'a> {
         Ok(model)
     }
 
-    /// Reads every byte and compares the checksums.
+    /// Reads the whole file and compares the checksum of every tensor.
     ///
     /// # Errors
-    /// The first tensor that is damaged.
+    /// [`Error::Checksum`] for the first damaged tensor.
     pub fn verify(&self) -> Result<(), Error> {
         self.file.verify()
     }
@@ -42,11 +42,12 @@ impl<'a> Model<'a> {
         &self.facts
     }
 
-    /// The file itself, for its tables.
+    /// The file, for its header and tensor table.
     pub fn file(&self) -> &WeightFile<'a> {
         &self.file
     }
 
+    /// The text of a tensor of raw bytes.
     fn text(&self, role: Role) -> Result<&'a str, Error> {
         let e = self.file.find(role, 0).ok_or(Error::Missing { role: role.name(), layer: 0 })?;
         let bytes = self.file.bytes_of(e);
@@ -59,48 +60,50 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// The checkpoint's name.
+    /// The name of the checkpoint.
     pub fn source(&self) -> &'a str {
         self.text(Role::Source).unwrap_or("")
     }
 
-    /// The converter and its version.
+    /// The name and version of the converter.
     pub fn tool(&self) -> &'a str {
         self.text(Role::Tool).unwrap_or("")
     }
 
-    /// The converter's report, JSON.
+    /// The converter's report, in JSON.
     pub fn report(&self) -> &'a str {
         self.text(Role::Report).unwrap_or("")
     }
 
-    /// The name of a class.
+    /// The name of class number `class`, counted from 0; `None` if the file has none.
     pub fn class_name(&self, class: usize) -> Option<&'a str> {
         self.text(Role::ClassNames).ok()?.lines().nth(class)
     }
 
-    /// The colour of a class.
+    /// The colour of a class in the palette, as R, G, B; black for a class that does not exist.
     pub fn colour(&self, class: usize) -> [u8; 3] {
         let palette = self.file.find(Role::Palette, 0).map_or(&[][..], |e| self.file.bytes_of(e));
         palette.as_chunks().0.get(class).copied().unwrap_or([0; 3])
     }
 
-    /// A linear tensor. The file has been checked: it is there and of the right shape.
+    /// A linear tensor that the header requires. It exists and has the right shape, because [`Model::new`] has checked the
+    /// file; another role or layer gives [`Error::Missing`].
     pub(crate) fn linear(&self, role: Role, layer: usize) -> Result<Linear<'a>, Error> {
         let missing = Error::Missing { role: role.name(), layer: layer as u16 };
         let entry = self.file.find(role, layer as u16).ok_or(missing)?;
         Linear::new(&self.file, entry).ok_or(missing)
     }
 
-    /// A plain tensor.
+    /// A plain f32 tensor, `[n][k]`, under the same conditions as [`linear`](Model::linear).
     pub(crate) fn plain(&self, role: Role, layer: usize) -> Result<&'a [f32], Error> {
         let missing = Error::Missing { role: role.name(), layer: layer as u16 };
         let entry = self.file.find(role, layer as u16).ok_or(missing)?;
         bytemuck::try_cast_slice(self.file.bytes_of(entry)).map_err(|_| missing)
     }
 
-    /// The relative-position table of a block: per head, the table and its three last entries.
-    pub(crate) fn bias(&self, block: usize) -> Result<Option<&'a [f32]>, Error> {
+    /// The relative-position biases of a block, `[heads][offsets + 3]` (see [`Role::RelativeBias`]); `None` if the model has
+    /// none.
+    pub(crate) fn relative_bias(&self, block: usize) -> Result<Option<&'a [f32]>, Error> {
         match (self.facts.relative, self.facts.shared) {
             (true, _) => self.plain(Role::RelativeBias, block).map(Some),
             (_, true) => self.plain(Role::RelativeBias, 0).map(Some),

@@ -1,10 +1,10 @@
-//! A weight file in memory: its structure checked once, its tensors found by role and layer.
+//! A weight file in memory: bytes in, a checked header and tensor table out. Tensors are looked up by role and layer.
 
 use super::crc::{Crc32, crc32};
 use super::format::{ALIGN, Header, MAGIC, Role, TensorEntry, TensorKind, VERSION};
 use crate::error::Error;
 
-/// A file whose structure has been checked: header, table, every size, offset and shape.
+/// A weight file whose structure is valid: header, table, and the size, offset and shape of every tensor.
 #[derive(Clone, Copy)]
 pub struct WeightFile<'a> {
     bytes: &'a [u8],
@@ -13,16 +13,17 @@ pub struct WeightFile<'a> {
 }
 
 impl<'a> WeightFile<'a> {
-    /// Checks everything but the tensors' contents; takes microseconds whatever the file's size.
+    /// Validates everything except the contents of the tensors, in microseconds whatever the size of the file.
     ///
     /// # Errors
-    /// The first thing that is wrong, by field.
+    /// The first violation of the format, with its field, its value and what was expected.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         if bytes.len() >= MAGIC.len() && bytes[..MAGIC.len()] != MAGIC {
             return Err(Error::Magic);
         }
-        let cut = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
-        let head = bytes.get(..size_of::<Header>()).ok_or(cut("the header", size_of::<Header>() as u64))?;
+        let truncated = |what, needed| Error::Truncated { what, needed, found: bytes.len() as u64 };
+        let head =
+            bytes.get(..size_of::<Header>()).ok_or(truncated("the header", size_of::<Header>() as u64))?;
         if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
             return Err(Error::Misaligned);
         }
@@ -35,12 +36,12 @@ impl<'a> WeightFile<'a> {
         let table = usize::try_from(table_end)
             .ok()
             .and_then(|end| bytes.get(size_of::<Header>()..end))
-            .ok_or(cut("the tensor table", table_end))?;
+            .ok_or(truncated("the tensor table", table_end))?;
         if header.file_bytes > bytes.len() as u64 {
-            return Err(cut("the whole file", header.file_bytes));
+            return Err(truncated("the whole file", header.file_bytes));
         }
         if header.file_bytes < bytes.len() as u64 {
-            let expected = "the length of the file (there are bytes behind its end)";
+            let expected = "the length of the file (extra bytes follow the last tensor)";
             return Err(Error::Header { field: "file_bytes", found: header.file_bytes, expected });
         }
         let mut crc = Crc32::new();
@@ -50,13 +51,14 @@ impl<'a> WeightFile<'a> {
             return Err(Error::Checksum { what: "header and tensor table", layer: 0 });
         }
         let file = WeightFile { bytes, header, table: bytemuck::cast_slice(table) };
-        file.check_places(table_end)?;
+        file.check_offsets(table_end)?;
         super::tensors::check(header, file.table)?;
         Ok(file)
     }
 
-    /// Offsets and lengths: in order, aligned, gapless but for alignment, inside the file.
-    fn check_places(&self, table_end: u64) -> Result<(), Error> {
+    /// Checks that the tensors follow one another in table order, each at the next aligned offset and of the size of its shape,
+    /// and that the last one ends with the file.
+    fn check_offsets(&self, table_end: u64) -> Result<(), Error> {
         let mut end = table_end;
         for e in self.table {
             let role = Role::from_code(e.role).map_or("unknown", Role::name);
@@ -85,7 +87,7 @@ impl<'a> WeightFile<'a> {
         Ok(())
     }
 
-    /// All of it.
+    /// All bytes of the file.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
@@ -100,22 +102,23 @@ impl<'a> WeightFile<'a> {
         self.table
     }
 
-    /// The table's line for a tensor.
+    /// The table entry of a tensor.
     pub fn find(&self, role: Role, layer: u16) -> Option<&'a TensorEntry> {
         let i = self.table.binary_search_by_key(&(role as u16, layer), |e| (e.role, e.layer)).ok()?;
         self.table.get(i)
     }
 
-    /// A tensor's bytes. `entry` must come from this file's table (else the result is empty or foreign bytes).
+    /// The bytes of a tensor. `entry` must come from the table of this file; otherwise the result is empty or bytes of other
+    /// tensors.
     pub fn bytes_of(&self, entry: &TensorEntry) -> &'a [u8] {
         let start = entry.offset as usize;
         self.bytes.get(start..start.saturating_add(entry.bytes as usize)).unwrap_or(&[])
     }
 
-    /// Reads every byte and compares the checksums, gaps included (they must be zero).
+    /// Reads the whole file, compares the checksum of every tensor, and checks that the gaps between tensors are zero.
     ///
     /// # Errors
-    /// [`Error::Checksum`] with the first damaged tensor.
+    /// [`Error::Checksum`] for the first damaged tensor. A gap counts to the tensor after it.
     pub fn verify(&self) -> Result<(), Error> {
         let mut end = size_of::<Header>() + size_of_val(self.table);
         for e in self.table {

@@ -70,7 +70,7 @@ impl Weights {
             Stored::F16(w) => Panels::F16(w),
             Stored::Int8(weights, scale, sum) => Panels::Int8 { weights, scale, sum },
         };
-        Linear::bare(Role::Qkv, (self.n, self.k, self.matrices), panels)
+        Linear::from_panels(Role::Qkv, (self.n, self.k, self.matrices), panels)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every step of the model needs: the model, the processor, the arena's layout, and who observes.
+//! What all steps share: a [`Planner`] while the arena is planned, and a [`Context`] (model, instruction set, threads, layout,
+//! observer) while a frame runs.
 
 use crate::arena::{Buf, Layout};
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::ops::upsample::Upsample;
 use crate::parallel::Parallel;
 use crate::simd::isa::Isa;
 
-/// Collects the buffers that the steps ask for.
+/// Collects the buffers that the steps need.
 pub(crate) struct Planner<'a> {
     pub model: &'a Model<'a>,
     pub facts: Facts,
@@ -22,7 +23,7 @@ pub(crate) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Numbers in a row of channels in memory.
+    /// C, the channels padded to whole panels: values from one token or pixel to the next in f32 buffers.
     pub fn pitch(&self) -> usize {
         padded(self.facts.channels)
     }
@@ -31,16 +32,15 @@ impl<'a> Planner<'a> {
         self.model.linear(role, layer)
     }
 
-    /// Asks for `len` f32 for each worker.
+    /// Requires `len` f32 for each worker.
     pub fn need_f32_per_worker(&mut self, buf: Buf, len: usize, phases: u8) {
         self.layout.need_f32(buf, self.workers * len, phases);
     }
 
-    /// Bytes that all workers together need to unpack int4 weights, whichever layer is multiplied.
+    /// Bytes that all workers together need to unpack the int4 weights of any layer.
     pub fn unpacked_bytes(&self) -> Result<usize, Error> {
         let mut most = 0;
         for entry in self.model.file().table() {
-            // Tensors that are not linear have no weights to unpack.
             if let Some(role) = Role::from_code(entry.role)
                 && entry.linear_parts().is_some()
             {
@@ -51,7 +51,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What every step needs while it runs.
+/// The state of a frame that every step needs.
 pub(crate) struct Context<'a> {
     pub model: &'a Model<'a>,
     pub facts: Facts,
@@ -59,14 +59,14 @@ pub(crate) struct Context<'a> {
     pub par: &'a dyn Parallel,
     layout: &'a Layout,
     observer: &'a mut dyn Observer,
-    /// Where products unpack int4 weights.
+    /// Scratch where matrix products unpack int4 weights ([`Buf::UnpackedWeights`]).
     unpacked: &'a mut [i8],
-    /// Multiply-accumulates since the observer was last told.
+    /// Multiply-accumulates since the last call of [`done`](Context::done).
     pub macs: u64,
 }
 
 impl<'a> Context<'a> {
-    /// A context, and what of the arena precedes the unpacked weights.
+    /// A context, and the arena without the unpacked weights, which the context keeps.
     pub fn new(
         model: &'a Model<'a>,
         isa: Isa,
@@ -81,7 +81,7 @@ impl<'a> Context<'a> {
         (Context { model, facts, isa, par, layout, observer, unpacked, macs: 0 }, arena)
     }
 
-    /// Numbers in a row of channels in memory.
+    /// C, the channels padded to whole panels: values from one token or pixel to the next in f32 buffers.
     pub fn pitch(&self) -> usize {
         padded(self.facts.channels)
     }
@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
         self.model.linear(role, layer)
     }
 
-    /// Several buffers of the arena at once.
+    /// Several buffers of the arena at once. Any two of them must share a phase, so that they do not overlap.
     pub fn buffers<'b, const N: usize>(
         &self,
         arena: &'b mut [u8],
@@ -104,14 +104,18 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Tells the observer that a step has ended.
-    #[inline(never)] // as below: called from many places, some thousand times a frame; one copy keeps the program small
+    /// Tells the observer that a step of `stage` has ended.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the observer asks to stop.
+    // This and the functions below are called from many places but rarely: a single copy of each keeps the program small.
+    #[inline(never)]
     pub fn done(&mut self, stage: Stage) -> Result<(), Error> {
         let macs = core::mem::take(&mut self.macs);
         if self.observer.done(stage, macs) { Ok(()) } else { Err(Error::Cancelled) }
     }
 
-    /// Shows rows of channels to the observer, if it wants tensors.
+    /// Shows rows of channels, `[rows][C]`, to the observer if it wants tensors.
     #[inline(never)]
     pub fn show(&mut self, name: TensorName, data: &[f32]) {
         if self.observer.wants_tensors() {
@@ -119,7 +123,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Runs a matrix product over segments of `len` rows.
+    /// Runs a matrix product over segments of `len` rows each.
     #[inline(never)]
     pub fn gemm<T: OutputElement>(&mut self, gemm: Gemm, segments: &[Segment], len: usize, out: &mut [T]) {
         let w = gemm.weights;
@@ -128,7 +132,8 @@ impl<'a> Context<'a> {
         gemm.run(self.isa, (self.par, self.unpacked), segments, len, out);
     }
 
-    /// Shows the rows that a product reads to the observer, if it wants inputs.
+    /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3
+    /// kernel.
     fn show_inputs(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) {
         let Rows::F32 { data, pitch } = gemm.x else { return };
         if gemm.matrices.start > 0 || !self.observer.wants_inputs() {
@@ -141,13 +146,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Stores f32 rows of channels in the form of `rows`, from row `first` on.
+    /// Stores f32 rows of channels, `[rows][C]`, from row `first` of `rows` on, quantising them if `rows` are bytes.
     #[inline(never)]
     pub fn store(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
         rows.store(self.par, self.isa, first, x, self.facts.channels);
     }
 
-    /// Up-sampling into a map of (width, height) pixels.
+    /// Up-sampling of maps of C channels to (width, height) pixels.
     pub fn upsample(&self, (width, height): (usize, usize)) -> Upsample<'a> {
         Upsample { isa: self.isa, par: self.par, width, height, channels: self.pitch() }
     }

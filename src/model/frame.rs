@@ -1,15 +1,15 @@
-//! One frame: the steps in order.
+//! One frame: all steps in order, first for planning, then for running.
 
 use super::backbone::{attention, embed, features, mlp};
 use super::context::{Context, Planner};
-use super::head::{self};
+use super::head;
 use super::input;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::image::ImageView;
 use crate::output::Output;
 
-/// The buffers of all steps, placed.
+/// Collects the buffers of all steps and places them in the arena.
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     input::buffers(p);
     embed::buffers(p)?;
@@ -25,7 +25,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// A picture to a class map.
+/// Runs all steps: a picture to the class map and logits of `output`.
 pub(crate) fn run(
     cx: &mut Context,
     arena: &mut [u8],

@@ -1,4 +1,4 @@
-//! The picture, resized to the network's input.
+//! The first step: the picture, in any format and size, to RGB bytes of the input size of the network.
 
 use super::context::{Context, Planner};
 use crate::arena::{Buf, phase};
@@ -12,7 +12,7 @@ pub(super) fn buffers(p: &mut Planner) {
     p.layout.need(Buf::ResizeScratch, preprocess::scratch_bytes(f, p.picture), phase::RESIZE);
 }
 
-/// A picture to [`Buf::Pixels`], `[height][width][rgb]`.
+/// Resizes a picture to [`Buf::Pixels`], bytes `[height][width][rgb]`.
 pub(super) fn run(cx: &mut Context, arena: &mut [u8], image: &ImageView) -> Result<(), Error> {
     let [pixels, scratch] = cx.buffers(arena, [Buf::Pixels, Buf::ResizeScratch])?;
     preprocess::run(&cx.facts, image, pixels, scratch)?;

@@ -1,7 +1,9 @@
-//! The model, step by step in the order of the data: input, backbone, head.
+//! The model as a sequence of steps: a picture in, a class map out.
 //!
-//! Each step reads and writes buffers of the arena and calls operators. None of them allocates. A step stands in one file
-//! with its buffers: `buffers` says what it needs of the arena, `run` does it, and both take the shapes from one place.
+//! The order of the data is `input` (resize), [`backbone`] (patch embedding, transformer blocks, features) and [`head`] (neck, pooling
+//! module, pyramid, classifier). A step reads and writes buffers of the arena and calls operators ([`ops`](crate::ops)); none
+//! allocates. Each step stands in one file with two functions: `buffers` tells the [`Planner`] which buffers it needs, of which
+//! sizes and for how long, and `run` does the work. Both take the shapes from the same function, so they cannot disagree.
 
 pub(crate) mod backbone;
 mod context;

@@ -1,39 +1,40 @@
-//! Class maps in the caller's memory, and what they say: how many pixels each class has.
+//! Class maps in the memory of the caller: one class number per pixel, in one or two bytes. The engine writes them; callers read
+//! classes and count pixels.
 
 use crate::error::Error;
 
-/// A class map to be written: one class number for each pixel, row by row without gaps.
+/// A writable class map: one class number per pixel, row by row without gaps.
 #[derive(Debug)]
 pub enum ClassMapMut<'a> {
-    /// One byte a pixel, for models of at most 256 classes.
+    /// One byte per pixel, for models of at most 256 classes.
     U8(&'a mut [u8]),
-    /// Two bytes a pixel, for any model.
+    /// Two bytes per pixel, for any model.
     U16(&'a mut [u16]),
 }
 
-/// A class map to be read.
+/// A read-only class map, in the layout of [`ClassMapMut`].
 #[derive(Clone, Copy, Debug)]
 pub enum ClassMap<'a> {
-    /// One byte a pixel.
+    /// One byte per pixel.
     U8(&'a [u8]),
-    /// Two bytes a pixel.
+    /// Two bytes per pixel.
     U16(&'a [u16]),
 }
 
 impl<'a> ClassMapMut<'a> {
-    /// Pixels there is room for.
+    /// The number of pixels.
     #[must_use]
     pub fn len(&self) -> usize {
         self.as_map().len()
     }
 
-    /// Whether there is room for no pixel at all.
+    /// Whether the map has no pixels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The same memory, to be read.
+    /// A read-only view of the map.
     #[must_use]
     pub fn as_map(&self) -> ClassMap<'_> {
         match self {
@@ -42,7 +43,7 @@ impl<'a> ClassMapMut<'a> {
         }
     }
 
-    /// The same memory, lent on.
+    /// A shorter borrow of the map.
     pub fn reborrow(&mut self) -> ClassMapMut<'_> {
         match self {
             ClassMapMut::U8(m) => ClassMapMut::U8(m),
@@ -50,7 +51,7 @@ impl<'a> ClassMapMut<'a> {
         }
     }
 
-    /// The pixels before `at` and those from `at` on (none, if there are fewer).
+    /// Splits the map before pixel `at`. If the map is shorter, the second part is empty.
     #[must_use]
     pub fn split_at(self, at: usize) -> (ClassMapMut<'a>, ClassMapMut<'a>) {
         match self {
@@ -65,8 +66,8 @@ impl<'a> ClassMapMut<'a> {
         }
     }
 
-    /// Gives pixel `at` its class; nothing happens outside the map. `class` must fit the map's type, which
-    /// [`ClassMapMut::check`] makes sure of for all classes at once.
+    /// Writes the class of pixel `at`; does nothing outside the map. A one-byte map keeps the low byte of `class`
+    /// ([`ClassMapMut::check`] rules out larger classes).
     #[inline]
     pub fn set(&mut self, at: usize, class: u16) {
         match self {
@@ -83,13 +84,15 @@ impl<'a> ClassMapMut<'a> {
         }
     }
 
-    /// Whether a map of `pixels` pixels and `classes` classes fits.
+    /// Checks that the map can hold `pixels` pixels of a model with `classes` classes.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if there is too little room, [`Error::Image`] if the classes need two bytes.
+    /// [`Error::Buffer`] if the map is too short, [`Error::Image`] if it has one byte per pixel and the class numbers need two.
     pub fn check(&self, pixels: usize, classes: usize) -> Result<(), Error> {
         if matches!(self, ClassMapMut::U8(_)) && classes > 256 {
-            return Err(Error::Image { what: "a map of more than 256 classes needs two bytes a pixel" });
+            return Err(Error::Image {
+                what: "a class map of more than 256 classes needs two bytes per pixel",
+            });
         }
         if self.len() < pixels {
             return Err(Error::Buffer { what: "the class map (pixels)", needed: pixels, found: self.len() });
@@ -99,7 +102,7 @@ impl<'a> ClassMapMut<'a> {
 }
 
 impl ClassMap<'_> {
-    /// Pixels.
+    /// The number of pixels.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -108,13 +111,13 @@ impl ClassMap<'_> {
         }
     }
 
-    /// Whether there is no pixel.
+    /// Whether the map has no pixels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The class of pixel `at`.
+    /// The class of pixel `at`; `None` outside the map.
     #[inline]
     #[must_use]
     pub fn get(&self, at: usize) -> Option<u16> {
@@ -124,9 +127,10 @@ impl ClassMap<'_> {
         }
     }
 
-    /// Adds each class's pixels to `counts`, and returns how many pixels are of a class `counts` has no place for.
+    /// Adds the number of pixels of class i to `counts[i]`. Returns the number of pixels whose class is not below
+    /// `counts.len()`.
     ///
-    /// `counts` is added to, so that the maps of many pictures can be summed: start with zeros.
+    /// Start with zeros; counts of several maps add up.
     pub fn count(&self, counts: &mut [u64]) -> u64 {
         match self {
             ClassMap::U8(m) => count(m.iter().map(|&c| c.into()), counts),

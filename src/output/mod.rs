@@ -1,4 +1,4 @@
-//! What a run writes: class maps and logits in the caller's memory.
+//! The output of a run, in the memory of the caller: class maps and logits.
 
 mod class_map;
 mod request;

@@ -1,20 +1,20 @@
-//! What the caller wants of a run, and where it goes.
+//! The results that the caller wants of a run, and the buffers that receive them.
 
 use super::class_map::ClassMapMut;
 
-/// Where the results of a run are written.
+/// The buffers that a run writes.
 #[derive(Debug)]
 pub struct Output<'a> {
-    /// Width and height of the class map in pixels, normally those of the picture.
+    /// Width and height of the class map in pixels, normally those of the picture. The logits are interpolated to this size.
     pub size: (usize, usize),
-    /// One class per pixel of `size`, row by row.
+    /// The class of each pixel, row by row; at least width · height pixels long.
     pub map: ClassMapMut<'a>,
-    /// The logits, `[classes][4 · grid height][4 · grid width]`, or `None` if they are not wanted.
+    /// The logits, f32 `[classes][4 · grid height][4 · grid width]`, or `None` if they are not wanted.
     pub logits: Option<&'a mut [f32]>,
 }
 
 impl<'a> Output<'a> {
-    /// A class map alone, of `size` (width, height) pixels.
+    /// Only a class map, of `size` (width, height) pixels.
     pub fn map(size: (usize, usize), map: ClassMapMut<'a>) -> Self {
         Output { size, map, logits: None }
     }

@@ -1,4 +1,5 @@
-//! The first half of a block: x += λ1 ∘ Wo · attention(LayerNorm(x)), head by head.
+//! The first half of a transformer block: x += λ1 ∘ Wo · attention(LayerNorm(x)) on the residual stream. Heads run one after the
+//! other, so that q, k and v exist for one head at a time.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
@@ -10,7 +11,7 @@ use crate::ops::attention::{AttentionShape, Head};
 use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{RowsShape, typed};
 
-/// Tokens as rows for q, k and v, and for the output projection.
+/// The tokens as rows: for q, k and v, and for the output projection.
 fn token_rows(model: &Model, block: usize) -> Result<[RowsShape; 2], Error> {
     let tokens = model.facts().tokens();
     let (qkv, proj) = (model.linear(Role::Qkv, block)?, model.linear(Role::Proj, block)?);
@@ -31,7 +32,7 @@ pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs it on [`Buf::Stream`].
+/// Adds attention to [`Buf::Stream`].
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
     let (tokens, c, shape) = (f.tokens(), cx.pitch(), AttentionShape::of(&f));
@@ -59,14 +60,15 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
     cx.done(Stage::Norm)?;
 
     output.fill(0.0);
-    let table = cx.model.bias(block)?;
-    let entries = table.map_or(0, |t| t.len() / f.heads);
+    let bias_table = cx.model.relative_bias(block)?;
+    let entries = bias_table.map_or(0, |t| t.len() / f.heads);
     for head in 0..f.heads {
         cx.gemm(Gemm::new(&weights, rows.rows()).matrix(head), &[Segment::rows(0, 0)], tokens, qkv);
         cx.done(Stage::Qkv)?;
-        let bias = table.map(|t| &t[head * entries..][..entries]);
+        let bias = bias_table.map(|t| &t[head * entries..][..entries]);
         let columns = &mut output[head * f.head_dim()..];
         Head { isa: cx.isa, par: cx.par, shape, qkv, bias }.run(weights.is_int8(), packed, scratch, columns);
+        // q · kᵀ and the product of the probabilities with v.
         cx.macs += (2 * tokens * tokens * f.head_dim()) as u64;
         cx.done(Stage::Attend)?;
     }

@@ -1,5 +1,5 @@
-//! Pixels to tokens: the bytes of each patch, minus 128, times one matrix; absolute positions, where the model has any; and
-//! the class token, which comes last.
+//! The patch embedding: pixels in, the residual stream out. The bytes of each patch, minus 128, are multiplied by one matrix;
+//! absolute position embeddings are added if the model has them; the class token becomes the last token.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::parallel::chunks::{chunks, chunks2};
 
-/// One row per patch.
+/// The patches as rows for the embedding, one row per patch.
 fn patch_rows(model: &Model) -> Result<RowsShape, Error> {
     Ok(RowsShape::of(model.facts().patches(), &model.linear(Role::Embed, 0)?))
 }
@@ -22,7 +22,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// [`Buf::Pixels`] to [`Buf::Stream`], `[tokens][channels]`.
+/// From [`Buf::Pixels`] to [`Buf::Stream`].
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let f = cx.facts;
     let (c, patches) = (cx.pitch(), f.patches());
@@ -45,7 +45,8 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     cx.done(Stage::Embed)
 }
 
-/// Copies the pixels of each patch into its row. Bytes need no quantisation: their scale is 1.
+/// Copies the pixels of each patch into its row. Bytes are not quantised again: q is the pixel itself, so with scale 1 and offset
+/// 0 the value is q − 128.
 fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
     let f = &cx.facts;
     match rows {
@@ -69,7 +70,7 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
     }
 }
 
-/// The bytes of a patch in the order of the weights: row by row, R G B of each pixel.
+/// The bytes of a patch in the order of the weights: its rows, each R, G, B of `patch` pixels.
 fn patch_pixels<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
     let (side, width) = (f.patch, f.width);
     let (x, y) = (patch % f.grid_width * side, patch / f.grid_width * side);

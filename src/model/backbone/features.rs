@@ -1,6 +1,7 @@
-//! The features: the residual stream after four of the blocks, which the neck reads.
+//! The four features that the neck reads: the patches of the residual stream after certain blocks (`Facts::feature_blocks`).
 //!
-//! Features 0 to 2 are stored as rows for the layer that reads them; feature 3, after the last block, stays in the stream.
+//! Features 0 to 2 are stored as rows for the layer that reads them. Feature 3 comes after the last block and stays in the
+//! stream.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
@@ -10,14 +11,14 @@ use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
 use crate::ops::rows::{RowsShape, typed};
 
-/// The buffer of each stored feature, the layer that reads it, and the phases in which it is alive.
+/// For each stored feature: its buffer, the layer that reads it, and the phases in which it is alive.
 const STORED: [(Buf, Role, u8); 3] = [
     (Buf::Feature0, Role::Deconv0, phase::BACKBONE | phase::HEAD),
     (Buf::Feature1, Role::DeconvLateral1, phase::BACKBONE | phase::HEAD),
     (Buf::Feature2, Role::Lateral2, phase::BACKBONE | phase::COARSE),
 ];
 
-/// The shape of feature 0, 1 or 2: one row per patch.
+/// Feature 0, 1 or 2 as rows, one per patch.
 pub(crate) fn shape(model: &Model, feature: usize) -> Result<RowsShape, Error> {
     Ok(RowsShape::of(model.facts().patches(), &model.linear(STORED[feature].1, 0)?))
 }
@@ -29,7 +30,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// Stores the features that are taken after `blocks` blocks.
+/// Stores the features that are taken after `blocks` blocks, if any.
 pub(crate) fn store(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(), Error> {
     for (feature, (buf, ..)) in STORED.into_iter().enumerate() {
         if cx.facts.feature_blocks[feature] == blocks {

@@ -1,5 +1,5 @@
-//! The second half of a block: x += λ2 ∘ W2 · GELU(W1 · LayerNorm(x)), some tokens at a time: the hidden layer never exists
-//! for all tokens.
+//! The second half of a transformer block: x += λ2 ∘ W2 · GELU(W1 · LayerNorm(x)) on the residual stream. Tokens go through in
+//! chunks, so that the hidden layer never exists for all of them.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
@@ -11,13 +11,13 @@ use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{RowsShape, typed};
 use crate::simd::kernels::epilogue::Activation;
 
-/// Tokens that go through the MLP together.
+/// Tokens in a chunk.
 pub(crate) const MLP_TOKENS: usize = 256;
 
-/// The shapes of the buffers for some tokens.
+/// The shapes of the buffers for a chunk of tokens.
 struct Shapes {
     input: RowsShape,
-    /// Numbers in the hidden layer.
+    /// Values in the hidden layer.
     hidden: usize,
     hidden_rows: RowsShape,
 }
@@ -40,7 +40,7 @@ pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs it on [`Buf::Stream`].
+/// Adds the MLP to [`Buf::Stream`].
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
     let c = cx.pitch();

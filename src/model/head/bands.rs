@@ -1,4 +1,5 @@
-//! The buffers of the bands, and how far each stage has come. [`schedule`](super::schedule) explains the bands.
+//! The state of the bands: views of the buffers that live through all bands, and how far each stage has come.
+//! [`schedule`](super::schedule) explains the bands.
 
 use super::conv::{ConvInput, ConvInputShape, ConvScratch, scratch_sizes};
 use super::products::{Products, ProductsShape};
@@ -13,17 +14,18 @@ use crate::model::context::{Context, Planner};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::upsample;
 
-/// The shapes of the buffers that the bands alone use.
+/// The shapes of the buffers that only the bands use.
 struct Shapes {
     lateral1_rows: ConvInputShape,
     fpn1_rows: RowsShape,
     products: [ProductsShape; 3],
     lateral0_rows: ConvInputShape,
     fpn0_rows: ConvInputShape,
-    /// Numbers in the rings of f32.
+    /// Values in the f32 ring of lateral 1.
     lateral1: usize,
+    /// Values in the f32 rows at full resolution.
     fine_rows: usize,
-    /// Numbers in a row of logits.
+    /// Values in a row of logits.
     logits_row: usize,
 }
 
@@ -47,12 +49,12 @@ fn shapes(model: &Model) -> Result<Shapes, Error> {
     })
 }
 
-/// Feature 0 after its first deconvolution, two rows, as the second one reads it.
+/// Two map rows of feature 0 after its first deconvolution, as rows for the second one.
 pub(super) fn deconvolved_rows(model: &Model) -> Result<RowsShape, Error> {
     Ok(RowsShape::of(2 * model.facts().level(1).0, &model.linear(Role::DeconvLateral0, 0)?))
 }
 
-/// Four rows of the bottleneck's output, as the classifier reads them.
+/// Four map rows of the output of the FPN bottleneck, as rows for the classifier.
 pub(super) fn classifier_rows(model: &Model) -> Result<RowsShape, Error> {
     Ok(RowsShape::of(4 * model.facts().level(0).0, &model.linear(Role::Classifier, 0)?))
 }
@@ -95,8 +97,9 @@ pub(super) struct Bands<'a> {
     pub lateral1: &'a mut [f32],
     pub lateral1_rows: ConvInput<'a>,
     pub fpn1_rows: RowsMut<'a>,
-    /// Of levels 1, 2 and 3.
+    /// Rings of the products of levels 1, 2 and 3.
     pub products: [Products<'a>; 3],
+    /// The f32 output of the current step, up to four map rows at full resolution.
     pub fine_rows: &'a mut [f32],
     pub lateral0_rows: ConvInput<'a>,
     pub fpn0_rows: ConvInput<'a>,
@@ -107,30 +110,32 @@ pub(super) struct Bands<'a> {
     pub done: Progress,
 }
 
-/// What is computed so far, counted from the top of each map.
+/// How much of each map has been computed, from the top.
 #[derive(Default)]
 pub(super) struct Progress {
     /// Chunks of two rows of lateral 1.
     pub lateral1_chunks: usize,
     /// Chunks of four rows of lateral 0.
     pub lateral0_chunks: usize,
-    /// Rows of fpn 0 and fpn 1.
+    /// Rows of level 0 after its convolution.
     pub fpn0: usize,
+    /// Rows of level 1 after its convolution.
     pub fpn1: usize,
-    /// Rows of products of levels 1, 2 and 3.
+    /// Rows of the products of levels 1, 2 and 3.
     pub products: [usize; 3],
 }
 
-/// Takes buffers of the arena into variables of the given names.
-macro_rules! take {
+/// Binds buffers of the arena to variables of the given names.
+macro_rules! take_buffers {
     ($cx:ident, $arena:ident: $($name:ident = $buf:ident,)*) => {
         let [$($name,)*] = $cx.buffers($arena, [$(Buf::$buf,)*])?;
     };
 }
 
 impl<'a> Bands<'a> {
+    /// Views of the buffers, with nothing computed yet.
     pub fn new(cx: &Context, arena: &'a mut [u8]) -> Result<Self, Error> {
-        take!(cx, arena:
+        take_buffers!(cx, arena:
             feature0 = Feature0,
             feature1 = Feature1,
             psp_rows = PspRows,

@@ -1,7 +1,8 @@
-//! The FPN bottleneck in bands: a 3x3 convolution over the four levels, and the classifier.
+//! The FPN bottleneck and the classifier, in bands: the four levels in, rows of logits out.
 //!
-//! Level 0 is convolved at full resolution. Levels 1 to 3 are multiplied at their own resolution and the products
-//! interpolated ([`upsample`](crate::ops::upsample)).
+//! The bottleneck is a 3x3 convolution over the four levels together, split by its inputs. Level 0 is convolved at full
+//! resolution. Levels 1 to 3 are multiplied at their own resolution, and the products are interpolated and added
+//! ([`products`](super::products)).
 
 use super::bands::{Bands, classifier_rows};
 use super::conv::Conv;
@@ -15,16 +16,17 @@ use crate::ops::upsample::source_position;
 use crate::simd::kernels::epilogue::Activation;
 
 impl Bands<'_> {
-    /// The products of levels 1 to 3 with the nine kernel positions, as far as full-resolution row `last` reads them.
+    /// Computes the products of levels 1 to 3 with the nine kernel positions, up to the rows that full-resolution row `last` reads.
     pub(super) fn products(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
         let f = cx.facts;
         let last = last.min(f.level(0).1 - 1);
+        // Rows of a level that the interpolation reads up to row `last`.
         let needed = |level| source_position(last, f.level(level).1, f.level(0).1).high + 1;
         self.fpn1(cx, needed(1))?;
         let weights = cx.linear(Role::FpnBottleneck, 1)?;
         let (w1, ring) = (f.level(1).0, rings::PRODUCTS[0]);
         let wanted = self.done.products[0]..needed(1);
-        // In the order of the slots.
+        // The new rows in ascending order of their slots.
         let rows = (0..ring).filter_map(|slot| {
             let y = wanted.clone().find(|y| y % ring == slot)?;
             Some((y % rings::FPN1 * w1, slot))
@@ -43,13 +45,13 @@ impl Bands<'_> {
         cx.done(Stage::Products)
     }
 
-    /// Rows 4r .. 4r + 4 of the bottleneck and of the logits.
+    /// Computes rows 4r .. 4r + 4 of the bottleneck and of the logits.
     pub(super) fn bottleneck(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;
         let weights = cx.linear(Role::FpnBottleneck, 0)?;
         let out = &mut self.fine_rows[..4 * w * c];
-        // Bias and activation come with the coarser levels.
+        // Bias and activation follow when the coarser levels are added.
         let conv = Conv {
             weights: &weights,
             x: &self.fpn0_rows,

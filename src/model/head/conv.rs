@@ -1,5 +1,5 @@
-//! The 3x3 convolutions of levels 0 to 2, over rings of rows with blank borders: direct, or by Winograd's F(2x2, 3x3) or
-//! F(4x4, 3x3).
+//! The 3x3 convolutions at levels 0 to 2: a ring of map rows in, f32 rows out. A convolution runs directly, or by Winograd's
+//! F(2x2, 3x3) or F(4x4, 3x3) if its weights are stored for that. Map rows have a blank pixel at both ends.
 
 use super::rings::FINE_ROWS;
 use crate::file::Linear;
@@ -13,10 +13,10 @@ use crate::parallel::chunks::chunks;
 use crate::simd::kernels::epilogue::Activation;
 use half::bf16;
 
-/// Rows that one product computes directly, a segment each.
+/// Map rows that one matrix product computes in a direct convolution, one segment each.
 const DIRECT_ROWS: usize = 8;
 
-/// The size and type of a ring of rows that a 3x3 convolution reads.
+/// The size and type of a ring of map rows that a 3x3 convolution reads.
 #[derive(Clone, Copy)]
 pub(super) struct ConvInputShape {
     rows: RowsShape,
@@ -24,12 +24,13 @@ pub(super) struct ConvInputShape {
 }
 
 impl ConvInputShape {
-    /// `ring` rows of `width` pixels between blank ones, as `weights` reads them.
+    /// `ring` map rows of `width` pixels, in the form that `weights` reads.
     pub fn of(ring: usize, width: usize, weights: &Linear) -> Self {
         let rows = RowsShape::of(ring * (width + 2), weights);
         ConvInputShape { rows, winograd: weights.winograd_tile().is_some() }
     }
 
+    /// Size of the ring in bytes, a multiple of 64.
     pub fn bytes(self) -> usize {
         match self.winograd {
             true => (self.rows.rows * padded(self.rows.k) * size_of::<bf16>()).next_multiple_of(64),
@@ -37,7 +38,7 @@ impl ConvInputShape {
         }
     }
 
-    /// Lays the ring over a region of the arena of at least [`ConvInputShape::bytes`].
+    /// Places the ring in a region of the arena of at least [`ConvInputShape::bytes`].
     pub fn over(self, region: &mut [u8]) -> ConvInput<'_> {
         match self.winograd {
             true => ConvInput::Bf16(typed(region, self.rows.rows * padded(self.rows.k))),
@@ -46,15 +47,15 @@ impl ConvInputShape {
     }
 }
 
-/// A ring of rows as the convolution that reads them wants them: quantised (or f32) rows, or bfloat16 for Winograd, which
-/// quantises after its transform. (Half precision could overflow; bfloat16 rounds away far less than int8 does.)
+/// A ring of map rows in the form that the convolution reads: f32 or quantised rows for a direct one, bfloat16 for Winograd,
+/// which quantises after its input transform. (f16 could overflow, and the rounding of bfloat16 is small next to that of int8.)
 pub(super) enum ConvInput<'a> {
     Rows(RowsMut<'a>),
     Bf16(&'a mut [bf16]),
 }
 
 impl ConvInput<'_> {
-    /// Stores a row of `width` pixels, f32, between two blank ones.
+    /// Stores a map row of `width` pixels, f32, in slot `slot` of the ring.
     pub fn store(&mut self, cx: &Context, slot: usize, width: usize, row: &[f32]) {
         match self {
             ConvInput::Rows(rows) => store_bordered(cx, rows, slot, width, row),
@@ -71,7 +72,7 @@ impl ConvInput<'_> {
     }
 }
 
-/// Stores a row of `width` pixels, f32, between two blank ones.
+/// Stores a map row of `width` pixels, f32, in slot `slot`, with a blank pixel at both ends.
 pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, width: usize, row: &[f32]) {
     let first = bordered(slot, width);
     rows.blank(first - 1);
@@ -79,16 +80,17 @@ pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, widt
     rows.blank(first + width);
 }
 
-/// Scratch of the convolutions, which no later step reads.
+/// Scratch of the convolutions. Nothing in it outlives a step.
 pub(super) struct ConvScratch<'a> {
-    /// Rows of transformed tiles; other steps use the same region for rows of their own.
+    /// Rows of transformed Winograd tiles ([`Buf::TransientRows`](crate::arena::Buf::TransientRows)); other steps use the region
+    /// for other rows.
     pub rows: &'a mut [u8],
-    /// Each worker's scratch for Winograd.
+    /// Scratch of each worker for Winograd.
     pub workers: &'a mut [f32],
 }
 
-/// Bytes of [`ConvScratch::rows`], and numbers of [`ConvScratch::workers`] for each worker, of a convolution that computes at
-/// most `at_once` rows of `width` pixels in one call.
+/// What a convolution needs of [`ConvScratch`] to compute at most `at_once` map rows of `width` pixels in one call: bytes of
+/// `rows`, and f32 of `workers` for each worker.
 pub(super) fn scratch_sizes(weights: &Linear, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
     let tiles = width / tile * winograd::strips(width / tile, at_once / tile);
@@ -96,13 +98,13 @@ pub(super) fn scratch_sizes(weights: &Linear, width: usize, at_once: usize) -> (
     (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
 }
 
-/// One convolution.
+/// A 3x3 convolution of a map.
 pub(super) struct Conv<'a> {
     pub weights: &'a Linear<'a>,
     pub x: &'a ConvInput<'a>,
-    /// Width and height of the map.
+    /// Width and height of the map in pixels.
     pub size: (usize, usize),
-    /// Rows of the map that `x` holds.
+    /// Map rows that `x` holds.
     pub ring: usize,
     pub activation: Activation,
     /// Whether the bias is added.
@@ -110,7 +112,8 @@ pub(super) struct Conv<'a> {
 }
 
 impl Conv<'_> {
-    /// Computes rows `first..` of the map, as many as `out` holds: whole tiles. Rows outside the map are unspecified.
+    /// Computes map rows from `first` on, as many as `out` holds, which must be whole tiles. Rows outside the map are
+    /// unspecified.
     pub fn run(&self, cx: &mut Context, first: isize, scratch: &mut ConvScratch, out: &mut [f32]) {
         match self.x {
             ConvInput::Bf16(x) => self.winograd(cx, x, first, scratch, out),
@@ -118,6 +121,7 @@ impl Conv<'_> {
         }
     }
 
+    /// The direct convolution: nine matrices, one per kernel position, summed in each matrix product.
     fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
         for (i, out) in out.chunks_mut(DIRECT_ROWS * w * cx.pitch()).enumerate() {
@@ -130,7 +134,15 @@ impl Conv<'_> {
         }
     }
 
-    fn winograd(&self, cx: &mut Context, x: &[bf16], first: isize, t: &mut ConvScratch, out: &mut [f32]) {
+    /// The convolution by Winograd, a few strips of tiles at a time: input transform, products, output transform.
+    fn winograd(
+        &self,
+        cx: &mut Context,
+        x: &[bf16],
+        first: isize,
+        scratch: &mut ConvScratch,
+        out: &mut [f32],
+    ) {
         let ((width, height), k, c) = (self.size, self.weights.k, cx.pitch());
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
@@ -139,19 +151,30 @@ impl Conv<'_> {
         for (i, out) in out.chunks_mut(at_once * strip).enumerate() {
             let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
             let pixels = strips * tiles * points;
-            let mut rows = RowsShape { rows: pixels, k, int8: true }.over(t.rows);
-            winograd::transform((cx.isa, cx.par), tile, &ring, (first, strips), k, &mut rows, t.workers);
+            let mut rows = RowsShape { rows: pixels, k, int8: true }.over(scratch.rows);
+            winograd::transform(
+                (cx.isa, cx.par),
+                tile,
+                &ring,
+                (first, strips),
+                k,
+                &mut rows,
+                scratch.workers,
+            );
             cx.macs += (pixels * k * self.weights.n) as u64;
             let bias = if self.bias { self.weights.bias(0) } else { None };
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            WinogradConv { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }
-                .run(cx.par, out, t.workers);
+            WinogradConv { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }.run(
+                cx.par,
+                out,
+                scratch.workers,
+            );
         }
     }
 }
 
-/// The next rows of a level's 3x3 convolution in `buffer`, given that `done` are computed and rows up to `end` are needed.
-/// Returns the rows inside the map; some may lie behind `end`.
+/// Computes the next strip of a convolution into `buffer`, after the first `done` map rows, when rows up to `end` are needed.
+/// Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
 pub(super) fn next_rows<'b>(
     cx: &mut Context,
     conv: &Conv,
@@ -170,10 +193,11 @@ pub(super) fn next_rows<'b>(
     &out[above * row..][..rows * row]
 }
 
-/// The strip that a 3x3 convolution computes next: how many of its rows lie above the map, and how many in it or below.
+/// The next strip of a convolution: how many of its rows lie above the map, and how many in the map or below it.
 ///
-/// Tiles of 4x4 make one strip of four rows; the first one begins three rows above the map. All others make pairs of rows, at
-/// most [`FINE_ROWS`].
+/// With Winograd tiles of 4x4 a strip has four rows, and the first strip begins three rows above the map
+/// ([`schedule`](super::schedule) explains the shift). Otherwise a strip has an even number of rows, at most [`FINE_ROWS`]; only
+/// the last strip of a map may have an odd number.
 fn strip(weights: &Linear, done: usize, end: usize, height: usize) -> (usize, usize) {
     match (weights.winograd_tile(), done) {
         (Some(4), 0) => (3, 1),

@@ -1,4 +1,5 @@
-//! Levels 0 and 1 in bands: deconvolutions, laterals, 3x3 convolutions.
+//! Levels 0 and 1, in bands: features 0 and 1 in, the rings of levels 0 and 1 out. Each level is a deconvolution of its feature,
+//! plus the up-sampled coarser level, through a 3x3 convolution.
 
 use super::bands::{Bands, deconvolved_rows};
 use super::conv::{Conv, next_rows};
@@ -13,8 +14,8 @@ use crate::ops::rows::RowsMut;
 use crate::ops::upsample::LowResMap;
 use crate::simd::kernels::epilogue::Activation;
 
-/// A 2x2 deconvolution of stride 2: `rows` rows of `width` pixels, starting at pixel `first` of `x`, become twice as many rows
-/// twice as wide.
+/// A 2x2 deconvolution of stride 2: `rows` map rows (at most 2) of `width` pixels, from pixel `first` of `x` on, become twice as
+/// many rows, each twice as wide, in `out`. Each kernel position computes one pixel of every 2x2.
 fn deconvolve(
     cx: &mut Context,
     weights: &Linear,
@@ -33,7 +34,7 @@ fn deconvolve(
 }
 
 impl Bands<'_> {
-    /// The next chunk of two rows of lateral 1, with lateral 2 added.
+    /// Computes the next chunk of lateral 1: two rows, with the up-sampled lateral 2 added.
     pub(super) fn lateral1(&mut self, cx: &mut Context) -> Result<(), Error> {
         let (c, grid, r) = (cx.pitch(), cx.facts.grid_width, self.done.lateral1_chunks);
         let (size, (width, height)) = (cx.facts.level(1), cx.facts.level(2));
@@ -53,7 +54,7 @@ impl Bands<'_> {
         cx.done(Stage::Upsample)
     }
 
-    /// The next chunk of four rows of lateral 0, with lateral 1 added.
+    /// Computes the next chunk of lateral 0: four rows, with the up-sampled lateral 1 added.
     pub(super) fn lateral0(&mut self, cx: &mut Context) -> Result<(), Error> {
         let (c, grid, r) = (cx.pitch(), cx.facts.grid_width, self.done.lateral0_chunks);
         let (size, (w1, h1)) = (cx.facts.level(0), cx.facts.level(1));
@@ -77,7 +78,7 @@ impl Bands<'_> {
         cx.done(Stage::Upsample)
     }
 
-    /// Level 0's 3x3 convolution, as far as band r reads it.
+    /// Computes the 3x3 convolution of level 0 up to the last row that band `r` reads, in whole tiles.
     pub(super) fn fpn0(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(0));
         let (w, h) = size;
@@ -102,7 +103,7 @@ impl Bands<'_> {
         cx.done(Stage::Fpn0)
     }
 
-    /// Level 1's 3x3 convolution up to row `end`, in whole tiles.
+    /// Computes the 3x3 convolution of level 1 up to row `end`, in whole tiles.
     pub(super) fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(1));
         let (w, h) = size;

@@ -1,4 +1,4 @@
-//! Level 2, a whole map: its lateral with the pooling module added, and its 3x3 convolution.
+//! Level 2, as a whole map: feature 2 and the output of the pooling module in, lateral 2 and level 2 out.
 
 use super::conv::{Conv, ConvInputShape, ConvScratch, scratch_sizes};
 use crate::arena::{Buf, phase};
@@ -13,19 +13,20 @@ use crate::ops::rows::{RowsShape, typed};
 use crate::ops::upsample::{self, LowResMap};
 use crate::simd::kernels::epilogue::Activation;
 
-/// Level 2 as rows for the FPN bottleneck.
+/// Level 2 as rows for the FPN bottleneck, one per pixel.
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(2);
     Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 2)?))
 }
 
-/// Lateral 2 as the 3x3 convolution reads it.
+/// Lateral 2 as the input of the 3x3 convolution.
 fn conv_input(model: &Model) -> Result<ConvInputShape, Error> {
     let (w, h) = model.facts().level(2);
     Ok(ConvInputShape::of(h, w, &model.linear(Role::FpnConv, 2)?))
 }
 
-/// Rows that the convolution may write for a map of `height` rows: whole tiles of any size.
+/// Map rows that the convolution may write for a map of `height` rows: it writes whole Winograd tiles, which may end below the
+/// map.
 fn whole_tiles(height: usize) -> usize {
     height.next_multiple_of(4)
 }
@@ -51,7 +52,7 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     convolve(cx, arena)
 }
 
-/// Lateral 2, with the up-sampled pooling module added.
+/// Lateral 2: a 1x1 convolution of feature 2, plus the up-sampled output of the pooling module.
 fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (c, patches) = (cx.pitch(), cx.facts.patches());
     let (width, height) = cx.facts.level(3);
@@ -69,7 +70,7 @@ fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     cx.done(Stage::Upsample)
 }
 
-/// The 3x3 convolution.
+/// The 3x3 convolution of lateral 2.
 fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let c = cx.pitch();
     let size = cx.facts.level(2);
@@ -89,7 +90,7 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         x.store(cx, y, w, row);
     }
     let conv = Conv { weights: &weights, x: &x, size, ring: h, activation: Activation::Relu, bias: true };
-    // Whole tiles may end below the map.
+    // The last tiles may end below the map; the rows there are dropped.
     let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
     let map = typed::<f32>(map, w * rows * c);
     let mut scratch = ConvScratch { rows: transient, workers: bytemuck::cast_slice_mut(scratch) };

@@ -1,4 +1,5 @@
-//! Logits to classes: bilinear to the picture's size (`align_corners = false`), then the largest, line by line.
+//! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of the
+//! class map (`align_corners = false`), and each pixel gets the class of the largest.
 
 use super::rings;
 use crate::file::Facts;
@@ -10,34 +11,36 @@ use crate::parallel::chunks::chunks2_with;
 use crate::simd::isa::Isa;
 use core::ops::Range;
 
-/// Emits the map's rows as soon as the logits they read are there.
-pub(crate) struct MapRows {
-    /// Of the logits, and their number.
+/// Computes rows of the class map as soon as the logits that they read exist.
+pub(super) struct ClassMapRows {
+    /// Width and height of the map of logits, and the number of classes.
     width: usize,
     height: usize,
     classes: usize,
-    /// Picture.
-    picture: (usize, usize),
+    /// Width and height of the class map.
+    size: (usize, usize),
+    /// The first row of the class map that has not been computed.
     next: usize,
 }
 
-impl MapRows {
+impl ClassMapRows {
+    /// Starts the class map of `output`.
     pub fn new(f: &Facts, output: &Output) -> Self {
         let (width, height) = f.level(0);
-        MapRows { width, height, classes: f.classes, picture: output.size, next: 0 }
+        ClassMapRows { width, height, classes: f.classes, size: output.size, next: 0 }
     }
 
-    /// Numbers in a line of logits.
-    fn line(&self) -> usize {
+    /// Values in a row of logits, `[x][padded classes]`.
+    fn row_len(&self) -> usize {
         self.width * padded(self.classes)
     }
 
-    /// Copies lines of logits out, `[classes][height][width]`, where the caller asked for them.
-    pub fn copy_logits(&self, lines: Range<usize>, logits: &[f32], output: &mut Output) {
+    /// Copies rows of logits from their ring to `[classes][height][width]`, if the caller asked for logits.
+    pub fn copy_logits(&self, rows: Range<usize>, logits: &[f32], output: &mut Output) {
         let Some(out) = &mut output.logits else { return };
-        for y in lines {
-            let line = &logits[y % rings::LOGITS * self.line()..][..self.line()];
-            for (x, pixel) in line.chunks(padded(self.classes)).enumerate() {
+        for y in rows {
+            let row = &logits[y % rings::LOGITS * self.row_len()..][..self.row_len()];
+            for (x, pixel) in row.chunks(padded(self.classes)).enumerate() {
                 for (class, &v) in pixel[..self.classes].iter().enumerate() {
                     out[(class * self.height + y) * self.width + x] = v;
                 }
@@ -45,19 +48,19 @@ impl MapRows {
         }
     }
 
-    /// All rows of the picture that read only the first `lines` lines of logits. `scratch`: a line for each worker.
-    pub fn rows(
+    /// Computes all rows that read only the first `ready` rows of logits. `scratch` holds a row of logits for each worker.
+    pub fn compute(
         &mut self,
         isa: Isa,
         par: &dyn Parallel,
-        lines: usize,
+        ready: usize,
         logits: &[f32],
         scratch: &mut [f32],
         output: &mut Output,
     ) {
-        let (width, height) = self.picture;
+        let (width, height) = self.size;
         let first = self.next;
-        while self.next < height && source_position(self.next, self.height, height).high < lines {
+        while self.next < height && source_position(self.next, self.height, height).high < ready {
             self.next += 1;
         }
         let pixels = first * width..self.next * width;
@@ -69,6 +72,8 @@ impl MapRows {
         }
     }
 
+    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while taking the
+    /// argmax of each pixel.
     #[allow(clippy::too_many_arguments)]
     fn fill<T: Send>(
         &self,
@@ -80,17 +85,17 @@ impl MapRows {
         map: &mut [T],
         cast: impl Fn(u16) -> T + Sync,
     ) {
-        let (width, height) = self.picture;
-        let (line, pitch) = (self.line(), padded(self.classes));
-        chunks2_with(par, (map, width), (&mut [] as &mut [()], 0), scratch, |i, row, _, scratch| {
+        let (width, height) = self.size;
+        let (row_len, pitch) = (self.row_len(), padded(self.classes));
+        chunks2_with(par, (map, width), (&mut [] as &mut [()], 0), scratch, |i, out, _, row| {
             let p = source_position(first + i, self.height, height);
-            let (low, high) = (p.low % rings::LOGITS * line, p.high % rings::LOGITS * line);
-            let scratch = &mut scratch[..line];
-            isa.lerp_pixels(&logits[low..][..line], &logits[high..][..line], p.weight, line, scratch);
-            for (x, out) in row.iter_mut().enumerate() {
+            let (low, high) = (p.low % rings::LOGITS * row_len, p.high % rings::LOGITS * row_len);
+            let row = &mut row[..row_len];
+            isa.lerp_pixels(&logits[low..][..row_len], &logits[high..][..row_len], p.weight, row_len, row);
+            for (x, class) in out.iter_mut().enumerate() {
                 let p = source_position(x, self.width, width);
-                let (a, b) = (&scratch[p.low * pitch..][..pitch], &scratch[p.high * pitch..][..pitch]);
-                *out = cast(isa.argmax_lerp(a, b, p.weight, self.classes));
+                let (a, b) = (&row[p.low * pitch..][..pitch], &row[p.high * pitch..][..pitch]);
+                *class = cast(isa.argmax_lerp(a, b, p.weight, self.classes));
             }
         });
     }

@@ -1,7 +1,13 @@
-//! Neck and head: the feature pyramid, the pooling module (PSP) and UPerNet's fusion, down to the class map.
+//! Neck and head of UPerNet (Xiao et al. 2018, "Unified Perceptual Parsing for Scene Understanding"): four features in, the class
+//! map out.
 //!
-//! The coarse levels are whole maps: level 3 with the pooling module ([`psp`]) and level 2 ([`level2`]). The fine levels and
-//! the fusion run in bands of rows ([`schedule`]): nothing at full resolution is ever whole.
+//! The neck brings the features to four resolutions, levels 0 to 3: 4, 2, 1 and 1/2 times the patch grid. The pyramid pooling
+//! module (PSP) runs on level 3. A feature pyramid (FPN) adds each coarser level to the next finer one and convolves the sums. The
+//! FPN bottleneck, a 3x3 convolution over all four levels together, and the classifier give the logits.
+//!
+//! The coarse levels are computed as whole maps: level 3 with the pooling module ([`psp`]) and level 2 ([`level2`]). Everything
+//! finer runs in bands of rows ([`schedule`]), so that no full-resolution map ever exists as a whole. Convolutions of up-sampled
+//! maps are multiplied at the low resolution, and the products interpolated ([`products`]).
 
 mod bands;
 mod bottleneck;
@@ -24,7 +30,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     bands::buffers(p)
 }
 
-/// From the features to the class map.
+/// From the features to the class map and logits of `output`.
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Result<(), Error> {
     psp::run(cx, arena)?;
     level2::run(cx, arena)?;

@@ -1,5 +1,8 @@
-//! The products of a small map with the nine kernel positions of a 3x3 convolution, kept until they are interpolated and
-//! added ([`upsample`](crate::ops::upsample)).
+//! The products of a low-resolution map with the nine kernel positions of a 3x3 convolution.
+//!
+//! A 3x3 convolution of an up-sampled map need not run at full resolution: interpolation commutes with the multiplication by a
+//! matrix. The map is multiplied by the nine matrices at its own resolution, and [`upsample`](crate::ops::upsample)
+//! interpolates the products and adds them, each shifted by its kernel position. Products are kept in a ring of map rows.
 
 use crate::file::Linear;
 use crate::file::format::padded;
@@ -10,29 +13,30 @@ use crate::ops::upsample::{KernelProducts, ProductData};
 use crate::simd::lanes::LANES;
 use half::bf16;
 
-/// The most rows that are multiplied together.
+/// The most map rows that one call multiplies.
 const MAX_ROWS: usize = 8;
 
 /// The size and type of a ring of products.
 #[derive(Clone, Copy)]
 pub(super) struct ProductsShape {
-    /// Numbers in the whole ring.
+    /// Values in the whole ring.
     len: usize,
     bf16: bool,
 }
 
 impl ProductsShape {
-    /// The products of `pixels` pixels with `weights`: bfloat16 where they come from integers, whose noise is greater than
-    /// what bfloat16 rounds away.
+    /// The products of `pixels` pixels with the nine matrices of `weights`. Products of int8 layers are stored in bfloat16, whose
+    /// rounding is smaller than the quantisation noise that they already have.
     pub fn of(pixels: usize, weights: &Linear) -> Self {
         ProductsShape { len: 9 * pixels * padded(weights.n), bf16: weights.is_int8() }
     }
 
+    /// Size of the ring in bytes.
     pub fn bytes(self) -> usize {
         self.len * if self.bf16 { size_of::<bf16>() } else { size_of::<f32>() }
     }
 
-    /// Lays the products over a region of the arena of at least [`ProductsShape::bytes`].
+    /// Places the ring in a region of the arena of at least [`ProductsShape::bytes`].
     pub fn over(self, region: &mut [u8]) -> Products<'_> {
         match self.bf16 {
             true => Products::Bf16(typed(region, self.len)),
@@ -41,18 +45,18 @@ impl ProductsShape {
     }
 }
 
-/// A ring of rows of products, `[ring][panel][ky][width][kx][16]`: the order in which the interpolation reads them.
+/// A ring of map rows of products, `[ring][panel][ky][width][kx][16]`: the order in which the interpolation reads them.
 pub(super) enum Products<'a> {
     F32(&'a mut [f32]),
     Bf16(&'a mut [bf16]),
 }
 
-/// A row of a map: index of its first pixel among the input rows, and its slot in the ring.
+/// A map row to multiply: the index of its first pixel among the input rows, and its slot in the ring.
 pub(super) type MapRow = (usize, usize);
 
 impl Products<'_> {
-    /// Multiplies map rows of `width` pixels, at most eight and in the order of their slots, so that the weights are read once
-    /// for all of them.
+    /// Multiplies map rows of `width` pixels of `rows` by the nine matrices. `map_rows` are at most eight, in ascending order of
+    /// their slots; the weights are read once for all of them.
     pub fn compute(
         &mut self,
         cx: &mut Context,
@@ -73,7 +77,7 @@ impl Products<'_> {
         }
     }
 
-    /// As a map of (width, height) pixels to be interpolated, `ring` rows of which are in memory.
+    /// The products as input of the interpolation: of a map of (width, height) pixels, of which `ring` rows are in memory.
     pub fn map(&self, ring: usize, (width, height): (usize, usize)) -> KernelProducts<'_> {
         let data = match self {
             Products::F32(data) => ProductData::F32(data),
@@ -83,6 +87,7 @@ impl Products<'_> {
     }
 }
 
+/// One matrix product for each kernel position, each written to its place in the ring.
 fn multiply<T: OutputElement>(
     cx: &mut Context,
     weights: &Linear,
@@ -93,13 +98,13 @@ fn multiply<T: OutputElement>(
 ) {
     for position in 0..9 {
         let (ky, kx) = (position / 3, position % 3);
-        let layout = Gemm {
+        let gemm = Gemm {
             row_step: 3,
             row_pitch: LANES,
             panel_pitch: 9 * width * LANES,
             ..Gemm::new(weights, rows.rows())
         };
         let first = ky * width * 3 + kx;
-        cx.gemm(layout.matrix(position).without_bias(), segments, width, &mut out[first * LANES..]);
+        cx.gemm(gemm.matrix(position).without_bias(), segments, width, &mut out[first * LANES..]);
     }
 }

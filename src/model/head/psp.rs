@@ -1,5 +1,9 @@
-//! Level 3 and the pooling module (PSP, pyramid scene parsing): a 3x3 convolution over the map and its up-sampled pooling
-//! branches. Each part is multiplied where it is small.
+//! Level 3 and the pyramid pooling module: feature 3 in, the output of the module out (Zhao et al. 2017, "Pyramid Scene Parsing
+//! Network", PSP).
+//!
+//! The module pools the map to grids of a few cells (the branches), up-samples them, and convolves map and branches together
+//! with a 3x3 kernel, the PSP bottleneck. Here the bottleneck is split by its inputs: the part that reads a branch multiplies the
+//! cells, and the products are interpolated and added ([`products`](super::products)).
 
 use super::conv::store_bordered;
 use super::products::ProductsShape;
@@ -16,13 +20,13 @@ use crate::ops::upsample;
 use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
 
-/// The pooling module's output as rows for the FPN bottleneck.
+/// The output of the pooling module as rows for the FPN bottleneck, one per pixel.
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(3);
     Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 3)?))
 }
 
-/// Level 3 as rows with blank borders.
+/// Level 3 as rows for the 3x3 convolution, with a blank pixel at both ends of each map row.
 fn bordered_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(3);
     Ok(RowsShape::of(h * (w + 2), &model.linear(Role::PspBottleneck, 0)?))
@@ -30,15 +34,16 @@ fn bordered_rows(model: &Model) -> Result<RowsShape, Error> {
 
 /// The shapes of a pooling branch.
 struct Branch {
-    /// Cells in a row and in a column.
+    /// Cells along a side of the grid.
     scale: usize,
     /// Cells as rows, for the branch's 1x1 convolution.
     pooled_rows: RowsShape,
-    /// Its output as rows, for the bottleneck.
+    /// The output of that convolution as rows, for the PSP bottleneck.
     branch_rows: RowsShape,
     products: ProductsShape,
 }
 
+/// The shapes of pooling branch `i`.
 fn branch(model: &Model, i: usize) -> Result<Branch, Error> {
     let scale = model.facts().pool_scales[i];
     let cells = scale * scale;
@@ -59,10 +64,10 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     p.layout.need(Buf::Level3Rows, bordered_rows(p.model)?.bytes(), COARSE);
     for i in 0..p.facts.pool_count {
         let b = branch(p.model, i)?;
-        let numbers = b.scale * b.scale * c;
-        p.layout.need_f32(Buf::Pooled, numbers, COARSE);
+        let values = b.scale * b.scale * c;
+        p.layout.need_f32(Buf::Pooled, values, COARSE);
         p.layout.need(Buf::PooledRows, b.pooled_rows.bytes().max(b.branch_rows.bytes()), COARSE);
-        p.layout.need_f32(Buf::PspBranch, numbers, COARSE);
+        p.layout.need_f32(Buf::PspBranch, values, COARSE);
         p.layout.need(Buf::PspProducts, b.products.bytes(), COARSE);
         p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(b.scale, c, w), COARSE);
     }
@@ -97,17 +102,17 @@ fn max_pool(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let [stream, map] = cx.buffers(arena, [Buf::Stream, Buf::Level3])?;
     let (x, map) = (typed::<f32>(stream, cx.facts.patches() * c), typed::<f32>(map, w * h * c));
     for (i, out) in map.chunks_mut(c).enumerate() {
-        let at = 2 * (i / w * grid + i % w);
-        out.copy_from_slice(&x[at * c..][..c]);
-        for from in [at + 1, at + grid, at + grid + 1] {
-            cx.isa.max_into(&x[from * c..][..c], out);
+        let corner = 2 * (i / w * grid + i % w);
+        out.copy_from_slice(&x[corner * c..][..c]);
+        for patch in [corner + 1, corner + grid, corner + grid + 1] {
+            cx.isa.max_into(&x[patch * c..][..c], out);
         }
     }
     cx.show(TensorName::Level3, map);
     Ok(())
 }
 
-/// The bottleneck's convolution over the map itself, without bias and activation, to [`Buf::Psp`].
+/// The part of the PSP bottleneck that reads the map itself, to [`Buf::Psp`]. Bias and activation follow after the branches.
 fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (c, size) = (cx.pitch(), cx.facts.level(3));
     let (w, h) = size;
@@ -125,7 +130,8 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds a branch: average pooling, 1x1 convolution, products with the kernel positions, interpolated.
+/// Adds pooling branch `i` to [`Buf::Psp`]: average pooling, 1x1 convolution, products with the nine kernel positions of the
+/// bottleneck, interpolation.
 fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error> {
     let (c, size) = (cx.pitch(), cx.facts.level(3));
     let map_len = size.0 * size.1 * c;
@@ -161,22 +167,22 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
     Ok(())
 }
 
-/// PyTorch's `AdaptiveAvgPool2d` of level 3 to `scale` x `scale` cells.
+/// Average pooling of level 3 to `scale` x `scale` cells, as PyTorch's `AdaptiveAvgPool2d` does it.
 fn average_pool(cx: &Context, map: &[f32], scale: usize, pooled: &mut [f32]) {
     let (c, (w, h)) = (cx.pitch(), cx.facts.level(3));
     pooled.fill(0.0);
     for (cell, out) in pooled.chunks_mut(c).enumerate() {
         let (ys, xs) = (pool_range(cell / scale, h, scale), pool_range(cell % scale, w, scale));
-        let share = 1.0 / (ys.len() * xs.len()) as f32;
+        let weight = 1.0 / (ys.len() * xs.len()) as f32;
         for y in ys {
             for x in xs.clone() {
-                cx.isa.add_scaled(&map[(y * w + x) * c..][..c], share, out);
+                cx.isa.add_scaled(&map[(y * w + x) * c..][..c], weight, out);
             }
         }
     }
 }
 
-/// The inputs of cell `i` of `cells` along an axis of `size` inputs.
+/// The pixels of cell `i` of `cells`, along an axis of `size` pixels. Cells overlap if `size` is no multiple of `cells`.
 fn pool_range(i: usize, size: usize, cells: usize) -> Range<usize> {
     i * size / cells..((i + 1) * size).div_ceil(cells)
 }

@@ -1,8 +1,8 @@
-//! How many rows of each map the bands keep. [`schedule`](super::schedule) explains why.
+//! The sizes of the ring buffers, in map rows. [`schedule`](super::schedule) derives them from the halos of the convolutions.
 
 /// Rows of lateral 1.
 pub(super) const LATERAL1: usize = 6;
-/// Rows of level 1 after its convolution: one row and a strip of four at the start.
+/// Rows of level 1 after its convolution: one row and a strip of four rows at the start.
 pub(super) const FPN1: usize = 5;
 /// Rows of products of levels 1, 2 and 3.
 pub(super) const PRODUCTS: [usize; 3] = [4, 3, 3];
@@ -10,7 +10,7 @@ pub(super) const PRODUCTS: [usize; 3] = [4, 3, 3];
 pub(super) const LATERAL0: usize = 8;
 /// Rows of level 0 after its convolution.
 pub(super) const FPN0: usize = 7;
-/// Rows in the full-resolution f32 buffer: the most that one step computes.
+/// Rows in the f32 buffer at full resolution: the most that one step computes.
 pub(super) const FINE_ROWS: usize = 4;
 /// Rows of logits.
 pub(super) const LOGITS: usize = 8;

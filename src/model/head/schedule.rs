@@ -1,35 +1,41 @@
-//! The fine levels and the fusion, in bands: nothing at full resolution is ever whole.
+//! The fine half of the head in bands of rows: the features and the coarse maps in, the class map out. No map at full resolution
+//! ever exists as a whole.
 //!
-//! Band r computes rows 4r .. 4r + 4 of the logits, from one more row of patches of everything below:
+//! Band r corresponds to row r of the patch grid and computes rows 4r .. 4r + 4 of the logits:
 //!
 //! ```text
 //! feature 1 -> lateral 1 (+ lateral 2 up) -> fpn 1 -> nine products --.
-//! feature 0 -> deconvolution -> lateral 0 (+ lateral 1 up) -> fpn 0 --+-> fpn bottleneck -> classifier -> map
+//! feature 0 -> deconvolution -> lateral 0 (+ lateral 1 up) -> fpn 0 --+-> fpn bottleneck -> classifier -> class map
 //!                                   level 2, level 3 -> products -----'
 //! ```
 //!
-//! A 3x3 convolution reads one row ahead (its halo), and so does an interpolation; each stage therefore runs a little further
-//! than the next one, and ring buffers keep the rows in between ([`rings`](super::rings)). Counting rows from 0, band r goes
-//! as follows. The bottleneck's rows 4r .. 4r + 3 read fpn 0 up to row 4r + 4. Fpn 0 is computed in pairs of rows (Winograd
-//! tiles of 2x2), so up to 4r + 5, which reads lateral 0 up to 4r + 6 (chunk r + 1), which reads lateral 1 up to 2r + 4 (chunk
-//! r + 2). The products of level 1 are read up to row 2r + 2 of fpn 1, which is computed in pairs up to 2r + 3 and reads
-//! lateral 1 up to 2r + 4.
+//! A 3x3 convolution reads one row ahead (its halo), and so does an interpolation. Each stage therefore runs a little ahead of
+//! the next one, and ring buffers keep the rows in between ([`rings`](super::rings)). Rows count from 0, and chunk r is what row r
+//! of the patch grid gives: rows 2r, 2r + 1 of lateral 1 and rows 4r .. 4r + 4 of lateral 0. Band r needs:
 //!
-//! Winograd tiles of 4x4 would compute fpn 0 up to 4r + 7. They are shifted up by three rows instead, so that each band's tiles
-//! are rows 4r + 1 .. 4r + 4. The same holds for fpn 1 in every second band: in an even band r its tiles are rows
-//! 2r + 1 .. 2r + 4, which read lateral 1 up to 2r + 5, the end of chunk r + 2.
+//! - fpn 0 up to row 4r + 4, for rows 4r .. 4r + 4 of the bottleneck. It is computed in pairs of rows (Winograd tiles of 2x2), so
+//!   up to row 4r + 5.
+//! - lateral 0 up to row 4r + 6, for fpn 0: chunk r + 1.
+//! - lateral 1 up to row 2r + 4, for lateral 0: chunk r + 2.
+//! - the products of level 1 up to row 2r + 2, which need the same rows of fpn 1. It is computed in pairs up to row 2r + 3 and
+//!   reads lateral 1 up to row 2r + 4.
+//!
+//! Winograd tiles of 4x4 would compute fpn 0 up to row 4r + 7. They are shifted up by three rows instead: the first strip begins
+//! three rows above the map, and each band computes rows 4r + 1 .. 4r + 4 inclusive. The same holds for fpn 1 in every second
+//! band: in an even band r its tiles are rows 2r + 1 .. 2r + 4 inclusive, which read lateral 1 up to row 2r + 5, the end of chunk
+//! r + 2.
 
 use super::bands::Bands;
-use super::map::MapRows;
+use super::map::ClassMapRows;
 use crate::error::Error;
 use crate::model::context::Context;
 use crate::observe::Stage;
 use crate::output::Output;
 
-/// From the features and the coarse maps to the picture's classes.
+/// From the features and the coarse maps to the class map and logits of `output`.
 pub(super) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Result<(), Error> {
     let mut bands = Bands::new(cx, arena)?;
-    let mut map = MapRows::new(&cx.facts, output);
+    let mut map = ClassMapRows::new(&cx.facts, output);
     let last = cx.facts.grid_height - 1;
     for r in 0..=last {
         while bands.done.lateral1_chunks <= (r + 2).min(last) {
@@ -42,7 +48,7 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Re
         bands.products(cx, 4 * r + 4)?;
         bands.bottleneck(cx, r)?;
         map.copy_logits(4 * r..4 * r + 4, bands.logits, output);
-        map.rows(cx.isa, cx.par, 4 * r + 4, bands.logits, bands.map_scratch, output);
+        map.compute(cx.isa, cx.par, 4 * r + 4, bands.logits, bands.map_scratch, output);
         cx.done(Stage::Map)?;
     }
     Ok(())
