@@ -80,7 +80,7 @@ pub(crate) trait Lanes: Copy {
     /// The bits of the floats.
     fn bits(self, v: Self::F) -> Self::I;
     /// The floats of the bits.
-    fn from_bits_i32(self, v: Self::I) -> Self::F;
+    fn float_from_bits(self, v: Self::I) -> Self::F;
     /// a + b, wrapping
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     /// All lanes `x`.

@@ -21,7 +21,7 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     }
     let y = l.add(l.fma(p, l.mul(r, r), r), l.splat(1.0));
     // The low bits of t hold n; shifted, everything above them falls off.
-    l.from_bits_i32(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
+    l.float_from_bits(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
 }
 
 /// 255 · 2^(x / 2^unit) for x ≤ 0 and unit ≤ 10, as a byte: off by at most 0.53 (test below, all x).

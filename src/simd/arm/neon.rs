@@ -153,7 +153,7 @@ impl Lanes for Neon {
         v.map(|v| unsafe { vreinterpretq_s32_f32(v) })
     }
     #[inline(always)]
-    fn from_bits_i32(self, v: Self::I) -> Self::F {
+    fn float_from_bits(self, v: Self::I) -> Self::F {
         v.map(|v| unsafe { vreinterpretq_f32_s32(v) })
     }
     #[inline(always)]
