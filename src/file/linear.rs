@@ -27,7 +27,43 @@ pub(crate) struct Linear<'a> {
     bias_rows: usize,
 }
 
+/// The shape of a linear tensor, from which the sizes of buffers follow.
+#[derive(Clone, Copy)]
+pub(crate) struct LinearShape {
+    /// Outputs of each matrix.
+    pub n: usize,
+    /// Inputs of each matrix.
+    pub k: usize,
+    pub matrices: usize,
+    /// Whether activations are quantised to 8 bits (int8 and int4 weights).
+    pub int8: bool,
+}
+
+impl LinearShape {
+    /// The shape of an entry, whose kind must be linear.
+    pub(crate) fn of(e: &TensorEntry) -> Self {
+        let int8 = e.kind == TensorKind::Int8 as u8 || e.kind == TensorKind::Int4 as u8;
+        LinearShape { n: e.n as usize, k: e.k as usize, matrices: e.matrices.into(), int8 }
+    }
+
+    /// Bytes of one panel in the layout of int8.
+    pub fn panel_bytes(self) -> usize {
+        self.k.div_ceil(4) * 4 * LANES
+    }
+
+    /// The side m of a tile if the tensor is a 3x3 convolution stored for Winograd's F(m x m, 3x3), m = 2 or 4. Call it on
+    /// 3x3 convolutions only: it looks at the number of matrices.
+    pub fn winograd_tile(self) -> Option<usize> {
+        [2, 4].into_iter().find(|&tile| self.matrices == winograd_points(tile))
+    }
+}
+
 impl<'a> Linear<'a> {
+    /// The shape of the tensor.
+    pub fn shape(&self) -> LinearShape {
+        LinearShape { n: self.n, k: self.k, matrices: self.matrices, int8: self.is_int8() }
+    }
+
     /// The view of an entry of `file`; `None` if the entry is not linear or its bytes do not have the size or alignment of its
     /// shape.
     pub(crate) fn new(file: &WeightFile<'a>, e: &TensorEntry) -> Option<Self> {
@@ -94,14 +130,8 @@ impl<'a> Linear<'a> {
         matches!(self.panels, Panels::Int8 { .. } | Panels::Int4 { .. })
     }
 
-    /// Bytes of one panel in the layout of int8.
-    pub fn panel_bytes(&self) -> usize {
-        self.k.div_ceil(4) * 4 * LANES
-    }
-
-    /// The side m of a tile if the tensor is a 3x3 convolution stored for Winograd's F(m x m, 3x3), m = 2 or 4. Call it on
-    /// 3x3 convolutions only: it looks at the number of matrices.
+    /// See [`LinearShape::winograd_tile`].
     pub fn winograd_tile(&self) -> Option<usize> {
-        [2, 4].into_iter().find(|&tile| self.matrices == winograd_points(tile))
+        self.shape().winograd_tile()
     }
 }

@@ -13,6 +13,6 @@ pub mod tensors;
 mod weight_file;
 
 pub use facts::Facts;
-pub(crate) use linear::{Linear, Panels};
+pub(crate) use linear::{Linear, LinearShape, Panels};
 pub use model::Model;
 pub use weight_file::WeightFile;

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::format::Role;
-use super::linear::Linear;
+use super::linear::{Linear, LinearShape};
 use super::weight_file::WeightFile;
 use crate::error::Error;
 
@@ -92,6 +92,13 @@ impl<'a> Model<'a> {
         let missing = Error::Missing { role: role.name(), layer: layer as u16 };
         let entry = self.file.find(role, layer as u16).ok_or(missing)?;
         Linear::new(&self.file, entry).ok_or(missing)
+    }
+
+    /// The shape of a linear tensor, under the same conditions as [`linear`](Model::linear).
+    #[inline(never)]
+    pub(crate) fn linear_shape(&self, role: Role, layer: usize) -> Result<LinearShape, Error> {
+        let entry = self.file.find(role, layer as u16);
+        entry.map(LinearShape::of).ok_or(Error::Missing { role: role.name(), layer: layer as u16 })
     }
 
     /// A plain f32 tensor, `[n][k]`, under the same conditions as [`linear`](Model::linear).

@@ -103,6 +103,7 @@ impl<'a> WeightFile<'a> {
     }
 
     /// The table entry of a tensor.
+    #[inline(never)]
     pub fn find(&self, role: Role, layer: u16) -> Option<&'a TensorEntry> {
         let i = self.table.binary_search_by_key(&(role as u16, layer), |e| (e.role, e.layer)).ok()?;
         self.table.get(i)

@@ -3,8 +3,8 @@
 
 use crate::arena::{Buf, Layout};
 use crate::error::Error;
-use crate::file::format::{Role, padded};
-use crate::file::{Facts, Linear, Model};
+use crate::file::format::{Role, TensorKind, padded};
+use crate::file::{Facts, Linear, LinearShape, Model};
 use crate::observe::{Observer, Stage, TensorName};
 use crate::ops::gemm::{Gemm, OutputElement, Segment, unpacked_bytes};
 use crate::ops::rows::{Rows, RowsMut};
@@ -28,8 +28,8 @@ impl<'a> Planner<'a> {
         padded(self.facts.channels)
     }
 
-    pub fn linear(&self, role: Role, layer: usize) -> Result<Linear<'a>, Error> {
-        self.model.linear(role, layer)
+    pub fn linear_shape(&self, role: Role, layer: usize) -> Result<LinearShape, Error> {
+        self.model.linear_shape(role, layer)
     }
 
     /// Requires `len` f32 for each worker.
@@ -41,10 +41,10 @@ impl<'a> Planner<'a> {
     pub fn unpacked_bytes(&self) -> Result<usize, Error> {
         let mut most = 0;
         for entry in self.model.file().table() {
-            if let Some(role) = Role::from_code(entry.role)
-                && entry.linear_parts().is_some()
+            if entry.kind == TensorKind::Int4 as u8
+                && let Some(role) = Role::from_code(entry.role)
             {
-                most = most.max(unpacked_bytes(&self.linear(role, entry.layer.into())?));
+                most = most.max(unpacked_bytes(role, entry.layer, LinearShape::of(entry)));
             }
         }
         self.workers.checked_mul(most).ok_or(Error::TooLarge)

@@ -1,6 +1,6 @@
 //! Rows of activations in the form that the layer reading them wants: f32, or bytes with a scale and an offset per row.
 
-use crate::file::Linear;
+use crate::file::LinearShape;
 use crate::file::format::padded;
 use crate::parallel::Parallel;
 use crate::parallel::chunks::{chunks, chunks2, chunks2_with};
@@ -37,8 +37,8 @@ pub(crate) struct RowsShape {
 
 impl RowsShape {
     /// `rows` rows as `weights` reads them.
-    pub fn of(rows: usize, weights: &Linear) -> Self {
-        RowsShape { rows, k: weights.k, int8: weights.is_int8() }
+    pub fn of(rows: usize, weights: LinearShape) -> Self {
+        RowsShape { rows, k: weights.k, int8: weights.int8 }
     }
 
     /// From one row to the next, in numbers or bytes.

@@ -14,8 +14,8 @@ use crate::ops::rows::{RowsShape, typed};
 /// The tokens as rows: for q, k and v, and for the output projection.
 fn token_rows(model: &Model, block: usize) -> Result<[RowsShape; 2], Error> {
     let tokens = model.facts().tokens();
-    let (qkv, proj) = (model.linear(Role::Qkv, block)?, model.linear(Role::Proj, block)?);
-    Ok([RowsShape::of(tokens, &qkv), RowsShape::of(tokens, &proj)])
+    let (qkv, proj) = (model.linear_shape(Role::Qkv, block)?, model.linear_shape(Role::Proj, block)?);
+    Ok([RowsShape::of(tokens, qkv), RowsShape::of(tokens, proj)])
 }
 
 pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
@@ -23,7 +23,7 @@ pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
     for rows in token_rows(p.model, block)? {
         p.layout.need(Buf::Normed, rows.bytes(), phase::ATTENTION);
     }
-    let int8 = p.linear(Role::Qkv, block)?.is_int8();
+    let int8 = p.linear_shape(Role::Qkv, block)?.int8;
     p.layout.need_f32(Buf::Qkv, tokens * shape.qkv(), phase::ATTENTION);
     p.layout.need(Buf::PackedQkv, shape.packed_bytes(int8), phase::ATTENTION);
     p.layout.need_f32(Buf::AttentionOutput, tokens * c, phase::ATTENTION);

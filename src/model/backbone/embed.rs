@@ -13,7 +13,7 @@ use crate::parallel::chunks::{chunks, chunks2};
 
 /// The patches as rows for the embedding, one row per patch.
 fn patch_rows(model: &Model) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(model.facts().patches(), &model.linear(Role::Embed, 0)?))
+    Ok(RowsShape::of(model.facts().patches(), model.linear_shape(Role::Embed, 0)?))
 }
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {

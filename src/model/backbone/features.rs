@@ -20,7 +20,7 @@ const STORED: [(Buf, Role, u8); 3] = [
 
 /// Feature 0, 1 or 2 as rows, one per patch.
 pub(crate) fn shape(model: &Model, feature: usize) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(model.facts().patches(), &model.linear(STORED[feature].1, 0)?))
+    Ok(RowsShape::of(model.facts().patches(), model.linear_shape(STORED[feature].1, 0)?))
 }
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {

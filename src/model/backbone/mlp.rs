@@ -23,11 +23,11 @@ struct Shapes {
 }
 
 fn shapes(model: &Model, block: usize, tokens: usize) -> Result<Shapes, Error> {
-    let (fc1, fc2) = (model.linear(Role::Fc1, block)?, model.linear(Role::Fc2, block)?);
+    let (fc1, fc2) = (model.linear_shape(Role::Fc1, block)?, model.linear_shape(Role::Fc2, block)?);
     Ok(Shapes {
-        input: RowsShape::of(tokens, &fc1),
+        input: RowsShape::of(tokens, fc1),
         hidden: tokens * padded(fc1.n),
-        hidden_rows: RowsShape::of(tokens, &fc2),
+        hidden_rows: RowsShape::of(tokens, fc2),
     })
 }
 

@@ -32,17 +32,17 @@ struct Shapes {
 fn shapes(model: &Model) -> Result<Shapes, Error> {
     let f = model.facts();
     let (c, [w0, w1, w2, w3]) = (padded(f.channels), core::array::from_fn(|level| f.level(level).0));
-    let bottleneck = |level| model.linear(Role::FpnBottleneck, level);
-    let conv = |level| model.linear(Role::FpnConv, level);
+    let bottleneck = |level| model.linear_shape(Role::FpnBottleneck, level);
+    let conv = |level| model.linear_shape(Role::FpnConv, level);
     let products = |level: usize, width: usize| {
-        Ok(ProductsShape::of(rings::PRODUCTS[level - 1] * width, &bottleneck(level)?))
+        Ok(ProductsShape::of(rings::PRODUCTS[level - 1] * width, bottleneck(level)?))
     };
     Ok(Shapes {
-        lateral1_rows: ConvInputShape::of(rings::LATERAL1, w1, &conv(1)?),
-        fpn1_rows: RowsShape::of(rings::FPN1 * w1, &bottleneck(1)?),
+        lateral1_rows: ConvInputShape::of(rings::LATERAL1, w1, conv(1)?),
+        fpn1_rows: RowsShape::of(rings::FPN1 * w1, bottleneck(1)?),
         products: [products(1, w1)?, products(2, w2)?, products(3, w3)?],
-        lateral0_rows: ConvInputShape::of(rings::LATERAL0, w0, &conv(0)?),
-        fpn0_rows: ConvInputShape::of(rings::FPN0, w0, &bottleneck(0)?),
+        lateral0_rows: ConvInputShape::of(rings::LATERAL0, w0, conv(0)?),
+        fpn0_rows: ConvInputShape::of(rings::FPN0, w0, bottleneck(0)?),
         lateral1: rings::LATERAL1 * w1 * c,
         fine_rows: rings::FINE_ROWS * w0 * c,
         logits_row: w0 * padded(f.classes),
@@ -51,12 +51,12 @@ fn shapes(model: &Model) -> Result<Shapes, Error> {
 
 /// Two map rows of feature 0 after its first deconvolution, as rows for the second one.
 pub(super) fn deconvolved_rows(model: &Model) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(2 * model.facts().level(1).0, &model.linear(Role::DeconvLateral0, 0)?))
+    Ok(RowsShape::of(2 * model.facts().level(1).0, model.linear_shape(Role::DeconvLateral0, 0)?))
 }
 
 /// Four map rows of the output of the FPN bottleneck, as rows for the classifier.
 pub(super) fn classifier_rows(model: &Model) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(4 * model.facts().level(0).0, &model.linear(Role::Classifier, 0)?))
+    Ok(RowsShape::of(4 * model.facts().level(0).0, model.linear_shape(Role::Classifier, 0)?))
 }
 
 pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
@@ -80,7 +80,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     }
     let convolutions = [(Role::FpnConv, 0, w0), (Role::FpnConv, 1, w1), (Role::FpnBottleneck, 0, w0)];
     for (role, level, width) in convolutions {
-        let (rows, workers) = scratch_sizes(&p.linear(role, level)?, width, rings::FINE_ROWS);
+        let (rows, workers) = scratch_sizes(p.linear_shape(role, level)?, width, rings::FINE_ROWS);
         p.layout.need(Buf::TransientRows, rows, BANDS);
         p.need_f32_per_worker(Buf::WinogradScratch, workers, BANDS);
     }

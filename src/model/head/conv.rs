@@ -2,8 +2,8 @@
 //! F(2x2, 3x3) or F(4x4, 3x3) if its weights are stored for that. Map rows have a blank pixel at both ends.
 
 use super::rings::FINE_ROWS;
-use crate::file::Linear;
 use crate::file::format::{padded, winograd_points};
+use crate::file::{Linear, LinearShape};
 use crate::model::context::Context;
 use crate::ops::gemm::conv3x3::{bordered, conv_segment};
 use crate::ops::gemm::{Gemm, Segment};
@@ -25,7 +25,7 @@ pub(super) struct ConvInputShape {
 
 impl ConvInputShape {
     /// `ring` map rows of `width` pixels, in the form that `weights` reads.
-    pub fn of(ring: usize, width: usize, weights: &Linear) -> Self {
+    pub fn of(ring: usize, width: usize, weights: LinearShape) -> Self {
         let rows = RowsShape::of(ring * (width + 2), weights);
         ConvInputShape { rows, winograd: weights.winograd_tile().is_some() }
     }
@@ -91,7 +91,7 @@ pub(super) struct ConvScratch<'a> {
 
 /// What a convolution needs of [`ConvScratch`] to compute at most `at_once` map rows of `width` pixels in one call: bytes of
 /// `rows`, and f32 of `workers` for each worker.
-pub(super) fn scratch_sizes(weights: &Linear, width: usize, at_once: usize) -> (usize, usize) {
+pub(super) fn scratch_sizes(weights: LinearShape, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
     let tiles = width / tile * winograd::strips(width / tile, at_once / tile);
     let rows = RowsShape { rows: tiles * winograd_points(tile), k: weights.k, int8: true };

@@ -16,13 +16,13 @@ use crate::simd::kernels::epilogue::Activation;
 /// Level 2 as rows for the FPN bottleneck, one per pixel.
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(2);
-    Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 2)?))
+    Ok(RowsShape::of(w * h, model.linear_shape(Role::FpnBottleneck, 2)?))
 }
 
 /// Lateral 2 as the input of the 3x3 convolution.
 fn conv_input(model: &Model) -> Result<ConvInputShape, Error> {
     let (w, h) = model.facts().level(2);
-    Ok(ConvInputShape::of(h, w, &model.linear(Role::FpnConv, 2)?))
+    Ok(ConvInputShape::of(h, w, model.linear_shape(Role::FpnConv, 2)?))
 }
 
 /// Map rows that the convolution may write for a map of `height` rows: it writes whole Winograd tiles, which may end below the
@@ -40,7 +40,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     p.layout.need(Buf::Lateral2Rows, conv_input(p.model)?.bytes(), LEVEL2);
     p.layout.need_f32(Buf::Fpn2, w * whole_tiles(h) * c, LEVEL2);
     p.layout.need(Buf::Fpn2Rows, output_rows(p.model)?.bytes(), LEVEL2 | BANDS);
-    let (rows, workers) = scratch_sizes(&p.linear(Role::FpnConv, 2)?, w, whole_tiles(h));
+    let (rows, workers) = scratch_sizes(p.linear_shape(Role::FpnConv, 2)?, w, whole_tiles(h));
     p.layout.need(Buf::TransientRows, rows, LEVEL2);
     p.need_f32_per_worker(Buf::WinogradScratch, workers, LEVEL2);
     Ok(())

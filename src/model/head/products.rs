@@ -4,8 +4,8 @@
 //! matrix. The map is multiplied by the nine matrices at its own resolution, and [`upsample`](crate::ops::upsample)
 //! interpolates the products and adds them, each shifted by its kernel position. Products are kept in a ring of map rows.
 
-use crate::file::Linear;
 use crate::file::format::padded;
+use crate::file::{Linear, LinearShape};
 use crate::model::context::Context;
 use crate::ops::gemm::{Gemm, OutputElement, Segment};
 use crate::ops::rows::{RowsMut, typed};
@@ -27,8 +27,8 @@ pub(super) struct ProductsShape {
 impl ProductsShape {
     /// The products of `pixels` pixels with the nine matrices of `weights`. Products of int8 layers are stored in bfloat16, whose
     /// rounding is smaller than the quantisation noise that they already have.
-    pub fn of(pixels: usize, weights: &Linear) -> Self {
-        ProductsShape { len: 9 * pixels * padded(weights.n), bf16: weights.is_int8() }
+    pub fn of(pixels: usize, weights: LinearShape) -> Self {
+        ProductsShape { len: 9 * pixels * padded(weights.n), bf16: weights.int8 }
     }
 
     /// Size of the ring in bytes.

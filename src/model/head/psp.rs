@@ -23,13 +23,13 @@ use core::ops::Range;
 /// The output of the pooling module as rows for the FPN bottleneck, one per pixel.
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(3);
-    Ok(RowsShape::of(w * h, &model.linear(Role::FpnBottleneck, 3)?))
+    Ok(RowsShape::of(w * h, model.linear_shape(Role::FpnBottleneck, 3)?))
 }
 
 /// Level 3 as rows for the 3x3 convolution, with a blank pixel at both ends of each map row.
 fn bordered_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(3);
-    Ok(RowsShape::of(h * (w + 2), &model.linear(Role::PspBottleneck, 0)?))
+    Ok(RowsShape::of(h * (w + 2), model.linear_shape(Role::PspBottleneck, 0)?))
 }
 
 /// The shapes of a pooling branch.
@@ -47,12 +47,12 @@ struct Branch {
 fn branch(model: &Model, i: usize) -> Result<Branch, Error> {
     let scale = model.facts().pool_scales[i];
     let cells = scale * scale;
-    let bottleneck = model.linear(Role::PspBottleneckBranch, i)?;
+    let bottleneck = model.linear_shape(Role::PspBottleneckBranch, i)?;
     Ok(Branch {
         scale,
-        pooled_rows: RowsShape::of(cells, &model.linear(Role::PspBranch, i)?),
-        branch_rows: RowsShape::of(cells, &bottleneck),
-        products: ProductsShape::of(cells, &bottleneck),
+        pooled_rows: RowsShape::of(cells, model.linear_shape(Role::PspBranch, i)?),
+        branch_rows: RowsShape::of(cells, bottleneck),
+        products: ProductsShape::of(cells, bottleneck),
     })
 }
 

@@ -217,7 +217,7 @@ impl Gemm<'_> {
         else {
             unreachable!("`Gemm::check` has compared rows and weights")
         };
-        let (panel_bytes, panels) = (w.panel_bytes(), group.panels.len());
+        let (panel_bytes, panels) = (w.shape().panel_bytes(), group.panels.len());
         let output = (matrix * w.panel_count() + group.panels.start) * LANES;
         let stored = (group.first + (matrix - self.matrices.start) * group.step) * panel_bytes;
         Int8Matrix {

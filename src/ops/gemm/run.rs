@@ -3,7 +3,7 @@
 use super::column::{PanelGroup, TileBuffers};
 use super::product::{Gemm, OutputElement, Segment};
 use crate::file::format::{GROUP, Role};
-use crate::file::{Linear, Panels};
+use crate::file::{LinearShape, Panels};
 use crate::parallel::Parallel;
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, part, with_scratch};
 use crate::simd::isa::Isa;
@@ -16,17 +16,14 @@ const ROWS_PER_TASK: usize = 256;
 /// Rows to aim at for a task that has int4 weights to unpack first.
 const ROWS_PER_UNPACKING: usize = 768;
 
-/// Bytes of int8 weights that one worker needs to unpack int4 weights: the panels of a tile, of all the matrices that one
-/// product sums. 0 for other types.
-pub(crate) fn unpacked_bytes(weights: &Linear) -> usize {
-    let matrices = match (weights.role, weights.layer) {
-        (Role::FpnConv | Role::PspBottleneck, _) | (Role::FpnBottleneck, 0) => weights.matrices,
+/// Bytes that one worker needs to unpack the weights of an int4 tensor: the panels of a tile, of all the matrices that one
+/// product sums.
+pub(crate) fn unpacked_bytes(role: Role, layer: u16, shape: LinearShape) -> usize {
+    let matrices = match (role, layer) {
+        (Role::FpnConv | Role::PspBottleneck, _) | (Role::FpnBottleneck, 0) => shape.matrices,
         _ => 1,
     };
-    match weights.panels {
-        Panels::Int4 { .. } => matrices * MAX_PANELS * weights.panel_bytes(),
-        _ => 0,
-    }
+    matrices * MAX_PANELS * shape.panel_bytes()
 }
 
 impl Gemm<'_> {
@@ -80,7 +77,7 @@ impl Gemm<'_> {
         match self.weights.panels {
             Panels::Int8 { weights, .. } => PanelGroup { panels, bytes: weights, first, step: count },
             Panels::Int4 { weights, multipliers, .. } => {
-                let (panel_bytes, k) = (self.weights.panel_bytes(), self.weights.k);
+                let (panel_bytes, k) = (self.weights.shape().panel_bytes(), self.weights.k);
                 let (packed, groups) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
                 let bytes = &mut unpacked[..self.matrices.len() * panels.len() * panel_bytes];
                 let stored = (0..self.matrices.len())
