@@ -55,6 +55,7 @@ impl RowsShape {
     }
 
     /// Bytes of memory, a multiple of 64.
+    #[inline(never)]
     pub fn bytes(self) -> usize {
         let row = if self.int8 { self.pitch() + size_of::<[f32; 2]>() } else { 4 * self.pitch() };
         (self.rows * row).next_multiple_of(64)
