@@ -176,3 +176,57 @@ pub(crate) unsafe fn store_tile<L: Lanes>(l: L, t: &StoreTile) {
         }
     }
 }
+
+impl DequantiseTile {
+    /// A tile over slices that start at its first sum, row and output. Nothing is added before the activation.
+    #[inline(always)]
+    pub fn new(
+        sums: &[i32],
+        params: &[[f32; 2]],
+        scale: &[f32],
+        weight_sum: &[i32],
+        to: TileOutput,
+    ) -> DequantiseTile {
+        let columns = to.panels * LANES;
+        debug_assert!(sums.len() >= to.rows * columns, "the sums must exist");
+        debug_assert!(params.len() >= to.rows, "every row must have a scale and an offset");
+        debug_assert!(scale.len() >= columns, "every output must have a scale");
+        debug_assert!(weight_sum.len() >= columns, "every output must have a sum of weights");
+        DequantiseTile {
+            sums: sums.as_ptr(),
+            params: params.as_ptr(),
+            scale: scale.as_ptr(),
+            weight_sum: weight_sum.as_ptr(),
+            before: core::ptr::null(),
+            before_pitch: 0,
+            to,
+        }
+    }
+
+    /// Adds a bias of each output before the activation, if there is one.
+    #[inline(always)]
+    pub fn with_bias(self, bias: Option<&[f32]>) -> DequantiseTile {
+        debug_assert!(
+            bias.is_none_or(|b| b.len() >= self.to.panels * LANES),
+            "every output must have a bias"
+        );
+        DequantiseTile { before: bias.map_or(core::ptr::null(), <[f32]>::as_ptr), before_pitch: 0, ..self }
+    }
+
+    /// Adds a tile of f32 before the activation: rows from `before`, `before_pitch` apart. The tile may be the output itself.
+    #[inline(always)]
+    pub fn with_rows(self, before: *const f32, before_pitch: usize) -> DequantiseTile {
+        DequantiseTile { before, before_pitch, ..self }
+    }
+}
+
+impl StoreTile {
+    /// A tile over slices that start at its first number and output.
+    #[inline(always)]
+    pub fn new(acc: &[f32], bias: Option<&[f32]>, to: TileOutput) -> StoreTile {
+        let columns = to.panels * LANES;
+        debug_assert!(acc.len() >= to.rows * columns, "the accumulators must exist");
+        debug_assert!(bias.is_none_or(|b| b.len() >= columns), "every output must have a bias");
+        StoreTile { acc: acc.as_ptr(), bias: bias.map_or(core::ptr::null(), <[f32]>::as_ptr), to }
+    }
+}

@@ -386,3 +386,43 @@ unsafe fn output<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(l
         }
     }
 }
+
+impl OutputTransform {
+    /// The transform of `rows` tiles of `tile` x `tile` outputs and `panels` panels, over slices that start at the first sum,
+    /// row and output. `plane` and `point_pitch` are the distances between Winograd points in the sums and in the factors;
+    /// `out` is (the first output, the distance between pixels, the distance between rows of pixels).
+    #[inline(always)]
+    pub fn new(
+        (tile, rows, panels): (usize, usize, usize),
+        (sums, plane): (&[i32], usize),
+        params: &[[f32; 2]],
+        (scale, weight_sum, point_pitch): (&[f32], &[i32], usize),
+        bias: Option<&[f32]>,
+        activation: Activation,
+        (out, pixel, line): (*mut f32, usize, usize),
+    ) -> OutputTransform {
+        let (points, columns) = ((tile + 2) * (tile + 2), panels * LANES);
+        debug_assert!(sums.len() >= (points - 1) * plane + rows * columns, "the sums must exist");
+        debug_assert!(params.len() >= rows * points, "every transformed pixel must have a scale and an offset");
+        let factors = (points - 1) * point_pitch + columns;
+        debug_assert!(scale.len() >= factors, "every output must have a scale at every point");
+        debug_assert!(weight_sum.len() >= factors, "every output must have a sum of weights at every point");
+        debug_assert!(bias.is_none_or(|b| b.len() >= columns), "every output must have a bias");
+        OutputTransform {
+            tile,
+            sums: sums.as_ptr(),
+            plane,
+            rows,
+            panels,
+            params: params.as_ptr(),
+            scale: scale.as_ptr(),
+            weight_sum: weight_sum.as_ptr(),
+            position: point_pitch,
+            bias: bias.map_or(core::ptr::null(), <[f32]>::as_ptr),
+            activation,
+            out,
+            pixel,
+            line,
+        }
+    }
+}

@@ -84,3 +84,41 @@ unsafe fn accumulate_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
         }
     }
 }
+
+impl AccumulateBlocks {
+    /// The accumulation of `blocks` blocks into a tile of `rows` rows and `panels` panels, over slices that start at the first
+    /// block, row and column. `weight_sum` comes with the distance between blocks, `factor` with the distance between rows.
+    #[inline(always)]
+    pub fn new(
+        (blocks, rows, panels): (usize, usize, usize),
+        sums: BlockSums,
+        (weight_sum, sum_pitch): (&[i32], usize),
+        (factor, factor_pitch): (&[f32], usize),
+        first: bool,
+        acc: &mut [f32],
+    ) -> AccumulateBlocks {
+        let columns = panels * LANES;
+        debug_assert!(blocks > 0 && rows > 0, "the blocks must exist");
+        debug_assert!(
+            weight_sum.len() >= (blocks - 1) * sum_pitch + columns,
+            "every column must have a sum in every block"
+        );
+        debug_assert!(
+            factor.len() >= (rows - 1) * factor_pitch + blocks,
+            "every row must have a factor in every block"
+        );
+        debug_assert!(acc.len() >= rows * columns, "the accumulators must hold the tile");
+        AccumulateBlocks {
+            sums,
+            blocks,
+            rows,
+            panels,
+            weight_sum: weight_sum.as_ptr(),
+            sum_pitch,
+            factor: factor.as_ptr(),
+            factor_pitch,
+            first,
+            acc: acc.as_mut_ptr(),
+        }
+    }
+}

@@ -204,3 +204,57 @@ fn block_factors<L: Lanes>(l: L, tops: &mut [f32], totals: &[i32], unit: u32, sh
         *share = 1.0 / l.reduce_sum(l.add(l.add(a, b), l.add(c, d)));
     }
 }
+
+/// Where [`softmax_blocks`] writes: bytes, maxima and partial sums, each with the distance between its rows.
+pub(crate) struct SoftmaxOutput<'a> {
+    pub bytes: (&'a mut [u8], usize),
+    pub max: (&'a mut [f32], usize),
+    pub total: (&'a mut [i32], usize),
+}
+
+impl SoftmaxBlocks {
+    /// The softmax of `blocks` blocks of `rows` rows and `panels` panels, over slices that start at the first row and block.
+    /// `fixed` is (`shift`, `unit`), `factors` the fixed-point factors of (queries, slots), `bias` (the first row, the
+    /// distance between rows).
+    #[inline(always)]
+    pub fn new(
+        (blocks, rows, panels): (usize, usize, usize),
+        sums: BlockSums,
+        (shift, unit): (u32, u32),
+        (q, k): (&[i16], &[i16]),
+        (bias, bias_step): (*const i16, isize),
+        to: SoftmaxOutput,
+    ) -> SoftmaxBlocks {
+        let SoftmaxOutput { bytes: (out, pitch), max: (max, max_pitch), total: (total, total_pitch) } = to;
+        debug_assert!(blocks > 0 && rows > 0 && (1..=4).contains(&panels), "the blocks must exist");
+        debug_assert!(q.len() >= rows, "every query must have a factor");
+        debug_assert!(k.len() >= blocks * 4 * LANES, "every slot must have a factor");
+        debug_assert!(
+            out.len() >= (rows - 1) * pitch + blocks * panels * LANES,
+            "the output must hold all bytes"
+        );
+        debug_assert!(max.len() >= (rows - 1) * max_pitch + blocks, "the output must hold all maxima");
+        debug_assert!(
+            total.len() >= (rows - 1) * total_pitch + blocks * LANES,
+            "the output must hold all partial sums"
+        );
+        SoftmaxBlocks {
+            sums,
+            blocks,
+            rows,
+            panels,
+            shift,
+            unit,
+            q: q.as_ptr(),
+            k: k.as_ptr(),
+            bias,
+            bias_step,
+            out: out.as_mut_ptr(),
+            pitch,
+            max: max.as_mut_ptr(),
+            max_pitch,
+            total: total.as_mut_ptr(),
+            total_pitch,
+        }
+    }
+}
