@@ -161,7 +161,7 @@ pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn K
     let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
     let weights = Weights::int8(size, winograd_points(m), &mut source);
     let tiles = w / m;
-    let strips = winograd::strips(tiles, LINES / m);
+    let strips = winograd::strips_at_once(tiles, LINES / m);
     let pixels = strips * tiles * winograd_points(m);
     let shape = RowsShape { rows: pixels, k: size.k, int8: true };
     let rows = std::vec![0u64; shape.bytes() / 8];
@@ -172,7 +172,7 @@ pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn K
         for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
             let first = (i * strips * m) as isize;
             let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
-            winograd::transform((isa, &Serial), m, &lines, (first, strips), size.k, &mut rows, scratch);
+            winograd::transform_input((isa, &Serial), m, &lines, (first, strips), size.k, &mut rows, scratch);
             let (weights, x) = (&weights.linear(), rows.rows());
             let activation = Activation::Relu;
             winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }

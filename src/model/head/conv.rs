@@ -91,7 +91,7 @@ pub(super) struct ConvScratch<'a> {
 /// most `at_once` rows of `width` pixels in one call.
 pub(super) fn scratch_sizes(weights: &Linear, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
-    let tiles = width / tile * winograd::strips(width / tile, at_once / tile);
+    let tiles = width / tile * winograd::strips_at_once(width / tile, at_once / tile);
     let rows = RowsShape { rows: tiles * winograd_points(tile), k: weights.k, int8: true };
     (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
 }
@@ -135,12 +135,12 @@ impl Conv<'_> {
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
         let (tiles, points, strip) = (width / tile, winograd_points(tile), tile * width * c);
-        let at_once = winograd::strips(tiles, out.len() / strip);
+        let at_once = winograd::strips_at_once(tiles, out.len() / strip);
         for (i, out) in out.chunks_mut(at_once * strip).enumerate() {
             let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
             let pixels = strips * tiles * points;
             let mut rows = RowsShape { rows: pixels, k, int8: true }.over(t.rows);
-            winograd::transform((cx.isa, cx.par), tile, &ring, (first, strips), k, &mut rows, t.workers);
+            winograd::transform_input((cx.isa, cx.par), tile, &ring, (first, strips), k, &mut rows, t.workers);
             cx.macs += (pixels * k * self.weights.n) as u64;
             let bias = if self.bias { self.weights.bias(0) } else { None };
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
