@@ -219,7 +219,8 @@ impl WinogradConv<'_> {
         sums: &[i32],
         out: &Shared<f32>,
     ) {
-        let (Rows::Bytes { params, .. }, Panels::Int8 { scale, sum, .. }) = (self.x, self.weights.panels) else {
+        let (Rows::Bytes { params, .. }, Panels::Int8 { scale, sum, .. }) = (self.x, self.weights.panels)
+        else {
             unreachable!("transformed pixels and their weights are int8");
         };
         let (m, columns, first) = (self.tile, panels.len() * LANES, panels.start * LANES);

@@ -140,7 +140,15 @@ impl Conv<'_> {
             let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
             let pixels = strips * tiles * points;
             let mut rows = RowsShape { rows: pixels, k, int8: true }.over(t.rows);
-            winograd::transform_input((cx.isa, cx.par), tile, &ring, (first, strips), k, &mut rows, t.workers);
+            winograd::transform_input(
+                (cx.isa, cx.par),
+                tile,
+                &ring,
+                (first, strips),
+                k,
+                &mut rows,
+                t.workers,
+            );
             cx.macs += (pixels * k * self.weights.n) as u64;
             let bias = if self.bias { self.weights.bias(0) } else { None };
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);

@@ -83,8 +83,9 @@ impl<'a, T: BiasValue> RelativeBias<'a, T> {
         scale: f32,
         row: &'a mut [T],
     ) -> RelativeBias<'a, T> {
-        let [to_patches, _, to_itself] =
-            table.map_or([0.0; 3], |b| core::array::from_fn(|i| b[b.len() - 3 + i])).map(|b| T::of(b * scale));
+        let [to_patches, _, to_itself] = table
+            .map_or([0.0; 3], |b| core::array::from_fn(|i| b[b.len() - 3 + i]))
+            .map(|b| T::of(b * scale));
         row.fill(to_patches);
         RelativeBias { plane: row, start: 0, step: 0, class: to_itself, patches: s.patches() }
     }
@@ -106,7 +107,10 @@ impl<'a, T: BiasValue> RelativeBias<'a, T> {
     ) -> BiasRows<T> {
         debug_assert!(rows <= MAX_ROWS && rows.saturating_sub(1) * self.step <= self.start);
         if keys.end <= self.patches {
-            assert!(self.start + keys.end <= self.plane.len(), "the plane must hold the biases of all patches");
+            assert!(
+                self.start + keys.end <= self.plane.len(),
+                "the plane must hold the biases of all patches"
+            );
             // The pointer is that of the whole plane: later rows lie in front of it.
             let at = self.plane.as_ptr().wrapping_add(self.start + keys.start);
             return BiasRows { at, step: -(self.step as isize) };

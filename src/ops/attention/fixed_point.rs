@@ -110,7 +110,8 @@ mod tests {
             let unit = (1u32 << fixed.unit) as f32;
             // There are three roundings: of the shifted product, whose largest step this is, and of the two multiplications.
             let max_scale = |tokens: &[Token]| tokens.iter().fold(0.0, |m: f32, t| m.max(t.scale));
-            let step = (1u32 << fixed.shift) as f32 * max_scale(&q_tokens) * max_scale(&k_tokens) * LOG2_E * unit;
+            let step =
+                (1u32 << fixed.shift) as f32 * max_scale(&q_tokens) * max_scale(&k_tokens) * LOG2_E * unit;
             for (q, q_token) in q.iter().zip(&q_tokens) {
                 let q_factor = (q_token.scale * fixed.q + 0.5) as i16;
                 for (k, k_token) in k.iter().zip(&k_tokens) {

@@ -403,7 +403,10 @@ impl OutputTransform {
     ) -> OutputTransform {
         let (points, columns) = ((tile + 2) * (tile + 2), panels * LANES);
         debug_assert!(sums.len() >= (points - 1) * plane + rows * columns, "the sums must exist");
-        debug_assert!(params.len() >= rows * points, "every transformed pixel must have a scale and an offset");
+        debug_assert!(
+            params.len() >= rows * points,
+            "every transformed pixel must have a scale and an offset"
+        );
         let factors = (points - 1) * point_pitch + columns;
         debug_assert!(scale.len() >= factors, "every output must have a scale at every point");
         debug_assert!(weight_sum.len() >= factors, "every output must have a sum of weights at every point");
