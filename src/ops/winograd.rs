@@ -186,11 +186,11 @@ impl WinogradConv<'_> {
         let plane = tiles.len() * columns;
         let rows = first + tiles.len() * points;
         assert!(rows <= params.len() && rows * pitch <= data.len(), "all transformed pixels must exist");
-        let parts = tiles.len().div_ceil(self.isa.shape_i8().rows);
+        let count = tiles.len().div_ceil(self.isa.shape_i8().rows);
         for (point, sums) in sums[..points * plane].chunks_mut(plane).enumerate() {
             let panel = point * panel_count + panels.start;
-            for i in 0..parts {
-                let rows = chunk_range(tiles.len(), parts, i);
+            for i in 0..count {
+                let rows = chunk_range(tiles.len(), count, i);
                 // Each of the first tiles prefetches one of the next point's panels.
                 let ahead = (panel + panel_count + i % panels.len()) * groups * 64;
                 let a = &data[(first + rows.start * points + point) * pitch..];

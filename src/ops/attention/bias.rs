@@ -2,9 +2,9 @@
 //!
 //! In: a head's table, `[2·gh − 1][2·gw − 1]` for a grid of gw x gh patches, followed by three numbers for the class token:
 //! its query with the patches' keys, the patches' queries with its key, its query with its own key. The bias of query
-//! (yi, xi) and key (yj, xj) is table[yj − yi + gh − 1][xj − xi + gw − 1]. Out: [`BiasRows`].
+//! (yi, xi) and key (yj, xj) is `table[yj − yi + gh − 1][xj − xi + gw − 1]`. Out: [`BiasRows`].
 //!
-//! All queries of grid column xi share one plane, plane[dy][xj] = table[dy][xj − xi + gw − 1]. The biases of query (yi, xi)
+//! All queries of grid column xi share one plane, `plane[dy][xj] = table[dy][xj − xi + gw − 1]`. The biases of query (yi, xi)
 //! with all patches, in token order, are consecutive in it: they start at row gh − 1 − yi.
 
 use super::shape::AttentionShape;
@@ -54,7 +54,7 @@ pub(super) struct BiasRows<T> {
 
 impl<'a, T: BiasValue> RelativeBias<'a, T> {
     /// Writes the plane of grid column `xi`, multiplied by `scale`, to `plane`. Without a table all biases are 0. The result is
-    /// for queries from the grid's last row on; [`RelativeBias::from_grid_row`] moves it.
+    /// for queries from the grid's last row on; [`RelativeBias::starting_at_row`] moves it.
     pub fn of_column(
         s: &AttentionShape,
         table: Option<&[f32]>,
@@ -91,7 +91,7 @@ impl<'a, T: BiasValue> RelativeBias<'a, T> {
     }
 
     /// The biases of the column's queries from row `yi` of the grid on.
-    pub fn from_grid_row(self, s: &AttentionShape, yi: usize) -> RelativeBias<'a, T> {
+    pub fn starting_at_row(self, s: &AttentionShape, yi: usize) -> RelativeBias<'a, T> {
         RelativeBias { start: (s.grid_height - 1 - yi) * s.grid_width, ..self }
     }
 

@@ -39,7 +39,7 @@ impl Head<'_> {
                 let rows = chunk_range(s.grid_height, tiles, i);
                 let first = rows.start * s.grid_width + column;
                 let queries = QueryTile { first, step: s.grid_width, count: rows.len() };
-                packed.attend_tile(&queries, &bias.from_grid_row(s, rows.start), scratch, &out);
+                packed.attend_tile(&queries, &bias.starting_at_row(s, rows.start), scratch, &out);
             }
         });
     }
