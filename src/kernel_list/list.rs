@@ -187,9 +187,15 @@ pub const KERNELS: &[Kernel] = &[
             prepare((columns, bias), out, move |isa, (columns, bias), out| {
                 let mut reads = std::vec![SourcePixel::default(); size.rows];
                 source_pixels(SMALL, &mut reads);
-                let line = HorizontalLerp { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
-                let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
-                let tapped = HorizontalLerp { panel, pixel, taps: 3, ..line };
+                let line = HorizontalLerp {
+                    columns,
+                    panel_pitch: LANES,
+                    pixel_pitch: count,
+                    kernel_width: 1,
+                    sources: &reads,
+                };
+                let (panel_pitch, pixel_pitch) = (SMALL * 3 * LANES, 3 * LANES);
+                let tapped = HorizontalLerp { panel_pitch, pixel_pitch, kernel_width: 3, ..line };
                 for (lines, bias) in [(&[line][..], &[][..]), (&[tapped, tapped], bias)] {
                     let panels = count / LANES;
                     // SAFETY: `out` has rows · count numbers.

@@ -7,7 +7,7 @@ use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
 use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums};
 use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
 use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, MAX_ROWS};
 use std::boxed::Box;
@@ -98,8 +98,8 @@ impl Tile {
             params: self.params.as_ptr(),
             scale: self.scale.as_ptr(),
             weight_sum: self.weight_sum.as_ptr(),
-            before,
-            before_pitch,
+            addend: before,
+            addend_pitch: before_pitch,
             to,
         }
     }
@@ -122,18 +122,18 @@ impl Tile {
         let t = OutputTransform {
             tile,
             sums: self.sums.as_ptr(),
-            plane: n,
+            plane_pitch: n,
             rows: self.rows,
             panels: self.panels,
             params: self.params.as_ptr(),
             scale: self.scale.as_ptr(),
             weight_sum: self.weight_sum.as_ptr(),
-            position: wide,
+            point_pitch: wide,
             bias: self.bias.as_ptr(),
             activation: Activation::Relu,
             out: out.as_mut_ptr(),
-            pixel: wide,
-            line: tile * n,
+            pixel_pitch: wide,
+            row_pitch: tile * n,
         };
         // SAFETY: every field has what its comment asks for; `out` is `tile` lines of `tile` pixels a row.
         unsafe { isa.winograd_output(&t) };
@@ -146,11 +146,11 @@ impl Tile {
             blocks: 1,
             rows: self.rows,
             panels: self.panels,
-            weight_sum: self.weight_sum.as_ptr(),
+            v_sum_128: self.weight_sum.as_ptr(),
             sum_pitch: 0,
             factor: self.bias.as_ptr(),
             factor_pitch: 1,
-            first: false,
+            overwrite: false,
             acc: out.as_mut_ptr(),
         };
         // SAFETY: every field has what its comment asks for.
@@ -160,7 +160,7 @@ impl Tile {
 
 /// One panel after the other.
 fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
-    BlockSums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
+    BlockSums { start: sums.as_mut_ptr(), row_pitch: LANES, panel_pitch: rows * LANES }
 }
 
 /// Keys of a block and a tile of queries, with logits of the size that they have: within some octaves.
@@ -205,12 +205,12 @@ impl Block {
                 panels: self.panels,
                 shift: 5,
                 unit: if step > 0 { 10 } else { 3 },
-                q: self.q.as_ptr(),
-                k: self.k.as_ptr(),
+                q_factor: self.q.as_ptr(),
+                k_factor: self.k.as_ptr(),
                 bias: self.bias[from..].as_ptr(),
                 bias_step: step,
                 out: bytes.as_mut_ptr().cast(),
-                pitch: BLOCK,
+                out_pitch: BLOCK,
                 max: top.as_mut_ptr(),
                 max_pitch: 1,
                 total: total.as_mut_ptr().cast(),

@@ -101,7 +101,13 @@ impl Upsample<'_> {
                 &small.data[line..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
-            let along = HorizontalLerp { columns, panel: LANES, pixel: channels.len(), taps: 1, reads };
+            let along = HorizontalLerp {
+                columns,
+                panel_pitch: LANES,
+                pixel_pitch: channels.len(),
+                kernel_width: 1,
+                sources: reads,
+            };
             self.along(&[along], &[], line, channels, out);
         });
     }
@@ -119,15 +125,26 @@ impl Upsample<'_> {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
         self.blocks(&widths[..maps.len()], out, scratch, |line, channels, out, reads, scratch| {
-            let mut lines =
-                [HorizontalLerp { columns: &[], panel: 0, pixel: 0, taps: 3, reads: &[] }; MAX_MAPS];
+            let mut lines = [HorizontalLerp {
+                columns: &[],
+                panel_pitch: 0,
+                pixel_pitch: 0,
+                kernel_width: 3,
+                sources: &[],
+            }; MAX_MAPS];
             let mut rest = scratch;
             for ((line_of, map), reads) in lines.iter_mut().zip(maps).zip(reads) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
                 self.down(map, y0 + line, channels.clone(), columns);
                 let panel = 3 * map.width * LANES;
-                *line_of = HorizontalLerp { columns, panel, pixel: 3 * LANES, taps: 3, reads };
+                *line_of = HorizontalLerp {
+                    columns,
+                    panel_pitch: panel,
+                    pixel_pitch: 3 * LANES,
+                    kernel_width: 3,
+                    sources: reads,
+                };
             }
             self.along(&lines[..maps.len()], bias, line, channels, out);
         });

@@ -13,7 +13,7 @@ use crate::parallel::Parallel;
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunks2_with, part, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
@@ -190,18 +190,18 @@ impl WinogradConv<'_> {
                 self.isa.winograd_output(&OutputTransform {
                     tile: m,
                     sums: sums[done * wide..].as_ptr(),
-                    plane,
+                    plane_pitch: plane,
                     rows,
                     panels: panels.len(),
                     params: params[first + done * positions..].as_ptr(),
                     scale: scale[panel * LANES..].as_ptr(),
                     weight_sum: sum[panel * LANES..].as_ptr(),
-                    position: width,
+                    point_pitch: width,
                     bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
                     activation: self.activation,
                     out: out.at(strip * m * line + x * m * width + panel * LANES),
-                    pixel: width,
-                    line,
+                    pixel_pitch: width,
+                    row_pitch: line,
                 });
             }
             tile += rows;

@@ -15,7 +15,7 @@ pub(super) fn largest(x: &[f32]) -> f32 {
     rest.iter().chain(&most).fold(0.0, |m, x| if x.abs() > m { x.abs() } else { m })
 }
 
-/// How a head's logits are whole numbers of sixteen bits: see [`Weights`](crate::simd::kernels::attention::softmax::SoftmaxBlocks).
+/// How a head's logits are whole numbers of sixteen bits: see [`SoftmaxBlocks`](crate::simd::kernels::attention::softmax::SoftmaxBlocks).
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct FixedPoint {
     pub shift: u32,

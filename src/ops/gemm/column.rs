@@ -133,8 +133,8 @@ impl Gemm<'_> {
                         params,
                         scale: x.scale.as_ptr(),
                         weight_sum: x.weight_sum.as_ptr(),
-                        before,
-                        before_pitch,
+                        addend: before,
+                        addend_pitch: before_pitch,
                         to,
                     };
                     match isa.fuses_epilogue() {
