@@ -13,7 +13,7 @@
 //! | a sum | Σ (q − 128) · w, exact | one chain of fused multiply-adds, k ascending |
 //!
 //! In int8, K is cut into *groups* of four inputs, because that is what one lane of `vpdpbusd` and of `sdot` multiplies: 64
-//! bytes of a panel are 16 outputs by 4 inputs. The file stores panels in this order, so nothing is packed at run time.
+//! bytes of a panel are 16 outputs by 4 inputs. The file stores panels in this order, so int8 weights are not packed at run time.
 //! Integer sums are exact and floating-point chains have a fixed order, so every instruction set computes the same sums.
 //!
 //! Source: the packed panels of Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication", in the order

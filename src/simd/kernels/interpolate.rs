@@ -4,7 +4,7 @@
 //! directions are element-wise on channels: the vertical kernels read two rows with one weight, the horizontal kernel reads two
 //! pixels with a weight per output pixel ([`SourcePixel`]).
 //!
-//! | kernel | direction | output |
+//! | kernel | direction | computes |
 //! | --- | --- | --- |
 //! | [`lerp_pixels`] | vertical | a row of pixels, some of the channels |
 //! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of several interpolated runs, one for each `ky` of a 3x3 convolution |
@@ -135,10 +135,11 @@ const PREFETCH_PIXELS: usize = 8;
 /// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
 
-/// A term of an output pixel: `low + (high − low) · weight`, for each panel. The pointers are to panel 0.
+/// A term of an output pixel, `low + (high − low) · weight` for each panel: (low, high, weight, panel pitch), with pointers to the
+/// first panel.
 type LerpTerm = (*const f32, *const f32, f32, usize);
 
-/// The terms of an output pixel, at most three for each row, and their number. `LerpTerm` is (low, high, weight, panel pitch).
+/// The terms of an output pixel, at most three for each row, and their number.
 type LerpTerms = ([LerpTerm; 3 * MAX_MAPS], usize);
 
 /// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart. If `bias`

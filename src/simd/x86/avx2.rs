@@ -355,7 +355,7 @@ unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
                 let out = t.out.add(p * LANES);
                 let w_sum = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES));
                 let w = t.w.add(p * t.panel_pitch + first * 64);
-                // One panel is prefetched, during the first panel. Prefetching `w` itself costs next to nothing.
+                // During the first panel the next weights are prefetched; during the others, the weights that are read anyway.
                 let prefetch = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
                 panel(&rows, groups, (w, prefetch), w_sum, out, panels * LANES);
             }
