@@ -91,7 +91,7 @@ pub(crate) trait Lanes: Copy {
     /// Reinterprets the bits of f32 as i32.
     fn bits(self, v: Self::F) -> Self::I;
     /// Reinterprets the bits of i32 as f32.
-    fn from_bits_i32(self, v: Self::I) -> Self::F;
+    fn bits_to_f32(self, v: Self::I) -> Self::F;
     /// a + b, wrapping
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     /// All lanes `x`.

@@ -33,7 +33,7 @@ pub(crate) fn exp<L: Lanes>(l: L, x: L::F) -> L::F {
     }
     let y = l.add(l.fma(p, l.mul(r, r), r), l.splat(1.0));
     // The low bits of t hold n (see `ROUND`). The shift moves them to the exponent field and drops the bits above them.
-    l.from_bits_i32(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
+    l.bits_to_f32(l.add_i32(l.bits(y), l.shl23(l.bits(t))))
 }
 
 /// 255 · 2^(x / 2^unit) rounded to an integer in 0 ..= 255, for x ≤ 0 and unit ≤ 10. The error is at most 0.53 (tested for

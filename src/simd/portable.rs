@@ -124,7 +124,7 @@ impl Lanes for Portable {
         v.map(|x| x.to_bits() as i32)
     }
     #[inline(always)]
-    fn from_bits_i32(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         v.map(|x| f32::from_bits(x as u32))
     }
     #[inline(always)]

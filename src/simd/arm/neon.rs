@@ -158,7 +158,7 @@ impl Lanes for Neon {
         v.map(|v| unsafe { vreinterpretq_s32_f32(v) })
     }
     #[inline(always)]
-    fn from_bits_i32(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         v.map(|v| unsafe { vreinterpretq_f32_s32(v) })
     }
     #[inline(always)]

@@ -194,7 +194,7 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_castps_si256(v[0]), _mm256_castps_si256(v[1])] }
     }
     #[inline(always)]
-    fn from_bits_i32(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
     }
     #[inline(always)]

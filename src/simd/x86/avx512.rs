@@ -130,7 +130,7 @@ impl Lanes for Avx512 {
         unsafe { _mm512_castps_si512(v) }
     }
     #[inline(always)]
-    fn from_bits_i32(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(v) }
     }
     #[inline(always)]
