@@ -183,11 +183,17 @@ pub const KERNELS: &[Kernel] = &[
             let out = source.floats(size.rows * count);
             let bias = source.floats(count);
             prepare((columns, bias), out, move |isa, (columns, bias), out| {
-                let mut reads = std::vec![SourcePixel::default(); size.rows];
-                source_pixels(SMALL, &mut reads);
-                let map = HorizontalLerp { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
-                let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
-                let products = HorizontalLerp { panel, pixel, taps: 3, ..map };
+                let mut sources = std::vec![SourcePixel::default(); size.rows];
+                source_pixels(SMALL, &mut sources);
+                let map = HorizontalLerp {
+                    columns,
+                    panel_pitch: LANES,
+                    pixel_pitch: count,
+                    kernel_width: 1,
+                    sources: &sources,
+                };
+                let (panel_pitch, pixel_pitch) = (SMALL * 3 * LANES, 3 * LANES);
+                let products = HorizontalLerp { panel_pitch, pixel_pitch, kernel_width: 3, ..map };
                 for (maps, bias) in [(&[map][..], &[][..]), (&[products, products], bias)] {
                     let panels = count / LANES;
                     // SAFETY: `out` has `rows · count` numbers, and `panels` panels are `count` numbers.

@@ -7,7 +7,7 @@ use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
 use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums};
 use crate::simd::kernels::attention::softmax::{SoftmaxBlocks, SoftmaxOutput};
 use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, MAX_ROWS};
 use std::boxed::Box;
@@ -148,7 +148,7 @@ impl Tile {
 
 /// The sums of one block, one panel after the other.
 fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
-    BlockSums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
+    BlockSums { start: sums.as_mut_ptr(), row_pitch: LANES, panel_pitch: rows * LANES }
 }
 
 /// The inputs of the softmax: integer sums of a tile of queries with a block of keys, of a size that spreads the logits over

@@ -107,7 +107,7 @@ impl Upsample<'_> {
     /// numbers for each worker.
     pub fn add(&self, small: &LowResMap, y0: usize, out: &mut [f32], workers_scratch: &mut [f32]) {
         let widths = [small.width];
-        self.for_each_row(&widths, out, workers_scratch, |row, channels, out, [reads, ..], scratch| {
+        self.for_each_row(&widths, out, workers_scratch, |row, channels, out, [sources, ..], scratch| {
             let p = source_position(y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
@@ -115,7 +115,13 @@ impl Upsample<'_> {
                 &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
-            let map = HorizontalLerp { columns, panel: LANES, pixel: channels.len(), taps: 1, reads };
+            let map = HorizontalLerp {
+                columns,
+                panel_pitch: LANES,
+                pixel_pitch: channels.len(),
+                kernel_width: 1,
+                sources,
+            };
             self.add_horizontal(&[map], &[], row, channels, out);
         });
     }
@@ -134,16 +140,21 @@ impl Upsample<'_> {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
         let widths = &widths[..maps.len()];
-        self.for_each_row(widths, out, workers_scratch, |row, channels, out, reads, scratch| {
-            let mut lerps =
-                [HorizontalLerp { columns: &[], panel: 0, pixel: 0, taps: 3, reads: &[] }; MAX_MAPS];
+        self.for_each_row(widths, out, workers_scratch, |row, channels, out, sources, scratch| {
+            let mut lerps = [HorizontalLerp {
+                columns: &[],
+                panel_pitch: 0,
+                pixel_pitch: 0,
+                kernel_width: 3,
+                sources: &[],
+            }; MAX_MAPS];
             let mut rest = scratch;
-            for ((lerp, map), reads) in lerps.iter_mut().zip(maps).zip(reads) {
+            for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
                 self.sum_vertical(map, y0 + row, channels.clone(), columns);
-                let panel = 3 * map.width * LANES;
-                *lerp = HorizontalLerp { columns, panel, pixel: 3 * LANES, taps: 3, reads };
+                let (panel_pitch, pixel_pitch) = (3 * map.width * LANES, 3 * LANES);
+                *lerp = HorizontalLerp { columns, panel_pitch, pixel_pitch, kernel_width: 3, sources };
             }
             self.add_horizontal(&lerps[..maps.len()], bias, row, channels, out);
         });

@@ -25,7 +25,7 @@ use crate::parallel::Parallel;
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, chunks2_with, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
