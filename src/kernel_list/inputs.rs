@@ -1,4 +1,4 @@
-//! A kernel as a run: inputs from a seed, the kernel, the bits that it wrote.
+//! One kernel as a repeatable run: inputs from a seed, the call, and the bits that it wrote.
 
 use crate::file::format::padded;
 use crate::simd::isa::Isa;
@@ -8,36 +8,36 @@ use half::bf16;
 use std::boxed::Box;
 use std::vec::Vec;
 
-/// How large a job is; each kernel takes from it what it needs.
+/// The size of a run. Each kernel uses the fields that apply to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Numbers in a row, outputs of a product, width of an attention head.
+    /// Numbers in a row, outputs of a product, or the width of an attention head.
     pub n: usize,
-    /// Rows, width of a map or of the patch grid.
+    /// Rows, the width of a feature map, or the width of the patch grid.
     pub rows: usize,
-    /// Inputs of a product, height of the patch grid.
+    /// Inputs of a product, or the height of the patch grid.
     pub k: usize,
 }
 
-/// Work that can be done again and again.
+/// A kernel with its inputs and output, to be run any number of times.
 pub trait KernelRun {
-    /// Does it once.
+    /// Runs the kernel once.
     fn run(&mut self, isa: Isa);
-    /// What it wrote, as bits.
+    /// The output, as bits.
     fn bits(&self) -> Vec<u32>;
 }
 
-/// A kernel by its name.
+/// An entry of the list of kernels.
 pub struct Kernel {
-    /// The function's name, or what the product is of.
+    /// The name of the kernel or operator, then its variant, separated by ", ".
     pub name: &'static str,
-    /// What the rate counts: multiply-accumulates of a product, numbers of everything else.
+    /// The amount of work in a run: multiply-accumulates of products, convolutions and attention, numbers of all others.
     pub work: fn(Size) -> usize,
-    /// Makes a job with inputs from a seed.
+    /// Makes a run with inputs from a seed.
     pub prepare: fn(Size, Source) -> Box<dyn KernelRun>,
 }
 
-/// Inputs, what to do with them, and the output.
+/// The run that [`prepare`] makes.
 struct Prepared<I, O, F> {
     inputs: I,
     out: O,
@@ -53,6 +53,7 @@ impl<I, O: Bits, F: Fn(Isa, &I, &mut O)> KernelRun for Prepared<I, O, F> {
     }
 }
 
+/// A run that calls `run` with the inputs and the output.
 pub(super) fn prepare<I: 'static, O: Bits + 'static>(
     inputs: I,
     out: O,
@@ -61,7 +62,7 @@ pub(super) fn prepare<I: 'static, O: Bits + 'static>(
     Box::new(Prepared { inputs, out, run })
 }
 
-/// Outputs as bits.
+/// Outputs that can be compared as bits.
 pub(super) trait Bits {
     fn bits(&self) -> Vec<u32>;
 }
@@ -93,7 +94,7 @@ impl<A: Bits, B: Bits> Bits for (A, B) {
     }
 }
 
-/// Numbers from a seed, extremes among them.
+/// A generator of pseudo-random inputs, which include extremes; the field is the seed.
 pub struct Source(pub u64);
 
 impl Source {
@@ -113,7 +114,7 @@ impl Source {
     pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| self.float()).collect()
     }
-    /// `n` numbers in a padded row, the padding zero.
+    /// `n` numbers, padded with zeros to a row.
     pub(crate) fn row(&mut self, n: usize) -> Vec<f32> {
         let mut row = self.floats(n);
         row.resize(padded(n), 0.0);
@@ -135,7 +136,7 @@ impl Source {
     }
 }
 
-/// Undoes the sign flip of stored bytes, so that they compare equal on every instruction set.
+/// Undoes the sign flip of stored bytes, so that they are the same on every instruction set.
 pub(super) fn restore_sign(isa: Isa, bytes: &mut [u8]) {
     bytes.iter_mut().for_each(|q| *q ^= isa.sign_flip());
 }

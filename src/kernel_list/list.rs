@@ -1,8 +1,8 @@
-//! The list of kernels.
+//! The list: row kernels, kernels of interpolation, Winograd transforms and attention, epilogues, operators.
 
 use super::inputs::{Kernel, KernelRun, Source, prepare, restore_sign};
 use super::operators::{
-    Inputs, Weights, attention, attention_work, by_winograd, conv_work, direct, linear, linear_with,
+    Inputs, Weights, attention, attention_work, conv_direct, conv_winograd, conv_work, linear, linear_with,
     winograd_input, winograd_quantise,
 };
 use super::tiles::{BLOCK_OUT, Block, Tile};
@@ -17,7 +17,7 @@ use half::bf16;
 use std::boxed::Box;
 use std::vec::Vec;
 
-/// A row kernel: a padded row in, something out.
+/// A row kernel: two padded rows in, of which a kernel may use one; the type of the output is that of `$start`.
 macro_rules! row {
     ($name:literal, |$isa:ident, $size:ident, $x:ident, $y:ident, $out:ident| $run:expr, $start:expr) => {
         Kernel {
@@ -35,30 +35,30 @@ macro_rules! row {
     };
 }
 
-/// A kernel on a tile, which writes a tile.
+/// An epilogue: a tile in, a tile out.
 macro_rules! tile {
     ($name:literal, $run:expr) => {
         Kernel { name: $name, work: Tile::work, prepare: |size, source| Tile::prepare(size, source, 1, $run) }
     };
 }
 
-/// Three pairs of lines into one.
+/// A run of a kernel that sums the lerps of three pairs of runs of numbers.
 fn lerps<T: 'static>(
-    lines: [Vec<T>; 6],
+    rows: [Vec<T>; 6],
     run: impl Fn(Isa, &[Lerp<T>], &mut [f32]) + 'static,
 ) -> Box<dyn KernelRun> {
-    let out = std::vec![0.0; lines[0].len()];
-    prepare(lines, out, move |isa, [a, b, c, d, e, f], out| {
+    let out = std::vec![0.0; rows[0].len()];
+    prepare(rows, out, move |isa, [a, b, c, d, e, f], out| {
         let runs =
             [(a, b, 0.3), (c, d, 0.0), (e, f, 0.75)].map(|(low, high, weight)| Lerp { low, high, weight });
         run(isa, &runs, out);
     })
 }
 
-/// Pixels of a small line in the interpolation jobs.
+/// Pixels in a row of the small map that interpolation kernels read.
 const SMALL: usize = 10;
 
-/// Rows of tokens.
+/// The number of rows for kernels that read several.
 const ROWS: usize = 13;
 
 fn zeros(_: &mut Source, n: usize) -> Vec<f32> {
@@ -71,14 +71,14 @@ fn floats(source: &mut Source, n: usize) -> Vec<f32> {
     source.floats(n)
 }
 
-/// All kernels.
+/// All kernels and operators.
 pub const KERNELS: &[Kernel] = &[
     row!("layer_norm", |isa, size, x, y, out| isa.layer_norm(x, size.n, 1e-6, out), zeros),
     row!(
         "quantise",
         |isa, size, x, y, out| {
             out.1 = isa.quantise(x, size.n, &mut out.0);
-            // The padding's may be any.
+            // The bytes of the padding are unspecified.
             out.0[size.n..].fill(isa.sign_flip());
             restore_sign(isa, &mut out.0);
         },
@@ -121,7 +121,7 @@ pub const KERNELS: &[Kernel] = &[
             let pitch = LANES + 3;
             let rows = source.floats(size.rows * pitch);
             let by: [[f32; LANES]; 2] = core::array::from_fn(|_| core::array::from_fn(|_| source.float()));
-            // One group more than there are tokens for.
+            // The last group is past the last token.
             let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
             let out = (std::vec![0i8; first.len() * 4 * LANES], [0i32; LANES]);
             prepare((rows, by), out, move |isa, (rows, by), (out, sums)| {
@@ -152,9 +152,8 @@ pub const KERNELS: &[Kernel] = &[
         work: |s| SMALL * padded(s.n),
         prepare: |size, mut source| {
             let (channels, pitch) = (padded(size.n), 2 * padded(size.n));
-            let lines: [Vec<f32>; 2] =
-                core::array::from_fn(|_| source.floats((SMALL - 1) * pitch + channels));
-            prepare(lines, std::vec![0.0; SMALL * channels], move |isa, [low, high], out| {
+            let rows: [Vec<f32>; 2] = core::array::from_fn(|_| source.floats((SMALL - 1) * pitch + channels));
+            prepare(rows, std::vec![0.0; SMALL * channels], move |isa, [low, high], out| {
                 isa.lerp_pixels(low, high, 0.3, pitch, out)
             })
         },
@@ -163,17 +162,16 @@ pub const KERNELS: &[Kernel] = &[
         name: "sum_lerps",
         work: |s| 3 * padded(s.n),
         prepare: |size, mut source| {
-            let lines = core::array::from_fn(|_| source.row(size.n));
-            lerps(lines, |isa, runs, out| isa.sum_lerps(runs, out))
+            let rows = core::array::from_fn(|_| source.row(size.n));
+            lerps(rows, |isa, runs, out| isa.sum_lerps(runs, out))
         },
     },
     Kernel {
         name: "sum_lerps_bf16",
         work: |s| 3 * padded(s.n),
         prepare: |size, mut source| {
-            let lines =
-                core::array::from_fn(|_| source.row(size.n).into_iter().map(bf16::from_f32).collect());
-            lerps(lines, |isa, runs, out| isa.sum_lerps_bf16(runs, out))
+            let rows = core::array::from_fn(|_| source.row(size.n).into_iter().map(bf16::from_f32).collect());
+            lerps(rows, |isa, runs, out| isa.sum_lerps_bf16(runs, out))
         },
     },
     Kernel {
@@ -185,16 +183,22 @@ pub const KERNELS: &[Kernel] = &[
             let out = source.floats(size.rows * count);
             let bias = source.floats(count);
             prepare((columns, bias), out, move |isa, (columns, bias), out| {
-                let mut reads = std::vec![SourcePixel::default(); size.rows];
-                source_pixels(SMALL, &mut reads);
-                let line = HorizontalLerp { columns, panel: LANES, pixel: count, taps: 1, reads: &reads };
-                let (panel, pixel) = (SMALL * 3 * LANES, 3 * LANES);
-                let tapped = HorizontalLerp { panel, pixel, taps: 3, ..line };
-                for (lines, bias) in [(&[line][..], &[][..]), (&[tapped, tapped], bias)] {
+                let mut sources = std::vec![SourcePixel::default(); size.rows];
+                source_pixels(SMALL, &mut sources);
+                let map = HorizontalLerp {
+                    columns,
+                    panel_pitch: LANES,
+                    pixel_pitch: count,
+                    kernel_width: 1,
+                    sources: &sources,
+                };
+                let (panel_pitch, pixel_pitch) = (SMALL * 3 * LANES, 3 * LANES);
+                let products = HorizontalLerp { panel_pitch, pixel_pitch, kernel_width: 3, ..map };
+                for (maps, bias) in [(&[map][..], &[][..]), (&[products, products], bias)] {
                     let panels = count / LANES;
-                    // SAFETY: `out` has rows · count numbers.
+                    // SAFETY: `out` has `rows · count` numbers, and `panels` panels are `count` numbers.
                     unsafe {
-                        isa.add_horizontal_lerps(lines, bias, size.rows, panels, out.as_mut_ptr(), count)
+                        isa.add_horizontal_lerps(maps, bias, size.rows, panels, out.as_mut_ptr(), count)
                     };
                 }
             })
@@ -238,7 +242,7 @@ pub const KERNELS: &[Kernel] = &[
     tile!("store_tile, GELU", |isa, t, out| t.store_tile(isa, out, Activation::Gelu, false)),
     tile!("store_tile, ReLU", |isa, t, out| t.store_tile(isa, out, Activation::Relu, false)),
     tile!("dequantise_tile", |isa, t, out| t.dequantise_tile(isa, out, Activation::None, true)),
-    tile!("dequantise_tile, another tap", |isa, t, out| t.dequantise_more(isa, out)),
+    tile!("dequantise_tile, partial sums", |isa, t, out| t.dequantise_partial_sums(isa, out)),
     tile!("dequantise_tile, bfloat16", |isa, t, out| t.dequantise_bf16(isa, out)),
     tile!("dequantise_tile, ReLU", |isa, t, out| t.dequantise_tile(isa, out, Activation::Relu, false)),
     Kernel {
@@ -256,7 +260,7 @@ pub const KERNELS: &[Kernel] = &[
         work: |s| 2 * Block::work(s),
         prepare: |size, mut source| {
             let block = std::cell::RefCell::new(Block::new(size, &mut source));
-            prepare(block, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.borrow_mut().weights(isa, out))
+            prepare(block, std::vec![0.0; 2 * BLOCK_OUT], |isa, t, out| t.borrow_mut().softmax(isa, out))
         },
     },
     tile!("accumulate_blocks", |isa, t, out| t.accumulate_blocks(isa, out)),
@@ -265,25 +269,25 @@ pub const KERNELS: &[Kernel] = &[
         work: |s| s.rows * s.n * LANES,
         prepare: |size, mut source| {
             let (rows, blocks) = (size.rows, size.n);
-            let tops: Vec<f32> =
+            let max: Vec<f32> =
                 source.floats(rows * padded(blocks)).iter().map(|x| x.clamp(-60.0, 60.0) * 8.0).collect();
             let totals = source.ints(rows * blocks * LANES);
-            let out = (std::vec![0.0; tops.len()], std::vec![0.0; rows]);
-            prepare((tops, totals), out, |isa, (tops, totals), (factors, shares)| {
-                factors.copy_from_slice(tops);
-                isa.block_factors(factors, totals, 3, shares);
+            let out = (std::vec![0.0; max.len()], std::vec![0.0; rows]);
+            prepare((max, totals), out, |isa, (max, totals), (factors, inverse_sums)| {
+                factors.copy_from_slice(max);
+                isa.block_factors(factors, totals, 3, inverse_sums);
             })
         },
     },
     Kernel {
-        name: "product, int8",
+        name: "gemm, int8",
         work: |s| s.rows * s.n * s.k,
         prepare: |size, mut s| {
             linear(size, Weights::int8(size, 1, &mut s), Inputs::bytes(size.rows, size.k, &mut s))
         },
     },
     Kernel {
-        name: "product, int8, GELU",
+        name: "gemm, int8, GELU",
         work: |s| s.rows * s.n * s.k,
         prepare: |size, mut s| {
             let weights = Weights::int8(size, 1, &mut s);
@@ -291,22 +295,22 @@ pub const KERNELS: &[Kernel] = &[
         },
     },
     Kernel {
-        name: "product, f16",
+        name: "gemm, f16",
         work: |s| s.rows * s.n * s.k,
         prepare: |size, mut s| {
             linear(size, Weights::f16(size, &mut s), Inputs::f32(size.rows, size.k, &mut s))
         },
     },
     Kernel {
-        name: "product, f32",
+        name: "gemm, f32",
         work: |s| s.rows * s.n * s.k,
         prepare: |size, mut s| {
             linear(size, Weights::f32(size, &mut s), Inputs::f32(size.rows, size.k, &mut s))
         },
     },
-    Kernel { name: "3x3, int8", work: conv_work, prepare: direct },
-    Kernel { name: "3x3 by Winograd 2x2, int8", work: conv_work, prepare: |size, s| by_winograd(2, size, s) },
-    Kernel { name: "3x3 by Winograd 4x4, int8", work: conv_work, prepare: |size, s| by_winograd(4, size, s) },
+    Kernel { name: "conv3x3, int8", work: conv_work, prepare: conv_direct },
+    Kernel { name: "winograd_conv, 2x2", work: conv_work, prepare: |size, s| conv_winograd(2, size, s) },
+    Kernel { name: "winograd_conv, 4x4", work: conv_work, prepare: |size, s| conv_winograd(4, size, s) },
     Kernel { name: "attention, int8", work: attention_work, prepare: |size, s| attention(size, s, true) },
     Kernel { name: "attention, f32", work: attention_work, prepare: |size, s| attention(size, s, false) },
 ];

@@ -1,5 +1,7 @@
-//! Every kernel as work that any instruction set can do: the one list behind the property tests (the same bits everywhere)
-//! and the benchmarks (`cargo bench --features bench`).
+//! The list of all kernels and operators, each as a run on inputs from a seed, on any instruction set.
+//!
+//! In: a [`Size`] and a seed. Out: the bits that the kernel wrote. The property tests compare them with those of the portable
+//! instruction set, and the benchmarks (`cargo bench --features bench`) time the runs.
 
 mod inputs;
 mod list;
@@ -8,6 +10,8 @@ mod tiles;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod winograd_tests;
 
 pub use inputs::{Kernel, KernelRun, Size, Source};
 pub use list::KERNELS;

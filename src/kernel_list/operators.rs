@@ -1,4 +1,4 @@
-//! Jobs that multiply: linear layers, convolutions, attention.
+//! Runs of whole operators (linear layers, convolutions, attention) and of the Winograd input transform.
 
 use super::inputs::{Bits, KernelRun, Size, Source, prepare, restore_sign};
 use crate::file::format::{Role, padded, winograd_points};
@@ -16,17 +16,19 @@ use half::{bf16, f16};
 use std::boxed::Box;
 use std::vec::Vec;
 
-/// Weights of a product as the file holds them.
+/// The weights of a layer, in the layout of the weight file.
 pub(super) struct Weights {
     n: usize,
     k: usize,
     matrices: usize,
-    kind: Stored,
+    data: WeightData,
 }
 
-pub(super) enum Stored {
+/// The numbers of [`Weights`].
+pub(super) enum WeightData {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    /// Weights, scales, and sums of weights.
     Int8(Vec<i8>, Vec<f32>, Vec<i32>),
 }
 
@@ -37,18 +39,18 @@ impl Weights {
     }
 
     pub(super) fn f32(size: Size, source: &mut Source) -> Self {
-        Weights { n: size.n, k: size.k, matrices: 1, kind: Stored::F32(Self::floats(size, 1, source).1) }
+        Weights { n: size.n, k: size.k, matrices: 1, data: WeightData::F32(Self::floats(size, 1, source).1) }
     }
 
     pub(super) fn f16(size: Size, source: &mut Source) -> Self {
         let weights = Self::floats(size, 1, source).1.into_iter().map(f16::from_f32).collect();
-        Weights { n: size.n, k: size.k, matrices: 1, kind: Stored::F16(weights) }
+        Weights { n: size.n, k: size.k, matrices: 1, data: WeightData::F16(weights) }
     }
 
     pub(super) fn int8(size: Size, matrices: usize, source: &mut Source) -> Self {
         let (panels, groups) = (matrices * size.n.div_ceil(LANES), size.k.div_ceil(4));
         let mut weights = source.weights(panels * groups * 4 * LANES);
-        // What inputs there are not, the file holds as zeros.
+        // The weights of inputs past k are zeros, as in the file.
         for panel in weights.chunks_mut(groups * 4 * LANES) {
             for four in panel[(groups - 1) * 4 * LANES..].chunks_mut(4) {
                 four[size.k - (groups - 1) * 4..].fill(0);
@@ -60,24 +62,24 @@ impl Weights {
                 sums[i / 4 % LANES] += i32::from(*w);
             }
         }
-        let kind = Stored::Int8(weights, source.floats(panels * LANES), sums);
-        Weights { n: size.n, k: size.k, matrices, kind }
+        let data = WeightData::Int8(weights, source.floats(panels * LANES), sums);
+        Weights { n: size.n, k: size.k, matrices, data }
     }
 
     pub(super) fn linear(&self) -> Linear<'_> {
-        let panels = match &self.kind {
-            Stored::F32(w) => Panels::F32(w),
-            Stored::F16(w) => Panels::F16(w),
-            Stored::Int8(weights, scale, sum) => Panels::Int8 { weights, scale, sum },
+        let panels = match &self.data {
+            WeightData::F32(w) => Panels::F32(w),
+            WeightData::F16(w) => Panels::F16(w),
+            WeightData::Int8(weights, scale, sum) => Panels::Int8 { weights, scale, sum },
         };
         Linear::from_panels(Role::Qkv, (self.n, self.k, self.matrices), panels)
     }
 }
 
-/// Activations as a product reads them.
+/// Activations with their pitch, as a matrix product reads them.
 pub(super) enum Inputs {
     F32(Vec<f32>, usize),
-    /// Bytes as they are, and flipped.
+    /// Bytes without and with the sign flip, their pitch, and (scale, offset) of each row.
     Bytes([Vec<u8>; 2], usize, Vec<[f32; 2]>),
 }
 
@@ -107,6 +109,7 @@ pub(super) fn linear(size: Size, weights: Weights, x: Inputs) -> Box<dyn KernelR
     linear_with(Activation::None, size, weights, x)
 }
 
+/// A linear layer with an activation, over `size.rows` rows.
 pub(super) fn linear_with(
     activation: Activation,
     size: Size,
@@ -115,11 +118,12 @@ pub(super) fn linear_with(
 ) -> Box<dyn KernelRun> {
     let out = std::vec![0.0; size.rows * padded(size.n)];
     prepare((weights, x), out, move |isa, (weights, x), out| {
-        product(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::rows(0, 0)], size.rows, out)
+        gemm(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::rows(0, 0)], size.rows, out)
     })
 }
 
-pub(super) fn product(
+/// Computes segments with all matrices of a layer.
+pub(super) fn gemm(
     isa: Isa,
     weights: &Linear,
     (x, activation): (Rows, Activation),
@@ -131,48 +135,51 @@ pub(super) fn product(
     gemm.activation(activation).run(isa, (&Serial, &mut []), segments, len, out);
 }
 
-/// Lines of a map that a convolution is timed on: a band's.
-pub(super) const LINES: usize = 4;
+/// The height of the map of a convolution.
+pub(super) const MAP_ROWS: usize = 4;
 
-/// The width of a map for a convolution, whole Winograd tiles.
+/// The width of the map of a convolution: whole Winograd tiles.
 pub(super) fn map_width(size: Size) -> usize {
     size.rows.next_multiple_of(4)
 }
 
-/// Taps on lines outside the map are left out: of a map of four lines, two of twelve.
+/// Multiply-accumulates of the direct convolution. It leaves out kernel rows outside the map: two of twelve for four map rows.
 pub(super) fn conv_work(size: Size) -> usize {
-    3 * (3 * LINES - 2) * map_width(size) * size.n * size.k
+    3 * (3 * MAP_ROWS - 2) * map_width(size) * size.n * size.k
 }
 
-/// A 3x3 convolution, directly.
-pub(super) fn direct(size: Size, mut source: Source) -> Box<dyn KernelRun> {
+/// The direct 3x3 convolution.
+pub(super) fn conv_direct(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let w = map_width(size);
-    let x = Inputs::bytes(LINES * (w + 2) + 1, size.k, &mut source);
+    let x = Inputs::bytes(MAP_ROWS * (w + 2) + 1, size.k, &mut source);
     let weights = Weights::int8(size, 9, &mut source);
-    prepare((weights, x), std::vec![0.0; LINES * w * padded(size.n)], move |isa, (weights, x), out| {
-        let segments: [Segment; LINES] = core::array::from_fn(|y| conv_segment(y, (w, LINES), LINES, y * w));
-        product(isa, &weights.linear(), (x.rows(isa), Activation::None), &segments, w, out);
+    prepare((weights, x), std::vec![0.0; MAP_ROWS * w * padded(size.n)], move |isa, (weights, x), out| {
+        let segments: [Segment; MAP_ROWS] =
+            core::array::from_fn(|y| conv_segment(y, (w, MAP_ROWS), MAP_ROWS, y * w));
+        gemm(isa, &weights.linear(), (x.rows(isa), Activation::None), &segments, w, out);
     })
 }
 
-/// The same by Winograd's F(m x m, 3x3): transform, products, way back.
-pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn KernelRun> {
+/// The 3x3 convolution by Winograd's F(m x m, 3x3): input transform, products, output transform.
+pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let (w, c) = (map_width(size), padded(size.k));
-    let lines: Vec<bf16> = source.floats(LINES * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
+    let map: Vec<bf16> = source.floats(MAP_ROWS * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
     let weights = Weights::int8(size, winograd_points(m), &mut source);
     let tiles = w / m;
-    let strips = winograd::strips(tiles, LINES / m);
+    let strips = winograd::strips_at_once(tiles, MAP_ROWS / m);
     let pixels = strips * tiles * winograd_points(m);
     let shape = RowsShape { rows: pixels, k: size.k, int8: true };
     let rows = std::vec![0u64; shape.bytes() / 8];
-    let out =
-        (std::vec![0.0; LINES * w * padded(size.n)], Work(rows, std::vec![0.0; winograd::scratch(m, c)]));
-    prepare((weights, lines), out, move |isa, (weights, lines), (out, Work(rows, scratch))| {
-        let lines = winograd::RowRing { data: lines, ring: LINES, width: w, height: LINES };
+    let out = (
+        std::vec![0.0; MAP_ROWS * w * padded(size.n)],
+        Scratch(rows, std::vec![0.0; winograd::scratch(m, c)]),
+    );
+    prepare((weights, map), out, move |isa, (weights, map), (out, Scratch(rows, scratch))| {
+        let ring = winograd::RowRing { data: map, ring: MAP_ROWS, width: w, height: MAP_ROWS };
         for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
             let first = (i * strips * m) as isize;
             let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
-            winograd::transform((isa, &Serial), m, &lines, (first, strips), size.k, &mut rows, scratch);
+            winograd::transform_input((isa, &Serial), m, &ring, (first, strips), size.k, &mut rows, scratch);
             let (weights, x) = (&weights.linear(), rows.rows());
             let activation = Activation::Relu;
             winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }
@@ -181,35 +188,35 @@ pub(super) fn by_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn K
     })
 }
 
-/// A tile of pixels into the transform's domain.
+/// The Winograd input transform of one tile.
 pub(super) fn winograd_input<const T: usize>(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let c = padded(size.n);
-    let lines: [Vec<bf16>; T] =
+    let rows: [Vec<bf16>; T] =
         core::array::from_fn(|_| source.floats(T * c).into_iter().map(bf16::from_f32).collect());
-    prepare(lines, std::vec![0.0; T * T * c], |isa, lines, out| {
-        isa.winograd_input(&lines.each_ref().map(|line| line.as_slice()), out)
+    prepare(rows, std::vec![0.0; T * T * c], |isa, rows, out| {
+        isa.winograd_input(&rows.each_ref().map(|row| row.as_slice()), out)
     })
 }
 
-/// A tile of transformed pixels into bytes.
+/// The quantisation of one transformed tile.
 pub(super) fn winograd_quantise<const T: usize>(size: Size, mut source: Source) -> Box<dyn KernelRun> {
     let (n, c) = (size.n, padded(size.n));
     let pixels: Vec<f32> = (0..T * T).flat_map(|_| source.row(n)).collect();
     let out = (std::vec![0u8; T * T * c], std::vec![0.0; 2 * T * T]);
-    let work = Work(Vec::<u64>::new(), pixels.clone());
-    prepare(pixels, (out, work), move |isa, pixels, ((rows, params), Work(_, x))| {
+    let scratch = Scratch(Vec::<u64>::new(), pixels.clone());
+    prepare(pixels, (out, scratch), move |isa, pixels, ((rows, params), Scratch(_, x))| {
         x.copy_from_slice(pixels);
         isa.winograd_quantise(x, n, rows, c, params.as_chunks_mut().0);
-        // The padding's may be any.
+        // The bytes of the padding are unspecified.
         rows.chunks_mut(c).for_each(|row| row[n..].fill(isa.sign_flip()));
         restore_sign(isa, rows);
     })
 }
 
-/// Working memory, which is no output.
-pub(super) struct Work<T>(Vec<T>, Vec<f32>);
+/// Scratch memory, which is not compared.
+pub(super) struct Scratch<T>(Vec<T>, Vec<f32>);
 
-impl<T> Bits for Work<T> {
+impl<T> Bits for Scratch<T> {
     fn bits(&self) -> Vec<u32> {
         Vec::new()
     }
@@ -229,9 +236,9 @@ pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn K
     let qkv: Vec<f32> =
         (0..3 * tokens).flat_map(|_| source.row(size.n)).map(|x| x.clamp(-4.0, 4.0) / 4.0).collect();
     let bias = source.floats((2 * size.rows - 1) * (2 * size.k - 1) + 3);
-    let work = Work(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
-    let out = (std::vec![0.0; tokens * head_padded], work);
-    prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Work(packed, scratch))| {
+    let scratch = Scratch(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
+    let out = (std::vec![0.0; tokens * head_padded], scratch);
+    prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Scratch(packed, scratch))| {
         Head { isa, par: &Serial, shape, qkv, bias: Some(bias) }.run(
             int8,
             bytemuck::cast_slice_mut(packed),
@@ -241,6 +248,7 @@ pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn K
     })
 }
 
+/// Multiply-accumulates of Q·Kᵀ and P·V.
 pub(super) fn attention_work(size: Size) -> usize {
     2 * (size.rows * size.k + 1).pow(2) * size.n
 }

@@ -1,22 +1,22 @@
-//! Jobs on tiles: epilogues, Winograd's way back, attention's softmax.
+//! Runs on tiles of integer sums or f32: epilogues, the Winograd output transform, softmax and accumulation of attention.
 
 use super::inputs::{KernelRun, Size, Source, prepare, restore_sign};
 use crate::file::format::winograd_points;
 use crate::simd::isa::Isa;
 use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
 use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums};
-use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
+use crate::simd::kernels::attention::softmax::{SoftmaxBlocks, SoftmaxOutput};
 use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, MAX_ROWS};
 use std::boxed::Box;
 use std::vec::Vec;
 
-/// Positions of the largest Winograd tile.
-pub(super) const MOST: usize = winograd_points(4);
+/// Points of the largest Winograd tile.
+pub(super) const MAX_POINTS: usize = winograd_points(4);
 
-/// A tile's epilogue: integers and their factors in, a tile out; the inputs are those of every epilogue.
+/// The inputs of all epilogues: integer sums with their factors, or a tile of f32 (`acc`).
 pub(super) struct Tile {
     rows: usize,
     panels: usize,
@@ -35,17 +35,17 @@ impl Tile {
 
     pub(super) fn with_panels(size: Size, panels: usize, source: &mut Source) -> Tile {
         let rows = size.rows.min(MAX_ROWS);
-        let wide = panels * LANES;
+        let columns = panels * LANES;
         Tile {
             rows,
             panels,
-            // For all positions of Winograd's tiles, which one kernel takes together.
-            sums: source.ints(MOST * rows * wide),
-            weight_sum: source.ints(MOST * wide),
-            scale: source.floats(MOST * wide),
-            bias: source.floats(rows * wide),
-            params: source.params(MOST * rows),
-            acc: source.floats(rows * wide),
+            // The Winograd output transform reads the sums and factors of all points.
+            sums: source.ints(MAX_POINTS * rows * columns),
+            weight_sum: source.ints(MAX_POINTS * columns),
+            scale: source.floats(MAX_POINTS * columns),
+            bias: source.floats(rows * columns),
+            params: source.params(MAX_POINTS * rows),
+            acc: source.floats(rows * columns),
         }
     }
 
@@ -53,7 +53,7 @@ impl Tile {
         size.rows.min(MAX_ROWS) * size.n.div_ceil(LANES).min(MAX_PANELS) * LANES
     }
 
-    /// A job on tiles, the output as long as `planes` of them.
+    /// A run of an epilogue whose output is as long as `planes` tiles.
     pub(super) fn prepare(
         size: Size,
         mut source: Source,
@@ -65,46 +65,45 @@ impl Tile {
         prepare(tile, out, run)
     }
 
-    pub(super) fn store_tile(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
-        let bias = if add { core::ptr::null() } else { self.bias.as_ptr() };
-        // SAFETY: every field has what its comment asks for.
-        unsafe {
-            isa.store_tile(&StoreTile { acc: self.acc.as_ptr(), bias, to: self.to(out, activation, add) })
-        };
+    /// Without `accumulate` it adds the bias and overwrites the output; with it, it adds to the output.
+    pub(super) fn store_tile(&self, isa: Isa, out: &mut [f32], activation: Activation, accumulate: bool) {
+        let bias = (!accumulate).then_some(&*self.bias);
+        // SAFETY: `acc`, the bias and `out` hold the tile, by `Tile::with_panels` and `Tile::prepare`.
+        unsafe { isa.store_tile(&StoreTile::new(&self.acc, bias, self.output(out, activation, accumulate))) };
     }
 
-    pub(super) fn dequantise_tile(&self, isa: Isa, out: &mut [f32], activation: Activation, add: bool) {
-        let before = if add { core::ptr::null() } else { self.bias.as_ptr() };
-        // SAFETY: as above.
-        unsafe { isa.dequantise_tile(&self.sums_to(before, 0, self.to(out, activation, add))) };
+    /// Without `accumulate` it adds the bias and overwrites the output; with it, it adds to the output.
+    pub(super) fn dequantise_tile(
+        &self,
+        isa: Isa,
+        out: &mut [f32],
+        activation: Activation,
+        accumulate: bool,
+    ) {
+        let bias = (!accumulate).then_some(&*self.bias);
+        let tile = self.dequantise(self.output(out, activation, accumulate)).with_bias(bias);
+        // SAFETY: sums, factors, bias and `out` hold the tile, by `Tile::with_panels` and `Tile::prepare`.
+        unsafe { isa.dequantise_tile(&tile) };
     }
 
-    /// A tap after the first.
-    pub(super) fn dequantise_more(&self, isa: Isa, out: &mut [f32]) {
-        let to = self.to(out, Activation::None, false);
-        // SAFETY: as above; what is there goes in and out.
-        unsafe { isa.dequantise_tile(&self.sums_to(to.out, to.row_pitch, to)) };
+    /// Adds to partial sums in the output, as a matrix after the first does.
+    pub(super) fn dequantise_partial_sums(&self, isa: Isa, out: &mut [f32]) {
+        let to = self.output(out, Activation::None, false);
+        // SAFETY: as in `dequantise_tile`; the rows that are added are those of `out`.
+        unsafe { isa.dequantise_tile(&self.dequantise(to).with_rows(to.out, to.row_pitch)) };
     }
 
     pub(super) fn dequantise_bf16(&self, isa: Isa, out: &mut [f32]) {
-        let to = TileOutput { bf16: true, ..self.to(out, Activation::None, false) };
-        // SAFETY: as above; half as many bytes.
-        unsafe { isa.dequantise_tile(&self.sums_to(core::ptr::null(), 0, to)) };
+        let to = TileOutput { bf16: true, ..self.output(out, Activation::None, false) };
+        // SAFETY: as in `dequantise_tile`; bfloat16 takes half of `out`.
+        unsafe { isa.dequantise_tile(&self.dequantise(to)) };
     }
 
-    fn sums_to(&self, before: *const f32, before_pitch: usize, to: TileOutput) -> DequantiseTile {
-        DequantiseTile {
-            sums: self.sums.as_ptr(),
-            params: self.params.as_ptr(),
-            scale: self.scale.as_ptr(),
-            weight_sum: self.weight_sum.as_ptr(),
-            before,
-            before_pitch,
-            to,
-        }
+    fn dequantise(&self, to: TileOutput) -> DequantiseTile {
+        DequantiseTile::new(&self.sums, &self.params, &self.scale, &self.weight_sum, to)
     }
 
-    pub(super) fn to(&self, out: &mut [f32], activation: Activation, add: bool) -> TileOutput {
+    pub(super) fn output(&self, out: &mut [f32], activation: Activation, accumulate: bool) -> TileOutput {
         TileOutput {
             rows: self.rows,
             panels: self.panels,
@@ -112,58 +111,48 @@ impl Tile {
             out: out.as_mut_ptr(),
             row_pitch: self.panels * LANES,
             panel_pitch: LANES,
-            accumulate: add,
+            accumulate,
             bf16: false,
         }
     }
 
     pub(super) fn winograd_output(&self, isa: Isa, tile: usize, out: &mut [f32]) {
-        let (n, wide) = (self.acc.len(), self.panels * LANES);
-        let t = OutputTransform {
-            tile,
-            sums: self.sums.as_ptr(),
-            plane: n,
-            rows: self.rows,
-            panels: self.panels,
-            params: self.params.as_ptr(),
-            scale: self.scale.as_ptr(),
-            weight_sum: self.weight_sum.as_ptr(),
-            position: wide,
-            bias: self.bias.as_ptr(),
-            activation: Activation::Relu,
-            out: out.as_mut_ptr(),
-            pixel: wide,
-            line: tile * n,
-        };
-        // SAFETY: every field has what its comment asks for; `out` is `tile` lines of `tile` pixels a row.
+        let (n, columns) = (self.acc.len(), self.panels * LANES);
+        let t = OutputTransform::new(
+            (tile, self.rows, self.panels),
+            (&self.sums, n),
+            &self.params,
+            (&self.scale, &self.weight_sum, columns),
+            Some(&self.bias),
+            Activation::Relu,
+            (out.as_mut_ptr(), columns, tile * n),
+        );
+        // SAFETY: the slices hold all points, by `Tile::with_panels`; `out` holds `tile` x `tile` pixels for each row.
         unsafe { isa.winograd_output(&t) };
     }
 
     pub(super) fn accumulate_blocks(&self, isa: Isa, out: &mut [f32]) {
         let mut sums = self.sums[..self.acc.len()].to_vec();
-        let t = AccumulateBlocks {
-            sums: block_sums(&mut sums, self.rows),
-            blocks: 1,
-            rows: self.rows,
-            panels: self.panels,
-            weight_sum: self.weight_sum.as_ptr(),
-            sum_pitch: 0,
-            factor: self.bias.as_ptr(),
-            factor_pitch: 1,
-            first: false,
-            acc: out.as_mut_ptr(),
-        };
-        // SAFETY: every field has what its comment asks for.
+        let t = AccumulateBlocks::new(
+            (1, self.rows, self.panels),
+            block_sums(&mut sums, self.rows),
+            (&self.weight_sum, 0),
+            (&self.bias, 1),
+            false,
+            out,
+        );
+        // SAFETY: `sums` holds one block of the tile's rows and panels, and so does `out`.
         unsafe { isa.accumulate_blocks(&t) };
     }
 }
 
-/// One panel after the other.
+/// The sums of one block, one panel after the other.
 fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
-    BlockSums { at: sums.as_mut_ptr(), row: LANES, panel: rows * LANES }
+    BlockSums { start: sums.as_mut_ptr(), row_pitch: LANES, panel_pitch: rows * LANES }
 }
 
-/// Keys of a block and a tile of queries, with logits of the size that they have: within some octaves.
+/// The inputs of the softmax: integer sums of a tile of queries with a block of keys, of a size that spreads the logits over
+/// some octaves, as in a model.
 pub(super) struct Block {
     rows: usize,
     panels: usize,
@@ -180,7 +169,7 @@ impl Block {
         let mut factors = |n: usize| source.ints(n).into_iter().map(|x| (x & 0x7FFF) as i16).collect();
         let (q, k) = (factors(rows), factors(BLOCK));
         let bias = source.ints(rows * BLOCK).into_iter().map(|x| (x >> 16) as i16).collect();
-        // Twenty bits, five of which go.
+        // Twenty bits, of which the shift removes five.
         let sums = source.ints(rows * panels * LANES).into_iter().map(|x| x >> 8).collect();
         Block { rows, panels, sums, q, k, bias }
     }
@@ -189,41 +178,37 @@ impl Block {
         size.rows.min(MAX_ROWS) * size.n.div_ceil(LANES).min(BLOCK / LANES) * LANES
     }
 
-    /// Bytes of the rows, then of each row the largest logit and sixteen sums; bias rows forwards and backwards, as queries read
-    /// them.
-    pub(super) fn weights(&mut self, isa: Isa, out: &mut [f32]) {
-        let wide = BLOCK as isize;
+    /// Runs the softmax twice: with bias rows that follow one another forwards, and backwards, as in a bias plane. Each output
+    /// is the bytes of all rows, then their largest logits, then their partial sums.
+    pub(super) fn softmax(&mut self, isa: Isa, out: &mut [f32]) {
+        let pitch = BLOCK as isize;
         for (out, (from, step)) in
-            out.chunks_mut(BLOCK_OUT).zip([(0, wide), ((self.rows - 1) * BLOCK, -wide)])
+            out.chunks_mut(BLOCK_OUT).zip([(0, pitch), ((self.rows - 1) * BLOCK, -pitch)])
         {
             let (bytes, rest) = out.split_at_mut(MAX_ROWS * BLOCK / 4);
-            let (top, total) = rest.split_at_mut(MAX_ROWS);
-            let t = SoftmaxBlocks {
-                sums: block_sums(&mut self.sums, self.rows),
-                blocks: 1,
-                rows: self.rows,
-                panels: self.panels,
-                shift: 5,
-                unit: if step > 0 { 10 } else { 3 },
-                q: self.q.as_ptr(),
-                k: self.k.as_ptr(),
-                bias: self.bias[from..].as_ptr(),
-                bias_step: step,
-                out: bytes.as_mut_ptr().cast(),
-                pitch: BLOCK,
-                max: top.as_mut_ptr(),
-                max_pitch: 1,
-                total: total.as_mut_ptr().cast(),
-                total_pitch: LANES,
-            };
-            // SAFETY: every field has what its comment asks for.
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
+            let (max, total) = rest.split_at_mut(MAX_ROWS);
+            let t = SoftmaxBlocks::new(
+                (1, self.rows, self.panels),
+                block_sums(&mut self.sums, self.rows),
+                (5, if step > 0 { 10 } else { 3 }),
+                (&self.q, &self.k),
+                (self.bias.as_ptr().wrapping_add(from), step),
+                SoftmaxOutput {
+                    bytes: (bytes, BLOCK),
+                    max: (max, 1),
+                    total: (bytemuck::cast_slice_mut(total), LANES),
+                },
+            );
+            // SAFETY: the sums hold the block, by `Block::new`, and the bias a row of a block for each query, from the first
+            // or the last one on.
             unsafe { isa.softmax_blocks(&t) };
-            for row in bytemuck::cast_slice_mut(bytes).chunks_mut(BLOCK).take(self.rows) {
+            for row in bytes.chunks_mut(BLOCK).take(self.rows) {
                 restore_sign(isa, &mut row[..self.panels * LANES]);
             }
         }
     }
 }
 
-/// What [`Block::weights`] gives for a block.
+/// The size of one output of [`Block::softmax`] in f32.
 pub(super) const BLOCK_OUT: usize = MAX_ROWS * (BLOCK / 4 + 1 + LANES);

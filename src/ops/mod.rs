@@ -1,8 +1,12 @@
-//! Operators over slices: threaded, independent of the instruction set.
+//! Operators: threaded, independent of the instruction set, slices in and out.
 //!
-//! Matrix products and 3x3 convolutions ([`gemm`], [`winograd`]), bilinear up-sampling ([`upsample`]) and attention
-//! ([`attention`]) on rows of activations ([`rows`]). Each splits its outputs among workers, never the sums, so that results
-//! do not depend on the number of threads.
+//! - [`gemm`]: matrix products and direct 3x3 convolutions;
+//! - [`winograd`]: 3x3 convolutions by Winograd's algorithm;
+//! - [`upsample`]: bilinear up-sampling, alone or fused with a 3x3 convolution;
+//! - [`attention`]: softmax(Q·Kᵀ + bias) · V of one head;
+//! - [`rows`]: rows of activations in the type that the next layer reads.
+//!
+//! Each operator splits its outputs among tasks, never a sum, so results do not depend on the number of threads.
 
 pub(crate) mod attention;
 pub(crate) mod gemm;

@@ -1,4 +1,8 @@
-//! Rows of activations in the form that the layer reading them wants: f32, or bytes with a scale and an offset per row.
+//! Rows of activations in the type that the next layer reads: f32, or bytes with a scale and an offset per row.
+//!
+//! In: f32 rows, one per token or pixel, `[rows][padded(n)]`, optionally to be normalised (LayerNorm). Out: a matrix of rows at
+//! a pitch that suits the micro-kernels. Bytes are quantised per row and asymmetrically, over the row's own range:
+//! x ≈ scale · (q − 128) + offset.
 
 use crate::file::LinearShape;
 use crate::file::format::padded;
@@ -6,32 +10,32 @@ use crate::parallel::Parallel;
 use crate::parallel::chunks::{chunks, chunks2, chunks2_with};
 use crate::simd::isa::Isa;
 
-/// Rows per task: enough work to be worth handing over, small enough for balance.
-const ROWS: usize = 16;
+/// Rows per task: enough work to outweigh the cost of a task, few enough for load balance.
+const ROWS_PER_TASK: usize = 16;
 
-/// Activations as a matrix product reads them.
+/// Activations, as a matrix product reads them.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
-    /// Rows `pitch` numbers apart.
+    /// Rows of f32, `pitch` numbers apart.
     F32 { data: &'a [f32], pitch: usize },
-    /// Rows `pitch` bytes apart, with (scale, offset) of each row: x = scale · (q − 128) + offset. The bytes q are stored
-    /// XORed with the instruction set's [`sign_flip`](Isa::sign_flip).
+    /// Rows of bytes, `pitch` bytes apart, and (scale, offset) of each row: x = scale · (q − 128) + offset. The bytes q are
+    /// stored XORed with the instruction set's [`sign_flip`](Isa::sign_flip).
     Bytes { data: &'a [u8], pitch: usize, params: &'a [[f32; 2]] },
 }
 
-/// Rows of activations to be written.
+/// Activations to be written; the layouts are those of [`Rows`].
 pub(crate) enum RowsMut<'a> {
     F32 { data: &'a mut [f32], pitch: usize },
     Bytes { data: &'a mut [u8], pitch: usize, params: &'a mut [[f32; 2]] },
 }
 
-/// The number, width and type of rows of activations; what they take in memory follows from it.
+/// The number, width and type of rows of activations, which determine their size in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct RowsShape {
     pub rows: usize,
-    /// Numbers in a row.
+    /// The number of activations in a row.
     pub k: usize,
-    /// Whether rows are bytes.
+    /// Whether the rows are bytes.
     pub int8: bool,
 }
 
@@ -41,10 +45,10 @@ impl RowsShape {
         RowsShape { rows, k: weights.k, int8: weights.int8 }
     }
 
-    /// From one row to the next, in numbers or bytes.
+    /// The distance between rows, in numbers (f32) or bytes.
     ///
-    /// Bytes: whole cache lines, and not a multiple of 512, which would put many rows of a tile into the same few sets of
-    /// the first-level cache.
+    /// Rows of bytes take whole cache lines. The pitch is not a multiple of 512, which would map the rows of a tile to the same
+    /// few sets of the first-level cache.
     fn pitch(self) -> usize {
         let pitch = padded(self.k);
         match self.int8 {
@@ -74,13 +78,16 @@ impl RowsShape {
     }
 }
 
-/// The first `len` elements of a region of the arena as another type.
+/// The first `len` elements of a region of the arena, as another type.
+///
+/// # Panics
+/// If the region is too small or not aligned for `T`.
 pub(crate) fn typed<T: bytemuck::Pod>(region: &mut [u8], len: usize) -> &mut [T] {
     bytemuck::cast_slice_mut(&mut region[..len * size_of::<T>()])
 }
 
 impl RowsMut<'_> {
-    /// For reading.
+    /// The same rows for reading.
     pub fn rows(&self) -> Rows<'_> {
         match self {
             RowsMut::F32 { data, pitch } => Rows::F32 { data, pitch: *pitch },
@@ -88,27 +95,27 @@ impl RowsMut<'_> {
         }
     }
 
-    /// Makes a row the zero of whatever layer reads it: a blank pixel at the border of a map.
+    /// Sets a row to zeros: a blank pixel at the border of a map.
     pub fn blank(&mut self, row: usize) {
         match self {
             RowsMut::F32 { data, pitch } => data[row * *pitch..][..*pitch].fill(0.0),
             RowsMut::Bytes { data, pitch, params } => {
-                // Whatever the bytes are.
+                // Scale and offset 0 make every byte stand for 0.
                 data[row * *pitch..][..*pitch].fill(0);
                 params[row] = [0.0; 2];
             }
         }
     }
 
-    /// Rows `first..` from f32 rows that follow each other in `x`, padded, of which `n` numbers count.
+    /// Writes rows from `first` on. `x` holds contiguous f32 rows, padded from `n` numbers.
     pub fn store(&mut self, par: &dyn Parallel, isa: Isa, first: usize, x: &[f32], n: usize) {
         let width = padded(n);
         let count = x.len() / width;
         match self {
             RowsMut::F32 { data, pitch } => {
                 let data = &mut data[first * *pitch..][..count * *pitch];
-                chunks(par, data, ROWS * *pitch, |i, rows| {
-                    for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS)) {
+                chunks(par, data, ROWS_PER_TASK * *pitch, |i, rows| {
+                    for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS_PER_TASK)) {
                         row.copy_from_slice(x);
                     }
                 });
@@ -116,8 +123,8 @@ impl RowsMut<'_> {
             RowsMut::Bytes { data, pitch, params } => {
                 let data = &mut data[first * *pitch..][..count * *pitch];
                 let params = &mut params[first..][..count];
-                chunks2(par, (data, ROWS * *pitch), (params, ROWS), |i, rows, params| {
-                    let x = x.chunks(width).skip(i * ROWS);
+                chunks2(par, (data, ROWS_PER_TASK * *pitch), (params, ROWS_PER_TASK), |i, rows, params| {
+                    let x = x.chunks(width).skip(i * ROWS_PER_TASK);
                     for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
                         *param = isa.quantise(x, n, row);
                     }
@@ -126,8 +133,8 @@ impl RowsMut<'_> {
         }
     }
 
-    /// As [`store`](RowsMut::store) from row 0, each row normalised by LayerNorm on the way. `scratch` holds a padded
-    /// row for each worker.
+    /// Writes rows from 0 on, as [`store`](RowsMut::store) does, after LayerNorm of each row. `scratch` holds a padded row for
+    /// each worker.
     pub fn store_normed(
         &mut self,
         par: &dyn Parallel,
@@ -141,8 +148,8 @@ impl RowsMut<'_> {
         let count = x.len() / width;
         match self {
             RowsMut::F32 { data, pitch } => {
-                chunks(par, &mut data[..count * *pitch], ROWS * *pitch, |i, rows| {
-                    for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS)) {
+                chunks(par, &mut data[..count * *pitch], ROWS_PER_TASK * *pitch, |i, rows| {
+                    for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS_PER_TASK)) {
                         isa.layer_norm(x, n, eps, row);
                     }
                 });
@@ -151,11 +158,11 @@ impl RowsMut<'_> {
                 let (data, params) = (&mut data[..count * *pitch], &mut params[..count]);
                 chunks2_with(
                     par,
-                    (data, ROWS * *pitch),
-                    (params, ROWS),
+                    (data, ROWS_PER_TASK * *pitch),
+                    (params, ROWS_PER_TASK),
                     scratch,
                     |i, rows, params, scratch| {
-                        let x = x.chunks(width).skip(i * ROWS);
+                        let x = x.chunks(width).skip(i * ROWS_PER_TASK);
                         for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
                             isa.layer_norm(x, n, eps, &mut scratch[..width]);
                             *param = isa.quantise(&scratch[..width], n, row);

@@ -1,9 +1,18 @@
-//! Bilinear up-sampling of maps by lines (`align_corners = false`), alone or with the nine taps of a 3x3 convolution.
+//! Bilinear up-sampling of feature maps (`align_corners = false`), alone or fused with a 3x3 convolution.
 //!
-//! A 3x3 convolution of an up-sampled map never runs at full resolution: channel mixing commutes with interpolation, so
-//! the map is multiplied by all nine taps where it is small, and the products are interpolated and added, shifted:
-//! out(y, x) += Σ_dy,dx U(P_dy,dx)(y + dy, x + dx). Zero padding acts after interpolation: a shifted read outside the
-//! large map adds nothing.
+//! In: a low-resolution map ([`LowResMap`]), or its products with the nine kernel positions of a 3x3 convolution
+//! ([`KernelProducts`]). Out: the interpolated values, added to rows of a high-resolution map, `[rows][width][channels]`.
+//!
+//! A 3x3 convolution over an up-sampled map U(s) is computed at low resolution. The matrix W_ky,kx of a kernel position mixes
+//! the channels of a pixel, interpolation mixes the pixels of a channel; both are linear, so they commute:
+//!
+//! out(y, x) = Σ_ky,kx W_ky,kx · U(s)(y + ky − 1, x + kx − 1) = Σ_ky,kx U(W_ky,kx · s)(y + ky − 1, x + kx − 1)
+//!
+//! The products W_ky,kx · s are computed on the small map (elsewhere), then interpolated at the shifted positions and summed
+//! (here). The convolution pads the large map with zeros, so a position outside the large map contributes nothing.
+//!
+//! Interpolation is separable. The vertical step works at the width of the small map and sums over ky; the horizontal step
+//! sums over kx and over several maps, and adds to the output.
 
 use crate::file::format::padded;
 use crate::parallel::Parallel;
@@ -14,11 +23,12 @@ use crate::simd::lanes::LANES;
 use core::ops::Range;
 use half::bf16;
 
-/// Channels that one task takes, for all lines of a call: what it reads of the small maps then stays in a core's
-/// second-level cache from one line to the next, and what it writes of a pixel is whole lines of the cache.
+/// Channels in a task, which computes them for all rows of a call. The pixels that a task reads of the small maps stay in a
+/// core's second-level cache from one row to the next, and it writes whole cache lines of every pixel.
 const CHANNELS: usize = 64;
 
-/// Where a pixel of the large axis reads the small one: between `low` and `high`, `weight` of the latter.
+/// The two rows or columns of the small map that a row or column of the large map lies between:
+/// `low + (high − low) · weight`.
 #[derive(Clone, Copy)]
 pub(crate) struct SourcePosition {
     pub low: usize,
@@ -26,7 +36,8 @@ pub(crate) struct SourcePosition {
     pub weight: f32,
 }
 
-/// PyTorch's `upsample_bilinear2d` with `align_corners = false`, in f32 as there.
+/// The source of row or column `at` of an axis that is enlarged from `small` to `large`. The arithmetic is that of PyTorch's
+/// `upsample_bilinear2d` with `align_corners = false`, in f32.
 pub(crate) fn source_position(at: usize, small: usize, large: usize) -> SourcePosition {
     let x = (small as f32 / large as f32) * (at as f32 + 0.5) - 0.5;
     let x = if x > 0.0 { x } else { 0.0 };
@@ -34,192 +45,205 @@ pub(crate) fn source_position(at: usize, small: usize, large: usize) -> SourcePo
     SourcePosition { low, high: (low + 1).min(small - 1), weight: x - low as f32 }
 }
 
-/// Writes the positions of a whole axis, as long as `reads`.
-pub(crate) fn source_pixels(small: usize, reads: &mut [SourcePixel]) {
-    let large = reads.len();
-    for (at, read) in reads.iter_mut().enumerate() {
+/// Writes the sources of a whole row of `sources.len()` pixels that is enlarged from `small` pixels.
+pub(crate) fn source_pixels(small: usize, sources: &mut [SourcePixel]) {
+    let large = sources.len();
+    for (at, source) in sources.iter_mut().enumerate() {
         let SourcePosition { low, high, weight } = source_position(at, small, large);
-        *read = SourcePixel { low: low as u32, high: high as u32, weight };
+        *source = SourcePixel { low: low as u32, high: high as u32, weight };
     }
 }
 
-/// Numbers of a small map.
+/// The numbers of a [`KernelProducts`].
 #[derive(Clone, Copy)]
 pub(crate) enum ProductData<'a> {
     F32(&'a [f32]),
     Bf16(&'a [bf16]),
 }
 
-/// A small map, of which some lines are in memory.
+/// A ring buffer of rows of a low-resolution map.
 #[derive(Clone, Copy)]
 pub(crate) struct LowResMap<'a> {
-    /// `[ring][width][channels]`; line y is at y % ring.
+    /// `[ring][width][channels]`; row y of the map is in slot y % ring.
     pub data: &'a [f32],
     pub ring: usize,
     pub width: usize,
     pub height: usize,
 }
 
-/// The products of a small map with nine taps, of which some lines are in memory.
+/// A ring buffer of rows of a low-resolution map's products with the nine kernel positions of a 3x3 convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct KernelProducts<'a> {
-    /// `[ring][panel][dy][width][dx][16]`: what is read together lies together. Line y is at y % ring.
+    /// `[ring][panel][ky][width][kx][16]`, the order in which the interpolation reads them; row y of the map is in slot
+    /// y % ring.
     pub data: ProductData<'a>,
     pub ring: usize,
     pub width: usize,
     pub height: usize,
 }
 
-/// Numbers of scratch that a worker needs for small maps of these widths together, with their products or without, and the
-/// width of the large one.
+/// The scratch that each worker needs, in f32: `widths` is the sum of the widths of the small maps that one call adds, `large`
+/// the width of the large map.
 pub(crate) fn scratch(widths: usize, channels: usize, large: usize) -> usize {
-    3 * widths * channels.min(CHANNELS) + padded(MAX_MAPS * large * READ)
+    3 * widths * channels.min(CHANNELS) + padded(MAX_MAPS * large * SOURCE_PIXEL)
 }
 
-/// Numbers that a [`SourcePixel`] takes the place of.
-const READ: usize = size_of::<SourcePixel>() / size_of::<f32>();
+/// The size of a [`SourcePixel`] in f32.
+const SOURCE_PIXEL: usize = size_of::<SourcePixel>() / size_of::<f32>();
 
-/// Adds small maps to lines `y0..` of a map of `width` x `height` in `out`, `[lines][width][channels]`.
+/// Adds up-sampled maps to rows of a map of `width` x `height` pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct Upsample<'a> {
     pub isa: Isa,
     pub par: &'a dyn Parallel,
     pub width: usize,
     pub height: usize,
-    /// Padded.
+    /// The padded number of channels.
     pub channels: usize,
 }
 
 impl Upsample<'_> {
-    /// A map as it is. `scratch`: [`scratch`] numbers for each worker.
-    pub fn add(&self, small: &LowResMap, y0: usize, out: &mut [f32], scratch: &mut [f32]) {
-        self.blocks(&[small.width], out, scratch, |line, channels, out, [reads, ..], scratch| {
-            let p = source_position(y0 + line, small.height, self.height);
+    /// Adds an up-sampled map to the rows of `out`, which are rows `y0..` of the large map. `workers_scratch` holds [`scratch`]
+    /// numbers for each worker.
+    pub fn add(&self, small: &LowResMap, y0: usize, out: &mut [f32], workers_scratch: &mut [f32]) {
+        let widths = [small.width];
+        self.for_each_row(&widths, out, workers_scratch, |row, channels, out, [sources, ..], scratch| {
+            let p = source_position(y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
-                let line = y % small.ring * small.width * self.channels;
-                &small.data[line..][channels.start..(small.width - 1) * self.channels + channels.end]
+                let start = y % small.ring * small.width * self.channels;
+                &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
-            let along = HorizontalLerp { columns, panel: LANES, pixel: channels.len(), taps: 1, reads };
-            self.along(&[along], &[], line, channels, out);
+            let map = HorizontalLerp {
+                columns,
+                panel_pitch: LANES,
+                pixel_pitch: channels.len(),
+                kernel_width: 1,
+                sources,
+            };
+            self.add_horizontal(&[map], &[], row, channels, out);
         });
     }
 
-    /// Products of maps, at most three, each shifted by its tap; with a bias (of each output, or empty) that is added too, and a
-    /// ReLU follows. `scratch`: [`scratch`] numbers for each worker.
+    /// Adds the up-sampled products of at most three maps to the rows of `out`, which are rows `y0..` of the large map, each
+    /// product shifted by its kernel position. If `bias` is not empty, it holds a number for each channel, and the result is
+    /// relu(out + products + bias). `workers_scratch` holds [`scratch`] numbers for each worker.
     pub fn add_products(
         &self,
         maps: &[KernelProducts],
         bias: &[f32],
         y0: usize,
         out: &mut [f32],
-        scratch: &mut [f32],
+        workers_scratch: &mut [f32],
     ) {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
-        self.blocks(&widths[..maps.len()], out, scratch, |line, channels, out, reads, scratch| {
-            let mut lines =
-                [HorizontalLerp { columns: &[], panel: 0, pixel: 0, taps: 3, reads: &[] }; MAX_MAPS];
+        let widths = &widths[..maps.len()];
+        self.for_each_row(widths, out, workers_scratch, |row, channels, out, sources, scratch| {
+            let mut lerps = [HorizontalLerp {
+                columns: &[],
+                panel_pitch: 0,
+                pixel_pitch: 0,
+                kernel_width: 3,
+                sources: &[],
+            }; MAX_MAPS];
             let mut rest = scratch;
-            for ((line_of, map), reads) in lines.iter_mut().zip(maps).zip(reads) {
+            for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
-                self.down(map, y0 + line, channels.clone(), columns);
-                let panel = 3 * map.width * LANES;
-                *line_of = HorizontalLerp { columns, panel, pixel: 3 * LANES, taps: 3, reads };
+                self.sum_vertical(map, y0 + row, channels.clone(), columns);
+                let (panel_pitch, pixel_pitch) = (3 * map.width * LANES, 3 * LANES);
+                *lerp = HorizontalLerp { columns, panel_pitch, pixel_pitch, kernel_width: 3, sources };
             }
-            self.along(&lines[..maps.len()], bias, line, channels, out);
+            self.add_horizontal(&lerps[..maps.len()], bias, row, channels, out);
         });
     }
 
-    /// Down the columns of some channels: for each horizontal shift the sum over the vertical ones, at line `y`,
-    /// `[panel][width][dx][16]`.
-    fn down(&self, map: &KernelProducts, y: usize, channels: Range<usize>, columns: &mut [f32]) {
+    /// The vertical step for row `y` of the large map: interpolates some channels of the products between two rows of the small
+    /// map, and sums over ky. `columns` becomes `[panel][width][kx][16]`.
+    fn sum_vertical(&self, map: &KernelProducts, y: usize, channels: Range<usize>, columns: &mut [f32]) {
         let run = 3 * map.width * LANES;
-        let line = 3 * run * (self.channels / LANES);
-        let rows = |dy: usize| {
-            let y = (y + dy).checked_sub(1).filter(|&y| y < self.height)?;
+        let row = 3 * run * (self.channels / LANES);
+        let source = |ky: usize| {
+            let y = (y + ky).checked_sub(1).filter(|&y| y < self.height)?;
             let p = source_position(y, map.height, self.height);
-            Some((p.low % map.ring * line + dy * run, p.high % map.ring * line + dy * run, p.weight))
+            Some((p.low % map.ring * row + ky * run, p.high % map.ring * row + ky * run, p.weight))
         };
-        let rows = [rows(0), rows(1), rows(2)];
+        let sources = [source(0), source(1), source(2)];
         for (panel, columns) in (channels.start / LANES..).zip(columns.chunks_mut(run)) {
             let at = 3 * panel * run;
             match map.data {
                 ProductData::F32(x) => {
-                    with_lerps(&x[at..], &rows, run, |runs| self.isa.sum_lerps(runs, columns))
+                    with_lerps(&x[at..], &sources, run, |lerps| self.isa.sum_lerps(lerps, columns))
                 }
                 ProductData::Bf16(x) => {
-                    with_lerps(&x[at..], &rows, run, |runs| self.isa.sum_lerps_bf16(runs, columns))
+                    with_lerps(&x[at..], &sources, run, |lerps| self.isa.sum_lerps_bf16(lerps, columns))
                 }
             }
         }
     }
 
-    /// Adds lines, ready but for the interpolation along them, to some channels of line `line` of `out`.
-    fn along(
+    /// The horizontal step: interpolates the results of the vertical step and adds them to some channels of row `row` of `out`.
+    fn add_horizontal(
         &self,
-        lines: &[HorizontalLerp],
+        maps: &[HorizontalLerp],
         bias: &[f32],
-        line: usize,
+        row: usize,
         channels: Range<usize>,
         out: &Shared<f32>,
     ) {
         let bias = if bias.is_empty() { bias } else { &bias[channels.clone()] };
-        // SAFETY: `blocks` has the line in `out`; no other task touches these channels, and the kernel touches no others.
+        let panels = channels.len() / LANES;
+        // SAFETY: `for_each_row` calls this for whole rows of `out` only. Its tasks have disjoint channels, and the kernel
+        // writes no other channels than these.
         unsafe {
-            let out = out.at(line * self.width * self.channels + channels.start);
-            self.isa.add_horizontal_lerps(
-                lines,
-                bias,
-                self.width,
-                channels.len() / LANES,
-                out,
-                self.channels,
-            );
+            let out = out.ptr(row * self.width * self.channels + channels.start);
+            self.isa.add_horizontal_lerps(maps, bias, self.width, panels, out, self.channels);
         }
     }
 
-    /// Every whole line of `out`, by blocks of channels: (line, channels, `out`, where lines of the widths are read, scratch).
-    fn blocks(
+    /// Calls `compute(row, channels, out, sources, scratch)` for every row of `out` and every block of channels; blocks are
+    /// tasks. `sources[i]` are the source pixels of a row that is enlarged from `widths[i]` pixels.
+    fn for_each_row(
         &self,
         widths: &[usize],
         out: &mut [f32],
-        scratch: &mut [f32],
-        run: impl Fn(usize, Range<usize>, &Shared<f32>, [&[SourcePixel]; MAX_MAPS], &mut [f32]) + Sync,
+        workers_scratch: &mut [f32],
+        compute: impl Fn(usize, Range<usize>, &Shared<f32>, [&[SourcePixel]; MAX_MAPS], &mut [f32]) + Sync,
     ) {
-        let lines = out.len() / (self.width * self.channels);
+        let rows = out.len() / (self.width * self.channels);
         let blocks = self.channels.div_ceil(CHANNELS);
         let out = Shared::new(out);
-        with_scratch(self.par, blocks, scratch, |block, scratch| {
-            let (reads, scratch) = scratch.split_at_mut(padded(MAX_MAPS * self.width * READ));
-            let reads: &mut [SourcePixel] =
-                bytemuck::cast_slice_mut(&mut reads[..MAX_MAPS * self.width * READ]);
-            for (reads, &small) in reads.chunks_mut(self.width).zip(widths) {
-                source_pixels(small, reads);
+        with_scratch(self.par, blocks, workers_scratch, |block, scratch| {
+            let (sources, scratch) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
+            let sources: &mut [SourcePixel] =
+                bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);
+            for (sources, &small) in sources.chunks_mut(self.width).zip(widths) {
+                source_pixels(small, sources);
             }
-            let reads = core::array::from_fn(|i| &reads[i * self.width..][..self.width]);
+            let sources = core::array::from_fn(|i| &sources[i * self.width..][..self.width]);
             let first = block * CHANNELS;
-            for line in 0..lines {
-                run(line, first..(first + CHANNELS).min(self.channels), &out, reads, scratch);
+            for row in 0..rows {
+                compute(row, first..(first + CHANNELS).min(self.channels), &out, sources, scratch);
             }
         });
     }
 }
 
-/// Runs of `len` numbers at the places that exist.
+/// Calls `then` with the lerps between runs of `len` numbers of `x`. A source is (start of the low run, start of the high run,
+/// weight); those of rows outside the map are `None` and left out.
 fn with_lerps<T>(
     x: &[T],
-    places: &[Option<(usize, usize, f32)>; 3],
+    sources: &[Option<(usize, usize, f32)>; 3],
     len: usize,
     then: impl FnOnce(&[Lerp<T>]),
 ) {
-    let mut runs = [const { Lerp { low: &[], high: &[], weight: 0.0 } }; 3];
+    let mut lerps = [const { Lerp { low: &[], high: &[], weight: 0.0 } }; 3];
     let mut count = 0;
-    for &(low, high, weight) in places.iter().flatten() {
-        runs[count] = Lerp { low: &x[low..][..len], high: &x[high..][..len], weight };
+    for &(low, high, weight) in sources.iter().flatten() {
+        lerps[count] = Lerp { low: &x[low..][..len], high: &x[high..][..len], weight };
         count += 1;
     }
-    then(&runs[..count]);
+    then(&lerps[..count]);
 }

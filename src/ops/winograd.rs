@@ -1,70 +1,86 @@
-//! 3x3 convolution in int8 by Winograd's F(M x M, 3x3): 16 products for 4 outputs (M = 2) or 36 for 16 (M = 4) instead of 9 each.
+//! 3x3 convolution with padding 1 in int8, by Winograd's F(M x M, 3x3) for M = 2 or 4.
 //!
-//! Y = Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"): d is a tile
-//! of (M + 2)² input pixels, g the nine taps, Y the M x M outputs in the tile's middle. The converter has stored G·g·Gᵀ.
-//! Pixels are transformed in f32 and quantised *afterwards*, each transformed pixel with its own range (Li et al. 2024,
-//! LoWino): quantised before, the transform would spread one pixel's rounding over all positions. Positions make up for
-//! each other's rounding ([`winograd_quantise`](Isa::winograd_quantise)).
+//! In: rows of a bfloat16 map ([`RowRing`]) and int8 weights, one matrix per Winograd point. Out: f32 rows,
+//! `[M · strips][width][padded outputs]`.
+//!
+//! A tile of M x M outputs is Y = Aᵀ[(G·g·Gᵀ) ∘ (Bᵀ·d·B)]A, where d are the (M + 2)² input pixels around it and g is the 3x3
+//! kernel (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"). The elements of the product ∘ are the
+//! *Winograd points*. At each point the channels form a matrix product, so that a tile takes 16 products for 4 outputs
+//! (M = 2) or 36 for 16 (M = 4); the direct convolution takes 36 or 144.
+//!
+//! The weight transform G·g·Gᵀ is in the file. The other steps are:
+//! 1. [`transform_input`]: the input transform Bᵀ·d·B in f32, then quantisation. Each transformed pixel, the channels of one
+//!    point, has its own scale and offset (Li et al. 2024, "Fast Convolution Meets Low Precision", LoWino). If pixels were
+//!    quantised first, the transform would spread their rounding errors over all points. Error diffusion between the points
+//!    removes part of the remaining noise ([`winograd_quantise`](Isa::winograd_quantise)).
+//! 2. The matrix product at each point, in exact integers.
+//! 3. The output transform Aᵀ·m·A with scales, bias and activation ([`OutputTransform`]).
+//!
+//! A *strip* is a row of tiles: M rows of the map.
 
 use super::rows::{Rows, RowsMut};
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, Panels};
 use crate::parallel::Parallel;
-use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunks2_with, part, with_scratch};
+use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, chunks2_with, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
-use crate::simd::kernels::winograd::OutputTransform;
+use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
 use half::bf16;
 
-/// Tiles that one task transforms.
-const TILES: usize = 8;
-/// Tiles whose sums of all positions wait for the way back: a position's weights are read once for so many, and the sums stay
-/// in a core's second-level cache.
+/// Tiles in a task of the input transform.
+const TILES_PER_TASK: usize = 8;
+/// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
+/// and their sums stay in a core's second-level cache.
 const TILES_PER_GROUP: usize = 40;
-/// RowRing that the largest tile reads.
-pub(crate) const MAX_LINES: usize = 6;
+/// Input pixels along a side of the largest tile.
+const MAX_SIDE: usize = 6;
 
-/// f32 that each worker needs for pixels of `c` numbers and tiles of `tile` outputs a side: all transformed pixels of a tile
-/// and a line of blank ones in bfloat16, or the sums that wait.
+/// The scratch that each worker needs for pixels of `c` channels and tiles of `tile` outputs a side, in f32: the transformed
+/// pixels of a tile and a row of zeros in bfloat16, or the integer sums of a group of tiles.
 pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
-    let positions = winograd_points(tile);
-    let (transform, sums) =
-        (positions * c + (tile + 2) * c / 2, positions * TILES_PER_GROUP * MAX_PANELS * LANES);
+    let points = winograd_points(tile);
+    let transform = points * c + (tile + 2) * c / 2;
+    let sums = points * TILES_PER_GROUP * MAX_PANELS * LANES;
     if transform > sums { transform } else { sums }
 }
 
-/// Strips of `tiles` tiles that are worth taking together out of `most`: a position's weights are read once for [`TILES_PER_GROUP`] tiles.
-pub(crate) fn strips(tiles: usize, most: usize) -> usize {
-    TILES_PER_GROUP.div_ceil(tiles).min(most)
+/// The number of strips of `tiles` tiles to compute at once, at most `limit`: enough to fill a group of tiles.
+pub(crate) fn strips_at_once(tiles: usize, limit: usize) -> usize {
+    TILES_PER_GROUP.div_ceil(tiles).min(limit)
 }
 
-/// A map in bfloat16 with a blank pixel at both ends of each line, some lines of which are in memory.
+/// A ring buffer of rows of a bfloat16 map, each between two blank pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct RowRing<'a> {
-    /// `[ring][width + 2][padded channels]`; line y is at y % ring.
+    /// `[ring][width + 2][padded channels]`; row y of the map is in slot y % ring.
     pub data: &'a [bf16],
+    /// The number of slots.
     pub ring: usize,
+    /// Width of the map, without the blank pixels.
     pub width: usize,
+    /// Height of the map.
     pub height: usize,
 }
 
 impl<'a> RowRing<'a> {
-    /// Pixels `x..x + count` of line y, counted from the blank one; `None` where the line lies outside the map.
+    /// Pixels `x..x + count` of row y, where pixel 0 is the blank one on the left, of `c` channels each. `None` if the row is
+    /// outside the map.
     fn pixels(&self, y: isize, x: usize, count: usize, c: usize) -> Option<&'a [bf16]> {
         let y = usize::try_from(y).ok().filter(|&y| y < self.height)?;
         Some(&self.data[(y % self.ring * (self.width + 2) + x) * c..][..count * c])
     }
 }
 
-/// Transforms the pixels under whole strips of tiles of M x M outputs, of lines `first..` of the map, as many as fill `rows`.
-/// SourcePosition p of tile t becomes row t · (M + 2)² + p.
-pub(crate) fn transform(
+/// Transforms and quantises the input of `strips` strips of tiles of `m` x `m` outputs, with `n` channels. The first strip
+/// computes the rows from `first` on. Point p of tile t becomes row t · (m + 2)² + p of `rows`.
+pub(crate) fn transform_input(
     (isa, par): (Isa, &dyn Parallel),
     m: usize,
-    lines: &RowRing,
+    ring: &RowRing,
     (first, strips): (isize, usize),
     n: usize,
     rows: &mut RowsMut,
@@ -73,22 +89,22 @@ pub(crate) fn transform(
     let RowsMut::Bytes { data, pitch, params } = rows else {
         unreachable!("transformed pixels are bytes");
     };
-    let (side, positions, tiles) = (m + 2, winograd_points(m), lines.width / m);
-    let (rows, pitch) = (strips * tiles * positions, *pitch);
+    let (side, points, tiles) = (m + 2, winograd_points(m), ring.width / m);
+    let (rows, pitch) = (strips * tiles * points, *pitch);
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
     let c = padded(n);
-    let (a, b) = ((data, TILES * positions * pitch), (params, TILES * positions));
+    let (a, b) = ((data, TILES_PER_TASK * points * pitch), (params, TILES_PER_TASK * points));
     chunks2_with(par, a, b, scratch, |task, data, params, scratch| {
-        let (transformed, zeros) = scratch[..positions * c + side * c / 2].split_at_mut(positions * c);
+        let (transformed, zeros) = scratch[..points * c + side * c / 2].split_at_mut(points * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
-        let rows = data.chunks_mut(positions * pitch).zip(params.chunks_mut(positions));
+        let rows = data.chunks_mut(points * pitch).zip(params.chunks_mut(points));
         for (i, (rows, params)) in rows.enumerate() {
-            let tile = task * TILES + i;
+            let tile = task * TILES_PER_TASK + i;
             let above = first - 1 + (tile / tiles * m) as isize;
-            let mut pixels = [zeros; MAX_LINES];
+            let mut pixels = [zeros; MAX_SIDE];
             for (y, pixels) in pixels[..side].iter_mut().enumerate() {
-                *pixels = lines.pixels(above + y as isize, tile % tiles * m, side, c).unwrap_or(zeros);
+                *pixels = ring.pixels(above + y as isize, tile % tiles * m, side, c).unwrap_or(zeros);
             }
             isa.winograd_input(&pixels[..side], transformed);
             isa.winograd_quantise(transformed, n, rows, pitch, params);
@@ -96,115 +112,134 @@ pub(crate) fn transform(
     });
 }
 
-/// The products and the way back.
+/// The products at all points and the output transform.
 pub(crate) struct WinogradConv<'a> {
     pub isa: Isa,
-    /// Outputs along a side of a tile.
+    /// M: outputs along a side of a tile.
     pub tile: usize,
-    /// A matrix for each position, int8.
+    /// One int8 matrix for each point.
     pub weights: &'a Linear<'a>,
+    /// The padded bias, or none.
     pub bias: Option<&'a [f32]>,
     pub activation: Activation,
-    /// Transformed pixels, see [`transform`].
+    /// Transformed pixels, as [`transform_input`] writes them.
     pub x: Rows<'a>,
-    /// In a strip.
+    /// The number of tiles in a strip.
     pub tiles: usize,
     pub strips: usize,
 }
 
 impl WinogradConv<'_> {
-    /// Writes M lines for each strip, `[M · strips][M · tiles][padded outputs]`. `scratch`: [`scratch`] numbers for each worker.
-    pub fn run(&self, par: &dyn Parallel, out: &mut [f32], scratch: &mut [f32]) {
+    /// Writes M rows for each strip, `[M · strips][M · tiles][padded outputs]`. `workers_scratch` holds [`scratch`] numbers for
+    /// each worker.
+    ///
+    /// # Panics
+    /// If the rows do not fit `out`, or `x` lacks transformed pixels.
+    pub fn run(&self, par: &dyn Parallel, out: &mut [f32], workers_scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
         let tiles = self.tiles * self.strips;
         let outputs = self.tile * self.tile * tiles;
-        assert!(out.len() >= outputs * panels * LANES, "the lines must fit");
+        assert!(out.len() >= outputs * panels * LANES, "the output must hold the rows");
         assert!(
             self.bias.is_none_or(|b| b.len() == panels * LANES),
-            "a bias has the padded number of outputs"
+            "a bias must have the padded number of outputs"
         );
         let shape = self.isa.shape_i8();
-        let n_tiles = panels.div_ceil(shape.panels);
-        // Whole tiles of the kernel, but for the last.
+        let panel_groups = panels.div_ceil(shape.panels);
+        // All tasks but the last multiply whole tiles of the micro-kernel.
         let units = tiles.div_ceil(shape.rows);
-        let m_tasks = units.div_ceil(TILES_PER_GROUP / shape.rows);
-        let n_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(m_tasks).min(n_tiles);
+        let row_tasks = units.div_ceil(TILES_PER_GROUP / shape.rows);
+        let panel_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(row_tasks).min(panel_groups);
         let out = Shared::new(out);
-        with_scratch(par, m_tasks * n_tasks, scratch, |task, scratch| {
-            let (n, m) = (task / m_tasks, task % m_tasks);
-            let units = part(units, m_tasks, m);
+        with_scratch(par, row_tasks * panel_tasks, workers_scratch, |task, scratch| {
+            let (panel_task, row_task) = (task / row_tasks, task % row_tasks);
+            let units = chunk_range(units, row_tasks, row_task);
             let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);
             let sums = bytemuck::cast_slice_mut(scratch);
-            for group in part(n_tiles, n_tasks, n) {
-                self.group(tiles.clone(), part(panels, n_tiles, group), sums, &out);
+            for group in chunk_range(panel_groups, panel_tasks, panel_task) {
+                self.compute_group(tiles.clone(), chunk_range(panels, panel_groups, group), sums, &out);
             }
         });
     }
 
-    /// Up to [`TILES_PER_GROUP`] Winograd tiles and a kernel tile's panels: all positions, then the outputs.
-    fn group(&self, tiles: Range<usize>, panels: Range<usize>, sums: &mut [i32], out: &Shared<f32>) {
-        let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, scale, sum }) =
+    /// Computes up to [`TILES_PER_GROUP`] tiles for a group of panels: first the products at all points, then the outputs.
+    fn compute_group(&self, tiles: Range<usize>, panels: Range<usize>, sums: &mut [i32], out: &Shared<f32>) {
+        self.multiply(&tiles, &panels, sums);
+        let mut tile = tiles.start;
+        while tile < tiles.end {
+            let end = tiles.end.min((tile / self.tiles + 1) * self.tiles);
+            self.transform_output(&tiles, tile..end, &panels, sums, out);
+            tile = end;
+        }
+    }
+
+    /// Multiplies transformed pixels at every point: `sums` becomes `[points][tiles][panels][16]`.
+    fn multiply(&self, tiles: &Range<usize>, panels: &Range<usize>, sums: &mut [i32]) {
+        let (Rows::Bytes { data, pitch, params }, Panels::Int8 { weights, sum, .. }) =
             (self.x, self.weights.panels)
         else {
             unreachable!("transformed pixels and their weights are int8");
         };
-        let positions = winograd_points(self.tile);
-        let (groups, count) = (self.weights.k.div_ceil(4), self.weights.panel_count());
-        let (first, wide) = (tiles.start * positions, panels.len() * LANES);
-        let plane = tiles.len() * wide;
-        // The last row read exists, whatever the caller says.
-        let rows = first + tiles.len() * positions;
-        assert!(rows <= params.len() && rows * pitch <= data.len(), "transformed pixels must exist");
-        let most = self.isa.shape_i8().rows;
-        let parts = tiles.len().div_ceil(most);
-        for (position, sums) in sums[..positions * plane].chunks_mut(plane).enumerate() {
-            let panel = position * count + panels.start;
-            for i in 0..parts {
-                let rows = part(tiles.len(), parts, i);
-                // The next position's panels, one with each of the first tiles.
-                let ahead = (panel + count + i % panels.len()) * groups * 64;
-                let a = &data[(first + rows.start * positions + position) * pitch..];
+        let points = winograd_points(self.tile);
+        let (groups, panel_count) = (self.weights.k.div_ceil(4), self.weights.panel_count());
+        let (first, columns) = (tiles.start * points, panels.len() * LANES);
+        let plane = tiles.len() * columns;
+        let rows = first + tiles.len() * points;
+        assert!(rows <= params.len() && rows * pitch <= data.len(), "all transformed pixels must exist");
+        let count = tiles.len().div_ceil(self.isa.shape_i8().rows);
+        for (point, sums) in sums[..points * plane].chunks_mut(plane).enumerate() {
+            let panel = point * panel_count + panels.start;
+            for i in 0..count {
+                let rows = chunk_range(tiles.len(), count, i);
+                // Each of the first tiles prefetches one of the next point's panels.
+                let ahead = (panel + panel_count + i % panels.len()) * groups * 64;
+                let a = &data[(first + rows.start * points + point) * pitch..];
                 let mut tile = TileI8::new(
                     (rows.len(), panels.len()),
-                    (a, positions * pitch),
+                    (a, points * pitch),
                     (&weights[panel * groups * 64..], groups * 64),
                     groups,
                     &sum[panel * LANES..],
-                    &mut sums[rows.start * wide..rows.end * wide],
+                    &mut sums[rows.start * columns..rows.end * columns],
                 );
                 tile.prefetch = weights.as_ptr().wrapping_add(ahead);
-                // SAFETY: the rows exist, as asserted, and are as wide as the weights ask (`RowsMut`); `Linear` has compared
-                // the panels with the file; the sums hold these rows; the counts are within the shape.
+                // SAFETY: the rows exist, as asserted, and `RowsShape` makes them at least as wide as the weights; `Linear`
+                // has shown that the file holds the panels; `sums` holds these rows; the tile is at most `shape_i8`.
                 unsafe { self.isa.tile_i8(rows.len(), panels.len(), &tile) };
             }
         }
-        let (panel, width, m) = (panels.start, count * LANES, self.tile);
-        let line = m * self.tiles * width;
-        let mut tile = tiles.start;
-        while tile < tiles.end {
-            // As far as the strip goes.
-            let (strip, x) = (tile / self.tiles, tile % self.tiles);
-            let (done, rows) = (tile - tiles.start, (self.tiles - x).min(tiles.end - tile));
-            // SAFETY: as above; `run` has compared the lines with the slice, and this task alone writes these pixels and channels.
-            unsafe {
-                self.isa.winograd_output(&OutputTransform {
-                    tile: m,
-                    sums: sums[done * wide..].as_ptr(),
-                    plane,
-                    rows,
-                    panels: panels.len(),
-                    params: params[first + done * positions..].as_ptr(),
-                    scale: scale[panel * LANES..].as_ptr(),
-                    weight_sum: sum[panel * LANES..].as_ptr(),
-                    position: width,
-                    bias: self.bias.map_or(core::ptr::null(), |b| b[panel * LANES..].as_ptr()),
-                    activation: self.activation,
-                    out: out.at(strip * m * line + x * m * width + panel * LANES),
-                    pixel: width,
-                    line,
-                });
-            }
-            tile += rows;
+    }
+
+    /// Transforms the sums of tiles `range`, all in one strip, and writes their outputs. `sums` belongs to all of `tiles`.
+    fn transform_output(
+        &self,
+        tiles: &Range<usize>,
+        range: Range<usize>,
+        panels: &Range<usize>,
+        sums: &[i32],
+        out: &Shared<f32>,
+    ) {
+        let (Rows::Bytes { params, .. }, Panels::Int8 { scale, sum, .. }) = (self.x, self.weights.panels)
+        else {
+            unreachable!("transformed pixels and their weights are int8");
+        };
+        let (m, columns, first) = (self.tile, panels.len() * LANES, panels.start * LANES);
+        let pixel = self.weights.panel_count() * LANES;
+        let row = m * self.tiles * pixel;
+        let (strip, x) = (range.start / self.tiles, range.start % self.tiles);
+        // SAFETY: `run` has asserted that the output holds all rows; this task alone writes these pixels and channels.
+        // `multiply` has written the sums and asserted that the rows and their factors exist; `Linear` has shown that every
+        // point has its scales and sums of weights.
+        unsafe {
+            self.isa.winograd_output(&OutputTransform::new(
+                (m, range.len(), panels.len()),
+                (&sums[(range.start - tiles.start) * columns..], tiles.len() * columns),
+                &params[range.start * winograd_points(m)..],
+                (&scale[first..], &sum[first..], pixel),
+                self.bias.map(|b| &b[first..]),
+                self.activation,
+                (out.ptr(strip * m * row + x * m * pixel + first), pixel, row),
+            ));
         }
     }
 }

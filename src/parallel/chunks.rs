@@ -1,17 +1,21 @@
-//! Mutable memory shared out among tasks: each task sees its own chunk, so tasks need no `unsafe`.
+//! Loops over chunks of slices: each task receives its own chunk as `&mut`, so most operators need no `unsafe`.
+//!
+//! In: slices and a chunk size. Out: calls `each(i, chunk i of every slice, the worker's scratch)`, in parallel. [`Shared`]
+//! serves operators whose tasks write chunks that are not contiguous.
 
 use super::pool::Parallel;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// A slice whose disjoint parts several workers write.
+/// A mutable slice that several workers write at the same time, each to its own elements.
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
     len: usize,
     owner: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: it stands for an exclusive borrow of `T: Send` data; who takes parts out promises that they are disjoint.
+// SAFETY: a `Shared` holds an exclusive borrow of the slice, `T: Send` lets other threads write its elements, and the
+// contracts of `slice` and `ptr` forbid two threads from accessing the same element.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
@@ -19,27 +23,34 @@ impl<'a, T> Shared<'a, T> {
         Shared { start: data.as_mut_ptr(), len: data.len(), owner: PhantomData }
     }
 
+    /// Elements `start..start + len`.
+    ///
+    /// # Panics
+    /// If they are not inside the slice.
+    ///
     /// # Safety
-    /// No two parts that are alive at a time overlap.
+    /// As long as the result lives, nothing else accesses these elements.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
-        assert!(start <= self.len && len <= self.len - start, "a part of a slice must lie inside it");
-        // SAFETY: inside the borrowed slice; disjoint by the caller's promise.
+    pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "the chunk must lie inside the slice");
+        // SAFETY: the range is inside the borrowed slice, as asserted; the caller guarantees exclusive access.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
-    /// Where element `i` is.
+    /// A pointer to element `i`. Whoever writes through it must have exclusive access to the elements written.
     ///
     /// # Safety
-    /// `i` is inside the slice, or one past its end.
-    pub(crate) unsafe fn at(&self, i: usize) -> *mut T {
-        // SAFETY: the caller's promise.
+    /// `i` is inside the slice or one past its end.
+    pub(crate) unsafe fn ptr(&self, i: usize) -> *mut T {
+        debug_assert!(i <= self.len, "the element must be inside the slice");
+        // SAFETY: `i` is at most the length of the slice, by this function's precondition.
         unsafe { self.start.add(i) }
     }
 }
 
-/// Calls `each(i, chunk i of a, chunk i of b, the worker's own scratch)` for the chunks of `a` of `a_size` elements and
-/// those of `b` of `b_size` (the last may be shorter), several at a time. `scratch` is cut into one part a worker.
+/// Calls `each(i, chunk i of a, chunk i of b, the worker's scratch)` for every chunk, in parallel. Chunks of `a` have `a_size`
+/// elements and chunks of `b` have `b_size`; the last ones may be shorter. `a` determines the number of chunks. `scratch` is
+/// divided equally among the workers.
 pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
     par: &dyn Parallel,
     (a, a_size): (&mut [T], usize),
@@ -47,24 +58,24 @@ pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
     scratch: &mut [S],
     each: impl Fn(usize, &mut [T], &mut [U], &mut [S]) + Sync,
 ) {
-    let (a_len, b_len, each_scratch) = (a.len(), b.len(), scratch.len() / par.workers());
+    let (a_len, b_len, scratch_size) = (a.len(), b.len(), scratch.len() / par.workers());
     let (a, b, scratch) = (Shared::new(a), Shared::new(b), Shared::new(scratch));
     par.run(a_len.div_ceil(a_size), &|i, worker| {
-        let (from, b_from) = (i * a_size, (i * b_size).min(b_len));
-        // SAFETY: chunk i belongs to task i alone, and a worker runs one task at a time (the contract of
-        // `Parallel::run`).
+        let (a_start, b_start) = (i * a_size, (i * b_size).min(b_len));
+        // SAFETY: `Parallel::run` calls this once for every i, and chunks of different i are disjoint; it never runs two
+        // calls with the same worker id at a time, and the scratch of different workers is disjoint.
         unsafe {
             each(
                 i,
-                a.part(from, a_size.min(a_len - from)),
-                b.part(b_from, b_size.min(b_len - b_from)),
-                scratch.part(worker * each_scratch, each_scratch),
+                a.slice(a_start, a_size.min(a_len - a_start)),
+                b.slice(b_start, b_size.min(b_len - b_start)),
+                scratch.slice(worker * scratch_size, scratch_size),
             );
         }
     });
 }
 
-/// As [`chunks2_with`] without scratch.
+/// [`chunks2_with`] without scratch.
 pub(crate) fn chunks2<T: Send, U: Send>(
     par: &dyn Parallel,
     a: (&mut [T], usize),
@@ -74,7 +85,7 @@ pub(crate) fn chunks2<T: Send, U: Send>(
     chunks2_with(par, a, b, &mut [] as &mut [()], |i, a, b, _| each(i, a, b));
 }
 
-/// As [`chunks2_with`] over one slice, without scratch.
+/// [`chunks2_with`] for one slice, without scratch.
 pub(crate) fn chunks<T: Send>(
     par: &dyn Parallel,
     data: &mut [T],
@@ -86,7 +97,7 @@ pub(crate) fn chunks<T: Send>(
     });
 }
 
-/// Calls `task(t, the worker's own scratch)` for every task; `scratch` is cut into one part a worker.
+/// Calls `task(t, the worker's scratch)` for every task, in parallel. `scratch` is divided equally among the workers.
 pub(crate) fn with_scratch<S: Send>(
     par: &dyn Parallel,
     tasks: usize,
@@ -95,14 +106,15 @@ pub(crate) fn with_scratch<S: Send>(
 ) {
     let size = scratch.len() / par.workers();
     let scratch = Shared::new(scratch);
-    // SAFETY: part w belongs to worker w, who runs one task at a time (the contract of `Parallel::run`).
-    par.run(tasks, &|t, w| task(t, unsafe { scratch.part(w * size, size) }));
+    // SAFETY: `Parallel::run` never runs two calls with the same worker id at a time, and the scratch of different workers
+    // is disjoint.
+    par.run(tasks, &|t, worker| task(t, unsafe { scratch.slice(worker * size, size) }));
 }
 
-/// Tasks per worker to aim at, so that workers finish at about the same time.
+/// The number of tasks per worker to aim for, so that all workers end at about the same time.
 pub(crate) const TASKS_PER_WORKER: usize = 16;
 
-/// Part `i` of `0..n` cut into `parts` nearly equal ranges.
-pub(crate) fn part(n: usize, parts: usize, i: usize) -> Range<usize> {
-    n * i / parts..n * (i + 1) / parts
+/// Range `i` of `0..n` divided into `count` consecutive ranges of nearly equal length.
+pub(crate) fn chunk_range(n: usize, count: usize, i: usize) -> Range<usize> {
+    n * i / count..n * (i + 1) / count
 }

@@ -1,4 +1,9 @@
-//! Several cores: a small trait for handing out tasks, thread pools, and loops over chunks of slices.
+//! Parallelism: a trait that runs numbered tasks on workers, a thread pool that implements it, and loops over chunks of
+//! slices.
+//!
+//! A *task* is a numbered, independent piece of an operator's output. A *worker* runs tasks, one at a time; its id selects
+//! its own scratch memory. A *chunk* is the range of elements that one task writes. Operators split their outputs among
+//! tasks, never a sum, so results depend neither on the number of workers nor on which worker runs which task.
 
 pub(crate) mod chunks;
 pub(crate) mod pool;

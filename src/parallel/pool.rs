@@ -1,21 +1,27 @@
-//! How the engine uses several cores: one small trait, so that an RTOS can bring its own threads.
+//! The trait through which the engine uses several cores, and its two implementations: the calling thread alone
+//! ([`Serial`]) and a thread pool ([`ThreadPool`]).
 
-/// Runs numbered tasks on workers. Which worker runs which task never changes a result.
+/// Runs numbered tasks on workers. Implement it to run the engine on threads of your own, such as those of an RTOS.
+///
+/// The engine's memory safety rests on the contract of [`run`](Parallel::run): a task writes only the chunk that belongs to
+/// its number, and only the scratch memory that belongs to its worker. Which worker runs which task, and in what order, does
+/// not change a result.
 pub trait Parallel: Sync {
-    /// How many workers there are, at least 1.
+    /// The number of workers: at least 1, and the same for the lifetime of the value.
     fn workers(&self) -> usize;
 
-    /// Calls `task(t, w)` once for every `t` in `0..tasks`, with `w < self.workers()` and never two calls with the same
-    /// `w` at a time, and returns when all have finished.
+    /// Calls `task(t, w)` exactly once for every task `t` in `0..tasks` and returns when all calls have returned.
+    ///
+    /// The worker id `w` is less than [`workers`](Parallel::workers), and no two calls with the same `w` overlap in time.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync));
 
-    /// Runs `body`, which calls [`run`](Parallel::run) many times: a place to enter a thread pool once.
+    /// Runs `body` once. `body` calls [`run`](Parallel::run) many times, so this is the place to enter a thread pool.
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
         body();
     }
 }
 
-/// One worker: the caller itself.
+/// One worker: the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 
@@ -30,7 +36,7 @@ impl Parallel for Serial {
     }
 }
 
-/// A pool of threads of its own (rayon); with one thread there is no pool and the caller does the work.
+/// A pool of its own threads (rayon). With one worker no thread is started: the calling thread runs all tasks.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadPool {
@@ -40,10 +46,10 @@ pub struct ThreadPool {
 
 #[cfg(feature = "std")]
 impl ThreadPool {
-    /// A pool of exactly `n` threads (0: as many as the process may use).
+    /// A pool of `n` workers; 0 means as many as the process may use.
     ///
     /// # Errors
-    /// The operating system gives no threads.
+    /// If the operating system cannot start the threads.
     pub fn new(n: usize) -> Result<ThreadPool, std::io::Error> {
         let workers = if n == 0 { std::thread::available_parallelism().map_or(1, |n| n.get()) } else { n };
         let pool = match workers {
@@ -60,9 +66,9 @@ impl ThreadPool {
     }
 }
 
-/// Shares of a step's tasks: as many as workers, at most so many.
+/// The most queues that the tasks of one call are divided into.
 #[cfg(feature = "std")]
-const SHARES: usize = 32;
+const MAX_QUEUES: usize = 32;
 
 #[cfg(feature = "std")]
 impl Parallel for ThreadPool {
@@ -70,37 +76,30 @@ impl Parallel for ThreadPool {
         self.workers
     }
 
+    /// Divides the tasks into one queue of consecutive tasks per worker. A thread empties its own queue, then helps with the
+    /// others. The data that a thread wrote in one step is then mostly the data that it reads in the next, and stays in its
+    /// core's cache.
     fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         use core::sync::atomic::{AtomicUsize, Ordering};
         let workers = self.workers.min(tasks);
-        // Each thread begins with a share of its own, the same of as many tasks, and then helps others: what it has written in one
-        // step it reads in the next, and lines of its cache need not come from another core's.
-        let shares = workers.clamp(1, SHARES);
-        let end = |share: usize| tasks * (share + 1) / shares;
-        let next: [AtomicUsize; SHARES] =
-            core::array::from_fn(|share: usize| AtomicUsize::new(tasks * share / shares));
+        let queues = workers.clamp(1, MAX_QUEUES);
+        let end = |queue: usize| tasks * (queue + 1) / queues;
+        let next: [AtomicUsize; MAX_QUEUES] =
+            core::array::from_fn(|queue: usize| AtomicUsize::new(tasks * queue / queues));
         let work = |worker: usize| {
             let own = rayon::current_thread_index().unwrap_or(worker);
-            for share in (0..shares).map(|i| (own + i) % shares) {
+            for queue in (0..queues).map(|i| (own + i) % queues) {
                 loop {
-                    let t = next[share].fetch_add(1, Ordering::Relaxed);
-                    if t >= end(share) {
+                    let t = next[queue].fetch_add(1, Ordering::Relaxed);
+                    if t >= end(queue) {
                         break;
                     }
                     task(t, worker);
                 }
             }
         };
-        // A tree of joins rather than a scope: joins keep their jobs on the stack, nothing is allocated.
-        fn tree(workers: core::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
-            if workers.len() == 1 {
-                return work(workers.start);
-            }
-            let middle = workers.start + workers.len() / 2;
-            rayon::join(|| tree(workers.start..middle, work), || tree(middle..workers.end, work));
-        }
         match &self.pool {
-            Some(pool) if workers > 1 => pool.install(|| tree(0..workers, &work)),
+            Some(pool) if workers > 1 => pool.install(|| join_workers(0..workers, &work)),
             _ => work(0),
         }
     }
@@ -113,13 +112,24 @@ impl Parallel for ThreadPool {
     }
 }
 
+/// Runs `work(w)` for every worker id of the range, as a tree of joins. A join keeps its job on the stack; a scope would
+/// allocate.
+#[cfg(feature = "std")]
+fn join_workers(workers: core::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
+    if workers.len() == 1 {
+        return work(workers.start);
+    }
+    let middle = workers.start + workers.len() / 2;
+    rayon::join(|| join_workers(workers.start..middle, work), || join_workers(middle..workers.end, work));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn every_task_runs_once_and_no_worker_twice_at_a_time() {
+    fn every_task_runs_once_and_calls_of_a_worker_do_not_overlap() {
         for threads in 1..5 {
             let pool = ThreadPool::new(threads).unwrap();
             assert_eq!(pool.workers(), threads);

@@ -1,22 +1,25 @@
-//! How a row kernel, written once over [`Lanes`](super::lanes::Lanes), becomes a method of [`Isa`](super::isa::Isa).
+//! [`dispatch!`]: compiles a row kernel, written once over [`Lanes`](super::lanes::Lanes), for every instruction set
+//! and makes it a method of [`Isa`](super::isa::Isa).
 
-/// Compiles row kernels for every set of lanes and adds each to [`Isa`](crate::simd::isa::Isa) as a method of its name.
+/// Declares row kernels: each becomes a method of [`Isa`](crate::simd::isa::Isa) with the kernel's name.
 ///
-/// A kernel is an `#[inline(always)]` function over any lanes, and the line that declares it stands beside it:
+/// A kernel is an `#[inline(always)]` function that is generic over the lanes. Its declaration stands in the same file:
 ///
 /// ```text
-/// dispatch! { fn scale(x: &mut [f32], by: f32); }
+/// dispatch! { fn scale(x: &mut [f32], factor: f32); }
 /// #[inline(always)]
-/// fn scale<L: Lanes>(l: L, x: &mut [f32], by: f32) { … }
+/// fn scale<L: Lanes>(l: L, x: &mut [f32], factor: f32) { … }
 ///
 /// isa.scale(x, 0.5);
 /// ```
 ///
-/// Adding a kernel touches nothing else (and its entry in the list that tests and benchmarks read, `kernel_list`). Kernels
-/// that take raw pointers are declared as `unsafe fn`; their preconditions are documented with the function.
+/// Adding a kernel takes the function, this declaration, and an entry in `kernel_list`, which the tests and benchmarks read.
+/// Kernels that take raw pointers are declared as `unsafe fn`; their preconditions are documented at the function.
 ///
-/// For each set of lanes the macro makes a function with the target features of these lanes, into which the kernel and all
-/// it calls are inlined; the method chooses among them. The portable function is never inlined into callers: it is large.
+/// The method (`@method`) matches on [`LaneSet`](crate::simd::isa::LaneSet) and calls one function per implementation of `Lanes`
+/// (`@compile`). That function enables the target features of its lanes, and the kernel and all it calls are inlined into it: a
+/// function that is not inlined would be compiled without the features. The portable function is large and never inlined into
+/// callers.
 macro_rules! dispatch {
     ($(fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;)+) => {
         $($crate::simd::dispatch::dispatch!(@method [] $name [$($arg: $ty),*] [$(-> $ret)?]);)+
@@ -26,10 +29,10 @@ macro_rules! dispatch {
     };
     (@method [$($unsafe:ident)?] $name:ident [$($arg:ident: $ty:ty),*] [$($ret:tt)*]) => {
         impl $crate::simd::isa::Isa {
-            #[doc = concat!("The kernel `", stringify!($name), "`, with the preconditions documented there.")]
+            #[doc = concat!("The row kernel `", stringify!($name), "`, compiled for this instruction set.")]
             #[doc = ""]
             #[doc = "# Safety"]
-            #[doc = "Where it is `unsafe`: the preconditions documented with the kernel."]
+            #[doc = "If the method is `unsafe`: the preconditions documented at the kernel."]
             pub(crate) $($unsafe)? fn $name(self, $($arg: $ty),*) $($ret)* {
                 use $crate::simd::isa::LaneSet;
                 $crate::simd::dispatch::dispatch!(@compile portable, $crate::simd::portable::Portable,
@@ -44,8 +47,8 @@ macro_rules! dispatch {
                 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
                 $crate::simd::dispatch::dispatch!(@compile neon, $crate::simd::arm::neon::Neon::new(),
                     [target_feature(enable = "neon")] $name [$($arg: $ty),*] [$($ret)*]);
-                // SAFETY: an `Isa` exists only where the processor has the instructions of its lanes; the kernel's own
-                // preconditions, where it has any, are this method's.
+                // SAFETY: the processor has the instructions of the lanes, because `Isa::available` made this `Isa`; the
+                // kernel's preconditions, if it has any, are this method's.
                 unsafe {
                     match self.lanes() {
                         #[cfg(target_arch = "x86_64")]
@@ -62,9 +65,9 @@ macro_rules! dispatch {
     };
     (@compile $isa:ident, $proof:expr, [$($attr:tt)*] $name:ident [$($arg:ident: $ty:ty),*] [$($ret:tt)*]) => {
         #[$($attr)*]
-        #[allow(unused_unsafe)] // the portable lanes and safe kernels need none
+        #[allow(unused_unsafe)] // The portable lanes and safe kernels need no `unsafe`.
         unsafe fn $isa($($arg: $ty),*) $($ret)* {
-            // SAFETY: the method calls this function only where the processor has the instructions, and with the
+            // SAFETY: the method above calls this function only if the processor has the instructions, and passes on the
             // kernel's preconditions.
             unsafe { $name($proof, $($arg),*) }
         }

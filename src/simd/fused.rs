@@ -1,9 +1,12 @@
-//! Fused entry points: a matrix product interleaved with the row kernel that follows it.
+//! Fused entry points: a GEMM tile interleaved with the row kernel that processes the previous tile.
 //!
-//! On AVX-512 `vpdpbusd` keeps two of the processor's four vector ports busy, so that the epilogue of one tile runs on the
-//! others while the next tile is multiplied ([`fused`](super::x86::fused)). Elsewhere the two run one after the other.
+//! On AVX-512, `vpdpbusd` occupies two of the core's four vector ports. The epilogue of a tile, or the softmax of a block, can run
+//! on the other two while the next one is multiplied (`x86::fused`). On other instruction sets the two run in sequence: fusing
+//! them there would only take registers from the micro-kernel.
 
-use super::isa::{Isa, LaneSet};
+use super::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::isa::LaneSet;
 use super::kernels::attention::accumulate::AccumulateBlocks;
 use super::kernels::attention::softmax::SoftmaxBlocks;
 use super::kernels::epilogue::DequantiseTile;
@@ -12,7 +15,7 @@ use super::tile::TileI8;
 use super::x86::fused;
 
 impl Isa {
-    /// Whether a tile's epilogue is better run by [`Isa::tile_i8_with_epilogue`] of the next tile.
+    /// Whether a tile's epilogue should be deferred and passed to [`Isa::tile_i8_with_epilogue`] of the next tile.
     pub(crate) fn fuses_epilogue(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return self.lanes() == LaneSet::Avx512;
@@ -20,7 +23,7 @@ impl Isa {
         return false;
     }
 
-    /// [`Isa::tile_i8`] for `t` and [`Isa::dequantise_tile`] for `other`, a tile computed before.
+    /// [`Isa::tile_i8`] of `t` interleaved with [`Isa::dequantise_tile`] of `previous`, a tile whose sums are complete.
     ///
     /// # Safety
     /// The preconditions of both; neither reads what the other writes.
@@ -30,24 +33,25 @@ impl Isa {
         rows: usize,
         panels: usize,
         t: &TileI8,
-        other: &DequantiseTile,
+        previous: &DequantiseTile,
     ) {
-        // SAFETY: the preconditions are this function's; an `Isa` exists only where the processor has the instructions.
+        // SAFETY: the preconditions of both kernels are this function's; the processor has the instructions, because
+        // `Isa::available` made this `Isa`.
         unsafe {
             match self.lanes() {
                 #[cfg(target_arch = "x86_64")]
                 LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => {
-                    fused::tile_i8_with_epilogue(rows, panels, t, other)
+                    fused::tile_i8_with_epilogue(rows, panels, t, previous)
                 }
                 _ => {
                     self.tile_i8(rows, panels, t);
-                    self.dequantise_tile(other);
+                    self.dequantise_tile(previous);
                 }
             }
         }
     }
 
-    /// The fused function for Q·Kᵀ and the softmax of whole blocks of keys, where there is one.
+    /// The fused kernel for Q·Kᵀ and the softmax of whole blocks of keys, if the instruction set has one.
     pub(crate) fn fused_qk_softmax(self) -> Option<unsafe fn(&TileI8, &SoftmaxBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]
@@ -56,7 +60,7 @@ impl Isa {
         }
     }
 
-    /// The fused function for P·V and its accumulation over whole blocks of keys, where there is one.
+    /// The fused kernel for P·V and its accumulation over whole blocks of keys, if the instruction set has one.
     pub(crate) fn fused_pv(self) -> Option<unsafe fn(&TileI8, &AccumulateBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,11 @@
-//! The instruction sets: which ones exist, which of them this processor has, and what each offers.
+//! The supported instruction sets: a table entry for each, run-time detection, and the micro-kernels as methods of [`Isa`].
 //!
-//! An [`Isa`] can only be obtained for instructions that the processor has ([`Isa::available`]). Every call of a function
-//! compiled for an instruction set rests on that.
+//! A table entry (`Spec`) names the lanes that row kernels are compiled for, the micro-kernels, and the largest tile of each. An
+//! [`Isa`] is a reference to the entry of an instruction set that this processor has: [`Isa::available`] is the only place that
+//! makes one, after detection. Calls of functions that need processor features rely on that.
+//!
+//! Adding an instruction set takes an entry here and a line in [`Isa::available`], its lanes in [`LaneSet`] and in
+//! [`mod@super::dispatch`] if they are new, and its peak loops in `peak`.
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 use super::arm::{dotprod, i8mm, neon};
@@ -15,13 +19,13 @@ use half::f16;
 /// The largest tile that one call of a micro-kernel computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TileShape {
-    /// Rows of activations.
+    /// Rows of activations (MR).
     pub rows: usize,
-    /// Panels of 16 outputs.
+    /// Panels of 16 outputs (NR / 16).
     pub panels: usize,
 }
 
-/// The implementations of [`Lanes`]: row kernels are compiled once for each.
+/// The implementations of [`Lanes`]. Row kernels are compiled once for each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LaneSet {
     Portable,
@@ -55,15 +59,19 @@ impl LaneSet {
         ));
 }
 
-/// What an instruction set offers: the lanes of its row kernels, and its micro-kernels with their shapes.
+/// The table entry of an instruction set: the lanes of its row kernels, and its micro-kernels with their largest tiles.
+/// Micro-kernels take the numbers of rows and panels, then the operands.
 struct Spec {
     name: &'static str,
     lanes: LaneSet,
+    /// [`Lanes::SIGN_FLIP`] of `lanes`.
     sign_flip: u8,
+    /// The largest tile of `tile_i8` in matrix products.
     shape_i8: TileShape,
     tile_i8: unsafe fn(usize, usize, &TileI8),
-    /// The shape of `tile_i8` that attention uses for blocks of keys.
+    /// The largest tile of `tile_i8` in attention, whose products have a short K and at most four panels.
     shape_block: TileShape,
+    /// The largest tile of `tile_f32` and `tile_f16`.
     shape_f: TileShape,
     tile_f32: unsafe fn(usize, usize, &TileF<f32>),
     tile_f16: unsafe fn(usize, usize, &TileF<f16>),
@@ -107,7 +115,7 @@ static AVX_VNNI: Spec = Spec {
     ..AVX2
 };
 
-/// The tile of AVX-VNNI in AVX-512's encoding, so that it can be tested on processors without AVX-VNNI.
+/// The tile of AVX-VNNI in AVX-512's encoding (EVEX), to test it on processors that have AVX-512 but not AVX-VNNI.
 #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
 static AVX_VNNI_EVEX: Spec = Spec { name: "avxvnni-evex", tile_i8: avx2::tile_i8_evex, ..AVX_VNNI };
 
@@ -160,8 +168,7 @@ impl core::fmt::Debug for Isa {
     }
 }
 
-/// Whether the processor has all of the features. With `std` the processor is asked; without, the build's target features
-/// decide.
+/// Whether the processor has all the features: detected at run time with `std`, taken from the build's target features without.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
 macro_rules! has {
     ($($feature:tt),+) => {{
@@ -175,7 +182,7 @@ macro_rules! has {
 }
 
 impl Isa {
-    /// Every supported instruction set that this processor has, the slowest first.
+    /// Every supported instruction set that this processor has, slowest first.
     pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
         let all = [
             Some(Isa(&PORTABLE)),
@@ -198,7 +205,7 @@ impl Isa {
         all.into_iter().flatten()
     }
 
-    /// The fastest instruction set that this processor has.
+    /// The fastest supported instruction set of this processor.
     pub fn detect() -> Isa {
         Isa::available().next_back().unwrap_or(Isa(&PORTABLE))
     }
@@ -209,18 +216,18 @@ impl Isa {
         Isa::available().find(|isa| isa.name() == name)
     }
 
-    /// Its name, as [`Isa::by_name`] takes it.
+    /// The name of the instruction set, as [`Isa::by_name`] takes it.
     pub fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// The lanes that its row kernels are compiled for.
+    /// The lanes that the row kernels are compiled for.
     #[inline]
     pub(crate) fn lanes(self) -> LaneSet {
         self.0.lanes
     }
 
-    /// The XOR mask of stored activation bytes, see [`Lanes::SIGN_FLIP`].
+    /// The XOR mask of stored activation bytes: [`Lanes::SIGN_FLIP`].
     pub(crate) fn sign_flip(self) -> u8 {
         self.0.sign_flip
     }
@@ -240,28 +247,34 @@ impl Isa {
         self.0.shape_f
     }
 
+    /// Computes a tile of int8 sums.
+    ///
     /// # Safety
     /// The preconditions of [`TileI8`], with `rows` and `panels` within [`Isa::shape_i8`] or [`Isa::shape_block`].
     #[inline]
     pub(crate) unsafe fn tile_i8(self, rows: usize, panels: usize, t: &TileI8) {
-        // SAFETY: the tile's preconditions are this function's; an `Isa` exists only where the processor has the
-        // instructions.
+        // SAFETY: the preconditions of `TileI8` are this function's; the processor has the instructions, because
+        // `Isa::available` made this `Isa`.
         unsafe { (self.0.tile_i8)(rows, panels, t) }
     }
 
+    /// Computes a tile of f32 sums with f32 weights.
+    ///
     /// # Safety
     /// The preconditions of [`TileF`], with `rows` and `panels` within [`Isa::shape_f`].
     #[inline]
     pub(crate) unsafe fn tile_f32(self, rows: usize, panels: usize, t: &TileF<f32>) {
-        // SAFETY: as in `tile_i8`.
+        // SAFETY: the preconditions of `TileF` are this function's; the processor has the instructions, as in `tile_i8`.
         unsafe { (self.0.tile_f32)(rows, panels, t) }
     }
 
+    /// Computes a tile of f32 sums with f16 weights.
+    ///
     /// # Safety
     /// The preconditions of [`TileF`], with `rows` and `panels` within [`Isa::shape_f`].
     #[inline]
     pub(crate) unsafe fn tile_f16(self, rows: usize, panels: usize, t: &TileF<f16>) {
-        // SAFETY: as in `tile_i8`.
+        // SAFETY: the preconditions of `TileF` are this function's; the processor has the instructions, as in `tile_i8`.
         unsafe { (self.0.tile_f16)(rows, panels, t) }
     }
 }

@@ -1,20 +1,27 @@
-//! The 16-lane vector that all f32 code is written over, once.
+//! The contract of the vectors: [`Lanes`], a vector of 16 lanes over which every row kernel is written once.
 //!
-//! A value that implements [`Lanes`] proves that the processor has the instructions (it can only be made by an `unsafe`
-//! constructor that asks for them), so its methods are safe. What each operation computes is fixed to the last bit, on
-//! every instruction set:
+//! An instruction set implements it with the registers it has: one zmm register (AVX-512), two ymm registers (AVX2), four q
+//! registers (NEON) or an array ([`portable`](super::portable), the reference). A value of an implementing type is a proof
+//! that the processor has the instructions: its `unsafe` constructor requires them. So the methods are safe, except those
+//! that read or write through a pointer. Pointers need the alignment of their element type only.
 //!
-//! - `add`, `sub`, `mul`, `div` and `fma` are IEEE 754 single precision, rounded to nearest even, `fma` rounded once;
-//! - `max(a, b)` is `a > b ? a : b` and `min(a, b)` is `a < b ? a : b`, which settles zeros of either sign and NaN;
-//! - sums over the lanes combine i with i + 8, then i + 4, i + 2, i + 1.
+//! Every operation is defined to the last bit, so that all instruction sets compute the same output:
+//!
+//! - `add`, `sub`, `mul`, `div` and `fma` are IEEE 754 single precision, rounded to nearest even; `fma` rounds once;
+//! - `max(a, b)` is `a > b ? a : b` and `min(a, b)` is `a < b ? a : b`, as x86's `maxps` and `minps`, which defines the result
+//!   for NaN and for zeros of either sign;
+//! - a sum over the lanes is a fixed tree: lane i is combined with i + 8, then with i + 4, i + 2 and i + 1.
+//!
+//! Source: the vector traits of rten (`rten-simd`) and memchr (`Vector`).
 
-/// Lanes in a vector.
+/// The number of lanes of a vector.
 pub(crate) use crate::file::format::LANES;
 
-/// Adding this to |x| < 2²² leaves round-to-nearest-even(x) in the low bits of the sum.
+/// 1.5 · 2²³. For |x| < 2²² the sum x + ROUND has a unit in the last place of 1: it is rounded to the nearest integer, halves
+/// to even, and its low bits hold that integer in two's complement.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
-/// Sixteen f32 (`F`), sixteen i32 (`I`) or thirty-two i16 (`H`) and what can be done with them.
+/// Vectors of sixteen f32 (`F`), sixteen i32 (`I`) or thirty-two i16 (`H`), and their operations.
 pub(crate) trait Lanes: Copy {
     /// Sixteen f32.
     type F: Copy;
@@ -22,7 +29,8 @@ pub(crate) trait Lanes: Copy {
     type I: Copy;
     /// Thirty-two 16-bit integers.
     type H: Copy;
-    /// What the bytes q of rows are stored exclusive-or: 0, or 128 where the int8 tile multiplies signed bytes, q − 128.
+    /// The XOR mask of stored activation bytes: 0 where the int8 tile multiplies unsigned bytes q, 128 where it multiplies
+    /// signed bytes, q − 128.
     const SIGN_FLIP: u8 = 0;
 
     /// All lanes `x`.
@@ -33,15 +41,18 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 16 f32 can be written at `p`.
     unsafe fn store_at(self, v: Self::F, p: *mut f32);
-    /// Sixteen half-precision numbers, widened.
+    /// Loads sixteen half-precision numbers, widened to f32.
+    ///
     /// # Safety
     /// 16 f16 can be read at `p`.
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F;
-    /// Sixteen bfloat16, widened.
+    /// Loads sixteen bfloat16 numbers, widened to f32.
+    ///
     /// # Safety
     /// 16 bf16 can be read at `p`.
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F;
-    /// The upper halves of sixteen lanes: with half a unit added before, the nearest bfloat16.
+    /// Stores the upper 16 bits of each lane. If the lanes are the bits of f32 plus 0x8000, those are the nearest bfloat16.
+    ///
     /// # Safety
     /// 16 bf16 can be written at `p`.
     unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16);
@@ -59,12 +70,12 @@ pub(crate) trait Lanes: Copy {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// a < b ? a : b
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The larger one: of a NaN `a` and a number the number, of zeros any.
+    /// The larger operand. If only `a` is NaN, the result is `b`; of zeros of different sign, either may be the result.
     #[inline(always)]
     fn max_number(self, a: Self::F, b: Self::F) -> Self::F {
         self.max(a, b)
     }
-    /// The smaller one, likewise.
+    /// The smaller operand, with the same rules for NaN and zeros as [`Lanes::max_number`].
     #[inline(always)]
     fn min_number(self, a: Self::F, b: Self::F) -> Self::F {
         self.min(a, b)
@@ -77,22 +88,23 @@ pub(crate) trait Lanes: Copy {
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I;
     /// i32 to f32, rounded to nearest even.
     fn to_f32(self, v: Self::I) -> Self::F;
-    /// The bits of the floats.
+    /// Reinterprets the bits of f32 as i32.
     fn bits(self, v: Self::F) -> Self::I;
-    /// The floats of the bits.
-    fn float_from_bits(self, v: Self::I) -> Self::F;
+    /// Reinterprets the bits of i32 as f32.
+    fn bits_to_f32(self, v: Self::I) -> Self::F;
     /// a + b, wrapping
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     /// All lanes `x`.
     fn splat_i32(self, x: i32) -> Self::I;
-    /// Shifts left by 23: an integer into an exponent.
+    /// v << 23: moves the low bits of an integer to the exponent field of an f32.
     fn shl23(self, v: Self::I) -> Self::I;
-    /// Bits 0 to 7 of each lane.
+    /// Stores bits 0 to 7 of each lane.
+    ///
     /// # Safety
     /// 16 bytes can be written at `p`.
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8);
 
-    /// The low bytes of a, b, c and d together: lane i of the result is a byte of each, that of `a` the lowest.
+    /// Interleaves the low bytes of four vectors: byte j of lane i of the result is the low byte of lane i of `v[j]`.
     fn interleave_low_bytes(self, v: [Self::I; 4]) -> Self::I;
     /// # Safety
     /// 16 i32 can be written at `p`.
@@ -101,70 +113,73 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 32 i16 can be read at `p`.
     unsafe fn load_i16_at(self, p: *const i16) -> Self::H;
-    /// ⌊v / 2^by⌋ of both, what does not fit to the nearest that does. Lanes 8q to 8q + 3 of the result are lanes 4q to 4q + 3
-    /// of `a`, the next four those of `b`.
-    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H;
+    /// ⌊v / 2^shift⌋ of both vectors, saturated to i16. For q in 0 .. 4, lanes 8q .. 8q + 4 of the result are lanes 4q .. 4q + 4
+    /// of `a`, and lanes 8q + 4 .. 8q + 8 are those of `b`.
+    fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H;
     /// All lanes `x`.
     fn splat_i16(self, x: i16) -> Self::H;
     /// a + b, wrapping
     fn add_i16(self, a: Self::H, b: Self::H) -> Self::H;
-    /// a − b, what does not fit to the nearest that does
+    /// a − b, saturating
     fn sub_i16(self, a: Self::H, b: Self::H) -> Self::H;
-    /// The larger
+    /// The larger of a and b.
     fn max_i16(self, a: Self::H, b: Self::H) -> Self::H;
-    /// All lanes the largest.
+    /// The largest lane, in all lanes.
     fn broadcast_max_i16(self, v: Self::H) -> Self::H;
     /// The first lane.
     fn first_i16(self, v: Self::H) -> i16;
-    /// a · b / 2¹⁵, halves up; a and b above −2¹⁵
+    /// a · b / 2¹⁵, rounded to nearest, halves up, for a and b above −2¹⁵.
     fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H;
-    /// x modulo 2^unit, for [`Lanes::times`]; unit is at most 10
+    /// (x mod 2^unit) / 2^unit as a fixed-point fraction for [`Lanes::mul_fraction`], for unit of at most 10. Each instruction
+    /// set has a fixed point of its own.
     fn fraction(self, x: Self::H, unit: u32) -> Self::H;
-    /// ⌊f · c / 2^unit⌋ of a fraction f and c ≥ 0
+    /// ⌊fraction · c⌋ for a [`Lanes::fraction`] and c ≥ 0.
     fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H;
-    /// v · 2^(⌊x / 2^unit⌋ − 7) of unsigned v and x ≤ 0, rounded half up; unit is at most 10.
+    /// v · 2^(⌊x / 2^unit⌋ − 7), rounded to nearest, halves up, for unsigned v, x ≤ 0 and unit of at most 10.
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
-    /// The lanes, each at most 255, as bytes of rows: for each q eight of `a`, then eight of `b`. Returns the sums of each four,
-    /// not flipped.
+    /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for q in 0 .. 4 lanes 8q .. 8q + 8 of
+    /// `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.
+    ///
     /// # Safety
     /// 64 bytes can be written at `p`.
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I;
 
-    /// What is at `p` will be read soon: a kernel may have it fetched. Any address will do.
+    /// A hint that the cache line at `p` is needed soon. Any address is allowed.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}
-    /// The nearest whole numbers, halves to the even, as bytes of rows: of what rounds to 0 ..= 255; of −∞ and NaN 0, of ∞ 255. Any
-    /// byte of other numbers.
+    /// Rounds to the nearest integers, halves to even, and stores them as activation bytes, XORed with [`Lanes::SIGN_FLIP`].
+    /// The byte is specified for lanes that round to 0 ..= 255, for −∞ and NaN (0) and for ∞ (255), and unspecified for others.
+    ///
     /// # Safety
     /// 16 bytes can be written at `p`.
     #[inline(always)]
     unsafe fn store_rounded_u8_at(self, v: Self::F, p: *mut u8) {
         const { assert!(Self::SIGN_FLIP == 0) }
         let v = self.min(self.max(v, self.splat(0.0)), self.splat(255.0));
-        // SAFETY: the caller's promise.
+        // SAFETY: 16 bytes can be written at `p`, by this function's precondition.
         unsafe { self.store_low_bytes_at(self.bits(self.add(v, self.splat(ROUND))), p) }
     }
 
-    /// Sixteen f32 of a slice.
+    /// Loads an array.
     #[inline(always)]
     fn load(self, p: &[f32; LANES]) -> Self::F {
         // SAFETY: the array is 16 f32.
         unsafe { self.load_at(p.as_ptr()) }
     }
-    /// Into sixteen f32 of a slice.
+    /// Stores into an array.
     #[inline(always)]
     fn store(self, v: Self::F, p: &mut [f32; LANES]) {
         // SAFETY: the array is 16 f32.
         unsafe { self.store_at(v, p.as_mut_ptr()) }
     }
-    /// The first lanes from a short slice, `fill` in the others.
+    /// Loads a slice of at most 16 numbers into the first lanes; the others become `fill`.
     #[inline(always)]
     fn load_partial(self, p: &[f32], fill: f32) -> Self::F {
         let mut a = [fill; LANES];
         a[..p.len()].copy_from_slice(p);
         self.load(&a)
     }
-    /// The fixed reduction tree.
+    /// Reduces the lanes with `op`, as a fixed tree: lane i with i + 8, then i + 4, i + 2 and i + 1.
     #[inline(always)]
     fn reduce(self, v: Self::F, op: impl Fn(f32, f32) -> f32) -> f32 {
         let mut a = [0.0; LANES];
@@ -176,17 +191,17 @@ pub(crate) trait Lanes: Copy {
         }
         a[0]
     }
-    /// Sum of the lanes.
+    /// The sum of the lanes, as the fixed tree of [`Lanes::reduce`].
     #[inline(always)]
     fn reduce_sum(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| a + b)
     }
-    /// Largest lane, of zeros any; none is NaN.
+    /// The largest lane, for lanes that are not NaN. A zero may have either sign.
     #[inline(always)]
     fn reduce_max(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| if a > b { a } else { b })
     }
-    /// Largest lane of each of eight vectors.
+    /// [`Lanes::reduce_max`] of each of eight vectors.
     #[inline(always)]
     fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
         let mut out = [0.0; 8];
@@ -195,7 +210,7 @@ pub(crate) trait Lanes: Copy {
         }
         out
     }
-    /// Smallest lane, of zeros any; none is NaN.
+    /// The smallest lane, for lanes that are not NaN. A zero may have either sign.
     #[inline(always)]
     fn reduce_min(self, v: Self::F) -> f32 {
         self.reduce(v, |a, b| if a < b { a } else { b })

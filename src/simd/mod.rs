@@ -1,11 +1,11 @@
-//! The processor's vectors: instruction sets behind one contract.
+//! SIMD kernels: every instruction set behind one contract.
 //!
-//! All f32 code is written once over [`lanes::Lanes`], a vector of 16 lanes ([`math`], [`kernels`]), and compiled for each
-//! instruction set ([`mod@dispatch`]). Matrix products are micro-kernels, one per instruction set, behind the contracts in
-//! [`tile`]. [`portable`] defines what every other instruction set computes, to the last bit. [`isa::Isa`] chooses: callers
-//! above this module see its methods and no instruction set.
+//! Row kernels ([`kernels`], [`math`]) are written once over [`lanes::Lanes`], a vector of 16 lanes, and compiled for each
+//! instruction set by [`mod@dispatch`]. GEMM micro-kernels are written for each instruction set, behind the contracts of
+//! [`tile`]. [`portable`] is the reference: every instruction set computes the same bits. Callers hold an [`isa::Isa`], whose
+//! methods are the kernels, and do not see the instruction set.
 //!
-//! Source of the design: rten's and memchr's vector modules; "one contract, one file per instruction set" is XNNPACK's.
+//! Source of the design: the vector modules of rten and memchr, and XNNPACK's one file of micro-kernels per instruction set.
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub(crate) mod arm;

@@ -1,33 +1,35 @@
-//! What the processor's multipliers can do: each instruction set's own multiply-accumulate, on registers alone.
+//! Peak multiply-accumulate throughput of each instruction set, measured on registers alone.
 //!
-//! A kernel cannot be faster than this loop, so a stage's share of it says how much is left to gain. A loop is made of the
-//! instructions that bound the kernel of its instruction set, on twelve accumulators that do not wait for each other.
+//! Each loop repeats the instructions that bound the micro-kernel of its instruction set, without loads and stores, on twelve
+//! independent accumulators: enough to hide the latency of the instructions. A micro-kernel cannot be faster, so the ratio of
+//! its speed to this peak says how much is left to gain.
 
 use super::isa::Isa;
 use crate::parallel::pool::Parallel;
 use std::time::{Duration, Instant};
 
-/// A loop of multiplications.
+/// A peak loop.
 struct Loop {
-    /// Multiply-accumulates for each accumulator and round.
+    /// Multiply-accumulates per accumulator and round.
     macs: u64,
-    /// Takes the number of rounds, at least 1; the processor must have the instructions.
+    /// Runs a number of rounds, at least 1; the processor must have the instructions.
     run: unsafe fn(usize),
 }
 
+/// Accumulators of a loop.
 const ACCUMULATORS: u64 = 12;
-/// How long rounds are measured together, and how many such windows: the best counts, so that a busy neighbour hurts
-/// less.
+/// The duration of one measurement.
 const WINDOW: Duration = Duration::from_millis(2);
+/// The number of measurements. The fastest is reported, so that other processes on the machine disturb the result less.
 const WINDOWS: usize = 100;
 
 impl Isa {
-    /// Multiply-accumulates a second on registers alone, all workers of `par` at once: of int8, or else of f32. `None`
-    /// where the compiler chooses the instructions (portable).
+    /// Peak multiply-accumulates per second of all workers of `par` together, in int8 or in f32. `None` for the portable
+    /// instruction set, where the compiler chooses the instructions.
     pub fn peak(self, int8: bool, par: &dyn Parallel) -> Option<f64> {
-        let spin = loops::find(self.name(), int8)?;
-        // SAFETY: an `Isa` exists only where the processor has the instructions; there is at least one round.
-        let run = |rounds| unsafe { (spin.run)(rounds) };
+        let peak_loop = loops::find(self.name(), int8)?;
+        // SAFETY: the processor has the instructions, because `Isa::available` made this `Isa`; there is at least one round.
+        let run = |rounds| unsafe { (peak_loop.run)(rounds) };
         let mut rounds = 1000;
         loop {
             let start = Instant::now();
@@ -38,7 +40,7 @@ impl Isa {
             rounds *= 2;
         }
         let workers = par.workers();
-        let macs = (workers * rounds) as u64 * ACCUMULATORS * spin.macs;
+        let macs = (workers * rounds) as u64 * ACCUMULATORS * peak_loop.macs;
         let window = || {
             let start = Instant::now();
             par.run(workers, &|_, _| run(rounds));
@@ -48,17 +50,34 @@ impl Isa {
     }
 }
 
-/// A loop: clears the accumulators, fills the factors, then `step` for each accumulator in every round.
+/// Defines a function `$name(rounds)` that runs one peak loop in inline assembly.
+///
+/// - `$features`: the target features of the function;
+/// - `[$($i)*]`: the register numbers of the twelve accumulators;
+/// - `$clear!(i)`: the instruction that clears accumulator i, before the loop;
+/// - `$fill`: the instructions that fill the factor register from `{x}`, before the loop;
+/// - `$step!(i)`: the multiply-accumulate of accumulator i, once per round;
+/// - `$next`: counts `{n}` down and branches to `2:` until it is 0;
+/// - `[$($clobbered)*]`: every vector register that the assembly writes.
+///
+/// | register | x86-64 | Arm |
+/// | --- | --- | --- |
+/// | accumulators | ymm0–11 or zmm0–11 | v0–7, v16–19 (v8–15 are callee-saved) |
+/// | both factors | ymm12 or zmm12 | v20 |
+/// | intermediate products | ymm13 (`vpmaddwd`) | v21 (`smull`) |
+///
+/// Adding an instruction set takes a `$step` macro, an invocation of `x86!` or `arm!`, and a line in `find`.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
-macro_rules! spin {
+macro_rules! peak_loop {
     ($name:ident, $features:literal, [$($i:literal)*], $clear:ident, $fill:literal, $step:ident, $next:literal,
      [$($clobbered:tt)*]) => {
         /// # Safety
         /// The processor has the features; `rounds` is at least 1.
         #[target_feature(enable = $features)]
         unsafe fn $name(rounds: usize) {
-            // SAFETY: registers alone, every one that is written is named. The factor is just below 1 as f32, so that
-            // no sum is ever subnormal or infinite.
+            // The bytes of the factor are 0x3F and 0x7F; as f32 it is just below 1, so that no sum is ever subnormal or infinite.
+            // SAFETY: the assembly accesses registers only, and every register that it writes is an operand; the processor has
+            // the features, by this function's precondition.
             unsafe {
                 core::arch::asm!(
                     $($clear!($i),)* $fill, "2:", $($step!($i),)* $next,
@@ -75,7 +94,7 @@ mod loops {
 
     macro_rules! x86 {
         ($name:ident, $features:literal, $fill:literal, $step:ident) => {
-            spin!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], clear, $fill, $step,
+            peak_loop!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], clear, $fill, $step,
                 "dec {n}\njnz 2b",
                 ["xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13"]);
         };
@@ -126,14 +145,14 @@ mod loops {
 
     macro_rules! arm {
         ($name:ident, $features:literal, $step:ident) => {
-            spin!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "16" "17" "18" "19"], clear, "dup v20.4s, {x:w}", $step,
+            peak_loop!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "16" "17" "18" "19"], clear, "dup v20.4s, {x:w}", $step,
                 "subs {n}, {n}, #1\nb.ne 2b",
                 ["v0" "v1" "v2" "v3" "v4" "v5" "v6" "v7" "v16" "v17" "v18" "v19" "v20" "v21"]);
         };
     }
     #[rustfmt::skip]
     macro_rules! clear { ($i:literal) => { concat!("movi v", $i, ".4s, #0") } }
-    // Two products to a lane of sixteen bits, then pairs of lanes, as in the kernel.
+    // As in `tile_i8`: two products per 16-bit lane, then pairs of lanes are added to 32-bit accumulators.
     #[rustfmt::skip]
     macro_rules! widen {
         ($i:literal) => {
@@ -176,7 +195,7 @@ mod tests {
     use crate::parallel::pool::Serial;
 
     #[test]
-    fn every_instruction_set_but_the_portable_one_has_peaks() {
+    fn every_instruction_set_except_portable_has_peaks() {
         for isa in Isa::available() {
             for int8 in [true, false] {
                 let peak = isa.peak(int8, &Serial);

@@ -1,14 +1,20 @@
-//! The reference: plain Rust on arrays of sixteen. It defines what every other instruction set must compute.
+//! The reference instruction set: plain Rust on arrays of sixteen.
+//!
+//! It defines the output of every other instruction set, bit by bit, and runs on processors without a supported vector unit.
+//! The fused multiply-add, which neither every processor nor `core` has, is emulated in f64.
 
 use super::lanes::{LANES, Lanes};
 use super::tile::{TileI8, Widen, float_tiles, row_of, tile_f};
 
-/// The portable lanes: any processor has them.
+/// The portable lanes, which every processor has.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-/// a · b + c rounded once, without a fused instruction: the product is exact in f64, the sum is rounded to odd there,
-/// and 53 bits rounded to odd round to 24 as the exact value does (Boldo and Melquiond 2008, "Emulation of FMA").
+/// a · b + c, rounded once.
+///
+/// Without a fused instruction: the product is exact in f64. The sum is rounded to odd in f64, by means of the exact error that
+/// Knuth's two-sum gives. Rounding the 53 bits rounded to odd to 24 bits gives the correctly rounded result (Boldo and Melquiond
+/// 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd").
 #[inline(always)]
 fn fma(a: f32, b: f32, c: f32) -> f32 {
     #[cfg(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma")))]
@@ -17,8 +23,8 @@ fn fma(a: f32, b: f32, c: f32) -> f32 {
     {
         let (p, c) = (f64::from(a) * f64::from(b), f64::from(c));
         let s = p + c;
-        let part = s - p;
-        let error = (p - (s - part)) + (c - part);
+        let c_rounded = s - p;
+        let error = (p - (s - c_rounded)) + (c - c_rounded);
         let bits = s.to_bits();
         let odd = if error == 0.0 || bits & 1 == 1 {
             bits
@@ -36,8 +42,11 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     core::array::from_fn(|i| f(a[i], b[i]))
 }
 
-// What is long on sixteen numbers is called, not inlined: kernels would be several times as large, and a fused product that is
-// computed in software is slow enough for a call not to show.
+// Long operations are `#[inline(never)]`: inlined, they would make the kernels several times as large, and their own work hides
+// the cost of the call.
+//
+// SAFETY of the blocks below: the preconditions of the methods of `Lanes` say that the pointer is valid for the access; it has
+// the alignment of its element type, which is that of the arrays read and written here.
 impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
@@ -49,30 +58,25 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn load_at(self, p: *const f32) -> Self::F {
-        // SAFETY: the caller's promise; no alignment beyond f32's is assumed.
         unsafe { p.cast::<Self::F>().read() }
     }
     #[inline(always)]
     unsafe fn store_at(self, v: Self::F, p: *mut f32) {
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::F>().write(v) }
     }
     #[inline(always)]
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
-        // SAFETY: the caller's promise.
         let h = unsafe { p.cast::<[half::f16; LANES]>().read() };
         core::array::from_fn(|i| h[i].to_f32())
     }
     #[inline(always)]
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
-        // SAFETY: the caller's promise.
         let h = unsafe { p.cast::<[half::bf16; LANES]>().read() };
         h.map(|h| f32::from_bits(u32::from(h.to_bits()) << 16))
     }
     #[inline(never)]
     unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         let upper = v.map(|x| half::bf16::from_bits((x as u32 >> 16) as u16));
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<[half::bf16; LANES]>().write(upper) }
     }
     #[inline(always)]
@@ -109,7 +113,6 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::I>().read() }
     }
     #[inline(always)]
@@ -121,7 +124,7 @@ impl Lanes for Portable {
         v.map(|x| x.to_bits() as i32)
     }
     #[inline(always)]
-    fn float_from_bits(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         v.map(|x| f32::from_bits(x as u32))
     }
     #[inline(always)]
@@ -138,7 +141,6 @@ impl Lanes for Portable {
     }
     #[inline(never)]
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<[u8; LANES]>().write(v.map(|x| x as u8)) }
     }
     #[inline(never)]
@@ -147,19 +149,17 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::I>().write(v) }
     }
     #[inline(always)]
     unsafe fn load_i16_at(self, p: *const i16) -> Self::H {
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<Self::H>().read() }
     }
     #[inline(never)]
-    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H {
         core::array::from_fn(|i| {
             let x = if i / 4 % 2 == 0 { a } else { b }[i / 8 * 4 + i % 4];
-            (x >> by).clamp(-32768, 32767) as i16
+            (x >> shift).clamp(-32768, 32767) as i16
         })
     }
     #[inline(always)]
@@ -190,7 +190,7 @@ impl Lanes for Portable {
     fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         core::array::from_fn(|i| ((i32::from(a[i]) * i32::from(b[i]) + (1 << 14)) >> 15) as i16)
     }
-    // In units of 2^-16.
+    // Fractions are in units of 2⁻¹⁶.
     #[inline(always)]
     fn fraction(self, x: Self::H, unit: u32) -> Self::H {
         x.map(|x| (i32::from(x) << (16 - unit)) as i16)
@@ -202,35 +202,35 @@ impl Lanes for Portable {
     #[inline(never)]
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|i| {
-            let twice = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
-            ((twice + 1) >> 1) as i16
+            // One bit more than the result has, to round by.
+            let doubled = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
+            ((doubled + 1) >> 1) as i16
         })
     }
     #[inline(never)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         let bytes: [u8; 4 * LANES] = core::array::from_fn(|i| {
-            let from = if i / 8 % 2 == 0 { a } else { b };
-            from[i / 16 * 8 + i % 8] as u8
+            let source = if i / 8 % 2 == 0 { a } else { b };
+            source[i / 16 * 8 + i % 8] as u8
         });
-        // SAFETY: the caller's promise.
         unsafe { p.cast::<[u8; 4 * LANES]>().write(bytes) };
         core::array::from_fn(|i| bytes[4 * i..][..4].iter().map(|&x| i32::from(x)).sum())
     }
 }
 
-/// One row at a time, one output at a time: the definition of the int8 tile.
+/// The definition of the int8 tile: one row and one output at a time.
 ///
 /// # Safety
-/// See [`TileI8`].
+/// The preconditions of [`TileI8`].
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     for r in 0..rows {
         for p in 0..panels {
-            // SAFETY: the tile's promise covers every row and panel.
+            // SAFETY: the preconditions of `TileI8` cover every row and panel.
             let (a, out) =
                 unsafe { (row_of(t.a, t.a_pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
             let mut acc = [0i32; LANES];
             for g in 0..t.groups {
-                // SAFETY: group g of panel p is 64 bytes; the row has 4·groups bytes.
+                // SAFETY: group g of panel p is 64 bytes, and the row has 4 · groups bytes (`TileI8`).
                 let (w, x) = unsafe {
                     (
                         t.w.add(p * t.panel_pitch + g * 64).cast::<[[i8; 4]; LANES]>().read(),
@@ -243,7 +243,7 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
                     }
                 }
             }
-            // SAFETY: the output tile has rows · panels · 16 elements.
+            // SAFETY: `out` has rows · panels · 16 elements (`TileI8`).
             unsafe { out.cast::<[i32; LANES]>().write(acc) };
         }
     }

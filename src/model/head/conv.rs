@@ -93,7 +93,7 @@ pub(super) struct ConvScratch<'a> {
 /// `rows`, and f32 of `workers` for each worker.
 pub(super) fn scratch_sizes(weights: LinearShape, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
-    let tiles = width / tile * winograd::strips(width / tile, at_once / tile);
+    let tiles = width / tile * winograd::strips_at_once(width / tile, at_once / tile);
     let rows = RowsShape { rows: tiles * winograd_points(tile), k: weights.k, int8: true };
     (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
 }
@@ -147,12 +147,12 @@ impl Conv<'_> {
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
         let (tiles, points, strip) = (width / tile, winograd_points(tile), tile * width * c);
-        let at_once = winograd::strips(tiles, out.len() / strip);
+        let at_once = winograd::strips_at_once(tiles, out.len() / strip);
         for (i, out) in out.chunks_mut(at_once * strip).enumerate() {
             let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
             let pixels = strips * tiles * points;
             let mut rows = RowsShape { rows: pixels, k, int8: true }.over(scratch.rows);
-            winograd::transform(
+            winograd::transform_input(
                 (cx.isa, cx.par),
                 tile,
                 &ring,

@@ -1,4 +1,8 @@
-//! Keys by whole blocks, and the tiles of sums that products with them leave.
+//! Blocks of 64 keys: how the keys are divided into spans of blocks, and the two products of a tile of queries with a span.
+//!
+//! A *span* is a run of whole blocks that are processed together, or the last block alone, which may be shorter. Where the
+//! instruction set has a function that fuses a product with the step after it, whole blocks run through that; otherwise the
+//! integer sums of a span go through scratch memory.
 
 use crate::simd::isa::Isa;
 use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
@@ -8,12 +12,13 @@ use crate::simd::lanes::LANES;
 use crate::simd::tile::TileI8;
 use core::ops::Range;
 
-/// Whole blocks that are taken together, or the part of a block at the end.
+/// A run of blocks of keys.
 pub(super) struct Span {
     /// The first block.
     pub first: usize,
+    /// The number of blocks.
     pub blocks: usize,
-    /// Of each block.
+    /// The number of panels of 16 keys in each block; fewer than 4 only in the last block.
     pub panels: usize,
 }
 
@@ -24,38 +29,40 @@ impl Span {
     }
 }
 
-/// The spans of `t` keys: whole blocks of patches, at most so many together, then the block or the part of one that holds the class
-/// token's key or keys that do not exist.
-pub(super) fn spans(t: usize, patches: usize, most: usize) -> impl Iterator<Item = Span> {
+/// The spans of `t` keys, which are whole panels: whole blocks of patches, at most `limit` in a span, then the block with the
+/// class token's key and any keys that do not exist.
+pub(super) fn spans(t: usize, patches: usize, limit: usize) -> impl Iterator<Item = Span> {
     let (whole, rest) = (patches / BLOCK, t - patches / BLOCK * BLOCK);
-    let spans = (0..whole).step_by(most);
+    let spans = (0..whole).step_by(limit);
     let last = Span { first: whole, blocks: 1, panels: rest / LANES };
     spans
-        .map(move |first| Span { first, blocks: most.min(whole - first), panels: BLOCK / LANES })
+        .map(move |first| Span { first, blocks: limit.min(whole - first), panels: BLOCK / LANES })
         .chain([last])
 }
 
-/// Whether products with `panels` panels leave their sums row by row ([`BlockSums::new`]): all panels fit one tile.
+/// The most blocks in a span of whole blocks. Fused functions have no limit; otherwise the scratch holds [`SPAN`] blocks.
+pub(super) fn max_span(isa: Isa) -> usize {
+    if isa.fused_pv().is_some() { usize::MAX } else { SPAN }
+}
+
+/// Whether a product with `panels` panels stores its sums row by row, because all panels fit one tile. Otherwise it stores one
+/// panel after the other ([`BlockSums::new`](crate::simd::kernels::attention::blocks::BlockSums::new)).
 pub(super) fn by_rows(isa: Isa, panels: usize) -> bool {
     isa.shape_block().panels >= panels
 }
 
-/// The most whole blocks that are processed together.
-pub(super) fn span(isa: Isa) -> usize {
-    if isa.fused_pv().is_some() { usize::MAX } else { SPAN }
-}
-
-/// A product with as many panels at a time as the instruction set takes.
+/// Multiplies a tile with `panels` panels: in one call of the micro-kernel, or panel by panel.
 ///
 /// # Safety
-/// As [`TileI8`] asks, for `rows` of at most [`Isa::shape_block`] and `panels` of at most a block.
+/// The preconditions of [`TileI8`], with `rows` at most those of [`Isa::shape_block`] and `panels` at most a block's.
 unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
     if isa.shape_block().panels >= panels {
-        // SAFETY: the caller's promise.
+        // SAFETY: the tile satisfies `TileI8`, by this function's precondition, and fits the shape, as just compared.
         return unsafe { isa.tile_i8(rows, panels, &tile) };
     }
     for p in 0..panels {
-        // SAFETY: the caller's promise, panel by panel.
+        // SAFETY: panel p of a tile that satisfies `TileI8` is a tile that does so too; its sums take `rows · 16` numbers of
+        // the tile's `rows · panels · 16`.
         unsafe {
             let (w, w_sum) = (tile.w.add(p * tile.panel_pitch), tile.w_sum.add(p * LANES));
             isa.tile_i8(rows, 1, &TileI8 { w, w_sum, out: tile.out.add(p * rows * LANES), ..tile });
@@ -63,10 +70,11 @@ unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
     }
 }
 
-/// Products of so many blocks, at most a span. `tile` is the first block's; the next one's rows, weights and sums lie `step` further.
+/// The products of `blocks` blocks, at most [`SPAN`]. `tile` describes the first block; `step` is the distance to the next
+/// block in (activations, weights, sums of weights). The output tiles are [`TILE`] apart.
 ///
 /// # Safety
-/// As [`multiply`], block by block; there is room for a tile for each block of a span.
+/// The preconditions of [`multiply`] for every block; the output has room for [`SPAN`] tiles.
 unsafe fn multiply_blocks(
     isa: Isa,
     (rows, panels): (usize, usize),
@@ -76,7 +84,8 @@ unsafe fn multiply_blocks(
 ) {
     assert!(blocks <= SPAN, "the scratch holds the sums of a span");
     for b in 0..blocks {
-        // SAFETY: the caller's promise.
+        // SAFETY: every block satisfies the preconditions of `multiply`, by this function's preconditions; its output is one of
+        // the `SPAN` tiles, as asserted.
         unsafe {
             let [a, w, sum] = step.map(|step| b * step);
             let (a, w, w_sum) = (tile.a.add(a), tile.w.add(w), tile.w_sum.add(sum));
@@ -85,45 +94,45 @@ unsafe fn multiply_blocks(
     }
 }
 
-/// QueryTile with the keys of some blocks: their products, then their weights. `tile` is the first block's.
+/// Q·Kᵀ of a tile of queries with a span of blocks, then its softmax. `tile` describes the first block.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`SoftmaxBlocks`]; several blocks are whole ones, at most [`span`].
-pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, weights: &SoftmaxBlocks) {
-    // SAFETY: the caller's promise.
+/// - The preconditions of [`TileI8`] for every block, and those of [`SoftmaxBlocks`].
+/// - If there are several blocks, they are whole, and at most [`max_span`].
+/// - `tile.out` has room for [`SPAN`] tiles.
+pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, softmax: &SoftmaxBlocks) {
+    if softmax.panels == BLOCK / LANES
+        && let Some(fused) = isa.fused_qk_softmax()
+    {
+        // SAFETY: this function's preconditions are those of the fused function.
+        return unsafe { fused(tile, softmax) };
+    }
+    let step = [0, BLOCK / LANES * tile.panel_pitch, BLOCK];
+    // SAFETY: this function's preconditions include those of both calls.
     unsafe {
-        if weights.panels == BLOCK / LANES
-            && let Some(both) = isa.fused_qk_softmax()
-        {
-            return both(tile, weights);
-        }
-        let step = [0, BLOCK / LANES * tile.panel_pitch, BLOCK];
-        multiply_blocks(isa, (weights.rows, weights.panels), weights.blocks, tile, step);
-        isa.softmax_blocks(weights);
+        multiply_blocks(isa, (softmax.rows, softmax.panels), softmax.blocks, tile, step);
+        isa.softmax_blocks(softmax);
     }
 }
 
-/// Weights with the values of some blocks: their products, then these in proportion. `tile` is the first block's.
+/// P·V of a tile of queries with a span of blocks, then its accumulation in the output. `tile` describes the first block.
 ///
 /// # Safety
-/// As [`TileI8`] asks of every block, and [`AccumulateBlocks`]; several blocks are whole ones, at most [`span`], or [`SPAN`] where
-/// there are fewer panels of values than a block has.
-pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate_blocks: &AccumulateBlocks) {
-    // SAFETY: the caller's promise.
+/// - The preconditions of [`TileI8`] for every block, and those of [`AccumulateBlocks`].
+/// - If there are several blocks, they are whole, and at most [`max_span`], or [`SPAN`] if a block has more panels than the
+///   values.
+/// - `tile.out` has room for [`SPAN`] tiles.
+pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate: &AccumulateBlocks) {
+    if accumulate.panels == BLOCK / LANES
+        && let Some(fused) = isa.fused_pv()
+    {
+        // SAFETY: this function's preconditions are those of the fused function.
+        return unsafe { fused(tile, accumulate) };
+    }
+    let step = [BLOCK, BLOCK * LANES, accumulate.sum_pitch];
+    // SAFETY: this function's preconditions include those of both calls.
     unsafe {
-        if accumulate_blocks.panels == BLOCK / LANES
-            && let Some(both) = isa.fused_pv()
-        {
-            return both(tile, accumulate_blocks);
-        }
-        let step = [BLOCK, BLOCK * LANES, accumulate_blocks.sum_pitch];
-        multiply_blocks(
-            isa,
-            (accumulate_blocks.rows, accumulate_blocks.panels),
-            accumulate_blocks.blocks,
-            tile,
-            step,
-        );
-        isa.accumulate_blocks(accumulate_blocks);
+        multiply_blocks(isa, (accumulate.rows, accumulate.panels), accumulate.blocks, tile, step);
+        isa.accumulate_blocks(accumulate);
     }
 }

@@ -1,25 +1,25 @@
-//! One attention head: what it reads, and the contract of its two implementations.
+//! One attention head: its operands, and the interface of the two implementations.
 
-use super::bias::{Bias, BiasValue};
+use super::bias::{BiasValue, RelativeBias};
 use super::shape::AttentionShape;
 use crate::parallel::Parallel;
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 
-/// One head and everything that it reads.
+/// One head and its operands.
 pub(crate) struct Head<'a> {
     pub isa: Isa,
     pub par: &'a dyn Parallel,
     pub shape: AttentionShape,
     /// `[tokens][q, k, v]`, each of q, k and v padded; q is scaled by 1/√D.
     pub qkv: &'a [f32],
-    /// The head's relative-position table, followed by its three entries for the class token; or none.
+    /// The head's relative-position table, followed by its three numbers for the class token; or none.
     pub bias: Option<&'a [f32]>,
 }
 
-/// Which of a token's three rows.
+/// One of a token's three rows.
 #[derive(Clone, Copy)]
-pub(super) enum Part {
+pub(super) enum Operand {
     Query,
     Key,
     Value,
@@ -39,19 +39,19 @@ impl QueryTile {
     }
 }
 
-/// The packed operands of a head, in either precision.
+/// The packed operands of a head, f32 or int8.
 pub(super) trait TileAttention: Sync {
     /// The type of biases.
     type Bias: BiasValue;
     /// The most queries in a tile.
-    fn rows(&self) -> usize;
-    /// What biases are multiplied by.
-    fn unit(&self) -> f32;
+    fn max_queries(&self) -> usize;
+    /// The factor that converts biases to the unit of the logits.
+    fn bias_scale(&self) -> f32;
     /// Writes softmax(q · Kᵀ + bias) · V of a tile of queries to the head's columns of their rows in `out`.
     fn attend_tile(
         &self,
         queries: &QueryTile,
-        bias: &Bias<Self::Bias>,
+        bias: &RelativeBias<Self::Bias>,
         scratch: &mut [f32],
         out: &Shared<f32>,
     );
@@ -59,12 +59,12 @@ pub(super) trait TileAttention: Sync {
 
 impl<'a> Head<'a> {
     /// q, k or v of a token, padded.
-    pub(super) fn row(&self, token: usize, part: Part) -> &'a [f32] {
-        &self.rows_from(token, part)[..self.shape.head_padded]
+    pub(super) fn row(&self, token: usize, operand: Operand) -> &'a [f32] {
+        &self.rows_from(token, operand)[..self.shape.head_padded]
     }
 
-    /// q, k or v of a token and everything behind it; the next token's starts [`AttentionShape::qkv`] further.
-    pub(super) fn rows_from(&self, token: usize, part: Part) -> &'a [f32] {
-        &self.qkv[token * self.shape.qkv() + part as usize * self.shape.head_padded..]
+    /// Everything from q, k or v of a token on. The row of the next token starts [`AttentionShape::qkv`] numbers later.
+    pub(super) fn rows_from(&self, token: usize, operand: Operand) -> &'a [f32] {
+        &self.qkv[token * self.shape.qkv() + operand as usize * self.shape.head_padded..]
     }
 }

@@ -1,12 +1,17 @@
-//! Attention in int8, keys in blocks.
+//! Attention in int8, with keys in blocks of 64.
 //!
-//! Logits are 16-bit integers in the finest fixed point in which none of the head's can overflow
-//! ([`fixed_point`](super::fixed_point)). The probabilities of a block are bytes, p_j = 255 · 2^(x_j − m_b), where m_b is the
-//! largest logit of the block, so that a block's small probabilities do not vanish beside another block's large ones. The
-//! exact sums Σ p_j · v_j of the blocks are accumulated in f32, each times 2^(m_b − m).
+//! In: the packed operands of a head ([`Int8Head`]). For each tile of queries:
+//! 1. Q·Kᵀ in exact integers, converted to logits x_j, 16-bit integers in the head's fixed point
+//!    ([`fixed_point`](super::fixed_point)), and to probabilities p_j = 255 · 2^(x_j − m_b), bytes, where m_b is the largest
+//!    logit of block b. Relative to the maximum of its own block, a block's small probabilities do not vanish beside another
+//!    block's large ones.
+//! 2. The factor 2^(m_b − m) of each block, where m is the largest logit of the row, and 1 / Σ p.
+//! 3. P·V: the exact sums Σ p_j · v_j of each block, accumulated in f32 with the block's factor.
+//!
+//! Logits are in octaves, so that the softmax needs powers of two only.
 
-use super::bias::Bias;
-use super::blocks::{Span, by_rows, pv, qk_softmax, span, spans};
+use super::bias::RelativeBias;
+use super::blocks::{Span, by_rows, max_span, pv, qk_softmax, spans};
 use super::head::{QueryTile, TileAttention};
 pub(super) use super::int8_pack::Int8Head;
 use super::int8_pack::slot;
@@ -14,7 +19,7 @@ use crate::file::format::padded;
 use crate::parallel::chunks::Shared;
 use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
 use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums, SPAN, TILE};
-use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
+use crate::simd::kernels::attention::softmax::{SoftmaxBlocks, SoftmaxOutput};
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_ROWS, TileI8};
 use core::f32::consts::LOG2_E;
@@ -22,21 +27,22 @@ use core::ops::Range;
 
 /// A worker's scratch for one tile of queries.
 struct TileScratch<'a> {
-    /// Biases of the last block of keys.
+    /// `[rows][64]`: the biases of the last block of keys.
     tail: &'a mut [i16],
-    /// Integer sums of a span of blocks.
+    /// [`SPAN`] tiles: the integer sums of a span of blocks.
     sums: &'a mut [i32],
-    /// Probabilities: rows of whole blocks, so that no block is stored across two cache lines.
+    /// `[rows][blocks][64]`: probabilities. Rows are whole blocks, so that no block is stored across two cache lines.
     bytes: &'a mut [u8],
     /// A tile of outputs.
     result: &'a mut [f32],
-    /// Per row and block: the largest logit, later the block's factor; rows are padded.
+    /// `[rows][padded blocks]`: the largest logit of each block, later the block's factor.
     max: &'a mut [f32],
-    /// Per row and block: sixteen partial sums of the bytes.
+    /// `[rows][blocks][16]`: partial sums of the probabilities of each block.
     totals: &'a mut [i32],
 }
 
 impl<'a> TileScratch<'a> {
+    /// Lays the scratch of a worker over `scratch`, behind the bias plane.
     fn over(scratch: &'a mut [f32], blocks: usize) -> Self {
         let (tail, rest) = scratch.split_at_mut(TILE);
         let (sums, rest) = rest.split_at_mut(SPAN * TILE);
@@ -57,15 +63,22 @@ impl<'a> TileScratch<'a> {
 impl TileAttention for Int8Head<'_> {
     type Bias = i16;
 
-    fn unit(&self) -> f32 {
+    /// Biases are in steps of the logits' fixed point.
+    fn bias_scale(&self) -> f32 {
         LOG2_E * (1 << self.fixed.unit) as f32
     }
 
-    fn rows(&self) -> usize {
+    fn max_queries(&self) -> usize {
         self.head.isa.shape_block().rows
     }
 
-    fn attend_tile(&self, queries: &QueryTile, bias: &Bias<i16>, scratch: &mut [f32], out: &Shared<f32>) {
+    fn attend_tile(
+        &self,
+        queries: &QueryTile,
+        bias: &RelativeBias<i16>,
+        scratch: &mut [f32],
+        out: &Shared<f32>,
+    ) {
         let shape = &self.head.shape;
         let (d, blocks) = (shape.head_padded, shape.blocks());
         let mut scratch = TileScratch::over(scratch, blocks);
@@ -76,35 +89,36 @@ impl TileAttention for Int8Head<'_> {
         for span in self.spans(BLOCK) {
             self.qk_softmax(queries, bias, &q, &span, &mut scratch);
         }
-        let mut shares = [0f32; MAX_ROWS];
-        let shares = &mut shares[..queries.count];
+        let mut inverse_sums = [0f32; MAX_ROWS];
+        let inverse_sums = &mut inverse_sums[..queries.count];
         let max = &mut scratch.max[..queries.count * padded(blocks)];
         let totals = &scratch.totals[..queries.count * blocks * LANES];
-        self.head.isa.block_factors(max, totals, self.fixed.unit, shares);
+        self.head.isa.block_factors(max, totals, self.fixed.unit, inverse_sums);
         for first in (0..d).step_by(BLOCK) {
             let columns = first..(first + BLOCK).min(d);
             for span in self.spans(columns.len()) {
                 self.pv(queries, &columns, &span, &mut scratch);
             }
-            self.write(queries, &columns, scratch.result, shares, out);
+            self.write(queries, &columns, scratch.result, inverse_sums, out);
         }
     }
 }
 
 impl Int8Head<'_> {
-    /// The spans of blocks for products with `columns` columns. Without whole blocks of columns the sums go through the
+    /// The spans of blocks for products with `columns` columns. With fewer columns than a block has, the sums go through the
     /// scratch, which holds [`SPAN`] blocks.
     fn spans(&self, columns: usize) -> impl Iterator<Item = Span> + use<> {
         let shape = &self.head.shape;
-        let most = if columns == BLOCK { span(self.head.isa) } else { SPAN };
-        spans(shape.padded_tokens(), shape.patches(), most)
+        let limit = if columns == BLOCK { max_span(self.head.isa) } else { SPAN };
+        spans(shape.padded_tokens(), shape.patches(), limit)
     }
 
-    /// Q·Kᵀ and softmax of a span of blocks: bytes, and the maximum and sums of each block.
+    /// Q·Kᵀ and softmax of a span of blocks: writes the probabilities, and the maximum and partial sums of each block. `q` are
+    /// the queries' fixed-point factors.
     fn qk_softmax(
         &self,
         queries: &QueryTile,
-        bias: &Bias<i16>,
+        bias: &RelativeBias<i16>,
         q: &[i16; MAX_ROWS],
         span: &Span,
         scratch: &mut TileScratch,
@@ -120,31 +134,25 @@ impl Int8Head<'_> {
             &self.k_sum[from..],
             scratch.sums,
         );
-        let softmax = SoftmaxBlocks {
-            sums: BlockSums::new(product.out, queries.count, span.panels, by_rows(isa, span.panels)),
-            blocks: span.blocks,
-            rows: queries.count,
-            panels: span.panels,
-            shift: self.fixed.shift,
-            unit: self.fixed.unit,
-            q: q.as_ptr(),
-            k: self.k_factor[from..].as_ptr(),
-            bias: bias.at,
-            bias_step: bias.step,
-            out: scratch.bytes[from..].as_mut_ptr(),
-            pitch: blocks * BLOCK,
-            max: scratch.max[span.first..].as_mut_ptr(),
-            max_pitch: padded(blocks),
-            total: scratch.totals[span.first * LANES..].as_mut_ptr(),
-            total_pitch: blocks * LANES,
-        };
-        // SAFETY: every query of the tile is a token with a row in `q`; `k` holds whole panels and `k_sum` their sums,
-        // `k_factor` and the bias rows a number for each slot; the scratch for sums holds the span, and bytes, maxima and
-        // totals hold these rows.
+        let softmax = SoftmaxBlocks::new(
+            (span.blocks, queries.count, span.panels),
+            BlockSums::new(product.out, queries.count, span.panels, by_rows(isa, span.panels)),
+            (self.fixed.shift, self.fixed.unit),
+            (q, &self.k_factor[from..]),
+            (bias.at, bias.step),
+            SoftmaxOutput {
+                bytes: (&mut scratch.bytes[from..], blocks * BLOCK),
+                max: (&mut scratch.max[span.first..], padded(blocks)),
+                total: (&mut scratch.totals[span.first * LANES..], blocks * LANES),
+            },
+        );
+        // SAFETY: every query is a token with a row in `self.q`. `k` holds whole panels, `k_sum` their sums, `k_factor` and the
+        // bias rows of `of_keys` a number for each slot. `spans` limits the span to `max_span`, and `TileScratch` has room
+        // for the sums of `SPAN` blocks and for the outputs of all blocks and rows.
         unsafe { qk_softmax(isa, &product, &softmax) };
     }
 
-    /// P·V of a span of blocks for some columns, accumulated in the tile of outputs.
+    /// P·V of a span of blocks for some columns of V, accumulated in the tile of outputs.
     fn pv(&self, queries: &QueryTile, columns: &Range<usize>, span: &Span, scratch: &mut TileScratch) {
         let (shape, isa) = (&self.head.shape, self.head.isa);
         let (t, d, blocks) = (shape.padded_tokens(), shape.head_padded, shape.blocks());
@@ -158,40 +166,37 @@ impl Int8Head<'_> {
             &self.v_sum[sums..],
             scratch.sums,
         );
-        let accumulate = AccumulateBlocks {
-            sums: BlockSums::new(product.out, queries.count, panels, by_rows(isa, panels)),
-            blocks: span.blocks,
-            rows: queries.count,
-            panels,
-            weight_sum: self.v_sum_128[sums..].as_ptr(),
-            sum_pitch: d,
-            factor: scratch.max[span.first..].as_ptr(),
-            factor_pitch: padded(blocks),
-            first: span.first == 0,
-            acc: scratch.result.as_mut_ptr(),
-        };
-        // SAFETY: `bytes` holds rows of whole blocks, `v` whole panels and `v_sum` and `v_sum_128` their sums; a block is
-        // whole groups of four keys; the factors are those of the span's blocks; the scratch for sums holds the span, the
-        // result a whole tile.
+        let accumulate = AccumulateBlocks::new(
+            (span.blocks, queries.count, panels),
+            BlockSums::new(product.out, queries.count, panels, by_rows(isa, panels)),
+            (&self.v_sum_128[sums..], d),
+            (&scratch.max[span.first..], padded(blocks)),
+            span.first == 0,
+            scratch.result,
+        );
+        // SAFETY: `bytes` holds rows of whole blocks, `v` whole panels, `v_sum` and `v_sum_128` their sums in every block; a
+        // block is whole groups of four keys. `max` holds the factors of all blocks. `spans` limits the span, and
+        // `TileScratch` has room for the sums of `SPAN` blocks and for a tile of outputs.
         unsafe { pv(isa, &product, &accumulate) };
     }
 
-    /// Writes some columns of a tile: scaled to v, and the centre of v, which was subtracted from every value, added once.
+    /// Writes some columns of a tile: normalised, times the scale of v, plus the centre of v. The centre was subtracted from
+    /// every value; as the probabilities sum to 1, it is added once.
     fn write(
         &self,
         queries: &QueryTile,
         columns: &Range<usize>,
         result: &[f32],
-        shares: &[f32],
+        inverse_sums: &[f32],
         out: &Shared<f32>,
     ) {
         let (shape, isa, first) = (&self.head.shape, self.head.isa, columns.start);
         let (scale, centre) = (&self.v_scale[first..], &self.v_centre[first..]);
         let count = columns.end.min(shape.head) - first;
-        for (r, (row, share)) in result.chunks(columns.len()).zip(shares).enumerate() {
-            // SAFETY: this task alone writes the rows of these tokens.
-            let out = unsafe { out.part(queries.token(r) * shape.out_pitch + first, count) };
-            isa.scale_and_add(row, *share, scale, centre, out);
+        for (r, (row, inverse_sum)) in result.chunks(columns.len()).zip(inverse_sums).enumerate() {
+            // SAFETY: every token is a query of one tile only, and this task alone computes that tile.
+            let out = unsafe { out.slice(queries.token(r) * shape.out_pitch + first, count) };
+            isa.scale_and_add(row, *inverse_sum, scale, centre, out);
         }
     }
 }

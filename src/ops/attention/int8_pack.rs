@@ -1,44 +1,53 @@
-//! The operands of a head in int8: quantised and packed for the micro-kernels.
+//! The operands of a head in int8: q, k and v, quantised symmetrically to −127 ..= 127 and packed for the micro-kernels.
 //!
-//! q is quantised per token; k per token, minus its mean over the tokens (a constant per query, which the softmax does not
-//! see; it removes outlier channels: Zhang et al. 2024, "SageAttention"); v per channel, around the middle of its range.
+//! In: `[T][q, k, v]` f32 ([`Head::qkv`]). Out: [`Int8Head`].
+//!
+//! - q is quantised per token.
+//! - k is quantised per token, after its mean over all tokens is subtracted. Subtracting the mean changes all logits of a
+//!   query by the same number, which the softmax cancels, and it removes the outlier channels that the tokens share
+//!   (smoothing of K: Zhang et al. 2024, "SageAttention").
+//! - v is quantised per channel, around the middle of the channel's range.
 
 use super::fixed_point::{FixedPoint, largest};
-use super::head::{Head, Part};
+use super::head::{Head, Operand};
 use crate::ops::rows::typed;
 use crate::parallel::chunks::{Shared, chunks, chunks2};
 use crate::simd::kernels::attention::blocks::BLOCK;
 use crate::simd::kernels::attention::quantise::Token;
 use crate::simd::lanes::LANES;
 
-/// The operands of a head, ready to multiply. T tokens, T' of them padded to whole panels, D numbers in a padded row.
+/// The packed operands of a head: T tokens, T' when padded to whole panels, and D padded columns.
 pub(super) struct Int8Head<'a> {
     pub head: &'a Head<'a>,
-    /// q: rows of bytes, `[T][D]`, with their scales.
+    /// q: rows of bytes, `[T][D]`, as activations of a product.
     pub q: &'a mut [u8],
+    /// The scale of each row of q, with Σ q and Σ q².
     pub q_tokens: &'a mut [Token],
-    /// k: panels of 16 keys, `[T'/16][D/4][16][4]`, in the order of [`place`].
+    /// k: panels of 16 keys, `[T'/16][D/4][16][4]`; [`place`] gives the panel and lane of a key.
     pub k: &'a mut [i8],
+    /// The scale of each row of k, with Σ k and Σ k².
     pub k_tokens: &'a mut [Token],
-    /// Σ k of each key, in the order of the panels.
+    /// Σ k of each key, in the order of the panels' lanes.
     pub k_sum: &'a mut [i32],
     /// The fixed-point factor of each key, in the order of the slots.
     pub k_factor: &'a mut [i16],
     /// v: panels of 16 channels, `[D/16][T'/4][16][4]`.
     pub v: &'a mut [i8],
-    /// Scale of each channel of v, and the middle of its range, which was subtracted.
+    /// The scale of each channel of v.
     pub v_scale: &'a mut [f32],
+    /// The middle of each channel's range of v, which is subtracted before quantisation.
     pub v_centre: &'a mut [f32],
-    /// `[blocks][D]`: Σ v of each channel over the keys of a block, and 128 times that.
+    /// `[blocks][D]`: Σ v of each channel over the keys of a block.
     pub v_sum: &'a mut [i32],
+    /// 128 times `v_sum`.
     pub v_sum_128: &'a mut [i32],
     /// The fixed point of the head's logits.
     pub fixed: FixedPoint,
 }
 
-/// The slot of key `n` of a block that has `panels` panels. The softmax handles keys in the order of their slots
-/// ([`SoftmaxBlocks`](crate::simd::kernels::attention::softmax::SoftmaxBlocks)): whole blocks are packed in that order,
-/// a last, shorter block in the order of its panels.
+/// The slot of key `n` of a block that has `panels` panels. The softmax processes the keys of a block in the order of slots
+/// ([`SoftmaxBlocks`](crate::simd::kernels::attention::softmax::SoftmaxBlocks)). In a whole block key n has slot n; in a last,
+/// shorter block key n is lane n % 16 of panel n / 16.
 pub(super) fn slot(panels: usize, n: usize) -> usize {
     match panels == BLOCK / LANES {
         true => n,
@@ -46,7 +55,7 @@ pub(super) fn slot(panels: usize, n: usize) -> usize {
     }
 }
 
-/// The slot at a lane of a panel.
+/// The slot of a lane of a panel.
 fn slot_at(panel: usize, lane: usize) -> usize {
     panel / 2 * 32 + lane / 4 * 8 + panel % 2 * 4 + lane % 4
 }
@@ -58,7 +67,7 @@ fn place(slot: usize) -> (usize, usize) {
 
 impl<'a> Int8Head<'a> {
     /// Quantises and packs a head into `packed`, of [`AttentionShape::packed_bytes`](super::AttentionShape::packed_bytes).
-    /// `scratch` holds at least three padded rows.
+    /// `scratch` holds at least three rows of D numbers.
     pub fn pack(head: &'a Head, packed: &'a mut [u8], scratch: &mut [f32]) -> Int8Head<'a> {
         let d = head.shape.head_padded;
         let mut operands = Int8Head::over(head, packed);
@@ -111,42 +120,43 @@ impl<'a> Int8Head<'a> {
         }
     }
 
-    /// `zero` is a padded row of zeros: q is not centred.
+    /// Quantises q. `zero` is a row of D zeros, because q is not centred.
     fn pack_q(&mut self, zero: &[f32]) {
         let (head, d) = (self.head, zero.len());
         chunks2(head.par, (self.q, BLOCK * d), (self.q_tokens, BLOCK), |i, rows, tokens| {
             let x = &head.qkv[i * BLOCK * head.shape.qkv()..];
             let rows = bytemuck::cast_slice_mut(rows);
             head.isa.quantise_tokens(x, head.shape.qkv(), zero, rows, tokens);
-            // Quantised values are signed; tiles without a sign flip multiply q + 128.
-            let flip = 128 ^ head.isa.sign_flip();
-            if flip != 0 {
-                rows.iter_mut().for_each(|q| *q ^= flip as i8);
+            // Activations are stored as (q + 128) ^ sign_flip, which is q ^ 128 ^ sign_flip.
+            let mask = 128 ^ head.isa.sign_flip();
+            if mask != 0 {
+                rows.iter_mut().for_each(|q| *q ^= mask as i8);
             }
         });
     }
 
+    /// Quantises k − mean, and packs it into panels.
     fn pack_k(&mut self, mean: &[f32]) {
-        /// Tokens quantised at a time, in a buffer on the stack.
-        const FEW: usize = 8;
+        /// Tokens that are quantised into a buffer on the stack before they are packed.
+        const TOKENS: usize = 8;
         let (head, d) = (self.head, mean.len());
         let (panels, sums) = (Shared::new(self.k), Shared::new(self.k_sum));
         chunks(head.par, self.k_tokens, BLOCK, |b, tokens| {
             let from = b * BLOCK;
             let len = BLOCK.min(head.shape.padded_tokens() - from);
-            // SAFETY: the panels of block b, and their sums, belong to task b.
-            let (panels, sums) = unsafe { (panels.part(from * d, len * d), sums.part(from, len)) };
+            // SAFETY: task b alone accesses the panels of block b and their sums; blocks are disjoint.
+            let (panels, sums) = unsafe { (panels.slice(from * d, len * d), sums.slice(from, len)) };
             if tokens.len() < len {
-                // Keys beyond the last token.
+                // Keys after the last token are 0.
                 panels.fill(0);
                 sums.fill(0);
             }
-            let mut q = [0i8; FEW * 256];
-            for (i, tokens) in tokens.chunks_mut(FEW).enumerate() {
-                let x = &head.qkv[(from + i * FEW) * head.shape.qkv() + d..];
+            let mut q = [0i8; TOKENS * 256];
+            for (i, tokens) in tokens.chunks_mut(TOKENS).enumerate() {
+                let x = &head.qkv[(from + i * TOKENS) * head.shape.qkv() + d..];
                 head.isa.quantise_tokens(x, head.shape.qkv(), mean, &mut q[..tokens.len() * d], tokens);
                 for (j, (q, token)) in q.chunks(d).zip(tokens).enumerate() {
-                    let (panel, lane) = place(slot(len / LANES, i * FEW + j));
+                    let (panel, lane) = place(slot(len / LANES, i * TOKENS + j));
                     sums[panel * LANES + lane] = token.sum;
                     let panel = panels[panel * LANES * d..][..LANES * d].as_chunks_mut::<{ 4 * LANES }>().0;
                     for (group, q) in panel.iter_mut().zip(q.as_chunks::<4>().0) {
@@ -157,21 +167,22 @@ impl<'a> Int8Head<'a> {
         });
     }
 
+    /// Quantises v and packs it into panels, in the order in which the softmax stores the probabilities of a block.
     fn pack_v(&mut self) {
         let (head, d, t) = (self.head, self.head.shape.head_padded, self.head.shape.padded_tokens());
         let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
         chunks(head.par, self.v, t * LANES, |p, panel| {
-            let factor = part(scales, p).map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
-            let by = [part(centres, p), factor];
+            let factor = vector(scales, p).map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
+            let by = [vector(centres, p), factor];
             let x = &head.qkv[2 * d + p * LANES..];
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
-                // A whole block's keys are in the order that its weights come in.
+                // The softmax stores a whole block by groups of four keys from each of its panels, a shorter one key by key.
                 let whole = panel.len() == BLOCK * LANES;
                 let first: [usize; BLOCK / 4] = core::array::from_fn(|g| {
                     block * BLOCK + if whole { slot_at(g % 4, g / 4 * 4) } else { 4 * g }
                 });
-                // SAFETY: the sums of these channels belong to task p.
-                let sums = unsafe { sums.part(block * d + p * LANES, LANES) };
+                // SAFETY: task p alone accesses the sums of panel p's channels.
+                let sums = unsafe { sums.slice(block * d + p * LANES, LANES) };
                 let Some(sums) = sums.first_chunk_mut() else { return };
                 head.isa.quantise_values(x, head.shape.qkv(), &first, &by, panel, sums);
             }
@@ -195,8 +206,8 @@ impl<'a> Int8Head<'a> {
     }
 }
 
-/// Sixteen numbers of a row.
-fn part(row: &[f32], panel: usize) -> [f32; LANES] {
+/// Vector `panel` of a row.
+fn vector(row: &[f32], panel: usize) -> [f32; LANES] {
     row.as_chunks().0[panel]
 }
 
@@ -204,13 +215,13 @@ fn part(row: &[f32], panel: usize) -> [f32; LANES] {
 fn channel_statistics(head: &Head, mean: &mut [f32], low: &mut [f32], high: &mut [f32]) {
     let (d, pitch) = (mean.len(), head.shape.qkv());
     mean.fill(0.0);
-    low.copy_from_slice(head.row(0, Part::Value));
-    high.copy_from_slice(head.row(0, Part::Value));
+    low.copy_from_slice(head.row(0, Operand::Value));
+    high.copy_from_slice(head.row(0, Operand::Value));
     let (low, high) = (Shared::new(low), Shared::new(high));
     chunks(head.par, mean, LANES, |p, mean| {
         let k = &head.qkv[d + p * LANES..];
-        // SAFETY: these channels belong to task p alone.
-        let (low, high) = unsafe { (low.part(p * LANES, LANES), high.part(p * LANES, LANES)) };
+        // SAFETY: task p alone accesses the channels of panel p.
+        let (low, high) = unsafe { (low.slice(p * LANES, LANES), high.slice(p * LANES, LANES)) };
         head.isa.column_sums(k, pitch, mean);
         head.isa.column_min_max(&k[d..], pitch, low, high);
     });

@@ -1,4 +1,4 @@
-//! The sizes of an attention layer, and what its operands and scratch take in memory.
+//! The sizes of an attention layer, and of its packed operands and scratch.
 
 use crate::file::Facts;
 use crate::file::format::padded;
@@ -10,7 +10,7 @@ use crate::simd::tile::MAX_ROWS;
 /// The sizes of an attention layer.
 #[derive(Clone, Copy)]
 pub(crate) struct AttentionShape {
-    /// Patches in a row.
+    /// Patches in a row of the grid.
     pub grid_width: usize,
     /// Rows of patches.
     pub grid_height: usize,
@@ -18,7 +18,7 @@ pub(crate) struct AttentionShape {
     pub head: usize,
     /// Width of a head, padded to whole panels.
     pub head_padded: usize,
-    /// Numbers from one token to the next in the output.
+    /// The distance between tokens in the output, in numbers.
     pub out_pitch: usize,
 }
 
@@ -34,46 +34,48 @@ impl AttentionShape {
         }
     }
 
+    /// The number of patches; the class token's number is the same.
     pub(super) fn patches(&self) -> usize {
         self.grid_width * self.grid_height
     }
 
-    /// Patches and the class token.
+    /// The number of tokens: patches and the class token.
     pub(super) fn tokens(&self) -> usize {
         self.patches() + 1
     }
 
-    /// Tokens padded to whole panels.
+    /// The number of tokens, padded to whole panels.
     pub(super) fn padded_tokens(&self) -> usize {
         padded(self.tokens())
     }
 
-    /// Blocks of keys.
+    /// The number of blocks of keys.
     pub(super) fn blocks(&self) -> usize {
         self.padded_tokens().div_ceil(BLOCK)
     }
 
-    /// Numbers in q, k and v of one token together.
+    /// The numbers of one token: q, k and v.
     pub fn qkv(&self) -> usize {
         3 * self.head_padded
     }
 
-    /// f32 in a bias plane or row, with room for a vector load past its end.
+    /// The size of a bias plane or row in f32, with room for a vector load past its end.
     pub(super) fn bias_len(&self) -> usize {
         padded(((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens())) + BLOCK
     }
 
-    /// f32 of scratch for each worker: the bias plane, the biases of the last block, the sums of a span of blocks, a tile of
-    /// outputs; and for each row of a tile its logits (f32), or its bytes with the maximum and sixteen partial sums of each
-    /// block (int8).
+    /// The scratch of each worker in f32: the bias plane, the biases of the last block, the integer sums of a span of blocks, a
+    /// tile of outputs, and for each query of a tile either its logits (f32), or its probabilities as bytes with the maximum
+    /// and sixteen partial sums of each block (int8).
     pub fn scratch(&self) -> usize {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
         let row = t.max(BLOCK / 4 * blocks + padded(blocks) + LANES * blocks);
         padded(self.bias_len() + (SPAN + 2) * TILE + MAX_ROWS * row)
     }
 
-    /// Bytes of the packed operands of a head. In int8: q as rows; k and v as panels; the [`Token`]s of q and k; the sums and
-    /// factors of k; the scales and centres of v, and its sums over each block, twice.
+    /// The size of the packed operands of a head in bytes. In f32: k and v as panels. In int8: q as rows; k and v as panels;
+    /// the [`Token`]s of q and k; the sums and fixed-point factors of k; the scales and centres of v, and its sums over each
+    /// block, once as they are and once times 128.
     pub fn packed_bytes(&self, int8: bool) -> usize {
         let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {

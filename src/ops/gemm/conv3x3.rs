@@ -1,13 +1,16 @@
-//! The input layout of 3x3 convolutions: rows of a feature map with a blank pixel at both ends, kept in a ring buffer.
+//! The input layout of 3x3 convolutions with padding 1: a ring buffer of feature map rows, `[ring][1 + width + 1]` pixels.
+//!
+//! Row y of the map is in slot y % ring, between two blank pixels that stand for the padding on the left and right. Kernel
+//! positions that fall on a row above or below the map are left out of the sum.
 
 use super::product::Segment;
 
-/// Index of the first pixel of the row in slot `slot`, for rows of `width` pixels between two blank ones.
+/// Index of the first pixel of the map row in `slot`, for rows of `width` pixels between two blank ones.
 pub(crate) fn bordered(slot: usize, width: usize) -> usize {
     slot * (width + 2) + 1
 }
 
-/// The segment that computes row `y` of a map of (width, height) pixels from a ring of `ring` input rows; output rows start
+/// The segment that computes row `y` of a map of (width, height) pixels from a ring of `ring` input rows. Its output rows start
 /// at `to`.
 pub(crate) fn conv_segment(y: usize, (width, height): (usize, usize), ring: usize, to: usize) -> Segment {
     let mut from = [None; 9];

@@ -1,16 +1,22 @@
-//! Matrix products and 3x3 convolutions: one loop over tiles, whatever the type of the weights and the instruction set.
+//! Matrix products and direct 3x3 convolutions: out = activation(Σ_m W_m · x_m + bias), in one loop for every weight type and
+//! instruction set.
 //!
-//! Activations are rows. A [`Segment`] is a run of consecutive output rows: all tokens, or one row of a feature map. An output
-//! row is the sum, over the matrices of the layer that take part, of an input row times that matrix. One matrix is a linear
-//! layer; nine are a 3x3 convolution, one per kernel position, whose input rows the segment names. The input of a
-//! convolution has a blank pixel at both ends of each row, and kernel positions above or below the map are left out
-//! ([`conv3x3`]). Nothing is unrolled into memory (no im2col).
+//! In: activations as [`Rows`](crate::ops::rows::Rows), one row per token or pixel, and a
+//! [`Linear`](crate::file::Linear) layer of one or more matrices, each stored in panels of 16 outputs. Out: rows of f32 or
+//! bfloat16 with the padded number of outputs.
 //!
-//! Loops, from the outside: tasks (panels of outputs by rows), groups of panels whose weights stay in the nearest caches
-//! ([`column`]), tiles of rows, matrices. The micro-kernels below are those of [`tile`](crate::simd::tile).
+//! A [`Segment`] is a run of consecutive output rows: all tokens, or one row of a feature map. Each of its output rows is the
+//! sum, over the matrices that take part, of an input row times that matrix. A linear layer has one matrix. A 3x3 convolution
+//! has nine, one per kernel position (ky, kx), and the segment names the input rows of each ([`conv3x3`]): no im2col copy is
+//! made.
+//!
+//! Loops, from the outside in: tasks (panels by rows, [`run`]), groups of panels whose weights stay in the nearest caches
+//! ([`group`]), tiles of rows, matrices ([`matrix`]). The micro-kernels are in [`tile`](crate::simd::tile). Compare
+//! Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication"; here K is not blocked, a tile stays in
+//! registers along the whole of it.
 
-mod column;
 pub(crate) mod conv3x3;
+mod group;
 mod matrix;
 mod product;
 mod run;

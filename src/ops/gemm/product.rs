@@ -1,4 +1,5 @@
-//! What a matrix product computes: its operands, its outputs, and the checks that its unsafe parts rest on.
+//! The description of a matrix product: operands, layout of the output, and the checks that the unsafe code of this module
+//! rests on.
 
 use crate::file::Linear;
 use crate::file::format::padded;
@@ -7,18 +8,18 @@ use crate::simd::kernels::epilogue::Activation;
 use crate::simd::lanes::LANES;
 use core::ops::Range;
 
-/// A run of output rows, and where their input rows are.
+/// A run of consecutive output rows, and the input rows that they are computed from.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
-    /// First input row for each matrix that is summed; `None` where the matrix contributes nothing (kernel positions outside
-    /// the map).
+    /// The first input row of each summed matrix; `None` if the matrix contributes nothing, as a kernel position on a row
+    /// outside the map.
     pub from: [Option<u32>; 9],
-    /// First output row.
+    /// The first output row.
     pub to: usize,
 }
 
 impl Segment {
-    /// A segment of a product with a single matrix: input rows from `from`, output rows from `to`.
+    /// A segment for one matrix: input rows from `from`, output rows from `to`.
     pub fn rows(from: usize, to: usize) -> Self {
         let mut s = Segment { from: [None; 9], to };
         s.from[0] = Some(from as u32);
@@ -26,9 +27,9 @@ impl Segment {
     }
 }
 
-/// The type of outputs: f32 or bfloat16.
+/// The element type of an output: f32 or bfloat16.
 pub(crate) trait OutputElement: Send {
-    /// Whether it is bfloat16.
+    /// Whether the type is bfloat16.
     const BF16: bool;
 }
 impl OutputElement for f32 {
@@ -38,28 +39,29 @@ impl OutputElement for half::bf16 {
     const BF16: bool = true;
 }
 
-/// A matrix product: out[to + i · row_step] (+)= activation(Σ_m W_m · x[from_m + i] + bias) for row i of a segment.
+/// A matrix product. For row i of a segment: out[to + i · row_step] = activation(Σ_m W_m · x[from_m + i] + bias), or += with
+/// `accumulate`. Outputs of panel p of a row start `p · panel_pitch` numbers after the row.
 #[derive(Clone)]
 pub(crate) struct Gemm<'a> {
     pub weights: &'a Linear<'a>,
-    /// Which of the layer's matrices are summed, at most nine.
+    /// The range of the layer's matrices that are summed, at most nine.
     pub matrices: Range<usize>,
     pub x: Rows<'a>,
-    /// Whether the bias of the first of the matrices is added.
+    /// Whether to add the bias of the first summed matrix.
     pub bias: bool,
     pub activation: Activation,
-    /// Output rows from one row of a segment to the next.
+    /// The distance between the output rows of neighbouring rows of a segment, in output rows.
     pub row_step: usize,
-    /// Numbers from one output row to the next.
+    /// The distance between output rows, in numbers.
     pub row_pitch: usize,
-    /// Numbers from one panel of 16 outputs to the next.
+    /// The distance between panels of 16 outputs, in numbers.
     pub panel_pitch: usize,
-    /// Add to the output (residual connections) instead of overwriting it.
+    /// Whether to add to the output (residual connections) instead of overwriting it.
     pub accumulate: bool,
 }
 
 impl<'a> Gemm<'a> {
-    /// W · x + bias with the layer's first matrix; padded output rows follow one another.
+    /// W · x + bias with the layer's first matrix. Output rows are contiguous and padded.
     pub fn new(weights: &'a Linear<'a>, x: Rows<'a>) -> Self {
         Gemm {
             weights,
@@ -74,7 +76,7 @@ impl<'a> Gemm<'a> {
         }
     }
 
-    /// With one of several matrices: of a head, or of a position of a 2x2 deconvolution.
+    /// With one of several matrices: that of one attention head, or of one kernel position of a 2x2 deconvolution.
     pub fn matrix(self, matrix: usize) -> Self {
         Gemm { matrices: matrix..matrix + 1, ..self }
     }
@@ -88,12 +90,12 @@ impl<'a> Gemm<'a> {
         Gemm { activation, ..self }
     }
 
-    /// Adds to the output.
+    /// Adds to the output instead of overwriting it.
     pub fn accumulate(self) -> Self {
         Gemm { accumulate: true, ..self }
     }
 
-    /// Writes every second output row: one corner of each 2x2 of a stride-2 deconvolution.
+    /// Writes every second output row: the pixels of one kernel position of a 2x2 deconvolution with stride 2.
     pub fn every_second_row(self) -> Self {
         Gemm { row_step: 2, ..self }
     }
@@ -103,25 +105,20 @@ impl<'a> Gemm<'a> {
         Gemm { bias: false, ..self }
     }
 
-    /// The padded bias, if one is added.
+    /// The padded bias, if the product adds one.
     pub(super) fn bias_row(&self) -> Option<&'a [f32]> {
         if self.bias { self.weights.bias(self.matrices.start) } else { None }
     }
 
-    /// Checks that operands suit each other, that all rows exist and that segments do not overlap in the output of `out`
-    /// elements. The SAFETY comments of this module rest on it.
+    /// Checks that rows and weights have matching types and widths, that all input and output rows exist, and that the outputs
+    /// of segments do not overlap. `len` is the number of rows of a segment, `out` the number of elements of the output. The
+    /// SAFETY comments of this module rest on these checks.
+    ///
+    /// # Panics
+    /// If a check fails.
     pub(super) fn check(&self, segments: &[Segment], len: usize, out: usize) {
         let w = self.weights;
-        let (rows, width, needed) = match self.x {
-            Rows::F32 { data, pitch } => (data.len() / pitch, pitch, w.k),
-            Rows::Bytes { data, pitch, params } => {
-                ((data.len() / pitch).min(params.len()), pitch, w.k.next_multiple_of(4))
-            }
-        };
-        assert!(
-            width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(),
-            "rows must suit the weights"
-        );
+        let rows = self.check_rows();
         let count = self.matrices.len();
         assert!(self.matrices.end <= w.matrices && (1..=9).contains(&count), "the matrices must exist");
         let padded = w.panel_count() * LANES;
@@ -129,7 +126,7 @@ impl<'a> Gemm<'a> {
             self.bias_row().is_none_or(|b| b.len() == padded),
             "a bias must have the padded number of outputs"
         );
-        // Either whole rows of panels, or whole panels of rows.
+        // A row contains its panels, or a panel contains its rows.
         let row = self.row_step * self.row_pitch;
         let rows_end = (len - 1) * row + LANES;
         assert!(
@@ -139,14 +136,31 @@ impl<'a> Gemm<'a> {
             },
             "output rows must hold the padded number of outputs"
         );
-        let mut free = 0;
+        // Segments come in the order of their outputs; `end` is the end of the outputs so far.
+        let mut end = 0;
         for s in segments {
             for from in s.from[..count].iter().flatten() {
                 assert!(*from as usize + len <= rows, "input rows must exist");
             }
-            assert!(s.to * self.row_pitch >= free, "the outputs of segments must not overlap");
-            free = s.to * self.row_pitch + rows_end + (w.panel_count() - 1) * self.panel_pitch;
-            assert!(free <= out, "output rows must exist");
+            assert!(s.to * self.row_pitch >= end, "the outputs of segments must not overlap");
+            end = s.to * self.row_pitch + rows_end + (w.panel_count() - 1) * self.panel_pitch;
+            assert!(end <= out, "output rows must exist");
         }
+    }
+
+    /// Checks that input rows have the type and at least the width of the weights, and returns the number of rows.
+    fn check_rows(&self) -> usize {
+        let w = self.weights;
+        let (rows, width, needed) = match self.x {
+            Rows::F32 { data, pitch } => (data.len() / pitch, pitch, w.k),
+            Rows::Bytes { data, pitch, params } => {
+                ((data.len() / pitch).min(params.len()), pitch, w.k.next_multiple_of(4))
+            }
+        };
+        assert!(
+            width >= needed && matches!(self.x, Rows::Bytes { .. }) == w.is_int8(),
+            "rows and weights must match in type and width"
+        );
+        rows
     }
 }

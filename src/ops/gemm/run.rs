@@ -1,19 +1,22 @@
-//! Splits a matrix product into tasks: groups of panels by rows.
+//! Splits a matrix product into tasks of panels by rows, and unpacks int4 weights.
+//!
+//! The rows of all segments are cut into units of at most [`ROWS_PER_TASK`] rows, the panels of the layer into groups of at
+//! most a tile's panels. A task computes some units for some groups.
 
-use super::column::{PanelGroup, TileBuffers};
+use super::group::{PanelGroup, TileBuffers};
 use super::product::{Gemm, OutputElement, Segment};
 use crate::file::format::{GROUP, Role};
 use crate::file::{LinearShape, Panels};
 use crate::parallel::Parallel;
-use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, part, with_scratch};
+use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_PANELS;
 use core::ops::Range;
 
-/// Rows of a segment per task: they stay in a core's second-level cache.
+/// The most rows of a segment in a unit: they stay in a core's second-level cache.
 const ROWS_PER_TASK: usize = 256;
-/// Rows to aim at for a task that has int4 weights to unpack first.
+/// The number of rows to aim for in a task that unpacks int4 weights, so that unpacking is a small part of its time.
 const ROWS_PER_UNPACKING: usize = 768;
 
 /// Bytes that one worker needs to unpack the weights of an int4 tensor: the panels of a tile, of all the matrices that one
@@ -27,11 +30,12 @@ pub(crate) fn unpacked_bytes(role: Role, layer: u16, shape: LinearShape) -> usiz
 }
 
 impl Gemm<'_> {
-    /// Computes segments of `len` rows each. Every output row gets the padded number of outputs. `unpacked` is scratch of
+    /// Computes segments of `len` rows each. Every output row receives the padded number of outputs. `unpacked` is scratch of
     /// [`unpacked_bytes`] for each worker.
     ///
     /// # Panics
-    /// If rows lie outside the slices or the outputs of segments overlap: mistakes of the caller, whatever the data.
+    /// If rows and weights do not match, rows lie outside the slices, outputs of segments overlap, or bfloat16 outputs are to
+    /// be accumulated.
     pub fn run<T: OutputElement>(
         &self,
         isa: Isa,
@@ -44,33 +48,33 @@ impl Gemm<'_> {
             return;
         }
         self.check(segments, len, out.len());
-        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs are not accumulated");
+        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
         let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
         let panels = self.weights.panel_count();
         let groups = panels.div_ceil(shape.panels);
-        let row_parts = len.div_ceil(ROWS_PER_TASK);
-        let units = row_parts * segments.len();
+        let units_per_segment = len.div_ceil(ROWS_PER_TASK);
+        let units = units_per_segment * segments.len();
         let row_tasks = match self.weights.panels {
-            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * row_parts / len).max(1)),
+            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
             _ => units,
         };
         let panel_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(row_tasks).min(groups);
         let out = Shared::new(out);
         with_scratch(par, row_tasks * panel_tasks, unpacked, |task, unpacked| {
-            let (n, m) = (task % panel_tasks, task / panel_tasks);
+            let (panel_task, row_task) = (task % panel_tasks, task / panel_tasks);
             let mut buffers = TileBuffers::new();
-            for group in part(groups, panel_tasks, n) {
-                let group = self.panel_group(isa, part(panels, groups, group), unpacked);
-                for unit in part(units, row_tasks, m) {
-                    let rows = part(len, row_parts, unit % row_parts);
-                    let segment = &segments[unit / row_parts];
-                    self.column(isa, segment, rows, &group, shape, &mut buffers, &out);
+            for group in chunk_range(groups, panel_tasks, panel_task) {
+                let group = self.panel_group(isa, chunk_range(panels, groups, group), unpacked);
+                for unit in chunk_range(units, row_tasks, row_task) {
+                    let rows = chunk_range(len, units_per_segment, unit % units_per_segment);
+                    let segment = &segments[unit / units_per_segment];
+                    self.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
                 }
             }
         });
     }
 
-    /// The weights of some panels: in place, or unpacked from int4 into `unpacked`.
+    /// The weights of a group of panels: those of the file, or int4 weights unpacked into `unpacked`.
     fn panel_group<'b>(&'b self, isa: Isa, panels: Range<usize>, unpacked: &'b mut [i8]) -> PanelGroup<'b> {
         let count = self.weights.panel_count();
         let first = self.matrices.start * count + panels.start;

@@ -1,26 +1,38 @@
-//! Armv8.6 matrix products: `smmla` multiplies 2 rows by 2 outputs over 8 inputs.
+//! The int8 micro-kernel for Armv8.6 matrix products (i8mm): 10 rows, by half a panel at a time, up to 3 panels.
+//!
+//! `smmla v.4s, v.16b, v.16b` multiplies 2 rows by 2 outputs over 8 inputs: a *step* is 8 inputs, that is two groups of four. Both
+//! operands need 8 consecutive inputs of two rows (or outputs) in a register:
+//!
+//! - activations are packed in pairs of rows, `[steps][pairs][2 rows][8 inputs]`, to a buffer on the stack, while the first half
+//!   panel is multiplied; the other half panels read the buffer;
+//! - weights are stored in groups of four inputs, so the 8 inputs of an output are zipped from two groups after they are loaded
+//!   ([`zip_groups`]). Each zip takes an issue slot of the multiplications; half a panel by ten rows uses each zipped vector for
+//!   five products, a whole panel by six rows would use it for three.
+//!
+//! Registers of the inner loop for ten rows, which the compiler allocates: 20 accumulators (5 pairs of rows by 4 pairs of
+//! outputs), 5 of activations, and 4 of weights before and after zipping. An accumulator is [row 0: outputs 0 and 1, row 1:
+//! outputs 0 and 1].
+//!
+//! If K is not a multiple of 8, the last step is half: the inputs of its second group are zero.
 
 use crate::simd::tile::TileI8;
 use core::arch::aarch64::*;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 
-/// Steps of eight inputs whose activations are put in pairs of rows at a time: 10 KiB, first-level cache.
-const BLOCK: usize = 128;
+/// The block size along K (KC), in steps of eight inputs: the packed activations of ten rows, 10 KiB, stay in the first-level cache.
+const KC_STEPS: usize = 128;
 
-/// The most pairs of rows.
-const MOST: usize = 5;
+/// The largest number of pairs of rows.
+const MAX_PAIRS: usize = 5;
 
-/// Pairs of rows by four pairs of outputs: half a panel.
+/// Accumulators of half a panel: pairs of rows by four pairs of outputs.
 type Acc<const PAIRS: usize> = [[int32x4_t; 4]; PAIRS];
 
-/// The weights of eight inputs by pairs of outputs, from eight outputs' weights of either group of four.
-///
-/// Weights lie in groups of four inputs, so each output's two have to be put together, which takes a slot that could
-/// have multiplied. Ten rows by half a panel spread that over five products; six rows by a whole one over three.
+/// Combines eight outputs' weights of two consecutive groups of four inputs: four vectors of 2 outputs by 8 inputs.
 #[inline]
 #[target_feature(enable = "neon")]
-fn by_outputs(first: [int32x4_t; 2], second: [int32x4_t; 2]) -> [int32x4_t; 4] {
+fn zip_groups(first: [int32x4_t; 2], second: [int32x4_t; 2]) -> [int32x4_t; 4] {
     [
         vzip1q_s32(first[0], second[0]),
         vzip2q_s32(first[0], second[0]),
@@ -29,14 +41,15 @@ fn by_outputs(first: [int32x4_t; 2], second: [int32x4_t; 2]) -> [int32x4_t; 4] {
     ]
 }
 
-/// Adds the products of eight inputs.
+/// Adds the products of one step.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-fn eight<const PAIRS: usize>(acc: &mut Acc<PAIRS>, w: [int32x4_t; 4], a: [uint64x2_t; PAIRS]) {
+fn add_step<const PAIRS: usize>(acc: &mut Acc<PAIRS>, w: [int32x4_t; 4], a: [uint64x2_t; PAIRS]) {
     for (j, &w) in w.iter().enumerate() {
         for (acc, &a) in acc.iter_mut().zip(&a) {
-            // SAFETY: registers in, registers out; the function asks for i8mm. The intrinsic is not stable. Without
-            // `pure` and `nomem` the order stays as written, which keeps all accumulators in registers.
+            // The intrinsic is not stable. Without `pure` and `nomem` the compiler keeps the instructions in this order, and so
+            // all accumulators in registers.
+            // SAFETY: the assembly accesses its operands only; this function enables i8mm.
             unsafe {
                 asm!("smmla {0:v}.4s, {1:v}.16b, {2:v}.16b", inout(vreg) acc[j], in(vreg) a, in(vreg) w,
                      options(nostack, preserves_flags));
@@ -45,36 +58,36 @@ fn eight<const PAIRS: usize>(acc: &mut Acc<PAIRS>, w: [int32x4_t; 4], a: [uint64
     }
 }
 
-/// The rows of a tile, the last one again for those that a pair lacks, from some step on.
-type Pairs<const PAIRS: usize> = [[*const u8; 2]; PAIRS];
+/// Pointers to the activations of each pair of rows. The last row stands in for one that the last pair lacks.
+type RowPairs<const PAIRS: usize> = [[*const u8; 2]; PAIRS];
 
-/// The activations of a step, pair by pair.
+/// Loads the packed activations of a step.
 ///
 /// # Safety
-/// Two u64 of each pair can be read.
+/// 2 · `PAIRS` u64 can be read at `a`.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn paired<const PAIRS: usize>(a: *const u64) -> [uint64x2_t; PAIRS] {
-    // SAFETY: the caller's promise.
+unsafe fn load_step<const PAIRS: usize>(a: *const u64) -> [uint64x2_t; PAIRS] {
+    // SAFETY: pair r < PAIRS is two u64, by this function's precondition.
     core::array::from_fn(|r| unsafe { vld1q_u64(a.add(2 * r)) })
 }
 
-/// Puts the activations of two steps in pairs, and goes on to the next.
+/// Packs the activations of two steps and advances the row pointers.
 ///
-/// The first pairs go through vectors, the others through general registers: then loads, stores and what the vectors do beside
-/// multiplying take about as long as each other.
+/// The first pairs of rows are zipped in vector registers; the others are copied through general registers (`ldp`, `stp`), so
+/// that the load, store and vector pipes are about equally busy.
 ///
 /// # Safety
-/// Sixteen bytes can be read of each row; two u64 of each pair can be written for two steps, and step s is 2 · PAIRS u64 long.
+/// 16 bytes can be read at each row pointer; 4 · `PAIRS` u64 can be written at `to`.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn pair_two<const PAIRS: usize>(rows: &mut Pairs<PAIRS>, to: *mut u64) {
-    const BY_VECTORS: usize = 3;
-    // SAFETY: the caller's promise.
+unsafe fn pack_two_steps<const PAIRS: usize>(rows: &mut RowPairs<PAIRS>, to: *mut u64) {
+    const VECTOR_PAIRS: usize = 3;
+    // SAFETY: the accesses are covered by this function's preconditions; every register that the assembly writes is an operand.
     unsafe {
         for (r, pair) in rows.iter_mut().enumerate() {
             let (first, second) = (to.add(2 * r), to.add(2 * (PAIRS + r)));
-            if r < BY_VECTORS {
+            if r < VECTOR_PAIRS {
                 let [x, y] = pair.map(|p| vld1q_u64(p.cast()));
                 vst1q_u64(first, vzip1q_u64(x, y));
                 vst1q_u64(second, vzip2q_u64(x, y));
@@ -89,15 +102,15 @@ unsafe fn pair_two<const PAIRS: usize>(rows: &mut Pairs<PAIRS>, to: *mut u64) {
     }
 }
 
-/// The same for a last step, or for a last group, the rest of whose step is zero.
+/// Packs the activations of one step: a whole one, or the first group of four inputs and zeros.
 ///
 /// # Safety
-/// As [`pair_two`], of eight bytes or four, and one step.
+/// 8 bytes, or 4 if not `whole`, can be read at each row pointer; 2 · `PAIRS` u64 can be written at `to`.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn pair_last<const PAIRS: usize>(rows: &Pairs<PAIRS>, whole: bool, to: *mut u64) {
+unsafe fn pack_step<const PAIRS: usize>(rows: &RowPairs<PAIRS>, whole: bool, to: *mut u64) {
     for (r, &p) in rows.as_flattened().iter().enumerate() {
-        // SAFETY: the caller's promise.
+        // SAFETY: the accesses are covered by this function's preconditions.
         unsafe {
             to.add(r).write(match whole {
                 true => p.cast::<u64>().read_unaligned(),
@@ -107,20 +120,24 @@ unsafe fn pair_last<const PAIRS: usize>(rows: &Pairs<PAIRS>, whole: bool, to: *m
     }
 }
 
+/// The int8 tile: for each block of steps, half a panel after the other.
+///
 /// # Safety
-/// See [`TileI8`]; the processor has i8mm; `rows` are twice PAIRS, or one less.
+/// The preconditions of [`TileI8`], with `rows` of 2 · `PAIRS` − 1 or 2 · `PAIRS`; the processor has i8mm.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
-    let mut packed = MaybeUninit::<[u64; 2 * MOST * BLOCK]>::uninit();
+unsafe fn smmla<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
+    let mut packed = MaybeUninit::<[u64; 2 * MAX_PAIRS * KC_STEPS]>::uninit();
     let packed = packed.as_mut_ptr().cast::<u64>();
-    let all = t.groups.div_ceil(2);
-    for start in (0..all).step_by(BLOCK) {
-        let steps = BLOCK.min(all - start);
+    let total_steps = t.groups.div_ceil(2);
+    for start in (0..total_steps).step_by(KC_STEPS) {
+        let steps = KC_STEPS.min(total_steps - start);
+        // All steps are whole, except perhaps the very last.
         let whole = steps.min(t.groups / 2 - start);
         for half in 0..2 * panels {
-            // SAFETY: the tile's promise covers the half's rows, sums, weights and outputs; there is room for 2 · PAIRS rows of
-            // BLOCK steps; the first half writes of each step what every half's `eight` reads.
+            // SAFETY: `TileI8` covers the rows, weights and outputs of this half panel; `packed` has room for KC_STEPS steps of
+            // 2 · PAIRS rows; the first half panel writes every step that any half panel reads.
             unsafe {
+                // Outputs 2j and 2j + 1 of the half panel.
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
                 let mut acc: Acc<PAIRS> = core::array::from_fn(|r| {
                     core::array::from_fn(|j| match start {
@@ -136,33 +153,34 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                     [vreinterpretq_s32_s8(vld1q_s8(w)), vreinterpretq_s32_s8(vld1q_s8(w.add(16)))]
                 };
                 let mut a = packed.cast_const();
-                let mut left = whole;
+                let mut whole_left = whole;
                 if half == 0 {
+                    // Pack and multiply two steps at a time; pack the remaining steps, which the code below multiplies.
                     let row = |r: usize| t.a.add(r.min(rows - 1) * t.a_pitch + start * 8);
-                    let mut pairs: Pairs<PAIRS> = core::array::from_fn(|r| [row(2 * r), row(2 * r + 1)]);
+                    let mut pairs: RowPairs<PAIRS> = core::array::from_fn(|r| [row(2 * r), row(2 * r + 1)]);
                     for _ in 0..whole / 2 {
-                        pair_two(&mut pairs, a.cast_mut());
+                        pack_two_steps(&mut pairs, a.cast_mut());
                         for _ in 0..2 {
-                            eight::<PAIRS>(&mut acc, by_outputs(load(w), load(w.add(64))), paired(a));
+                            add_step::<PAIRS>(&mut acc, zip_groups(load(w), load(w.add(64))), load_step(a));
                             (a, w) = (a.add(2 * PAIRS), w.add(128));
                         }
                     }
-                    left = whole % 2;
+                    whole_left = whole % 2;
                     if whole / 2 * 2 < steps {
-                        pair_last(&pairs, left == 1, a.cast_mut());
-                        // A whole step, and then half of one.
-                        if left == 1 && whole < steps {
+                        pack_step(&pairs, whole_left == 1, a.cast_mut());
+                        // A whole step, followed by half a step.
+                        if whole_left == 1 && whole < steps {
                             let rest = pairs.map(|pair| pair.map(|p| p.add(8)));
-                            pair_last(&rest, false, a.add(2 * PAIRS).cast_mut());
+                            pack_step(&rest, false, a.add(2 * PAIRS).cast_mut());
                         }
                     }
                 }
-                for _ in 0..left {
-                    eight::<PAIRS>(&mut acc, by_outputs(load(w), load(w.add(64))), paired(a));
+                for _ in 0..whole_left {
+                    add_step::<PAIRS>(&mut acc, zip_groups(load(w), load(w.add(64))), load_step(a));
                     (a, w) = (a.add(2 * PAIRS), w.add(128));
                 }
                 if whole < steps {
-                    eight::<PAIRS>(&mut acc, by_outputs(load(w), [vdupq_n_s32(0); 2]), paired(a));
+                    add_step::<PAIRS>(&mut acc, zip_groups(load(w), [vdupq_n_s32(0); 2]), load_step(a));
                 }
                 for (r, acc) in acc.iter().enumerate() {
                     for (j, &v) in acc.iter().enumerate() {
@@ -177,18 +195,20 @@ unsafe fn matrix<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
     }
 }
 
+/// The int8 tile.
+///
 /// # Safety
-/// See [`TileI8`]; the processor has i8mm; at most 10 rows and 3 panels.
+/// The preconditions of [`TileI8`], with at most 10 rows and 3 panels; the processor has i8mm.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: passed on.
+    // SAFETY: the preconditions are those of `smmla`, and `PAIRS` is half of `rows`, rounded up.
     unsafe {
         match rows.div_ceil(2) {
-            1 => matrix::<1>(rows, panels, t),
-            2 => matrix::<2>(rows, panels, t),
-            3 => matrix::<3>(rows, panels, t),
-            4 => matrix::<4>(rows, panels, t),
-            5 => matrix::<5>(rows, panels, t),
-            _ => unreachable!("a tile has at most as many rows as its kernel's table says"),
+            1 => smmla::<1>(rows, panels, t),
+            2 => smmla::<2>(rows, panels, t),
+            3 => smmla::<3>(rows, panels, t),
+            4 => smmla::<4>(rows, panels, t),
+            5 => smmla::<5>(rows, panels, t),
+            _ => unreachable!("the instruction set's tile shape limits the number of rows"),
         }
     }
 }

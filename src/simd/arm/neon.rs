@@ -1,10 +1,14 @@
-//! NEON, which every 64-bit Arm has: sixteen lanes are four q registers.
+//! The lanes of NEON, which every 64-bit Arm processor has: sixteen lanes are four q registers.
+//!
+//! Two operations differ from x86 and are emulated: `fmax` and `fmin` treat NaN and zeros differently from [`Lanes::max`] and
+//! [`Lanes::min`], which are a comparison and a selection here. Fractions of [`Lanes::fraction`] are in units of 2⁻¹⁵ instead of
+//! 2⁻¹⁶, because the multiplication that returns the upper half is signed and doubling.
 
 use crate::simd::lanes::Lanes;
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-/// Proof of NEON.
+/// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 
@@ -17,13 +21,14 @@ impl Neon {
     }
 }
 
+/// Applies a function to the registers of two vectors.
 #[inline(always)]
 fn zip<A: Copy, B: Copy, C>(a: [A; 4], b: [B; 4], f: impl Fn(A, B) -> C) -> [C; 4] {
     core::array::from_fn(|i| f(a[i], b[i]))
 }
 
-// SAFETY of every block below: a `Neon` exists only where the processor has the instructions (`Neon::new`); reads and
-// writes through pointers are the caller's promise, and need no more than the element's alignment.
+// SAFETY of every block below: the processor has the instructions, because `Neon::new` requires them. Pointers are valid for the
+// access by the preconditions of the methods of `Lanes`; loads and stores need no more than the alignment of the element.
 impl Lanes for Neon {
     type F = [float32x4_t; 4];
     type I = [int32x4_t; 4];
@@ -48,7 +53,7 @@ impl Lanes for Neon {
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
         let [a, b]: [uint16x8_t; 2] = core::array::from_fn(|i| unsafe { vld1q_u16(p.add(8 * i).cast()) });
         let (a0, a1, b0, b1);
-        // As assembly because the intrinsics are younger than the oldest compiler this crate builds with.
+        // In assembly, because the intrinsics are newer than the minimum supported Rust version.
         unsafe {
             asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) a0, in(vreg) a, options(pure, nomem, nostack, preserves_flags));
             asm!("fcvtl2 {0:v}.4s, {1:v}.8h", out(vreg) a1, in(vreg) a, options(pure, nomem, nostack, preserves_flags));
@@ -96,7 +101,7 @@ impl Lanes for Neon {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         core::array::from_fn(|i| unsafe { vfmaq_f32(c[i], a[i], b[i]) })
     }
-    // `fmax` and `fmin` settle zeros and NaN differently.
+    // `fmax` and `fmin` would treat zeros and NaN differently.
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
         self.select_greater(a, b, a, b)
@@ -117,12 +122,12 @@ impl Lanes for Neon {
     fn min_number(self, a: Self::F, b: Self::F) -> Self::F {
         zip(a, b, |a, b| unsafe { vminnmq_f32(a, b) })
     }
-    // Conversions take ±∞ to the ends and NaN to 0.
+    // The conversion saturates: ±∞ become the extreme i32, whose narrowed low bytes are as specified, and NaN becomes 0.
     #[inline(always)]
     unsafe fn store_rounded_u8_at(self, v: Self::F, p: *mut u8) {
         unsafe {
             let [a, b] = low_halves(v.map(|v| vcvtnq_s32_f32(v)));
-            vst1q_u8(p, flipped(vuzp1q_u8(a, b)));
+            vst1q_u8(p, flip_sign(vuzp1q_u8(a, b)));
         }
     }
     #[inline(always)]
@@ -153,7 +158,7 @@ impl Lanes for Neon {
         v.map(|v| unsafe { vreinterpretq_s32_f32(v) })
     }
     #[inline(always)]
-    fn float_from_bits(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         v.map(|v| unsafe { vreinterpretq_f32_s32(v) })
     }
     #[inline(always)]
@@ -193,9 +198,9 @@ impl Lanes for Neon {
         core::array::from_fn(|i| unsafe { vld1q_s16(p.add(8 * i)) })
     }
     #[inline(always)]
-    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
-        let by = unsafe { vdupq_n_s32(-(by as i32)) };
-        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, by)), vshlq_s32(b, by)) })
+    fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H {
+        let left = unsafe { vdupq_n_s32(-(shift as i32)) };
+        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, left)), vshlq_s32(b, left)) })
     }
     #[inline(always)]
     fn splat_i16(self, x: i16) -> Self::H {
@@ -216,10 +221,11 @@ impl Lanes for Neon {
     #[inline(always)]
     fn broadcast_max_i16(self, [a, b, c, d]: Self::H) -> Self::H {
         unsafe {
-            let two = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
-            let two = vpmaxq_s16(two, two);
-            let two = vpmaxq_s16(two, two);
-            [vpmaxq_s16(two, two); 4]
+            // Each pairwise maximum halves the number of different lanes.
+            let max = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
+            let max = vpmaxq_s16(max, max);
+            let max = vpmaxq_s16(max, max);
+            [vpmaxq_s16(max, max); 4]
         }
     }
     #[inline(always)]
@@ -230,11 +236,13 @@ impl Lanes for Neon {
     fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         zip(a, b, |a, b| unsafe { vqrdmulhq_s16(a, b) })
     }
-    // In units of 2^-15: twice the product's upper half is what is asked for.
+    // Fractions are in units of 2⁻¹⁵, for the doubling multiplication in `mul_fraction`.
     #[inline(always)]
     fn fraction(self, x: Self::H, unit: u32) -> Self::H {
-        let by = unsafe { vdupq_n_s16(16 - unit as i16) };
-        x.map(|x| unsafe { vreinterpretq_s16_u16(vshrq_n_u16::<1>(vreinterpretq_u16_s16(vshlq_s16(x, by)))) })
+        let left = unsafe { vdupq_n_s16(16 - unit as i16) };
+        x.map(|x| unsafe {
+            vreinterpretq_s16_u16(vshrq_n_u16::<1>(vreinterpretq_u16_s16(vshlq_s16(x, left))))
+        })
     }
     #[inline(always)]
     fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H {
@@ -244,17 +252,17 @@ impl Lanes for Neon {
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         let unit = unsafe { vdupq_n_s16(-(unit as i16)) };
         zip(v, x, |v, x| unsafe {
-            // The shift takes the low byte of its count.
+            // The shift uses the low byte of its count only, so the count is clamped first.
             let n = vmaxq_s16(vshlq_s16(x, unit), vdupq_n_s16(-32));
-            let by = vsubq_s16(n, vdupq_n_s16(7));
-            vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), by))
+            let left = vsubq_s16(n, vdupq_n_s16(7));
+            vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), left))
         })
     }
     #[inline(always)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         core::array::from_fn(|q| unsafe {
             let bytes = vuzp1q_u8(vreinterpretq_u8_s16(a[q]), vreinterpretq_u8_s16(b[q]));
-            vst1q_u8(p.add(16 * q), flipped(bytes));
+            vst1q_u8(p.add(16 * q), flip_sign(bytes));
             vreinterpretq_s32_u32(vpaddlq_u16(vpaddlq_u8(bytes)))
         })
     }
@@ -263,11 +271,11 @@ impl Lanes for Neon {
         let mut out = [0.0; 8];
         unsafe {
             for (out, v) in out.chunks_exact_mut(4).zip(v.chunks_exact(4)) {
-                let mut one = [vdupq_n_f32(0.0); 4];
-                for (one, [a, b, c, d]) in one.iter_mut().zip(v) {
-                    *one = vmaxq_f32(vmaxq_f32(*a, *b), vmaxq_f32(*c, *d));
+                let mut merged = [vdupq_n_f32(0.0); 4];
+                for (merged, [a, b, c, d]) in merged.iter_mut().zip(v) {
+                    *merged = vmaxq_f32(vmaxq_f32(*a, *b), vmaxq_f32(*c, *d));
                 }
-                let [a, b, c, d] = one;
+                let [a, b, c, d] = merged;
                 vst1q_f32(out.as_mut_ptr(), vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d)));
             }
         }
@@ -275,13 +283,13 @@ impl Lanes for Neon {
     }
 }
 
-/// Bytes as rows store them.
+/// XORs bytes with [`Lanes::SIGN_FLIP`].
 ///
 /// # Safety
 /// The processor has neon.
 #[inline(always)]
-unsafe fn flipped(bytes: uint8x16_t) -> uint8x16_t {
-    // SAFETY: the caller's promise.
+unsafe fn flip_sign(bytes: uint8x16_t) -> uint8x16_t {
+    // SAFETY: the processor has neon, by this function's precondition.
     unsafe { veorq_u8(bytes, vdupq_n_u8(Neon::SIGN_FLIP)) }
 }
 
@@ -291,7 +299,7 @@ unsafe fn flipped(bytes: uint8x16_t) -> uint8x16_t {
 /// The processor has neon.
 #[inline(always)]
 unsafe fn low_halves(v: [int32x4_t; 4]) -> [uint8x16_t; 2] {
-    // SAFETY: the caller's promise.
+    // SAFETY: the processor has neon, by this function's precondition.
     unsafe {
         let h = v.map(|v| vreinterpretq_u16_s32(v));
         [vreinterpretq_u8_u16(vuzp1q_u16(h[0], h[1])), vreinterpretq_u8_u16(vuzp1q_u16(h[2], h[3]))]

@@ -1,4 +1,7 @@
-//! The floating-point tile of every 64-bit Arm.
+//! The floating-point micro-kernel of every 64-bit Arm processor: 6 rows by 1 panel.
+//!
+//! The tile loads four activations of each row at once and multiplies by one of the four lanes: `fmla v.4s, v.4s, v.s[i]`. A panel
+//! takes four q registers per k, so 6 rows are 24 accumulators, 6 registers of activations and 2 of weights: all 32.
 
 use super::neon::Neon;
 use crate::simd::lanes::{LANES, Lanes};
@@ -6,26 +9,28 @@ use crate::simd::tile::{TileF, float_tiles};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-/// Eight weights, widened.
+/// Weight types that are widened to f32 when they are loaded, eight at a time: two registers are free for them.
 pub(crate) trait Widen: Copy {
+    /// Loads eight weights.
+    ///
     /// # Safety
-    /// 8 weights can be read at `p`.
-    unsafe fn eight(p: *const Self) -> [float32x4_t; 2];
+    /// 8 weights can be read at `p`; the processor has neon.
+    unsafe fn load8(p: *const Self) -> [float32x4_t; 2];
 }
 
 impl Widen for f32 {
     #[inline(always)]
-    unsafe fn eight(p: *const f32) -> [float32x4_t; 2] {
-        // SAFETY: the caller's promise; only the tile below calls it, which asks for neon.
+    unsafe fn load8(p: *const f32) -> [float32x4_t; 2] {
+        // SAFETY: 8 weights can be read at `p`, by this function's precondition.
         unsafe { [vld1q_f32(p), vld1q_f32(p.add(4))] }
     }
 }
 
 impl Widen for half::f16 {
     #[inline(always)]
-    unsafe fn eight(p: *const half::f16) -> [float32x4_t; 2] {
+    unsafe fn load8(p: *const half::f16) -> [float32x4_t; 2] {
         let (low, high);
-        // SAFETY: as above.
+        // SAFETY: 8 weights can be read at `p`, by this function's precondition; the assembly accesses its operands only.
         unsafe {
             asm!("fcvtl {0:v}.4s, {1:v}.4h", "fcvtl2 {1:v}.4s, {1:v}.8h", out(vreg) low, inout(vreg) vreinterpretq_f32_u16(vld1q_u16(p.cast())) => high,
                  options(pure, nomem, nostack, preserves_flags));
@@ -34,23 +39,24 @@ impl Widen for half::f16 {
     }
 }
 
-/// Adds the products of one k: number `I` of each row's four with the 16 weights at `w`.
+/// Adds the products of one k: lane `I` of each row's activations times the 16 weights at `w`.
 ///
 /// # Safety
 /// 16 weights can be read at `w`; the processor has neon.
 #[inline(always)]
-unsafe fn one<W: Widen, const ROWS: usize, const I: usize>(
+unsafe fn add_products<W: Widen, const ROWS: usize, const I: usize>(
     acc: &mut [[float32x4_t; 4]; ROWS],
     a: &[float32x4_t; ROWS],
     w: *const W,
 ) {
     for half in 0..2 {
-        // SAFETY: the caller's promise.
-        let w = unsafe { W::eight(w.add(8 * half)) };
+        // SAFETY: 16 weights can be read at `w`, by this function's precondition.
+        let w = unsafe { W::load8(w.add(8 * half)) };
         for (j, w) in w.into_iter().enumerate() {
             for (acc, &a) in acc.iter_mut().zip(a) {
-                // SAFETY: registers in, registers out. Assembly without `pure` and `nomem` keeps the order as written, and
-                // so all accumulators in registers.
+                // Without `pure` and `nomem` the compiler keeps the instructions in this order, and so all accumulators in
+                // registers.
+                // SAFETY: the assembly accesses its operands only.
                 unsafe {
                     asm!("fmla {0:v}.4s, {1:v}.4s, {2:v}.s[{3}]", inout(vreg) acc[2 * half + j], in(vreg) w, in(vreg) a,
                          const I, options(nostack, preserves_flags));
@@ -60,14 +66,14 @@ unsafe fn one<W: Widen, const ROWS: usize, const I: usize>(
     }
 }
 
-/// The floating-point tile: activations are loaded four at a time, and each is taken from its register by number.
+/// The floating-point tile. K is processed by fours, the rest one by one with the activation in all lanes.
 ///
 /// # Safety
-/// See [`TileF`], with `ROWS` rows and one panel; the processor has neon.
+/// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has neon.
 #[inline(always)]
 pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS: usize>(_: L, t: &TileF<W>) {
     const { assert!(PANELS == 1) }
-    // SAFETY: all reads and writes are inside what the tile promises.
+    // SAFETY: every access is to row r < ROWS and k < t.k, which the preconditions of `TileF` cover.
     unsafe {
         let mut acc = [[vdupq_n_f32(0.0); 4]; ROWS];
         if !t.overwrite {
@@ -79,14 +85,14 @@ pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS:
         for k in (0..whole).step_by(4) {
             let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vld1q_f32(t.a.add(r * t.a_pitch + k)));
             let w = t.w.add(k * LANES);
-            one::<W, ROWS, 0>(&mut acc, &a, w);
-            one::<W, ROWS, 1>(&mut acc, &a, w.add(LANES));
-            one::<W, ROWS, 2>(&mut acc, &a, w.add(2 * LANES));
-            one::<W, ROWS, 3>(&mut acc, &a, w.add(3 * LANES));
+            add_products::<W, ROWS, 0>(&mut acc, &a, w);
+            add_products::<W, ROWS, 1>(&mut acc, &a, w.add(LANES));
+            add_products::<W, ROWS, 2>(&mut acc, &a, w.add(2 * LANES));
+            add_products::<W, ROWS, 3>(&mut acc, &a, w.add(3 * LANES));
         }
         for k in whole..t.k {
             let a: [float32x4_t; ROWS] = core::array::from_fn(|r| vdupq_n_f32(*t.a.add(r * t.a_pitch + k)));
-            one::<W, ROWS, 0>(&mut acc, &a, t.w.add(k * LANES));
+            add_products::<W, ROWS, 0>(&mut acc, &a, t.w.add(k * LANES));
         }
         for (r, acc) in acc.iter().enumerate() {
             for (j, &v) in acc.iter().enumerate() {

@@ -1,4 +1,17 @@
-//! The kernels of interpolation, over the lanes: between lines, then along them.
+//! Bilinear interpolation of feature maps: first between rows (vertically), then along them (horizontally).
+//!
+//! Every interpolation is `low + (high − low) · weight`, one fused multiply-add. A map's pixels are vectors of channels, so both
+//! directions are element-wise on channels: the vertical kernels read two rows with one weight, the horizontal kernel reads two
+//! pixels with a weight per output pixel ([`SourcePixel`]).
+//!
+//! | kernel | direction | computes |
+//! | --- | --- | --- |
+//! | [`lerp_pixels`] | vertical | a row of pixels, some of the channels |
+//! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of several interpolated runs, one for each `ky` of a 3x3 convolution |
+//! | [`add_horizontal_lerps`] | horizontal | adds one or more interpolated rows to the output |
+//!
+//! The three-column form serves 3x3 convolutions of an up-sampled map (`ops::upsample`): the products of the low-resolution map
+//! with each kernel position are interpolated and added, each shifted by its kernel position.
 
 use super::rows::{vectors, vectors_mut};
 use crate::simd::dispatch::dispatch;
@@ -13,10 +26,10 @@ dispatch! {
     fn sum_lerps_bf16(runs: &[Lerp<bf16>], out: &mut [f32]);
 }
 dispatch! {
-    unsafe fn add_horizontal_lerps(lines: &[HorizontalLerp], bias: &[f32], large: usize, panels: usize, out: *mut f32, pitch: usize);
+    unsafe fn add_horizontal_lerps(rows: &[HorizontalLerp], bias: &[f32], width: usize, panels: usize, out: *mut f32, pitch: usize);
 }
 
-/// The two low-resolution pixels that a pixel of the large row lies between: `low + (high − low) · weight`.
+/// The two low-resolution pixels that an output pixel lies between: its value is `low + (high − low) · weight`.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SourcePixel {
@@ -28,43 +41,47 @@ pub(crate) struct SourcePixel {
     pub weight: f32,
 }
 
-/// Two runs of numbers and how much of the second is taken.
+/// Two runs of numbers to interpolate between. `weight` is that of `high`, 0 to 1.
 pub(crate) struct Lerp<'a, T> {
     pub low: &'a [T],
     pub high: &'a [T],
     pub weight: f32,
 }
 
-/// out = Σ low + (high − low) · weight
+/// out = Σ low + (high − low) · weight over the runs, all as long as `out`, in f32.
 #[inline(always)]
 fn sum_lerps<L: Lanes>(l: L, runs: &[Lerp<f32>], out: &mut [f32]) {
-    lerps(l, runs, out);
+    checked_sum(l, runs, out);
 }
 
-/// The same of bfloat16.
+/// [`sum_lerps`] of bfloat16 runs.
 #[inline(always)]
 fn sum_lerps_bf16<L: Lanes>(l: L, runs: &[Lerp<bf16>], out: &mut [f32]) {
-    lerps(l, runs, out);
+    checked_sum(l, runs, out);
 }
 
+/// Checks the lengths and sums the runs.
 #[inline(always)]
-fn lerps<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
+fn checked_sum<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
     let len = out.len();
-    assert!(runs.iter().all(|run| run.low.len() == len && run.high.len() == len), "runs are of one length");
-    // Three but for a map's first and last line; the compiler is to know.
+    assert!(
+        runs.iter().all(|run| run.low.len() == len && run.high.len() == len),
+        "runs must be as long as the output"
+    );
+    // There are three runs except for the first and last row of a map; a constant number lets the compiler unroll the loop.
     match <&[Lerp<T>; 3]>::try_from(runs) {
-        Ok(three) => lerps_of(l, three, out),
-        Err(_) => lerps_of(l, runs, out),
+        Ok(runs) => sum_of_equal_length(l, runs, out),
+        Err(_) => sum_of_equal_length(l, runs, out),
     }
 }
 
-/// Of runs that are as long as `out`.
+/// Sums runs that are as long as `out`.
 #[inline(always)]
-fn lerps_of<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
+fn sum_of_equal_length<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
     for (i, o) in vectors_mut(out).enumerate() {
         let mut sum = l.splat(0.0);
         for run in runs {
-            // SAFETY: vector i exists in `out`, so in the runs.
+            // SAFETY: vector i of `out` exists, and `checked_sum` has checked that the runs are as long.
             let (a, b) = unsafe {
                 let at = i * LANES;
                 (T::load(l, run.low.as_ptr().add(at)), T::load(l, run.high.as_ptr().add(at)))
@@ -75,8 +92,8 @@ fn lerps_of<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f32]) {
     }
 }
 
-/// Some channels of a line's pixels between two lines': out = low + (high − low) · weight. Pixels of the lines are `pitch` numbers
-/// apart, in `out` they follow each other.
+/// Interpolates some channels of a row of pixels between two rows: out = low + (high − low) · weight. The pixels of `low` and `high`
+/// are `pitch` numbers apart; those of `out` are contiguous.
 #[inline(always)]
 fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: usize, out: &mut [f32]) {
     let width = low.len().div_ceil(pitch);
@@ -85,113 +102,135 @@ fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: us
     let pixels = low.chunks(pitch).zip(high.chunks(pitch));
     for ((low, high), out) in pixels.zip(out.chunks_mut(channels)) {
         for ((a, b), o) in vectors(low).zip(vectors(high)).zip(vectors_mut(out)) {
-            // As in `pixel`.
-            l.prefetch(a.as_ptr().wrapping_add(AHEAD * pitch));
-            l.prefetch(b.as_ptr().wrapping_add(AHEAD * pitch));
+            // As in `add_to_pixel`.
+            l.prefetch(a.as_ptr().wrapping_add(PREFETCH_PIXELS * pitch));
+            l.prefetch(b.as_ptr().wrapping_add(PREFETCH_PIXELS * pitch));
             let a = l.load(a);
             l.store(l.fma(l.sub(l.load(b), a), weight, a), o);
         }
     }
 }
 
-/// A line of pixels that is interpolated to a longer one: for one tap, read where it lies, or for three, read one pixel to
-/// the left, at it, and one to the right.
+/// A low-resolution row, to be interpolated along the row to the output's width.
+///
+/// A pixel has one column, or three, one for each `kx` of a 3x3 convolution. Of three, output pixel x reads the column of `kx` at
+/// the position of output pixel x + `kx` − 1; positions outside the row add nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct HorizontalLerp<'a> {
-    /// A panel's numbers lie `panel` from the next one's, a pixel's `pixel`, a tap's 16.
+    /// `[panels][pixels][kernel_width][16]`, with the pitches below between panels and between pixels.
     pub columns: &'a [f32],
-    pub panel: usize,
-    pub pixel: usize,
-    pub taps: usize,
-    /// Where the longer line's pixels are read: [`positions`].
-    pub reads: &'a [SourcePixel],
+    /// Numbers from one panel to the next.
+    pub panel_pitch: usize,
+    /// Numbers from one low-resolution pixel to the next.
+    pub pixel_pitch: usize,
+    /// Columns of a pixel: 1 or 3.
+    pub kernel_width: usize,
+    /// For each output pixel, the low-resolution pixels that it lies between.
+    pub sources: &'a [SourcePixel],
 }
 
-/// Pixels from the one that [`add_horizontal_lerps`] writes to the one that it has fetched.
-const AHEAD: usize = 8;
-/// The most lines that [`add_horizontal_lerps`] takes.
+/// The distance, in pixels, from the pixel that is computed to the one whose cache lines are prefetched. Pixels are so far apart
+/// that the hardware prefetcher does not find the pattern.
+const PREFETCH_PIXELS: usize = 8;
+/// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
 
-/// What a pixel is made of: so many pairs of places and how much of the second is taken, and how far their panels lie apart.
-type Taps = ([(*const f32, *const f32, f32, usize); 3 * MAX_MAPS], usize);
+/// A term of an output pixel, `low + (high − low) · weight` for each panel: (low, high, weight, panel pitch), with pointers to the
+/// first panel.
+type LerpTerm = (*const f32, *const f32, f32, usize);
 
-/// Adds lines, at most [`MAX_MAPS`], to `panels` panels of `large` pixels, `pitch` numbers apart. With a bias (of each output, or
-/// empty) that is added too, and a ReLU follows.
+/// The terms of an output pixel, at most three for each row, and their number.
+type LerpTerms = ([LerpTerm; 3 * MAX_MAPS], usize);
+
+/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart. If `bias`
+/// is not empty (one number for each output), it is added too and a ReLU is applied.
 ///
 /// # Safety
-/// (large − 1) · pitch + 16 · panels numbers from `out` can be written.
+/// (width − 1) · pitch + 16 · panels numbers can be read and written at `out`.
 #[inline(always)]
 unsafe fn add_horizontal_lerps<L: Lanes>(
     l: L,
-    lines: &[HorizontalLerp],
+    rows: &[HorizontalLerp],
     bias: &[f32],
-    large: usize,
+    width: usize,
     panels: usize,
     out: *mut f32,
     pitch: usize,
 ) {
-    for t in lines {
-        let most = t.reads.iter().fold(0, |most, read| read.low.max(read.high).max(most)) as usize;
-        let needed = (panels - 1) * t.panel + most * t.pixel + t.taps * LANES;
-        assert!(t.columns.len() >= needed && (t.taps == 1 || t.taps == 3), "the columns must be there");
-        assert!(t.reads.len() == large, "every pixel is read somewhere");
+    for row in rows {
+        let last = row.sources.iter().fold(0, |max, source| source.low.max(source.high).max(max)) as usize;
+        let needed = (panels - 1) * row.panel_pitch + last * row.pixel_pitch + row.kernel_width * LANES;
+        assert!(
+            row.columns.len() >= needed && (row.kernel_width == 1 || row.kernel_width == 3),
+            "the columns must hold every source pixel"
+        );
+        assert!(row.sources.len() == width, "every output pixel must have a source");
     }
-    assert!(bias.is_empty() || bias.len() >= panels * LANES, "a bias is one of each output");
-    let mut taps: Taps = ([(core::ptr::null(), core::ptr::null(), 0.0, 0); 3 * MAX_MAPS], 0);
-    for x in 0..large {
-        taps.1 = 0;
-        for t in lines {
-            let side = t.taps / 2;
-            for tap in 0..t.taps {
-                // Outside the line nothing is added.
-                let Some(read) = (x + tap).checked_sub(side).and_then(|x| t.reads.get(x)) else { continue };
-                let at = |small: u32| t.columns.as_ptr().wrapping_add(small as usize * t.pixel + tap * LANES);
-                taps.0[taps.1] = (at(read.low), at(read.high), read.weight, t.panel);
-                taps.1 += 1;
+    assert!(bias.is_empty() || bias.len() >= panels * LANES, "the bias must have a number for each output");
+    let mut terms: LerpTerms = ([(core::ptr::null(), core::ptr::null(), 0.0, 0); 3 * MAX_MAPS], 0);
+    for x in 0..width {
+        terms.1 = 0;
+        for row in rows {
+            let radius = row.kernel_width / 2;
+            for kx in 0..row.kernel_width {
+                // Zero padding: positions outside the row add nothing.
+                let Some(source) = (x + kx).checked_sub(radius).and_then(|x| row.sources.get(x)) else {
+                    continue;
+                };
+                let column = |pixel: u32| {
+                    row.columns.as_ptr().wrapping_add(pixel as usize * row.pixel_pitch + kx * LANES)
+                };
+                terms.0[terms.1] = (column(source.low), column(source.high), source.weight, row.panel_pitch);
+                terms.1 += 1;
             }
         }
         let bias = (!bias.is_empty()).then_some(bias.as_ptr());
         let mut p = 0;
         while p < panels {
-            // SAFETY: the columns hold every panel, as asserted, `out` the pixel's, as promised.
+            // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of pixel x, by
+            // this function's precondition.
             unsafe {
                 let at = out.add(x * pitch + p * LANES);
                 let bias = bias.map(|bias| bias.add(p * LANES));
-                // Pixels lie too far apart for the processor to foresee the next.
                 p += match panels - p {
-                    4.. => pixel::<L, 4>(l, &taps, p, bias, at, at.wrapping_add(AHEAD * pitch)),
-                    _ => pixel::<L, 1>(l, &taps, p, bias, at, at.wrapping_add(AHEAD * pitch)),
+                    4.. => {
+                        add_to_pixel::<L, 4>(l, &terms, p, bias, at, at.wrapping_add(PREFETCH_PIXELS * pitch))
+                    }
+                    _ => {
+                        add_to_pixel::<L, 1>(l, &terms, p, bias, at, at.wrapping_add(PREFETCH_PIXELS * pitch))
+                    }
                 }
             }
         }
     }
 }
 
-/// So many panels of a pixel, from panel `first` on; those at `ahead` are fetched.
+/// Adds the terms to `PANELS` panels of an output pixel, from panel `first` on, and prefetches those at `prefetch`. Returns
+/// `PANELS`.
 ///
 /// # Safety
-/// The taps' panels, the bias and the pixel at `at` exist.
+/// Panels first .. first + PANELS of every term, and as many at `at` and at `bias`, are valid.
 #[inline(always)]
-unsafe fn pixel<L: Lanes, const PANELS: usize>(
+unsafe fn add_to_pixel<L: Lanes, const PANELS: usize>(
     l: L,
-    (taps, count): &Taps,
+    (terms, count): &LerpTerms,
     first: usize,
     bias: Option<*const f32>,
     at: *mut f32,
-    ahead: *mut f32,
+    prefetch: *mut f32,
 ) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: panel p < PANELS is valid, by this function's precondition.
     unsafe {
         let mut sums = [l.splat(0.0); PANELS];
         for (p, sum) in sums.iter_mut().enumerate() {
-            l.prefetch(ahead.wrapping_add(p * LANES));
+            l.prefetch(prefetch.wrapping_add(p * LANES));
             *sum = l.load_at(at.add(p * LANES));
         }
-        for &(low, high, weight, panel) in &taps[..*count] {
+        for &(low, high, weight, panel_pitch) in &terms[..*count] {
             let weight = l.splat(weight);
             for (p, sum) in sums.iter_mut().enumerate() {
-                let a = l.load_at(low.add((first + p) * panel));
-                let b = l.load_at(high.add((first + p) * panel));
+                let a = l.load_at(low.add((first + p) * panel_pitch));
+                let b = l.load_at(high.add((first + p) * panel_pitch));
                 *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
             }
         }

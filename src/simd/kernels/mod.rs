@@ -1,8 +1,17 @@
-//! The row kernels: everything that is done to rows and tiles of numbers besides multiplying matrices.
+//! The row kernels: all operations on rows and tiles of numbers except matrix multiplication.
 //!
-//! Each is one function over any lanes, declared beside itself with [`dispatch!`](super::dispatch), which makes it a method
-//! of [`Isa`](super::isa::Isa). Rows are padded to whole vectors ([`padded`](crate::file::format::padded)); the padding is
-//! zero and stays zero.
+//! Each kernel is one function, generic over the lanes, and [`mod@super::dispatch`] makes it a method of
+//! [`Isa`](super::isa::Isa). Rows are padded to whole vectors ([`padded`](crate::file::format::padded)); the padding is zero and
+//! stays zero.
+//!
+//! | module | kernels |
+//! | --- | --- |
+//! | [`rows`] | layer norm, quantisation, softmax, argmax and other operations on single rows |
+//! | [`epilogue`] | the last step of a GEMM tile: dequantise, bias, activation, store |
+//! | [`attention`] | int8 attention: quantise q, k and v; softmax; accumulate P·V |
+//! | [`winograd`] | Winograd transforms, and quantisation with error diffusion |
+//! | [`interpolate`] | bilinear interpolation, vertical and horizontal |
+//! | [`int4`] | unpacking of 4-bit weights |
 
 pub(crate) mod attention;
 pub(crate) mod epilogue;

@@ -1,7 +1,7 @@
-//! Everything that is done to a row of numbers, over the lanes: normalise, quantise, interpolate, pool, softmax, argmax.
+//! Operations on single rows: layer norm, quantisation, softmax, argmax, bfloat16, and element-wise sums and maxima.
 //!
-//! Rows are padded to whole vectors ([`padded`](crate::file::format::padded)); the padding is zero and stays zero. `n` counts
-//! the real numbers of a row.
+//! A row has `n` numbers, padded to whole vectors ([`padded`](crate::file::format::padded)) with zeros, which stay zero. Slices
+//! are padded rows unless a kernel says otherwise. Element-wise kernels compute the padding like the rest; reductions exclude it.
 
 use crate::simd::dispatch::dispatch;
 use crate::simd::lanes::{LANES, Lanes};
@@ -20,17 +20,20 @@ dispatch! {
     fn to_bf16(x: &[f32], out: &mut [bf16]);
 }
 
+/// The vectors of a padded row.
 #[inline(always)]
 pub(crate) fn vectors(x: &[f32]) -> impl Iterator<Item = &[f32; LANES]> {
     x.as_chunks().0.iter()
 }
 
+/// The vectors of a padded row, to be written.
 #[inline(always)]
 pub(crate) fn vectors_mut(x: &mut [f32]) -> impl Iterator<Item = &mut [f32; LANES]> {
     x.as_chunks_mut().0.iter_mut()
 }
 
-/// (x − mean) / √(variance + eps); gain and bias are in the layer that follows. `x` and `out` are padded rows.
+/// Layer norm without gain and bias, which the converter has folded into the next layer: out = (x − mean) / √(variance + eps)
+/// over the `n` numbers of a row. Two passes, mean first, so that the variance does not cancel.
 #[inline(always)]
 fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
     let mut sum = l.splat(0.0);
@@ -38,16 +41,17 @@ fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
         sum = l.add(sum, l.load(v));
     }
     let mean = l.splat(l.reduce_sum(sum) / n as f32);
-    let (whole, part) = x[..n].as_chunks::<LANES>();
+    let (whole, rest) = x[..n].as_chunks::<LANES>();
     let mut squares = l.splat(0.0);
     for v in whole {
         let d = l.sub(l.load(v), mean);
         squares = l.fma(d, d, squares);
     }
-    if !part.is_empty() {
+    if !rest.is_empty() {
+        // Lanes beyond the row are filled with the mean, so that they add nothing.
         let mut m = [0.0; LANES];
         l.store(mean, &mut m);
-        let d = l.sub(l.load_partial(part, m[0]), mean);
+        let d = l.sub(l.load_partial(rest, m[0]), mean);
         squares = l.fma(d, d, squares);
     }
     let scale = l.splat(1.0 / sqrt(l.reduce_sum(squares) / n as f32 + eps));
@@ -57,14 +61,14 @@ fn layer_norm<L: Lanes>(l: L, x: &[f32], n: usize, eps: f32, out: &mut [f32]) {
     out[n..].fill(0.0);
 }
 
-/// The numbers of the lanes: 0, 1, 2, …
+/// The index of each lane: 0, 1, 2, …
 #[inline(always)]
-fn numbers<L: Lanes>(l: L) -> L::F {
-    let numbers: [f32; LANES] = core::array::from_fn(|i| i as f32);
-    l.load(&numbers)
+fn lane_indices<L: Lanes>(l: L) -> L::F {
+    let indices: [f32; LANES] = core::array::from_fn(|i| i as f32);
+    l.load(&indices)
 }
 
-/// Smallest and largest of the first `n` of a padded row, NaN left out, zeros as +0.
+/// The minimum and maximum of the first `n` numbers of a padded row. NaN is ignored, and zeros are returned as +0.
 #[inline(always)]
 pub(crate) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     let x = x.as_chunks::<LANES>().0;
@@ -82,37 +86,37 @@ pub(crate) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
         high = l.max_number(v, high);
     }
     if !n.is_multiple_of(LANES) {
-        let (v, numbers, end) = (l.load(&x[n / LANES]), numbers(l), l.splat((n % LANES) as f32));
-        low = l.min_number(l.select_greater(end, numbers, v, highest), low);
-        high = l.max_number(l.select_greater(end, numbers, v, lowest), high);
+        let (v, indices, end) = (l.load(&x[n / LANES]), lane_indices(l), l.splat((n % LANES) as f32));
+        low = l.min_number(l.select_greater(end, indices, v, highest), low);
+        high = l.max_number(l.select_greater(end, indices, v, lowest), high);
     }
     (l.reduce_min(low) + 0.0, l.reduce_max(high) + 0.0)
 }
 
-/// A row to bytes, flipped ([`Lanes::SIGN_FLIP`]): x ≈ scale · (q − 128) + offset with q in 0 ..= 255 over the row's own range. Returns
-/// (scale, offset).
+/// Quantises a row to bytes over its own range: x ≈ scale · (q − 128) + offset with q in 0 ..= 255, stored XORed with
+/// [`Lanes::SIGN_FLIP`]. Returns (scale, offset). The bytes of the padding are unspecified.
 #[inline(always)]
 fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let by = [l.splat(low), l.splat(inverse)];
+    let grid = [l.splat(low), l.splat(inverse)];
     let (pairs, last) = x.as_chunks().0.as_chunks::<2>();
     let (out_pairs, out_last) = out[..x.len()].as_chunks_mut().0.as_chunks_mut::<2>();
     for ([a, b], [o, p]) in pairs.iter().zip(out_pairs) {
-        quantise_16(l, a, by, o);
-        quantise_16(l, b, by, p);
+        quantise_16(l, a, grid, o);
+        quantise_16(l, b, grid, p);
     }
     for (v, o) in last.iter().zip(out_last) {
-        quantise_16(l, v, by, o);
+        quantise_16(l, v, grid, o);
     }
     [scale, low + 128.0 * scale]
 }
 
-/// Sixteen bytes of a row: q = round((x − low) · inverse).
+/// Quantises sixteen numbers: q = round((x − low) · inverse).
 #[inline(always)]
 fn quantise_16<L: Lanes>(l: L, x: &[f32; LANES], [low, inverse]: [L::F; 2], out: &mut [u8; LANES]) {
-    // SAFETY: `out` is 16 bytes.
+    // SAFETY: `out` is an array of 16 bytes.
     unsafe { l.store_rounded_u8_at(l.mul(l.sub(l.load(x), low), inverse), out.as_mut_ptr()) }
 }
 
@@ -125,22 +129,22 @@ fn add_scaled<L: Lanes>(l: L, a: &[f32], w: f32, out: &mut [f32]) {
     }
 }
 
-/// out = x · w · scale + offset, as many as `out` has.
+/// out = x · w · scale + offset, for as many numbers as `out` has. `out` need not be padded.
 #[inline(always)]
 fn scale_and_add<L: Lanes>(l: L, x: &[f32], w: f32, scale: &[f32], offset: &[f32], out: &mut [f32]) {
     let whole = out.len() / LANES * LANES;
-    let by = vectors(scale).zip(vectors(offset));
-    for ((x, (scale, offset)), o) in vectors(x).zip(by).zip(vectors_mut(&mut out[..whole])) {
+    let affine = vectors(scale).zip(vectors(offset));
+    for ((x, (scale, offset)), o) in vectors(x).zip(affine).zip(vectors_mut(&mut out[..whole])) {
         l.store(l.fma(l.mul(l.load(x), l.splat(w)), l.load(scale), l.load(offset)), o);
     }
-    let part = whole..out.len();
-    if !part.is_empty() {
-        let x = l.mul(l.load_partial(&x[part.clone()], 0.0), l.splat(w));
+    let rest = whole..out.len();
+    if !rest.is_empty() {
+        let x = l.mul(l.load_partial(&x[rest.clone()], 0.0), l.splat(w));
         let mut v = [0.0; LANES];
         let (scale, offset) =
-            (l.load_partial(&scale[part.clone()], 0.0), l.load_partial(&offset[part.clone()], 0.0));
+            (l.load_partial(&scale[rest.clone()], 0.0), l.load_partial(&offset[rest.clone()], 0.0));
         l.store(l.fma(x, scale, offset), &mut v);
-        out[part.clone()].copy_from_slice(&v[..part.len()]);
+        out[rest.clone()].copy_from_slice(&v[..rest.len()]);
     }
 }
 
@@ -160,7 +164,7 @@ fn bias_relu<L: Lanes>(l: L, bias: &[f32], out: &mut [f32]) {
     }
 }
 
-/// Softmax without the division: x becomes e^(x − max), the sum is returned. The first `n` of the padded row count, the rest become 0.
+/// Softmax without the division: replaces the `n` numbers of a row by e^(x − max) and returns their sum. The padding becomes 0.
 #[inline(always)]
 fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     x[n..].fill(f32::NEG_INFINITY);
@@ -176,38 +180,40 @@ fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
     l.reduce_sum(sum)
 }
 
-/// The index of the largest of a + (b − a) · w over the first `n`, the lowest where several are. `a` and `b` are padded rows.
+/// The index of the largest of the `n` numbers a + (b − a) · w; the lowest index if several are equal.
 #[inline(always)]
 fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
     let (w, end) = (l.splat(w), l.splat(n as f32));
-    let mut index = numbers(l);
-    let (mut best, mut at) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
+    let mut index = lane_indices(l);
+    let (mut best, mut best_index) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
     for (a, b) in vectors(a).zip(vectors(b)) {
         let a = l.load(a);
         let v = l.fma(l.sub(l.load(b), a), w, a);
-        // The padding is never larger.
+        // The padding never wins.
         let v = l.select_greater(end, index, v, l.splat(f32::NEG_INFINITY));
-        at = l.select_greater(v, best, index, at);
+        best_index = l.select_greater(v, best, index, best_index);
         best = l.max_number(v, best);
         index = l.add(index, l.splat(LANES as f32));
     }
-    let most = l.splat(l.reduce_max(best));
-    l.reduce_min(l.select_greater(most, best, l.splat(f32::INFINITY), at)) as u16
+    let max = l.splat(l.reduce_max(best));
+    l.reduce_min(l.select_greater(max, best, l.splat(f32::INFINITY), best_index)) as u16
 }
 
-/// The nearest bfloat16 of every number.
+/// Converts a row to bfloat16, see [`store_bf16`].
 #[inline(always)]
 fn to_bf16<L: Lanes>(l: L, x: &[f32], out: &mut [bf16]) {
     for (v, o) in vectors(x).zip(out.as_chunks_mut::<LANES>().0) {
-        // SAFETY: `o` is 16 numbers.
+        // SAFETY: `o` is an array of 16 numbers.
         unsafe { store_bf16(l, l.load(v), o.as_mut_ptr()) };
     }
 }
 
+/// Stores sixteen numbers as bfloat16, rounded to nearest; ties are rounded away from zero.
+///
 /// # Safety
-/// 16 numbers can be written at `out`.
+/// 16 bfloat16 can be written at `out`.
 #[inline(always)]
 pub(crate) unsafe fn store_bf16<L: Lanes>(l: L, v: L::F, out: *mut bf16) {
-    // SAFETY: the caller's promise.
+    // SAFETY: 16 numbers can be written at `out`, by this function's precondition.
     unsafe { l.store_high_halves_at(l.add_i32(l.bits(v), l.splat_i32(0x8000)), out) };
 }

@@ -1,11 +1,21 @@
-//! AVX2 with FMA and F16C: sixteen lanes are two ymm registers. Also the 256-bit `vpdpbusd` of AVX-VNNI.
+//! AVX2 with FMA and F16C: sixteen lanes are two ymm registers.
+//!
+//! There are two int8 micro-kernels, both exact:
+//!
+//! - [`tile_i8`] (AVX2, 5 rows): `vpmaddwd` multiplies i16, so bytes are widened first. Of the four inputs of a group, those in
+//!   even bytes and those in odd bytes are widened to a vector each: the two products that `vpmaddwd` adds in a lane then belong
+//!   to the same output, and 16 outputs take two accumulators. (`vpmaddubsw`, the obvious choice, saturates at 16 bits.)
+//! - [`tile_i8_vnni`] (AVX-VNNI, 6 rows): `vpdpbusd` multiplies the four unsigned bytes of a group by four signed bytes per
+//!   lane, without saturation.
+//!
+//! Both multiply unsigned activations q; since Σ (q − 128) · w = Σ q · w − 128 · Σ w, accumulators start from −128 · Σ w.
 
 use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-/// Proof of AVX2, FMA and F16C.
+/// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -18,50 +28,52 @@ impl Avx2 {
     }
 }
 
-/// v · 2^(n − 7), n ≤ 0, rounded half up. There is no shift by lane of 16 bits: v is multiplied by a power of two instead, whose
-/// one bit is looked up, in the upper byte or in the lower. From 2^−15 on nothing is left.
+/// v · 2^(n − 7) for n ≤ 0, rounded to nearest, halves up.
+///
+/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 15) replaces it; a byte shuffle looks up
+/// the power of two, whose single bit is in the upper or in the lower byte. For n ≤ −15 the result is 0.
 ///
 /// # Safety
 /// The processor has avx2.
 #[inline(always)]
-unsafe fn scale_by(v: __m256i, n: __m256i) -> __m256i {
-    // SAFETY: the caller's promise.
+unsafe fn scale_pow2_16(v: __m256i, n: __m256i) -> __m256i {
+    // SAFETY: the processor has avx2, by this function's precondition.
     unsafe {
         let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(15)), _mm256_setzero_si256());
-        // The lower byte looks up what the upper byte has not found.
+        // The two bytes of a lane look up n and n ^ 8 (n ≥ 8 has its bit in the upper byte); the other lookup gives 0.
         let n = _mm256_xor_si256(_mm256_or_si256(n, _mm256_slli_epi16::<8>(n)), _mm256_set1_epi16(8));
-        let bit = _mm256_set_epi8(
+        let powers = _mm256_set_epi8(
             -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0,
             0, 0, 0, 0,
         );
-        let v = _mm256_mulhi_epu16(v, _mm256_shuffle_epi8(bit, n));
+        let v = _mm256_mulhi_epu16(v, _mm256_shuffle_epi8(powers, n));
         _mm256_avg_epu16(_mm256_srli_epi16::<5>(v), _mm256_setzero_si256())
     }
 }
 
-/// The largest of sixteen in the first place.
+/// The largest of sixteen i16, in the first lane. The other lanes are unspecified.
 ///
 /// # Safety
 /// The processor has avx2.
 #[inline(always)]
-pub(crate) unsafe fn broadcast_max_i16(v: __m256i) -> __m128i {
-    // SAFETY: the caller's promise.
+pub(crate) unsafe fn reduce_max_i16(v: __m256i) -> __m128i {
+    // SAFETY: the processor has avx2, by this function's precondition.
     unsafe {
         let v = _mm_max_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-        // The instruction finds the smallest of unsigned numbers: those in reverse order.
-        let turn = _mm_set1_epi16(i16::MAX);
-        _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(v, turn)), turn)
+        // `phminposuw` finds the smallest u16. XOR with 0x7FFF maps i16 to u16 in reverse order, and back.
+        let reverse = _mm_set1_epi16(i16::MAX);
+        _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(v, reverse)), reverse)
     }
 }
 
-/// The last three steps of the fixed tree: lane i with i + 4, i + 2, i + 1.
-macro_rules! tree {
+/// Defines the last three steps of the reduction tree of [`Lanes::reduce`]: lane i is combined with i + 4, i + 2 and i + 1.
+macro_rules! reduce_8 {
     ($name:ident, $op:ident) => {
         /// # Safety
         /// The processor has avx.
         #[inline(always)]
         pub(crate) unsafe fn $name(v: __m256) -> f32 {
-            // SAFETY: the caller's promise.
+            // SAFETY: the processor has avx, by this function's precondition.
             unsafe {
                 let v = $op(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
                 let v = $op(v, _mm_movehl_ps(v, v));
@@ -70,12 +82,12 @@ macro_rules! tree {
         }
     };
 }
-tree!(largest, _mm_max_ps);
-tree!(smallest, _mm_min_ps);
-tree!(sum, _mm_add_ps);
+reduce_8!(reduce_max_8, _mm_max_ps);
+reduce_8!(reduce_min_8, _mm_min_ps);
+reduce_8!(reduce_sum_8, _mm_add_ps);
 
-// SAFETY of every block below: an `Avx2` exists only where the processor has the instructions (`Avx2::new`); reads and
-// writes through pointers are the caller's promise, and are unaligned.
+// SAFETY of every block below: the processor has the instructions, because `Avx2::new` requires them. Pointers are valid for the
+// access by the preconditions of the methods of `Lanes`; the loads and stores are unaligned.
 impl Lanes for Avx2 {
     type F = [__m256; 2];
     type I = [__m256i; 2];
@@ -105,15 +117,15 @@ impl Lanes for Avx2 {
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
         let p = p.cast::<__m128i>();
         core::array::from_fn(|i| unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(i)));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+            let words = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.add(i)));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
         })
     }
     #[inline(always)]
     unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
         unsafe {
             let [a, b] = v.map(|v| _mm256_srli_epi32::<16>(v));
-            // 16-bit lanes a0..3 b0..3 | a4..7 b4..7, put in order.
+            // `vpackusdw` gives a0..3 b0..3 | a4..7 b4..7; the permutation gives a0..7 b0..7.
             let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
             _mm256_storeu_si256(p.cast(), halves);
         }
@@ -158,15 +170,15 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn reduce_sum(self, [low, high]: Self::F) -> f32 {
-        unsafe { sum(_mm256_add_ps(low, high)) }
+        unsafe { reduce_sum_8(_mm256_add_ps(low, high)) }
     }
     #[inline(always)]
     fn reduce_max(self, [low, high]: Self::F) -> f32 {
-        unsafe { largest(_mm256_max_ps(low, high)) }
+        unsafe { reduce_max_8(_mm256_max_ps(low, high)) }
     }
     #[inline(always)]
     fn reduce_min(self, [low, high]: Self::F) -> f32 {
-        unsafe { smallest(_mm256_min_ps(low, high)) }
+        unsafe { reduce_min_8(_mm256_min_ps(low, high)) }
     }
     #[inline(always)]
     unsafe fn load_i32_at(self, p: *const i32) -> Self::I {
@@ -182,7 +194,7 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_castps_si256(v[0]), _mm256_castps_si256(v[1])] }
     }
     #[inline(always)]
-    fn float_from_bits(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         unsafe { [_mm256_castsi256_ps(v[0]), _mm256_castsi256_ps(v[1])] }
     }
     #[inline(always)]
@@ -200,9 +212,9 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn store_low_bytes_at(self, v: Self::I, p: *mut u8) {
         unsafe {
-            let pick = _mm256_set1_epi32(0xFF);
-            let (a, b) = (_mm256_and_si256(v[0], pick), _mm256_and_si256(v[1], pick));
-            // 16-bit lanes a0..3 b0..3 | a4..7 b4..7, put in order, then to bytes.
+            let low_byte = _mm256_set1_epi32(0xFF);
+            let (a, b) = (_mm256_and_si256(v[0], low_byte), _mm256_and_si256(v[1], low_byte));
+            // As in `store_high_halves_at`, then to bytes.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
             let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             _mm_storeu_si128(p.cast(), bytes);
@@ -212,12 +224,12 @@ impl Lanes for Avx2 {
     fn interleave_low_bytes(self, v: [Self::I; 4]) -> Self::I {
         let mut out = v[0];
         for (h, out) in out.iter_mut().enumerate() {
-            // A plain loop: a closure is not inlined here.
+            // A loop, because a closure is not inlined here.
             unsafe {
-                let pick = _mm256_set1_epi32(0xFF);
-                let (a, b) = (_mm256_and_si256(v[0][h], pick), _mm256_and_si256(v[1][h], pick));
+                let low_byte = _mm256_set1_epi32(0xFF);
+                let (a, b) = (_mm256_and_si256(v[0][h], low_byte), _mm256_and_si256(v[1][h], low_byte));
                 let low = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
-                let c = _mm256_and_si256(v[2][h], pick);
+                let c = _mm256_and_si256(v[2][h], low_byte);
                 let high = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(v[3][h]));
                 *out = _mm256_or_si256(low, high);
             }
@@ -236,10 +248,10 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(16).cast())] }
     }
     #[inline(always)]
-    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H {
         core::array::from_fn(|h| unsafe {
-            let by = _mm_cvtsi32_si128(by as i32);
-            _mm256_packs_epi32(_mm256_sra_epi32(a[h], by), _mm256_sra_epi32(b[h], by))
+            let shift = _mm_cvtsi32_si128(shift as i32);
+            _mm256_packs_epi32(_mm256_sra_epi32(a[h], shift), _mm256_sra_epi32(b[h], shift))
         })
     }
     #[inline(always)]
@@ -260,7 +272,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn broadcast_max_i16(self, [low, high]: Self::H) -> Self::H {
-        unsafe { [_mm256_broadcastw_epi16(broadcast_max_i16(_mm256_max_epi16(low, high))); 2] }
+        unsafe { [_mm256_broadcastw_epi16(reduce_max_i16(_mm256_max_epi16(low, high))); 2] }
     }
     #[inline(always)]
     fn first_i16(self, v: Self::H) -> i16 {
@@ -270,6 +282,7 @@ impl Lanes for Avx2 {
     fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         core::array::from_fn(|h| unsafe { _mm256_mulhrs_epi16(a[h], b[h]) })
     }
+    // Fractions are in units of 2⁻¹⁶.
     #[inline(always)]
     fn fraction(self, x: Self::H, unit: u32) -> Self::H {
         x.map(|x| unsafe { _mm256_sll_epi16(x, _mm_cvtsi32_si128(16 - unit as i32)) })
@@ -281,7 +294,7 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|h| unsafe {
-            scale_by(v[h], _mm256_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
+            scale_pow2_16(v[h], _mm256_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
         })
     }
     #[inline(always)]
@@ -297,15 +310,15 @@ impl Lanes for Avx2 {
     fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
         let mut out = [0.0; 8];
         unsafe {
-            // Two vectors into one of half as many numbers each, again and again.
-            let mut four = [v[0][0]; 4];
-            for (i, x) in four.iter_mut().enumerate() {
+            // A transposing reduction: each step merges two vectors into one and halves the lanes of each.
+            let mut merged = [v[0][0]; 4];
+            for (i, x) in merged.iter_mut().enumerate() {
                 let a = _mm256_max_ps(v[i][0], v[i][1]);
                 let b = _mm256_max_ps(v[i + 4][0], v[i + 4][1]);
                 let low = _mm256_permute2f128_ps::<0x20>(a, b);
                 *x = _mm256_max_ps(low, _mm256_permute2f128_ps::<0x31>(a, b));
             }
-            let [a, b, c, d] = four;
+            let [a, b, c, d] = merged;
             let ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
             let low = _mm256_shuffle_ps::<0x44>(ab, cd);
@@ -315,61 +328,63 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Groups of K whose activations are split at a time: the halves of five rows then stay in the first-level cache.
-const SPLIT: usize = 192;
+/// The block size along K (KC), in groups of four inputs: the widened activations of five rows, 1.5 KiB each, stay in the
+/// first-level cache while all panels of the tile read them.
+const KC_GROUPS: usize = 192;
 
-/// Numbers that are written before they are read.
-type Halves = [[MaybeUninit<i32>; SPLIT]; 2];
+/// A row's block of activations, widened to i16: for each group the bytes at even places (inputs 0 and 2), two i16 in an i32;
+/// then likewise the bytes at odd places. Written before it is read.
+type EvenOdd = [[MaybeUninit<i32>; KC_GROUPS]; 2];
 
-/// Exact without VNNI: `vpmaddwd` of i16. Of the four K of a group, those in even bytes and those in odd bytes go apart, so
-/// that a lane's two products belong to its own output: 16 outputs are two accumulators, which leaves room for five rows.
-/// Activations are split once for all panels of the tile, weights as they are read.
+/// The tile by `vpmaddwd`: for each block of groups, widens the activations once, then multiplies them by every panel.
 ///
 /// # Safety
-/// See [`TileI8`], with so many rows and any number of panels; the processor has avx2.
+/// The preconditions of [`TileI8`], with `ROWS` rows; the processor has avx2.
 #[target_feature(enable = "avx2")]
-unsafe fn widen<const ROWS: usize>(panels: usize, t: &TileI8) {
-    let mut halves: [Halves; ROWS] = [const { [const { [MaybeUninit::uninit(); SPLIT] }; 2] }; ROWS];
-    for first in (0..t.groups).step_by(SPLIT) {
-        let groups = SPLIT.min(t.groups - first);
-        // SAFETY: the tile's promise covers the sums, every group and every output; the halves hold `groups` of each row.
+unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
+    let mut rows: [EvenOdd; ROWS] = [const { [const { [MaybeUninit::uninit(); KC_GROUPS] }; 2] }; ROWS];
+    for first in (0..t.groups).step_by(KC_GROUPS) {
+        let groups = KC_GROUPS.min(t.groups - first);
+        // SAFETY: `TileI8` covers every row, panel, weight sum and output; groups first .. first + groups exist, and `split` has
+        // written that many of each row before `panel` reads them.
         unsafe {
-            for (r, halves) in halves.iter_mut().enumerate() {
-                split(t.a.add(r * t.a_pitch + first * 4), groups, halves);
+            for (r, row) in rows.iter_mut().enumerate() {
+                split(t.a.add(r * t.a_pitch + first * 4), groups, row);
             }
             for p in 0..panels {
                 let out = t.out.add(p * LANES);
-                let start = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES));
+                let w_sum = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES));
                 let w = t.w.add(p * t.panel_pitch + first * 64);
-                // What is ahead is fetched with the first panel; with the others, what is at hand anyway.
-                let ahead = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
-                panel(&halves, groups, (w, ahead), start, out, panels * LANES);
+                // During the first panel the next weights are prefetched; during the others, the weights that are read anyway.
+                let prefetch = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
+                panel(&rows, groups, (w, prefetch), w_sum, out, panels * LANES);
             }
         }
     }
 }
 
-/// One panel's products with so many groups of split rows. They start from −128 times the weights' sums, or go on from `out`,
-/// whose rows are `pitch` apart.
+/// Multiplies `groups` groups of widened rows by one panel. The sums start from −128 · Σ w if `w_sum` is given, otherwise they
+/// continue from `out`, whose rows are `pitch` elements apart.
 ///
 /// # Safety
-/// All that [`TileI8`] promises of a panel; the halves hold the groups; the processor has avx2.
+/// 64 · `groups` bytes can be read at `w` and 16 i32 at `w_sum`; `out` has `ROWS` rows of 16 i32, initialised without `w_sum`;
+/// `groups` groups of each row are initialised; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn panel<const ROWS: usize>(
-    halves: &[Halves; ROWS],
+    rows: &[EvenOdd; ROWS],
     groups: usize,
-    (w, ahead): (*const i8, *const i8),
-    start: Option<*const i32>,
+    (w, prefetch): (*const i8, *const i8),
+    w_sum: Option<*const i32>,
     out: *mut i32,
     pitch: usize,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: every access is to a group below `groups`, or to a row of `out`, by this function's preconditions.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; ROWS];
         for (r, acc) in acc.iter_mut().enumerate() {
             for (h, acc) in acc.iter_mut().enumerate() {
-                *acc = match start {
+                *acc = match w_sum {
                     Some(sum) => {
                         let sum = _mm256_loadu_si256(sum.add(h * 8).cast());
                         _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
@@ -379,13 +394,14 @@ unsafe fn panel<const ROWS: usize>(
             }
         }
         for g in 0..groups {
-            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(g * 64).cast());
+            _mm_prefetch::<_MM_HINT_T1>(prefetch.wrapping_add(g * 64).cast());
             let w = w.add(g * 64).cast::<__m256i>();
             let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
+            // Sign-extend the even bytes by two shifts, the odd bytes by one.
             let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
             let even1 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w1));
             let (odd0, odd1) = (_mm256_srai_epi16::<8>(w0), _mm256_srai_epi16::<8>(w1));
-            for (acc, [even, odd]) in acc.iter_mut().zip(halves) {
+            for (acc, [even, odd]) in acc.iter_mut().zip(rows) {
                 let a = _mm256_set1_epi32(even.get_unchecked(g).assume_init());
                 acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, even0));
                 acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, even1));
@@ -401,56 +417,59 @@ unsafe fn panel<const ROWS: usize>(
     }
 }
 
-/// The bytes of `groups` fours, those at even places and those at odd ones, as i16.
+/// Widens the bytes at even places and at odd places of `groups` groups to i16.
 ///
 /// # Safety
-/// 4 · `groups` bytes can be read at `a`; `groups` is at most SPLIT; the processor has avx2.
+/// 4 · `groups` bytes can be read at `a`; `groups` is at most [`KC_GROUPS`]; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn split(a: *const u8, groups: usize, [even, odd]: &mut Halves) {
-    let pick = _mm256_set1_epi16(0xFF);
+unsafe fn split(a: *const u8, groups: usize, [even, odd]: &mut EvenOdd) {
+    let low_byte = _mm256_set1_epi16(0xFF);
     let whole = groups / 8 * 8;
-    // SAFETY: the caller's promise.
+    // SAFETY: every access is to a group below `groups`, by this function's preconditions.
     unsafe {
         for g in (0..whole).step_by(8) {
             let v = _mm256_loadu_si256(a.add(4 * g).cast());
-            _mm256_storeu_si256(even.as_mut_ptr().add(g).cast(), _mm256_and_si256(v, pick));
+            _mm256_storeu_si256(even.as_mut_ptr().add(g).cast(), _mm256_and_si256(v, low_byte));
             _mm256_storeu_si256(odd.as_mut_ptr().add(g).cast(), _mm256_srli_epi16::<8>(v));
         }
         for g in whole..groups {
-            let four = a.add(4 * g).cast::<u32>().read_unaligned();
-            even[g].write((four & 0x00FF_00FF) as i32);
-            odd[g].write((four >> 8 & 0x00FF_00FF) as i32);
+            let group = a.add(4 * g).cast::<u32>().read_unaligned();
+            even[g].write((group & 0x00FF_00FF) as i32);
+            odd[g].write((group >> 8 & 0x00FF_00FF) as i32);
         }
     }
 }
 
+/// The int8 tile without VNNI.
+///
 /// # Safety
-/// See [`TileI8`]; the processor has avx2; at most 5 rows.
+/// The preconditions of [`TileI8`], with at most 5 rows; the processor has avx2.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: passed on.
+    // SAFETY: the preconditions are those of `maddwd`, and `ROWS` is `rows`.
     unsafe {
         match rows {
-            1 => widen::<1>(panels, t),
-            2 => widen::<2>(panels, t),
-            3 => widen::<3>(panels, t),
-            4 => widen::<4>(panels, t),
-            5 => widen::<5>(panels, t),
-            _ => unreachable!("a tile has at most as many rows as its kernel's table says"),
+            1 => maddwd::<1>(panels, t),
+            2 => maddwd::<2>(panels, t),
+            3 => maddwd::<3>(panels, t),
+            4 => maddwd::<4>(panels, t),
+            5 => maddwd::<5>(panels, t),
+            _ => unreachable!("the instruction set's tile shape limits the number of rows"),
         }
     }
 }
 
-/// The tile of 256-bit `vpdpbusd`, for the features that have it and by their intrinsic.
+/// Defines an int8 tile by the 256-bit `vpdpbusd`: `$tile_i8` takes the numbers of rows and panels at run time and calls `$vnni`,
+/// which is generic over them. The instruction has two encodings, each with features and an intrinsic of its own.
 macro_rules! vnni_tile {
     ($(#[$only:meta])* $tile_i8:ident, $vnni:ident, $features:literal, $dpbusd:ident) => {
         /// # Safety
-        /// See [`TileI8`]; the processor has the features.
+        /// The preconditions of [`TileI8`], with `ROWS` rows and one panel; the processor has the features.
         $(#[$only])*
         #[target_feature(enable = $features)]
         unsafe fn $vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
             const { assert!(PANELS == 1) }
-            // SAFETY: the tile's promise covers the sums, every group and every output.
+            // SAFETY: the preconditions of `TileI8` cover the weight sums, every group and every output.
             unsafe {
                 let start: [__m256i; 2] = core::array::from_fn(|h| {
                     let sum = _mm256_loadu_si256(t.w_sum.add(h * 8).cast());
@@ -473,17 +492,19 @@ macro_rules! vnni_tile {
             }
         }
 
+        /// The int8 tile with VNNI.
+        ///
         /// # Safety
-        /// See [`TileI8`]; the processor has the features; at most 6 rows and 1 panel.
+        /// The preconditions of [`TileI8`], with at most 6 rows and 1 panel; the processor has the features.
         $(#[$only])*
         pub(crate) unsafe fn $tile_i8(rows: usize, panels: usize, t: &TileI8) {
-            // SAFETY: passed on.
+            // SAFETY: the preconditions are those of the generic tile, whose constants are `rows` and `panels`.
             unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6, [1], $vnni[](t)) }
         }
     };
 }
 vnni_tile!(tile_i8_vnni, vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
-// The same instruction in AVX-512's encoding: the same code can be run and tested where there is no AVX-VNNI.
+// AVX-512's encoding of the instruction, to test the tile on processors without AVX-VNNI.
 vnni_tile!(
     #[cfg(any(test, feature = "bench"))]
     tile_i8_evex,

@@ -1,4 +1,11 @@
-//! AVX-512 with VNNI: sixteen lanes are one zmm register, and `vpdpbusd` multiplies 16 outputs by 4 inputs.
+//! AVX-512 with VNNI: sixteen lanes are one zmm register.
+//!
+//! The int8 micro-kernel ([`tile_i8`], 8 rows by 3 panels) keeps 24 accumulators, one per row and panel. For each group of four
+//! inputs it loads one vector of weights per panel, and per row broadcasts the four activations and issues one `vpdpbusd` per
+//! panel: 16 outputs by 4 inputs, unsigned times signed bytes, exact in i32.
+//!
+//! The activations q are unsigned, but the tile is Σ (q − 128) · w = Σ q · w − 128 · Σ w: accumulators start from −128 · Σ w
+//! ([`offsets`]).
 
 use super::avx2;
 use crate::simd::lanes::{LANES, Lanes};
@@ -6,7 +13,7 @@ use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-/// Proof of AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that the processor has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -19,8 +26,8 @@ impl Avx512 {
     }
 }
 
-// SAFETY of every block below: an `Avx512` exists only where the processor has the instructions (`Avx512::new`); reads
-// and writes through pointers are the caller's promise, and are unaligned.
+// SAFETY of every block below: the processor has the instructions, because `Avx512::new` requires them. Pointers are valid for the
+// access by the preconditions of the methods of `Lanes`; the loads and stores are unaligned.
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
@@ -45,8 +52,8 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
         unsafe {
-            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+            let words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
         }
     }
     #[inline(always)]
@@ -93,21 +100,21 @@ impl Lanes for Avx512 {
     fn reduce_sum(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            avx2::sum(_mm256_add_ps(low, high))
+            avx2::reduce_sum_8(_mm256_add_ps(low, high))
         }
     }
     #[inline(always)]
     fn reduce_max(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            avx2::largest(_mm256_max_ps(low, high))
+            avx2::reduce_max_8(_mm256_max_ps(low, high))
         }
     }
     #[inline(always)]
     fn reduce_min(self, v: Self::F) -> f32 {
         unsafe {
             let (low, high) = (_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
-            avx2::smallest(_mm256_min_ps(low, high))
+            avx2::reduce_min_8(_mm256_min_ps(low, high))
         }
     }
     #[inline(always)]
@@ -123,7 +130,7 @@ impl Lanes for Avx512 {
         unsafe { _mm512_castps_si512(v) }
     }
     #[inline(always)]
-    fn float_from_bits(self, v: Self::I) -> Self::F {
+    fn bits_to_f32(self, v: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(v) }
     }
     #[inline(always)]
@@ -145,9 +152,10 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn interleave_low_bytes(self, [a, b, c, d]: [Self::I; 4]) -> Self::I {
         unsafe {
-            let low = _mm512_set1_epi32(0xFF);
-            let (a, b) = (_mm512_and_si512(a, low), _mm512_slli_epi32::<8>(_mm512_and_si512(b, low)));
-            let (c, d) = (_mm512_slli_epi32::<16>(_mm512_and_si512(c, low)), _mm512_slli_epi32::<24>(d));
+            let low_byte = _mm512_set1_epi32(0xFF);
+            let (a, b) =
+                (_mm512_and_si512(a, low_byte), _mm512_slli_epi32::<8>(_mm512_and_si512(b, low_byte)));
+            let (c, d) = (_mm512_slli_epi32::<16>(_mm512_and_si512(c, low_byte)), _mm512_slli_epi32::<24>(d));
             _mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d))
         }
     }
@@ -160,10 +168,10 @@ impl Lanes for Avx512 {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
-    fn shift_narrow(self, a: Self::I, b: Self::I, by: u32) -> Self::H {
+    fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H {
         unsafe {
-            let by = _mm512_set1_epi32(by as i32);
-            _mm512_packs_epi32(_mm512_srav_epi32(a, by), _mm512_srav_epi32(b, by))
+            let shift = _mm512_set1_epi32(shift as i32);
+            _mm512_packs_epi32(_mm512_srav_epi32(a, shift), _mm512_srav_epi32(b, shift))
         }
     }
     #[inline(always)]
@@ -186,7 +194,7 @@ impl Lanes for Avx512 {
     fn broadcast_max_i16(self, v: Self::H) -> Self::H {
         unsafe {
             let half = _mm256_max_epi16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64::<1>(v));
-            _mm512_broadcastw_epi16(avx2::broadcast_max_i16(half))
+            _mm512_broadcastw_epi16(avx2::reduce_max_i16(half))
         }
     }
     #[inline(always)]
@@ -197,6 +205,7 @@ impl Lanes for Avx512 {
     fn mul_high_rounded(self, a: Self::H, b: Self::H) -> Self::H {
         unsafe { _mm512_mulhrs_epi16(a, b) }
     }
+    // Fractions are in units of 2⁻¹⁶.
     #[inline(always)]
     fn fraction(self, x: Self::H, unit: u32) -> Self::H {
         unsafe { _mm512_sllv_epi16(x, _mm512_set1_epi16(16 - unit as i16)) }
@@ -208,9 +217,10 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         unsafe {
-            let by =
+            // One bit less than the whole shift; the average with 0 shifts by the last bit and rounds.
+            let shift =
                 _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
-            _mm512_avg_epu16(_mm512_srlv_epi16(v, by), _mm512_setzero_si512())
+            _mm512_avg_epu16(_mm512_srlv_epi16(v, shift), _mm512_setzero_si512())
         }
     }
     #[inline(always)]
@@ -223,38 +233,38 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
-        // Two vectors into one of half as many numbers each, three times; then within each quarter.
-        let mut four = [v[0]; 4];
+        // A transposing reduction: three steps merge two vectors into one and halve the lanes of each; the last is within quarters.
+        let mut merged = [v[0]; 4];
         let mut out = [0.0; 8];
         unsafe {
-            for (i, x) in four.iter_mut().enumerate() {
+            for (i, x) in merged.iter_mut().enumerate() {
                 let (a, b) = (v[i], v[i + 4]);
                 *x = _mm512_max_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xEE>(a, b));
             }
-            let [a, b, c, d] = four;
+            let [a, b, c, d] = merged;
             let a_c = _mm512_max_ps(_mm512_shuffle_f32x4::<0x88>(a, c), _mm512_shuffle_f32x4::<0xDD>(a, c));
             let b_d = _mm512_max_ps(_mm512_shuffle_f32x4::<0x88>(b, d), _mm512_shuffle_f32x4::<0xDD>(b, d));
-            // Quarters are now vectors 0 4 2 6, and 1 5 3 7.
+            // The quarters of a_c belong to vectors 0, 4, 2, 6; those of b_d to vectors 1, 5, 3, 7.
             let both = _mm512_max_ps(_mm512_unpacklo_ps(a_c, b_d), _mm512_unpackhi_ps(a_c, b_d));
             let both = _mm512_max_ps(both, _mm512_shuffle_ps::<0x4E>(both, both));
-            // Numbers 0 and 1 of each quarter: the largest of vectors 0 1 | 4 5 | 2 3 | 6 7.
-            let pick = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-            _mm256_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps256(_mm512_permutexvar_ps(pick, both)));
+            // Lanes 0 and 1 of the quarters are the maxima of vectors 0 1 | 4 5 | 2 3 | 6 7.
+            let order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps256(_mm512_permutexvar_ps(order, both)));
         }
         out
     }
 }
 
-/// −128 · Σ w of each panel: where Σ (q − 128) · w starts, since u8 · i8 sums to that and 128 · Σ w.
+/// −128 · Σ w of each panel, from which the accumulators start.
 ///
 /// # Safety
-/// `sum` points at sixteen sums for each panel; the processor has avx512f.
+/// `w_sum` points to `16 · PANELS` i32; the processor has avx512f.
 #[inline(always)]
-pub(crate) unsafe fn offsets<const PANELS: usize>(sum: *const i32) -> [__m512i; PANELS] {
-    // SAFETY: the caller's promise.
+pub(crate) unsafe fn offsets<const PANELS: usize>(w_sum: *const i32) -> [__m512i; PANELS] {
+    // SAFETY: panel p < PANELS has 16 sums, by this function's precondition.
     unsafe {
         core::array::from_fn(|p| {
-            let sum = _mm512_loadu_epi32(sum.add(p * LANES));
+            let sum = _mm512_loadu_epi32(w_sum.add(p * LANES));
             _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32::<7>(sum))
         })
     }
@@ -263,14 +273,15 @@ pub(crate) unsafe fn offsets<const PANELS: usize>(sum: *const i32) -> [__m512i; 
 /// Adds the products of some groups of a tile.
 ///
 /// # Safety
-/// See [`TileI8`]; the groups exist; the processor has avx512f and avx512vnni.
+/// The preconditions of [`TileI8`], except for `w_sum` and `out`, with `ROWS` rows and `PANELS` panels; `groups` is within
+/// `0..t.groups`; the processor has avx512f and avx512vnni.
 #[inline(always)]
 pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
     t: &TileI8,
     groups: Range<usize>,
     acc: &mut [[__m512i; PANELS]; ROWS],
 ) {
-    // SAFETY: the tile's promise covers every group.
+    // SAFETY: the preconditions of `TileI8` cover every group of every row and panel.
     unsafe {
         for g in groups {
             let w: [__m512i; PANELS] =
@@ -285,18 +296,18 @@ pub(crate) unsafe fn sum_groups<const ROWS: usize, const PANELS: usize>(
     }
 }
 
-/// As [`sum_groups`], while what is `ahead` is fetched.
+/// [`sum_groups`], which also prefetches the same groups of the panel at `t.prefetch`.
 ///
 /// # Safety
-/// As there.
+/// The preconditions of [`sum_groups`].
 #[inline(always)]
-pub(crate) unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
+pub(crate) unsafe fn sum_groups_prefetching<const ROWS: usize, const PANELS: usize>(
     t: &TileI8,
     groups: Range<usize>,
     acc: &mut [[__m512i; PANELS]; ROWS],
 ) {
     for g in groups {
-        // SAFETY: the caller's promise; any address can be fetched.
+        // SAFETY: the preconditions are those of `sum_groups`; any address may be prefetched.
         unsafe {
             _mm_prefetch::<_MM_HINT_T1>(t.prefetch.wrapping_add(g * 64).cast());
             sum_groups(t, g..g + 1, acc);
@@ -304,39 +315,41 @@ pub(crate) unsafe fn sum_fetching<const ROWS: usize, const PANELS: usize>(
     }
 }
 
-/// Writes a tile's sums.
+/// Stores a tile's sums.
 ///
 /// # Safety
-/// `out` has ROWS · PANELS · 16 numbers; the processor has avx512f.
+/// `ROWS · PANELS · 16` i32 can be written at `out`; the processor has avx512f.
 #[inline(always)]
-pub(crate) unsafe fn store<const ROWS: usize, const PANELS: usize>(
+pub(crate) unsafe fn store_sums<const ROWS: usize, const PANELS: usize>(
     acc: &[[__m512i; PANELS]; ROWS],
     out: *mut i32,
 ) {
     for (r, acc) in acc.iter().enumerate() {
         for (p, &v) in acc.iter().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: row r < ROWS and panel p < PANELS, by this function's precondition.
             unsafe { _mm512_storeu_epi32(out.add((r * PANELS + p) * LANES), v) }
         }
     }
 }
 
 /// # Safety
-/// See [`TileI8`]; the processor has avx512f and avx512vnni.
+/// The preconditions of [`TileI8`], with `ROWS` rows and `PANELS` panels; the processor has avx512f and avx512vnni.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
-    // SAFETY: the tile's promise covers the sums, every group and every output.
+    // SAFETY: the preconditions of `TileI8` cover the weight sums, every group and every output.
     unsafe {
         let mut acc = [offsets::<PANELS>(t.w_sum); ROWS];
-        sum_fetching(t, 0..t.groups, &mut acc);
-        store(&acc, t.out);
+        sum_groups_prefetching(t, 0..t.groups, &mut acc);
+        store_sums(&acc, t.out);
     }
 }
 
+/// The int8 tile.
+///
 /// # Safety
-/// See [`TileI8`]; the processor has avx512f and avx512vnni; at most 8 rows and 3 panels.
+/// The preconditions of [`TileI8`], with at most 8 rows and 3 panels; the processor has avx512f and avx512vnni.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: passed on.
+    // SAFETY: the preconditions are those of `vnni`, whose constants are `rows` and `panels`.
     unsafe { pick_tile!(rows, panels, 1 2 3 4 5 6 7 8, [1 2 3], vnni[](t)) }
 }
 

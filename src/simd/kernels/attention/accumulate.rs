@@ -1,4 +1,8 @@
-//! Blocks' weighted sums of the values together.
+//! Accumulates P·V over blocks of keys: acc_ij += Σ_b factor_ib · Σ_k p_ik · v_kj.
+//!
+//! The probabilities p of a block are bytes relative to the block's maximum; factor_ib rescales them to the row's maximum. The int8
+//! micro-kernel computes Σ (p − 128) · v, so 128 · Σ v of the block's keys is added back to each sum, as an integer, before it is
+//! converted and accumulated in f32 with one fused multiply-add per block, blocks ascending.
 
 use super::blocks::{BlockSums, SPAN};
 use crate::simd::dispatch::dispatch;
@@ -8,33 +12,40 @@ dispatch! {
     unsafe fn accumulate_blocks(t: &AccumulateBlocks);
 }
 
-/// Blocks' weighted sums of the values join those before them: acc_ij += factor_i · Σ p·v, with the 128 · Σ v that the integer
-/// tiles leave out put back.
+/// The operands of [`accumulate_blocks`].
+///
+/// Preconditions: the pointers are valid for the shapes below.
 pub(crate) struct AccumulateBlocks {
-    /// Of each block `rows` x 16 · `panels`.
+    /// Sums Σ (p − 128) · v of each block, `rows` by 16 · `panels`.
     pub sums: BlockSums,
     pub blocks: usize,
+    /// Queries.
     pub rows: usize,
+    /// Panels of 16 columns of v.
     pub panels: usize,
-    /// Of each column, in each block; blocks `sum_pitch` apart.
-    pub weight_sum: *const i32,
+    /// 128 · Σ v over the keys of each block, `[blocks][panels][16]`.
+    pub v_sum_128: *const i32,
+    /// Elements from one block of `v_sum_128` to the next.
     pub sum_pitch: usize,
-    /// Of each row and block, rows `factor_pitch` apart.
+    /// Factor of each query and block, `[rows][blocks]`.
     pub factor: *const f32,
+    /// Elements from one row of factors to the next.
     pub factor_pitch: usize,
-    /// Whether nothing was joined before: what is in `acc` does not count.
-    pub first: bool,
-    /// `rows` x 16 · `panels`.
+    /// Whether the first block overwrites `acc` instead of adding to it.
+    pub overwrite: bool,
+    /// The accumulated outputs, `[rows][panels][16]`.
     pub acc: *mut f32,
 }
 
+/// Accumulates the blocks, two rows by [`SPAN`] blocks at a time.
+///
 /// # Safety
-/// The pointers of [`AccumulateBlocks`] cover what their comments say.
+/// The preconditions of [`AccumulateBlocks`].
 #[inline(always)]
 unsafe fn accumulate_blocks<L: Lanes>(l: L, t: &AccumulateBlocks) {
     let whole = t.blocks / SPAN * SPAN;
     for r in (0..t.rows).step_by(2) {
-        // SAFETY: the caller's promise.
+        // SAFETY: rows below `t.rows` and blocks below `t.blocks` exist, by the preconditions of `AccumulateBlocks`.
         unsafe {
             for b in (0..whole).step_by(SPAN) {
                 match t.rows - r {
@@ -51,8 +62,10 @@ unsafe fn accumulate_blocks<L: Lanes>(l: L, t: &AccumulateBlocks) {
     }
 }
 
+/// Accumulates `BLOCKS` blocks for `ROWS` rows, from `block` and `row` on.
+///
 /// # Safety
-/// As [`accumulate_blocks`]; rows and blocks from the given ones on exist.
+/// The preconditions of [`AccumulateBlocks`]; those rows and blocks exist.
 #[inline(always)]
 unsafe fn accumulate_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
     l: L,
@@ -60,27 +73,65 @@ unsafe fn accumulate_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
     row: usize,
     block: usize,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the preconditions of `AccumulateBlocks` cover these rows and blocks.
     unsafe {
         let factor = t.factor.add(row * t.factor_pitch + block);
         for p in 0..t.panels {
             let at = t.acc.add((row * t.panels + p) * LANES);
             let mut acc = [l.splat(0.0); ROWS];
-            if !t.first || block > 0 {
+            if !t.overwrite || block > 0 {
                 for (r, acc) in acc.iter_mut().enumerate() {
                     *acc = l.load_at(at.add(r * t.panels * LANES));
                 }
             }
             for b in 0..BLOCKS {
-                let back = l.load_i32_at(t.weight_sum.add((block + b) * t.sum_pitch + p * LANES));
+                let v_sum_128 = l.load_i32_at(t.v_sum_128.add((block + b) * t.sum_pitch + p * LANES));
                 for (r, acc) in acc.iter_mut().enumerate() {
-                    let sum = l.add_i32(l.load_i32_at(t.sums.of(block + b, row + r, p)), back);
+                    let sum = l.add_i32(l.load_i32_at(t.sums.of(block + b, row + r, p)), v_sum_128);
                     *acc = l.fma(l.to_f32(sum), l.splat(*factor.add(r * t.factor_pitch + b)), *acc);
                 }
             }
             for (r, acc) in acc.into_iter().enumerate() {
                 l.store_at(acc, at.add(r * t.panels * LANES));
             }
+        }
+    }
+}
+
+impl AccumulateBlocks {
+    /// The accumulation of `blocks` blocks into a tile of `rows` rows and `panels` panels, over slices that start at the first
+    /// block, row and column.
+    #[inline(always)]
+    pub fn new(
+        (blocks, rows, panels): (usize, usize, usize),
+        sums: BlockSums,
+        (v_sum_128, sum_pitch): (&[i32], usize),
+        (factor, factor_pitch): (&[f32], usize),
+        overwrite: bool,
+        acc: &mut [f32],
+    ) -> AccumulateBlocks {
+        let columns = panels * LANES;
+        debug_assert!(blocks > 0 && rows > 0, "the blocks must exist");
+        debug_assert!(
+            v_sum_128.len() >= (blocks - 1) * sum_pitch + columns,
+            "every column must have a sum in every block"
+        );
+        debug_assert!(
+            factor.len() >= (rows - 1) * factor_pitch + blocks,
+            "every row must have a factor in every block"
+        );
+        debug_assert!(acc.len() >= rows * columns, "the accumulators must hold the tile");
+        AccumulateBlocks {
+            sums,
+            blocks,
+            rows,
+            panels,
+            v_sum_128: v_sum_128.as_ptr(),
+            sum_pitch,
+            factor: factor.as_ptr(),
+            factor_pitch,
+            overwrite,
+            acc: acc.as_mut_ptr(),
         }
     }
 }

@@ -1,42 +1,46 @@
-//! Blocks of keys, and the integer sums of a tile of queries with them.
+//! Blocks of keys: their size, and the layout of the int8 sums of a tile of queries with them.
+//!
+//! A tile of queries times a block is at most [`MAX_ROWS`] by [`BLOCK`] sums. Micro-kernels that take all panels of a block at once
+//! leave row-major sums, `[rows][panels][16]`; the others are called once per panel and leave `[panels][rows][16]`. [`BlockSums`]
+//! describes either, so that the softmax and the accumulation read the sums where the product left them.
 
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_ROWS;
 
 /// Keys in a block.
 pub(crate) const BLOCK: usize = 64;
-/// Blocks that are processed together: enough that no step waits for the result of the one before.
+/// Blocks that are processed together where kernels are not fused: enough independent work to hide latencies.
 pub(crate) const SPAN: usize = 4;
-/// The most numbers in a tile of queries by the keys of a block.
+/// Elements reserved for the sums of a tile of queries with a block.
 pub(crate) const TILE: usize = MAX_ROWS * BLOCK;
 
-/// Integer sums of a tile of queries with blocks of columns, in the layout that the product left them in.
+/// The int8 sums of a tile of queries with some blocks, [`TILE`] elements for each block.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockSums {
-    /// The first sum; blocks are [`TILE`] apart.
-    pub at: *mut i32,
-    /// From one row to the next.
-    pub row: usize,
-    /// From one panel of 16 columns to the next.
-    pub panel: usize,
+    /// The first sum of the first block.
+    pub start: *mut i32,
+    /// Elements from one row to the next.
+    pub row_pitch: usize,
+    /// Elements from one panel of 16 columns to the next.
+    pub panel_pitch: usize,
 }
 
 impl BlockSums {
-    /// The sums of row `r` and panel `p` of block `b`: sixteen.
+    /// The sixteen sums of block `b`, row `r` and panel `p`.
     ///
     /// # Safety
-    /// Block, row and panel lie inside the allocation behind `at`.
+    /// Block, row and panel lie inside the allocation behind `start`.
     #[inline(always)]
     pub unsafe fn of(self, b: usize, r: usize, p: usize) -> *mut i32 {
         // SAFETY: inside the allocation, by this function's precondition.
-        unsafe { self.at.add(b * TILE + r * self.row + p * self.panel) }
+        unsafe { self.start.add(b * TILE + r * self.row_pitch + p * self.panel_pitch) }
     }
 
-    /// Sums at `at`, whose tiles have `rows` rows of `panels` panels: row by row, or one panel's rows after the other.
-    pub fn new(at: *mut i32, rows: usize, panels: usize, by_rows: bool) -> BlockSums {
-        match by_rows {
-            true => BlockSums { at, row: panels * LANES, panel: LANES },
-            false => BlockSums { at, row: LANES, panel: rows * LANES },
+    /// Sums at `start` of tiles of `rows` by 16 · `panels`: `[rows][panels][16]` if `row_major`, otherwise `[panels][rows][16]`.
+    pub fn new(start: *mut i32, rows: usize, panels: usize, row_major: bool) -> BlockSums {
+        match row_major {
+            true => BlockSums { start, row_pitch: panels * LANES, panel_pitch: LANES },
+            false => BlockSums { start, row_pitch: LANES, panel_pitch: rows * LANES },
         }
     }
 }

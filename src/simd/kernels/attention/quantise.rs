@@ -1,4 +1,8 @@
-//! Rows of q, k and v to int8, over the lanes.
+//! Quantisation of q, k and v to int8, and the channel statistics that it needs.
+//!
+//! q and k are quantised per token, symmetrically: x − centre ≈ scale · q with q in −127 ..= 127, scale = max |x − centre| / 127
+//! ([`Token`]). v is quantised per channel, with a centre and a factor given for each ([`quantise_values`]). Rounding adds [`ROUND`], so
+//! that the low byte of the sum's bits is the rounded number in two's complement.
 
 use crate::simd::dispatch::dispatch;
 use crate::simd::kernels::rows::vectors;
@@ -9,10 +13,10 @@ dispatch! {
     fn column_sums(rows: &[f32], pitch: usize, out: &mut [f32]);
     fn column_min_max(rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]);
     fn quantise_tokens(x: &[f32], pitch: usize, centre: &[f32], out: &mut [i8], tokens: &mut [Token]);
-    fn quantise_values(x: &[f32], pitch: usize, first: &[usize], by: &[[f32; LANES]; 2], out: &mut [i8], sums: &mut [i32; LANES]);
+    fn quantise_values(x: &[f32], pitch: usize, first: &[usize], grid: &[[f32; LANES]; 2], out: &mut [i8], sums: &mut [i32; LANES]);
 }
 
-/// A token's row of q or k as int8.
+/// Scale and sums of a token's int8 row of q or k.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Token {
@@ -24,10 +28,11 @@ pub struct Token {
     pub squares: i32,
 }
 
-/// Tokens that are looked at together.
-const TOGETHER: usize = 8;
+/// Tokens whose maxima are reduced together, by [`Lanes::reduce_max_each`].
+const MAX_TOKENS: usize = 8;
 
-/// out += every row, of which the first numbers count; rows start `pitch` apart.
+/// Adds all rows to `out`: out_j += Σ_i rows_ij. Rows start `pitch` apart and have at least as many numbers as `out`, which is a
+/// padded row.
 #[inline(always)]
 fn column_sums<L: Lanes>(l: L, rows: &[f32], pitch: usize, out: &mut [f32]) {
     for (i, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
@@ -39,30 +44,30 @@ fn column_sums<L: Lanes>(l: L, rows: &[f32], pitch: usize, out: &mut [f32]) {
     }
 }
 
-/// low = min(low, x), high = max(high, x) for every row x, as [`column_sums`].
+/// Updates `low` and `high` by the minimum and maximum of each column over all rows, which are laid out as in [`column_sums`].
 #[inline(always)]
 fn column_min_max<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32], high: &mut [f32]) {
-    let ends = low.as_chunks_mut::<LANES>().0.iter_mut().zip(high.as_chunks_mut::<LANES>().0);
-    for (i, (low, high)) in ends.enumerate() {
-        let (mut least, mut most) = (l.load(low), l.load(high));
+    let columns = low.as_chunks_mut::<LANES>().0.iter_mut().zip(high.as_chunks_mut::<LANES>().0);
+    for (i, (low, high)) in columns.enumerate() {
+        let (mut min, mut max) = (l.load(low), l.load(high));
         for v in rows[i * LANES..].chunks(pitch).filter_map(|row| row.first_chunk()) {
             let v = l.load(v);
-            least = l.min(v, least);
-            most = l.max(v, most);
+            min = l.min(v, min);
+            max = l.max(v, max);
         }
-        l.store(least, low);
-        l.store(most, high);
+        l.store(min, low);
+        l.store(max, high);
     }
 }
 
-/// round(v) within −127 ..= 127, plus [`ROUND`]: the low byte of its bits is the number in two's complement.
+/// round(v) clamped to −127 ..= 127, plus [`ROUND`]: the low byte of the bits is the integer in two's complement.
 #[inline(always)]
-fn biased<L: Lanes>(l: L, v: L::F) -> L::F {
+fn round_biased<L: Lanes>(l: L, v: L::F) -> L::F {
     l.add(l.min(l.max(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
 }
 
-/// Rows of q or k, `pitch` apart and as long as `centre`, to int8 in −127 ..= 127 over each row's own range: x − centre ≈
-/// scale · q. As many as there are `tokens`.
+/// Quantises rows of q or k, one for each of `tokens`: x − centre ≈ scale · q with q in −127 ..= 127. Rows of `x` start `pitch` apart
+/// and are as long as `centre`, a padded row; rows of `out` are contiguous.
 #[inline(always)]
 fn quantise_tokens<L: Lanes>(
     l: L,
@@ -73,29 +78,28 @@ fn quantise_tokens<L: Lanes>(
     tokens: &mut [Token],
 ) {
     let n = centre.len();
-    let rows = x.chunks(TOGETHER * pitch).zip(out.chunks_mut(TOGETHER * n));
-    for ((x, out), tokens) in rows.zip(tokens.chunks_mut(TOGETHER)) {
-        let mut most = [l.splat(0.0); TOGETHER];
-        for (most, x) in most.iter_mut().zip(x.chunks(pitch)).take(tokens.len()) {
+    let rows = x.chunks(MAX_TOKENS * pitch).zip(out.chunks_mut(MAX_TOKENS * n));
+    for ((x, out), tokens) in rows.zip(tokens.chunks_mut(MAX_TOKENS)) {
+        let mut max = [l.splat(0.0); MAX_TOKENS];
+        for (max, x) in max.iter_mut().zip(x.chunks(pitch)).take(tokens.len()) {
             for (x, c) in vectors(x).zip(vectors(centre)) {
                 let v = l.sub(l.load(x), l.load(c));
-                *most = l.max(l.max(v, l.sub(l.splat(0.0), v)), *most);
+                *max = l.max(l.max(v, l.sub(l.splat(0.0), v)), *max);
             }
         }
-        let most = l.reduce_max_each(&most);
-        for (((token, most), x), out) in
-            tokens.iter_mut().zip(most).zip(x.chunks(pitch)).zip(out.chunks_mut(n))
+        let max = l.reduce_max_each(&max);
+        for (((token, max), x), out) in tokens.iter_mut().zip(max).zip(x.chunks(pitch)).zip(out.chunks_mut(n))
         {
-            let scale = most / 127.0;
+            let scale = max / 127.0;
             let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-            // Whole numbers below 2²⁴: exact in whatever order.
+            // Sums of integers below 2²⁴ in magnitude: exact in any order.
             let (mut sum, mut squares) = (l.splat(0.0), l.splat(0.0));
             for ((x, c), o) in vectors(x).zip(vectors(centre)).zip(out.as_chunks_mut::<LANES>().0) {
-                let biased = biased(l, l.mul(l.sub(l.load(x), l.load(c)), inverse));
+                let biased = round_biased(l, l.mul(l.sub(l.load(x), l.load(c)), inverse));
                 let q = l.sub(biased, l.splat(ROUND));
                 sum = l.add(sum, q);
                 squares = l.fma(q, q, squares);
-                // SAFETY: `o` is 16 bytes.
+                // SAFETY: `o` is an array of 16 bytes.
                 unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
             }
             *token = Token { scale, sum: l.reduce_sum(sum) as i32, squares: l.reduce_sum(squares) as i32 };
@@ -103,8 +107,11 @@ fn quantise_tokens<L: Lanes>(
     }
 }
 
-/// Values of a panel of sixteen channels to int8, four tokens a group of the panel: q = round((x − centre) · factor), clamped to −127 ..= 127.
-/// Group g is of the tokens from `first[g]` on; those that do not exist are 0. Rows start `pitch` apart. Returns Σ q of each channel.
+/// Quantises one panel of v, sixteen channels: q = round((x − centre) · factor), clamped to −127 ..= 127, with `grid` = [centre, factor]
+/// of each channel.
+///
+/// Rows of `x`, one per token, start `pitch` apart and begin with these channels. `out` is `[groups][16 channels][4 tokens]`: group g
+/// holds the four tokens from `first[g]` on; tokens beyond the last one are 0. `sums` becomes Σ q of each channel.
 #[inline(always)]
 fn quantise_values<L: Lanes>(
     l: L,
@@ -119,16 +126,16 @@ fn quantise_values<L: Lanes>(
     let unbias = l.splat_i32((ROUND.to_bits() as i32).wrapping_neg());
     let mut sum = l.splat_i32(0);
     for (group, &first) in out.as_chunks_mut::<{ 4 * LANES }>().0.iter_mut().zip(first) {
-        let mut four = [l.splat_i32(0); 4];
+        let mut tokens = [l.splat_i32(0); 4];
         let rows = x.get(first * pitch..).unwrap_or_default().chunks(pitch);
-        for (q, v) in four.iter_mut().zip(rows.filter_map(|row| row.first_chunk())) {
+        for (q, v) in tokens.iter_mut().zip(rows.filter_map(|row| row.first_chunk())) {
             let v = l.mul(l.sub(l.load(v), centre), factor);
-            *q = l.add_i32(l.bits(biased(l, v)), unbias);
+            *q = l.add_i32(l.bits(round_biased(l, v)), unbias);
             sum = l.add_i32(sum, *q);
         }
-        // SAFETY: a group is 64 bytes, the sums sixteen numbers.
-        unsafe { l.store_i32_at(l.interleave_low_bytes(four), group.as_mut_ptr().cast()) };
+        // SAFETY: a group is an array of 64 bytes.
+        unsafe { l.store_i32_at(l.interleave_low_bytes(tokens), group.as_mut_ptr().cast()) };
     }
-    // SAFETY: as above.
+    // SAFETY: `sums` is an array of 16 i32.
     unsafe { l.store_i32_at(sum, sums.as_mut_ptr()) };
 }

@@ -1,19 +1,21 @@
-//! The rows of a task times one group of panels, tile by tile and matrix by matrix. The group's weights stay in the nearest
-//! caches meanwhile.
+//! The rows of a task times one group of panels. The group's weights stay in the nearest caches while all tiles of rows pass.
+//!
+//! Loops: tiles of rows, then matrices. An int8 product dequantises the integer sums of each matrix and accumulates them in a
+//! tile of f32 (`acc`); the last matrix writes to the output. A floating-point product accumulates all matrices in `acc`, then
+//! stores the tile.
 
 use super::matrix::{Int8Matrix, TileRows};
 use super::product::{Gemm, OutputElement, Segment};
 use crate::file::Panels;
 use crate::ops::rows::Rows;
-use crate::parallel::chunks::{Shared, part};
+use crate::parallel::chunks::{Shared, chunk_range};
 use crate::simd::isa::{Isa, TileShape};
 use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{MAX_PANELS, MAX_ROWS, TileF};
 use core::ops::Range;
 
-/// A group of panels. If the weights are bytes, those of the matrix that is summed m-th start at panel
-/// `first` + m · `step` of `bytes`.
+/// A group of panels. If its weights are bytes, those of the m-th summed matrix start at panel `first + m · step` of `bytes`.
 pub(super) struct PanelGroup<'a> {
     pub panels: Range<usize>,
     pub bytes: &'a [i8],
@@ -24,7 +26,7 @@ pub(super) struct PanelGroup<'a> {
 /// The most numbers in a tile.
 const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
 
-/// The buffers of a task: a tile of f32, and the integer sums of two tiles, used in turn.
+/// The buffers of a task: a tile of f32, and integer sums of two tiles, used in turn.
 pub(super) struct TileBuffers {
     acc: [f32; TILE],
     sums: [[i32; TILE]; 2],
@@ -36,7 +38,7 @@ impl TileBuffers {
     }
 }
 
-/// Cuts rows into tiles: each tile, its first row, and where its outputs go.
+/// Cuts rows into tiles of at most `shape.rows` rows. Yields each tile, the number of its first row, and its output.
 fn tiles<'a>(
     rows: Range<usize>,
     group: &'a PanelGroup,
@@ -44,19 +46,19 @@ fn tiles<'a>(
     to: TileOutput,
 ) -> impl Iterator<Item = (TileRows, usize, TileOutput)> + use<'a> {
     let count = rows.len().div_ceil(shape.rows);
-    (0..count).map(move |nth| {
-        let r = part(rows.len(), count, nth);
+    (0..count).map(move |index| {
+        let r = chunk_range(rows.len(), count, index);
         let at = r.start * to.row_pitch;
         let out = if to.bf16 { to.out.wrapping_byte_add(2 * at) } else { to.out.wrapping_add(at) };
-        let tile = TileRows { nth, rows: r.len(), panels: group.panels.clone() };
+        let tile = TileRows { index, rows: r.len(), panels: group.panels.clone() };
         (tile, rows.start + r.start, TileOutput { rows: r.len(), out, ..to })
     })
 }
 
 impl Gemm<'_> {
-    /// All rows of a task times one group of panels.
+    /// Computes rows `rows` of a segment for one group of panels.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn column<T: OutputElement>(
+    pub(super) fn compute_group<T: OutputElement>(
         &self,
         isa: Isa,
         segment: &Segment,
@@ -68,8 +70,8 @@ impl Gemm<'_> {
     ) {
         let first = group.panels.start;
         let at = (segment.to + rows.start * self.row_step) * self.row_pitch + first * self.panel_pitch;
-        // SAFETY: `Gemm::check` has compared every output row with the slice.
-        let out = unsafe { out.at(at) };
+        // SAFETY: `Gemm::check` has shown that the output contains every output row of the segment.
+        let out = unsafe { out.ptr(at) };
         let to = TileOutput {
             rows: 0,
             panels: group.panels.len(),
@@ -80,23 +82,23 @@ impl Gemm<'_> {
             accumulate: self.accumulate,
             bf16: T::BF16,
         };
-        let bias = self.bias_row().map_or(core::ptr::null(), |b| b[first * LANES..].as_ptr());
+        let bias = self.bias_row().map(|b| &b[first * LANES..]);
         let tiles = tiles(rows, group, shape, to);
         match self.weights.is_int8() {
-            true => self.column_int8(isa, segment, group, tiles, bias, buffers),
-            false => self.column_float(isa, segment, tiles, bias, buffers),
+            true => self.group_int8(isa, segment, group, tiles, bias, buffers),
+            false => self.group_float(isa, segment, tiles, bias, buffers),
         }
     }
 
-    /// Multiplies in int8. With several matrices, each one's integer sums are dequantised and accumulated in `acc`; the last
-    /// one writes the output. Where the instruction set can, an epilogue runs while the next matrix or tile is multiplied.
-    fn column_int8(
+    /// Computes tiles in int8. Where the instruction set fuses epilogues, the epilogue of a tile runs while the next matrix or
+    /// tile is multiplied.
+    fn group_int8(
         &self,
         isa: Isa,
         segment: &Segment,
         group: &PanelGroup,
         tiles: impl Iterator<Item = (TileRows, usize, TileOutput)>,
-        bias: *const f32,
+        bias: Option<&[f32]>,
         TileBuffers { acc, sums }: &mut TileBuffers,
     ) {
         let mut matrices: [Option<(Int8Matrix, usize)>; 9] = [const { None }; 9];
@@ -107,35 +109,28 @@ impl Gemm<'_> {
                 count += 1;
             }
         }
-        let columns = group.panels.len() * LANES;
         if count == 0 {
-            acc.fill(0.0);
+            return store_bias(isa, tiles, bias, acc);
         }
+        let columns = group.panels.len() * LANES;
+        // One pointer for all accesses: each matrix's epilogue reads and writes the tile.
         let acc = acc.as_mut_ptr();
         let mut pending = None;
         let mut turn = 0;
         for (tile, first, to) in tiles {
-            if count == 0 {
-                // SAFETY: as below.
-                unsafe { isa.store_tile(&StoreTile { acc, bias, to }) };
-            }
             for (nth, (x, from)) in matrices.iter().flatten().enumerate() {
                 turn ^= 1;
-                let (before, before_pitch) = if nth == 0 { (bias, 0) } else { (acc.cast_const(), columns) };
                 let to = if nth + 1 == count { to } else { partial_sums(acc, columns, to) };
-                // SAFETY: `Gemm::check` and `Linear` have compared rows, panels and factors with what exists; `sums` and
-                // `acc` hold a tile, and the pending epilogue reads the other sums; this task alone writes these rows and
-                // columns; the bias has the padded number of outputs.
+                // SAFETY: `Gemm::check` has shown that all input and output rows exist and are wide enough, and `Linear` that
+                // the file holds the panels and their factors; the bias has the padded number of outputs. `sums[turn]` and
+                // `acc` hold a tile, and the pending epilogue reads the other sums. No other task writes these rows and
+                // columns.
                 unsafe {
                     let params = x.multiply(isa, from + first, &tile, &mut sums[turn], pending.take());
-                    let epilogue = DequantiseTile {
-                        sums: sums[turn].as_ptr(),
-                        params,
-                        scale: x.scale.as_ptr(),
-                        weight_sum: x.weight_sum.as_ptr(),
-                        before,
-                        before_pitch,
-                        to,
+                    let epilogue = DequantiseTile::new(&sums[turn], params, x.scale, x.weight_sum, to);
+                    let epilogue = match nth {
+                        0 => epilogue.with_bias(bias),
+                        _ => epilogue.with_rows(acc.cast_const(), columns),
                     };
                     match isa.fuses_epilogue() {
                         true => pending = Some(epilogue),
@@ -145,18 +140,18 @@ impl Gemm<'_> {
             }
         }
         if let Some(last) = pending {
-            // SAFETY: as above.
+            // SAFETY: as for the other epilogues.
             unsafe { isa.dequantise_tile(&last) };
         }
     }
 
-    /// Multiplies in f32, accumulating all matrices in `acc`.
-    fn column_float(
+    /// Computes tiles in f32.
+    fn group_float(
         &self,
         isa: Isa,
         segment: &Segment,
         tiles: impl Iterator<Item = (TileRows, usize, TileOutput)>,
-        bias: *const f32,
+        bias: Option<&[f32]>,
         TileBuffers { acc, .. }: &mut TileBuffers,
     ) {
         for (tile, first, to) in tiles {
@@ -169,9 +164,9 @@ impl Gemm<'_> {
             if overwrite {
                 acc.fill(0.0);
             }
-            // SAFETY: `Gemm::check` has compared every output row with the slice; `acc` holds the tile, the bias the padded
-            // number of outputs.
-            unsafe { isa.store_tile(&StoreTile { acc: acc.as_ptr(), bias, to }) };
+            // SAFETY: `Gemm::check` has shown that the output contains these rows; `acc` holds the tile, and the bias has the
+            // padded number of outputs.
+            unsafe { isa.store_tile(&StoreTile::new(acc, bias, to)) };
         }
     }
 
@@ -192,17 +187,17 @@ impl Gemm<'_> {
             (Rows::F32 { data, pitch }, Panels::F32(weights)) => {
                 let rows = (&data[from * pitch..], pitch);
                 let tile = TileF::new(shape, rows, (&weights[panel..], k * LANES), k, overwrite, acc);
-                // SAFETY: `Gemm::check` has compared the rows with the data, `Linear` the panels with the file; `acc` holds a
-                // tile.
+                // SAFETY: `Gemm::check` has shown that the rows exist, and `Linear` that the file holds the panels; `acc`
+                // holds a tile.
                 unsafe { isa.tile_f32(t.rows, t.panels.len(), &tile) }
             }
             (Rows::F32 { data, pitch }, Panels::F16(weights)) => {
                 let rows = (&data[from * pitch..], pitch);
                 let tile = TileF::new(shape, rows, (&weights[panel..], k * LANES), k, overwrite, acc);
-                // SAFETY: as above.
+                // SAFETY: as for f32 weights.
                 unsafe { isa.tile_f16(t.rows, t.panels.len(), &tile) }
             }
-            _ => unreachable!("`Gemm::check` has compared rows and weights"),
+            _ => unreachable!("`Gemm::check` has compared the types of rows and weights"),
         }
     }
 
@@ -215,7 +210,7 @@ impl Gemm<'_> {
             Panels::Int8 { scale, sum, .. } | Panels::Int4 { scale, sum, .. },
         ) = (self.x, w.panels)
         else {
-            unreachable!("`Gemm::check` has compared rows and weights")
+            unreachable!("`Gemm::check` has compared the types of rows and weights")
         };
         let (panel_bytes, panels) = (w.shape().panel_bytes(), group.panels.len());
         let output = (matrix * w.panel_count() + group.panels.start) * LANES;
@@ -230,6 +225,21 @@ impl Gemm<'_> {
             scale: &scale[output..][..panels * LANES],
             weight_sum: &sum[output..][..panels * LANES],
         }
+    }
+}
+
+/// Stores the output of tiles without any matrix: activation(bias).
+fn store_bias(
+    isa: Isa,
+    tiles: impl Iterator<Item = (TileRows, usize, TileOutput)>,
+    bias: Option<&[f32]>,
+    acc: &mut [f32],
+) {
+    acc.fill(0.0);
+    for (_, _, to) in tiles {
+        // SAFETY: `Gemm::check` has shown that the output contains these rows; `acc` holds the tile, and the bias has the
+        // padded number of outputs.
+        unsafe { isa.store_tile(&StoreTile::new(acc, bias, to)) };
     }
 }
 
