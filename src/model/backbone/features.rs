@@ -19,6 +19,7 @@ const STORED: [(Buf, Role, u8); 3] = [
 ];
 
 /// Feature 0, 1 or 2 as rows, one per patch.
+#[inline(never)]
 pub(crate) fn shape(model: &Model, feature: usize) -> Result<RowsShape, Error> {
     Ok(RowsShape::of(model.facts().patches(), model.linear_shape(STORED[feature].1, 0)?))
 }

@@ -22,6 +22,7 @@ struct Shapes {
     hidden_rows: RowsShape,
 }
 
+#[inline(never)]
 fn shapes(model: &Model, block: usize, tokens: usize) -> Result<Shapes, Error> {
     let (fc1, fc2) = (model.linear_shape(Role::Fc1, block)?, model.linear_shape(Role::Fc2, block)?);
     Ok(Shapes {

@@ -29,6 +29,7 @@ struct Shapes {
     logits_row: usize,
 }
 
+#[inline(never)]
 fn shapes(model: &Model) -> Result<Shapes, Error> {
     let f = model.facts();
     let (c, [w0, w1, w2, w3]) = (padded(f.channels), core::array::from_fn(|level| f.level(level).0));

@@ -14,6 +14,7 @@ use crate::ops::upsample::{self, LowResMap};
 use crate::simd::kernels::epilogue::Activation;
 
 /// Level 2 as rows for the FPN bottleneck, one per pixel.
+#[inline(never)]
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(2);
     Ok(RowsShape::of(w * h, model.linear_shape(Role::FpnBottleneck, 2)?))

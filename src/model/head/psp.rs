@@ -21,6 +21,7 @@ use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
 
 /// The output of the pooling module as rows for the FPN bottleneck, one per pixel.
+#[inline(never)]
 pub(super) fn output_rows(model: &Model) -> Result<RowsShape, Error> {
     let (w, h) = model.facts().level(3);
     Ok(RowsShape::of(w * h, model.linear_shape(Role::FpnBottleneck, 3)?))
