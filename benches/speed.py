@@ -33,7 +33,7 @@ def bench(file, args):
 
 
 def facts(file):
-    """Precision and Winograd tiles from the file's header (src/FORMAT.md)."""
+    """Precision and Winograd tiles from the file's header (src/file/FORMAT.md)."""
     with open(file, "rb") as f:
         header = f.read(512)
     (precision,) = struct.unpack_from("<I", header, 180)

@@ -29,11 +29,11 @@ CORES = ["cortex-a53", "cortex-a55", "cortex-a72", "neoverse-n1", "neoverse-v1"]
 COLUMNS = ["tile", "MAC an iteration", "A53", "A55", "A72", "N1 (A76)", "V1"]
 # Name, functions, multiply instruction, multiply-accumulates of one, peaks of CORES.
 TILES = [
-    ("neon 2x1", r"kernels4neon.*(widen|tile_i8)", r"(?:smull|smlal)2?\b", 8, [16 / 3, 16 / 3, 8, 8, 16]),
-    ("dotprod 6x1", r"kernels7dotprod", r"sdot\b", 16, [None, 16, None, 32, 64]),
-    ("i8mm 10 rows, half a panel", r"kernels4i8mm", r"smmla\b", 32, [None, None, None, None, 128]),
-    ("f32 6x1", r"on_neon.*tile_f32", r"fmla\b", 4, [4, 8, 4, 8, 16]),
-    ("f16 6x1", r"on_neon.*tile_f16", r"fmla\b", 4, [4, 8, 4, 8, 16]),
+    ("neon 2x1", r"simd3arm7tile_i8", r"(?:smull|smlal)2?\b", 8, [16 / 3, 16 / 3, 8, 8, 16]),
+    ("dotprod 6x1", r"simd3arm7dotprod", r"sdot\b", 16, [None, 16, None, 32, 64]),
+    ("i8mm 10 rows, half a panel", r"simd3arm4i8mm", r"smmla\b", 32, [None, None, None, None, 128]),
+    ("f32 6x1", r"simd3arm6tile_f.*tile_f32", r"fmla\b", 4, [4, 8, 4, 8, 16]),
+    ("f16 6x1", r"simd3arm6tile_f.*tile_f16", r"fmla\b", 4, [4, 8, 4, 8, 16]),
 ]
 
 

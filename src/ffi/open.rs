@@ -1,6 +1,6 @@
 //! The open engine inside a [`CEngine`].
 
-use crate::pointers::{Span, check_disjoint, read, slice, write};
+use crate::pointers::{ByteRange, check_disjoint, read, slice, write};
 use crate::status::CallError;
 use crate::types::CEngine;
 use beitle::Model;
@@ -53,7 +53,10 @@ impl OpenEngine {
         file_bytes: usize,
     ) -> Result<(), CallError> {
         let file = file.cast::<u8>();
-        check_disjoint(&[Span::new(engine, 1, "engine")?], &[Span::new(file, file_bytes, "file")?])?;
+        check_disjoint(
+            &[ByteRange::new(engine, 1, "engine")?],
+            &[ByteRange::new(file, file_bytes, "file")?],
+        )?;
         // If parsing fails, the engine is no longer open.
         // SAFETY: nothing else uses the `CEngine` at `engine`.
         unsafe { write(engine, CEngine::new(), "engine")? };

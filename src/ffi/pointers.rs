@@ -83,30 +83,30 @@ pub(crate) fn check_aligned<T>(p: *const T, alignment: usize, name: &'static str
 
 /// The address range of a buffer.
 #[derive(Clone, Copy)]
-pub(crate) struct Span {
+pub(crate) struct ByteRange {
     name: &'static str,
     start: usize,
     bytes: usize,
 }
 
-impl Span {
+impl ByteRange {
     /// `len` elements at `p`.
-    pub fn new<T>(p: *const T, len: usize, name: &'static str) -> Result<Span, CallError> {
+    pub fn new<T>(p: *const T, len: usize, name: &'static str) -> Result<ByteRange, CallError> {
         if len > 0 {
             validate(p, len, name)?;
         }
         // `validate` has excluded an overflow of the product, and of `start + bytes`.
-        Ok(Span { name, start: p.addr(), bytes: len * size_of::<T>() })
+        Ok(ByteRange { name, start: p.addr(), bytes: len * size_of::<T>() })
     }
 
-    fn overlaps(&self, other: &Span) -> bool {
-        let end = |s: &Span| s.start + s.bytes;
+    fn overlaps(&self, other: &ByteRange) -> bool {
+        let end = |s: &ByteRange| s.start + s.bytes;
         self.bytes > 0 && other.bytes > 0 && self.start < end(other) && other.start < end(self)
     }
 }
 
 /// Checks that no written buffer overlaps another written buffer or a buffer that is read.
-pub(crate) fn check_disjoint(written: &[Span], read: &[Span]) -> Result<(), CallError> {
+pub(crate) fn check_disjoint(written: &[ByteRange], read: &[ByteRange]) -> Result<(), CallError> {
     for (i, w) in written.iter().enumerate() {
         if let Some(other) = written[..i].iter().chain(read).find(|other| w.overlaps(other)) {
             return Err(CallError::Overlap(w.name, other.name));
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn overlaps_are_found() {
         let disjoint = |written: &[(usize, usize)], read: &[(usize, usize)]| {
-            let spans = |ranges: &[(usize, usize)]| -> Vec<Span> {
-                ranges.iter().map(|&(start, bytes)| Span { name: "a buffer", start, bytes }).collect()
+            let spans = |ranges: &[(usize, usize)]| -> Vec<ByteRange> {
+                ranges.iter().map(|&(start, bytes)| ByteRange { name: "a buffer", start, bytes }).collect()
             };
             check_disjoint(&spans(written), &spans(read)).is_ok()
         };

@@ -1,7 +1,7 @@
 //! `beitle_run`: validates the parameters, turns them into the engine's types, runs.
 
 use crate::open::OpenEngine;
-use crate::pointers::{Span, check_aligned, check_disjoint, read, slice, slice_mut};
+use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice, slice_mut};
 use crate::status::CallError;
 use crate::types::{CClassMap, CEngine, CImage, CRunParams};
 use beitle::engine::{Engine, Output};
@@ -85,22 +85,22 @@ unsafe fn checked_params<'a>(params: *const CRunParams) -> Result<&'a CRunParams
 fn check_buffers(engine: *const CEngine, model: &Model, params: &CRunParams) -> Result<(), CallError> {
     let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
     let map = match params.map.pixel_bytes {
-        1 => Span::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
-        2 => Span::new(params.map.data.cast::<u16>(), params.map.bytes / 2, MAP)?,
+        1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
+        2 => ByteRange::new(params.map.data.cast::<u16>(), params.map.bytes / 2, MAP)?,
         _ => return Err(CallError::Argument("params.map.pixel_bytes", "is neither 1 nor 2")),
     };
     check_aligned(params.arena, ALIGN, ARENA)?;
     let written = [
-        Span::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
+        ByteRange::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
         map,
-        Span::new(params.logits, logits_count, LOGITS)?,
+        ByteRange::new(params.logits, logits_count, LOGITS)?,
     ];
     let file = model.file().bytes();
     let only_read = [
-        Span::new(file.as_ptr(), file.len(), "the file")?,
-        Span::new(params.image.data, params.image.bytes, IMAGE)?,
-        Span::new(engine, 1, "engine")?,
-        Span::new(params, 1, "params")?,
+        ByteRange::new(file.as_ptr(), file.len(), "the file")?,
+        ByteRange::new(params.image.data, params.image.bytes, IMAGE)?,
+        ByteRange::new(engine, 1, "engine")?,
+        ByteRange::new(params, 1, "params")?,
     ];
     check_disjoint(&written, &only_read)
 }

@@ -105,7 +105,7 @@ impl<const T: usize, const M: usize> Winograd<T, M> {
         }
     }
 
-    /// K = (AᵀA) ∘ (GGᵀ) for one side of a tile: an error e of the points has the energy e·K·eᵀ in the outputs, for a random
+    /// K = (AAᵀ) ∘ (GGᵀ) for one side of a tile: an error e of the points has the energy e·K·eᵀ in the outputs, for a random
     /// kernel.
     fn output_energy(&self) -> [[f64; T]; T] {
         core::array::from_fn(|p| {

@@ -33,6 +33,7 @@ macro_rules! dispatch {
             #[doc = ""]
             #[doc = "# Safety"]
             #[doc = "If the method is `unsafe`: the preconditions documented at the kernel."]
+            #[inline]
             pub(crate) $($unsafe)? fn $name(self, $($arg: $ty),*) $($ret)* {
                 use $crate::simd::isa::LaneSet;
                 $crate::simd::dispatch::dispatch!(@compile portable, $crate::simd::portable::Portable,

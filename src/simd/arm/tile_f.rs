@@ -10,7 +10,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 /// Weight types that are widened to f32 when they are loaded, eight at a time: two registers are free for them.
-pub(crate) trait Widen: Copy {
+pub(crate) trait NeonWeight: Copy {
     /// Loads eight weights.
     ///
     /// # Safety
@@ -18,7 +18,7 @@ pub(crate) trait Widen: Copy {
     unsafe fn load8(p: *const Self) -> [float32x4_t; 2];
 }
 
-impl Widen for f32 {
+impl NeonWeight for f32 {
     #[inline(always)]
     unsafe fn load8(p: *const f32) -> [float32x4_t; 2] {
         // SAFETY: 8 weights can be read at `p`, by this function's precondition.
@@ -26,7 +26,7 @@ impl Widen for f32 {
     }
 }
 
-impl Widen for half::f16 {
+impl NeonWeight for half::f16 {
     #[inline(always)]
     unsafe fn load8(p: *const half::f16) -> [float32x4_t; 2] {
         let (low, high);
@@ -44,7 +44,7 @@ impl Widen for half::f16 {
 /// # Safety
 /// 16 weights can be read at `w`; the processor has neon.
 #[inline(always)]
-unsafe fn add_products<W: Widen, const ROWS: usize, const I: usize>(
+unsafe fn add_products<W: NeonWeight, const ROWS: usize, const I: usize>(
     acc: &mut [[float32x4_t; 4]; ROWS],
     a: &[float32x4_t; ROWS],
     w: *const W,
@@ -71,7 +71,10 @@ unsafe fn add_products<W: Widen, const ROWS: usize, const I: usize>(
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has neon.
 #[inline(always)]
-pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS: usize>(_: L, t: &TileF<W>) {
+pub(crate) unsafe fn tile_f<L: Lanes, W: NeonWeight, const ROWS: usize, const PANELS: usize>(
+    _: L,
+    t: &TileF<W>,
+) {
     const { assert!(PANELS == 1) }
     // SAFETY: every access is to row r < ROWS and k < t.k, which the preconditions of `TileF` cover.
     unsafe {
@@ -102,4 +105,4 @@ pub(crate) unsafe fn tile_f<L: Lanes, W: Widen, const ROWS: usize, const PANELS:
     }
 }
 
-float_tiles!(Neon::new(), tile_f, Widen, [target_feature(enable = "neon")], 1 2 3 4 5 6, [1]);
+float_tiles!(Neon::new(), tile_f, NeonWeight, [target_feature(enable = "neon")], 1 2 3 4 5 6, [1]);

@@ -1,12 +1,12 @@
 //! Function calls of a pickle. None is executed: the few that build tensors, parameters and dictionaries are recognised
 //! by name, and any other call evaluates to an opaque value.
 
-use super::cursor::Step;
+use super::cursor::PickleResult;
 use super::machine::{Machine, Value, ValueId};
 
 impl Machine<'_> {
     /// Pushes the result of calling `function` with the tuple `arguments`.
-    pub(super) fn call(&mut self, function: ValueId, arguments: ValueId) -> Step {
+    pub(super) fn call(&mut self, function: ValueId, arguments: ValueId) -> PickleResult {
         let name = self.text(function).unwrap_or("");
         let arguments = self.items(arguments).unwrap_or(&[]);
         match (name, arguments) {
@@ -58,7 +58,7 @@ impl Machine<'_> {
     }
 
     /// Pushes the storage that a persistent id `('storage', class, key, device, length)` refers to.
-    pub(super) fn load_persistent(&mut self, id: ValueId) -> Step {
+    pub(super) fn load_persistent(&mut self, id: ValueId) -> PickleResult {
         match self.items(id) {
             Some(&[kind, class, key, ..]) if self.text(kind) == Some("storage") => {
                 self.push(Value::Storage { class, key })

@@ -1,6 +1,6 @@
 //! The interpreter's loop. Each group of instructions has a function, which returns whether it knew the instruction.
 
-use super::cursor::Step;
+use super::cursor::PickleResult;
 use super::machine::{Machine, Value, ValueId, pairs};
 use super::opcodes::*;
 
@@ -8,7 +8,7 @@ use super::opcodes::*;
 const MAX_GLOBAL: usize = 256;
 
 /// Runs a pickle up to its STOP instruction. Returns the machine, which owns all values, and the result.
-pub(super) fn run(bytes: &[u8]) -> Step<(Machine<'_>, ValueId)> {
+pub(super) fn run(bytes: &[u8]) -> PickleResult<(Machine<'_>, ValueId)> {
     let mut machine = Machine::new(bytes);
     loop {
         let start = machine.cursor.position();
@@ -22,7 +22,7 @@ pub(super) fn run(bytes: &[u8]) -> Step<(Machine<'_>, ValueId)> {
 }
 
 impl<'a> Machine<'a> {
-    fn step(&mut self, code: u8) -> Step {
+    fn step(&mut self, code: u8) -> PickleResult {
         let known = self.framing(code)?
             || self.stack_operation(code)?
             || self.scalar(code)?
@@ -38,7 +38,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn framing(&mut self, code: u8) -> Step<bool> {
+    fn framing(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             PROTO => {
                 let version = self.cursor.byte()?;
@@ -52,7 +52,7 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn stack_operation(&mut self, code: u8) -> Step<bool> {
+    fn stack_operation(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             MARK => self.mark(),
             POP => self.pop().map(drop)?,
@@ -67,7 +67,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Constants and numbers.
-    fn scalar(&mut self, code: u8) -> Step<bool> {
+    fn scalar(&mut self, code: u8) -> PickleResult<bool> {
         let value = match code {
             NONE | NEWTRUE | NEWFALSE => Value::Opaque,
             BININT => Value::Int(self.cursor.signed(4)?),
@@ -99,7 +99,7 @@ impl<'a> Machine<'a> {
         self.push(value).map(|()| true)
     }
 
-    fn text_or_bytes(&mut self, code: u8) -> Step<bool> {
+    fn text_or_bytes(&mut self, code: u8) -> PickleResult<bool> {
         let value = match code {
             BINUNICODE | BINSTRING => self.counted_text(4)?,
             SHORT_BINUNICODE | SHORT_BINSTRING => self.counted_text(1)?,
@@ -115,7 +115,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Tuples and lists.
-    fn sequence(&mut self, code: u8) -> Step<bool> {
+    fn sequence(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             EMPTY_TUPLE | EMPTY_LIST => self.push(Value::Items(Vec::new()))?,
             TUPLE | LIST => {
@@ -143,7 +143,7 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn dict_or_set(&mut self, code: u8) -> Step<bool> {
+    fn dict_or_set(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             EMPTY_DICT => self.push(Value::Dict(Vec::new()))?,
             DICT => {
@@ -170,7 +170,7 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn memo_operation(&mut self, code: u8) -> Step<bool> {
+    fn memo_operation(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             BINPUT | LONG_BINPUT => {
                 let key = self.cursor.unsigned(if code == BINPUT { 1 } else { 4 })?;
@@ -195,7 +195,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Classes, instances and calls.
-    fn object(&mut self, code: u8) -> Step<bool> {
+    fn object(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             GLOBAL => {
                 let global = format!("{}.{}", self.cursor.line()?, self.cursor.line()?);
@@ -234,7 +234,7 @@ impl<'a> Machine<'a> {
         Ok(true)
     }
 
-    fn stack_global(&mut self) -> Step {
+    fn stack_global(&mut self) -> PickleResult {
         let (name, module) = (self.pop()?, self.pop()?);
         let (Some(name), Some(module)) = (self.text(name), self.text(module)) else {
             return Err("a class without a name".into());
@@ -244,24 +244,24 @@ impl<'a> Machine<'a> {
         self.push(Value::Global(global.into()))
     }
 
-    fn skip(&mut self, length: u64) -> Step {
+    fn skip(&mut self, length: u64) -> PickleResult {
         self.cursor.take(length).map(drop)
     }
 
     /// A string after a length of `width` bytes.
-    fn counted_text(&mut self, width: usize) -> Step<Value<'a>> {
+    fn counted_text(&mut self, width: usize) -> PickleResult<Value<'a>> {
         let length = self.cursor.unsigned(width)?;
         Ok(Value::Text(String::from_utf8_lossy(self.cursor.take(length)?)))
     }
 
     /// Bytes after a length of `width` bytes; their content does not matter.
-    fn counted_bytes(&mut self, width: usize) -> Step<Value<'a>> {
+    fn counted_bytes(&mut self, width: usize) -> PickleResult<Value<'a>> {
         let length = self.cursor.unsigned(width)?;
         self.skip(length)?;
         Ok(Value::Opaque)
     }
 
-    fn memo_key(&mut self) -> Step<u64> {
+    fn memo_key(&mut self) -> PickleResult<u64> {
         self.cursor.line()?.parse().map_err(|_| "memo key: expected a number".to_string())
     }
 }

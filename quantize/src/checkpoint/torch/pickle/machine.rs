@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::cursor::{Cursor, Step};
+use super::cursor::{Cursor, PickleResult};
 
 /// Upper bound on the number of values a pickle may create, counting copied dictionary entries.
 const MAX_VALUES: usize = 4_000_000;
@@ -82,7 +82,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Creates a value and pushes it.
-    pub(super) fn push(&mut self, value: Value<'a>) -> Step {
+    pub(super) fn push(&mut self, value: Value<'a>) -> PickleResult {
         if self.values.len() + self.copied >= MAX_VALUES {
             return Err(format!("more than {MAX_VALUES} values"));
         }
@@ -92,7 +92,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Creates and pushes a dictionary whose entries come from another value; they count towards the limit.
-    pub(super) fn push_dict_copy(&mut self, entries: Vec<(ValueId, ValueId)>) -> Step {
+    pub(super) fn push_dict_copy(&mut self, entries: Vec<(ValueId, ValueId)>) -> PickleResult {
         self.copied += entries.len();
         self.push(Value::Dict(entries))
     }
@@ -107,7 +107,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The topmost value above the last mark.
-    pub(super) fn top(&self) -> Step<ValueId> {
+    pub(super) fn top(&self) -> PickleResult<ValueId> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.last() {
             Some(id) if self.stack.len() > floor => Ok(*id),
@@ -115,20 +115,20 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Step<ValueId> {
+    pub(super) fn pop(&mut self) -> PickleResult<ValueId> {
         let id = self.top()?;
         self.stack.pop();
         Ok(id)
     }
 
     /// Removes the last mark and everything above it.
-    pub(super) fn pop_to_mark(&mut self) -> Step<Vec<ValueId>> {
+    pub(super) fn pop_to_mark(&mut self) -> PickleResult<Vec<ValueId>> {
         let mark = self.marks.pop().ok_or("a mark is missing on the stack")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
     /// Appends to the list on top of the stack.
-    pub(super) fn append(&mut self, items: Vec<ValueId>) -> Step {
+    pub(super) fn append(&mut self, items: Vec<ValueId>) -> PickleResult {
         let list = self.top()?;
         if let Some(Value::Items(list)) = self.values.get_mut(list.0 as usize) {
             list.extend(items);
@@ -137,7 +137,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Adds entries, keys and values in turn, to the dictionary on top of the stack.
-    pub(super) fn set_items(&mut self, items: &[ValueId]) -> Step {
+    pub(super) fn set_items(&mut self, items: &[ValueId]) -> PickleResult {
         let dict = self.top()?;
         if let Some(Value::Dict(entries)) = self.values.get_mut(dict.0 as usize) {
             entries.extend(pairs(items));
@@ -146,19 +146,19 @@ impl<'a> Machine<'a> {
     }
 
     /// Stores the top of the stack in the memo.
-    pub(super) fn memo_put(&mut self, key: u64) -> Step {
+    pub(super) fn memo_put(&mut self, key: u64) -> PickleResult {
         let top = self.top()?;
         self.memo.insert(key, top);
         Ok(())
     }
 
     /// Stores the top of the stack under the next free key of the memo.
-    pub(super) fn memoize(&mut self) -> Step {
+    pub(super) fn memoize(&mut self) -> PickleResult {
         self.memo_put(self.memo.len() as u64)
     }
 
     /// Pushes a value of the memo.
-    pub(super) fn memo_get(&mut self, key: u64) -> Step {
+    pub(super) fn memo_get(&mut self, key: u64) -> PickleResult {
         let id = *self.memo.get(&key).ok_or_else(|| format!("memo {key} is not set"))?;
         self.stack.push(id);
         Ok(())
