@@ -144,8 +144,8 @@ typedef struct beitle_run_params {
     size_t logits_count; /* size of the memory at `logits`, in floats */
     const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
-    int (*progress)(void *context); /* NULL, or a callback that the calling thread makes after each of a few hundred
-                                       steps, while no worker is running; the place to feed a watchdog. It returns 0 to
+    int (*progress)(void *context); /* NULL, or a callback, made on the calling thread a few hundred times during a run
+                                       while no worker is running; the place to feed a watchdog. It returns 0 to
                                        continue and any other value to cancel the run. The restrictions of
                                        beitle_thread_pool.run apply. */
     void *progress_context; /* passed to progress */

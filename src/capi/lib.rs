@@ -10,7 +10,7 @@ unsafe extern "C" {
     fn beitle_panicked() -> !;
 }
 
-/// Panics end in the program's own function where there is no operating system.
+/// Without an operating system, a panic calls the program's own function.
 #[cfg(not(feature = "std"))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {

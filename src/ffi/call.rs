@@ -1,4 +1,4 @@
-//! The frame of every call from C.
+//! The wrapper around every call from C.
 
 use crate::status::{CallError, Status};
 use crate::text::TextBuffer;

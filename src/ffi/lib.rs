@@ -11,7 +11,7 @@
 //! | `open` | the open engine inside a [`CEngine`] |
 //! | `pool` | the caller's threads as a [`Parallel`](beitle::parallel::Parallel) |
 //! | `run` | `beitle_run` |
-//! | `call` | the frame of every call: no panic leaves it, an error becomes a status and a message |
+//! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
 //! | `exports` | the exported functions |
 //!
 //! The crate allocates nothing and has no global state. With the feature `std` a panic becomes [`Status::InternalError`];

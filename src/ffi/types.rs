@@ -111,7 +111,7 @@ pub struct CRunParams {
     pub logits_count: usize,
     /// The caller's threads; null: the calling thread only.
     pub thread_pool: *const CThreadPool,
-    /// Called after each step, or null. A value other than 0 cancels the run.
+    /// Called a few hundred times during a run, or null. A value other than 0 cancels the run.
     pub progress: Option<unsafe extern "C" fn(context: *mut c_void) -> c_int>,
     /// Passed to `progress`.
     pub progress_context: *mut c_void,

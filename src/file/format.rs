@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 #[cfg(target_endian = "big")]
 compile_error!("weight files are little-endian and used in place: big-endian targets are not supported");
 
-/// The first eight bytes of every file. A copy in text mode changes the line ending in it, which makes the damage visible.
+/// The first eight bytes of every file. A transfer in text mode would change their line ending and so be detected.
 pub const MAGIC: [u8; 8] = *b"BEITLE\r\n";
 /// The format version that this crate reads and writes.
 pub const VERSION: u32 = 1;
@@ -123,7 +123,7 @@ macro_rules! numbered {
 numbered! {
     /// What a tensor is. FORMAT.md gives the shape and contents of each role.
     Role: u16 {
-        /// The class names, one per text line.
+        /// The class names, one per line.
         ClassNames = 1, "class_names";
         /// R, G, B of each class.
         Palette = 2, "palette";

@@ -9,7 +9,8 @@ use super::format::{
 };
 use crate::error::Error;
 
-/// No dimension reaches this. It is generous for BEiT, and small enough that no product of three dimensions overflows 64 bits.
+/// Every dimension is below this bound, which is generous for BEiT and so small that no product of three dimensions overflows
+/// 64 bits.
 const LIMIT: u32 = 1 << 16;
 
 /// The shape of a tensor that the header requires, and the kinds in which it may be stored.

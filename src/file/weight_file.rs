@@ -119,7 +119,7 @@ impl<'a> WeightFile<'a> {
     /// Reads the whole file, compares the checksum of every tensor, and checks that the gaps between tensors are zero.
     ///
     /// # Errors
-    /// [`Error::Checksum`] for the first damaged tensor. A gap counts to the tensor after it.
+    /// [`Error::Checksum`] for the first damaged tensor. A gap counts as part of the tensor after it.
     pub fn verify(&self) -> Result<(), Error> {
         let mut end = size_of::<Header>() + size_of_val(self.table);
         for e in self.table {

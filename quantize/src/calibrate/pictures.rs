@@ -58,7 +58,7 @@ impl Pictures {
     pub fn name(&self) -> &'static str {
         match self {
             Pictures::Generated => "drawn scenes",
-            Pictures::Files(_) => "pictures given",
+            Pictures::Files(_) => "given pictures",
         }
     }
 

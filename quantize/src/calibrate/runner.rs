@@ -29,7 +29,7 @@ impl Runner {
     pub fn open(path: &Path) -> Result<Runner, Error> {
         let file = MappedFile::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
         let facts = *Model::new(file.bytes()).map_err(|e| Error::new(path, e.to_string()))?.facts();
-        let threads = ThreadPool::new(0).map_err(|e| Error::io(path, "cannot start threads for", e))?;
+        let threads = ThreadPool::new(0).map_err(|e| Error::io(path, "cannot start threads to run it", e))?;
         Ok(Runner { path: path.to_owned(), file, facts, threads })
     }
 

@@ -70,7 +70,7 @@ fn open_shards(index: &Path, folder: &Path, files: &mut Vec<OpenFile>) -> Result
     Ok(stored)
 }
 
-/// Opens one weight file, whose format its first bytes tell, and adds it to `files`. Returns its tensors.
+/// Opens one weight file, whose format is recognised by its first bytes, and adds it to `files`. Returns its tensors.
 fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
     let mut file = File::open(path).map_err(|e| Error::io(path, "cannot open", e))?;
     let mut start = Vec::new();
@@ -147,7 +147,7 @@ fn insert(
     }
     match tensors.insert(name, tensor) {
         Some(other) => {
-            let what = format!("tensors {} and {original} are the same layer", other.original);
+            let what = format!("tensors {} and {original} are the same tensor of the model", other.original);
             Err(Error::new(path, what))
         }
         None => Ok(()),

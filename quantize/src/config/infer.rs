@@ -4,7 +4,7 @@ use super::model::ModelConfig;
 use crate::checkpoint::{Checkpoint, Scheme};
 use crate::error::Error;
 
-/// Input side, in pixels, of models whose tensors do not tell it: that of the published models.
+/// Input side, in pixels, of models whose tensors do not determine it: that of the published models.
 const DEFAULT_SIDE: usize = 640;
 
 /// The relative position tables of one block and of all blocks.
@@ -14,7 +14,7 @@ const SHARED_TABLE: &str = "relative_position_bias_table";
 /// Derives a configuration from the shapes of the tensors.
 ///
 /// # Errors
-/// A tensor that tells a dimension is missing or has an unexpected shape.
+/// A tensor that determines a dimension is missing or has an unexpected shape.
 pub fn infer(checkpoint: &Checkpoint) -> Result<ModelConfig, Error> {
     let shapes = Shapes { checkpoint };
     let token = shapes.get("cls_token")?;
@@ -122,7 +122,7 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    /// The number of heads and the side of the patch grid; `None` if no position table or embedding tells them.
+    /// The number of heads and the side of the patch grid; `None` if no position table or embedding determines them.
     fn positions(&self) -> Result<(Option<usize>, Option<usize>), Error> {
         let (mut heads, mut grid) = (None, None);
         for name in [BLOCK_TABLE, SHARED_TABLE] {

@@ -17,11 +17,11 @@ pub struct Preprocessing {
     pub resample: u32,
     /// Per channel, subtracted after rescaling.
     pub mean: [f64; 3],
-    /// Per channel, divided by after subtracting the mean.
+    /// Per channel, the divisor after the mean has been subtracted.
     pub std: [f64; 3],
-    /// Factor for pixel bytes.
+    /// Factor that pixel bytes are multiplied by first.
     pub rescale: f64,
-    /// Label maps count classes from 1; 0 means no class.
+    /// Label files number the classes from 1, and 0 is ignored.
     pub reduce_labels: bool,
 }
 

@@ -12,8 +12,8 @@ use crate::output::Report;
 /// Converts a checkpoint. `progress` receives the number of finished steps and the number of steps of the current phase.
 ///
 /// # Errors
-/// The checkpoint is damaged or not a BEiT segmentation model, an option contradicts it, or the output cannot be written. No
-/// file is left at the output's place.
+/// The checkpoint is damaged or not a BEiT segmentation model, an option contradicts it, or the output cannot be written. The
+/// output path is then left as it was.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
     match options.agreement {
         Some(goal) => auto::convert(options, goal, progress),

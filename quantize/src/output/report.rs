@@ -7,7 +7,7 @@ use beitle::file::format::{Role, TensorKind};
 use serde_json::json;
 use std::fmt;
 
-/// Name and version of the converter, as weight files carry them.
+/// Name and version of the converter, as stored in weight files.
 pub const TOOL: &str = concat!("beitle-quantize ", env!("CARGO_PKG_VERSION"));
 
 /// A finished conversion.
@@ -40,7 +40,7 @@ pub struct TensorReport {
 }
 
 impl TensorReport {
-    /// Of a tensor that takes `bytes` bytes.
+    /// The report on a tensor that takes `bytes` bytes in the file.
     pub fn new(t: &TensorInfo, bytes: u64) -> TensorReport {
         let TensorInfo { role, layer, kind, source_bytes, sqnr, .. } = *t;
         TensorReport { role, layer, kind, source_bytes, bytes, sqnr }
@@ -62,14 +62,14 @@ pub fn report_group(role: Role) -> &'static str {
         Role::Embed | Role::ClassToken | Role::Positions => "embedding",
         Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::RelativeBias => role.name(),
         Role::Deconv0 | Role::DeconvLateral0 | Role::DeconvLateral1 | Role::Lateral2 => "neck and laterals",
-        Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch => "pooling module",
-        Role::FpnConv => "pyramid 3x3",
-        Role::FpnBottleneck => "bottleneck 3x3",
+        Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch => "psp",
+        Role::FpnConv => "fpn 3x3",
+        Role::FpnBottleneck => "fpn bottleneck",
         _ => "classifier",
     }
 }
 
-/// The report that the weight file carries. It depends on the checkpoint and the options only, not on time or machine.
+/// The report that is stored in the weight file. It depends on the checkpoint and the options only, not on time or machine.
 pub fn report_json(spec: &Spec, tensors: &[TensorReport]) -> String {
     let tensors: Vec<_> = tensors.iter().map(TensorReport::json).collect();
     json!({

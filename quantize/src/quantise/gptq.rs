@@ -1,7 +1,7 @@
 //! Rounding with error compensation: each weight also makes up for the rounding errors of the weights before it.
 //!
 //! For an output with weights w and layer inputs x, the error that matters is e·H·eᵀ, where e is the rounding error of w and
-//! H the mean of xᵀx. Factor H = (U + I)·D·(U + I)ᵀ with U strictly upper triangular; then the error is
+//! H the sum of xᵀx over the samples. Factor H = (U + I)·D·(U + I)ᵀ with U strictly upper triangular; then the error is
 //! Σ_k d_k·(e_k + Σ_i<k e_i·U_ik)². Rounding w_k + Σ_i<k e_i·U_ik instead of w_k keeps every term at a single rounding error.
 //! This is LDLQ (Chee et al. 2023, "QuIP: 2-Bit Quantization of Large Language Models With Guarantees"), which gives the same
 //! numbers as GPTQ (Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained

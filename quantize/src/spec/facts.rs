@@ -4,7 +4,7 @@ use crate::config::Preprocessing;
 use crate::options::Conv;
 use beitle::file::format::{Precision, Recipe, Role};
 
-/// Every fact of a conversion.
+/// Everything that determines a conversion.
 pub struct Spec {
     /// Width of the residual stream.
     pub channels: usize,
@@ -55,12 +55,12 @@ pub struct Spec {
 impl Spec {
     /// Storage type of a linear tensor.
     ///
-    /// Three kinds of tensors deviate from the precision asked for. The patch embedding is never integer: it reads raw
-    /// pixels, whose large mean turns weight rounding into an error of the whole residual stream (on the random base-640
-    /// checkpoint it alone changed 5.8% of the pixels), and it is only 0.2% of the multiplications. Under int8 the 1x1
-    /// convolutions of the pyramid pooling module are f16: each of their few dozen pixels affects a whole region of the map,
-    /// and they are 1% of the file and take almost no time. Under int4 the classifier, a sliver of the file, and Winograd
-    /// weights are int8.
+    /// Some tensors deviate from the precision asked for. The patch embedding is never integer: it reads raw pixels, whose
+    /// large mean turns weight rounding into an error of the whole residual stream (on the random base checkpoint at 640x640
+    /// it alone changed 5.8% of the pixels), and it is only 0.2% of the multiplications. Under int8 the 1x1 convolutions of
+    /// the pyramid pooling module are f16: each of their few dozen pixels affects a whole region of the map, and they are 1%
+    /// of the file and take almost no time. Under int4 the classifier, a tiny part of the file, and Winograd weights are
+    /// int8.
     pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
         match (self.precision, role) {
             (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,

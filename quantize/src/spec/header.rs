@@ -4,7 +4,7 @@ use super::facts::Spec;
 use beitle::file::format::{ABSOLUTE, Header, RELATIVE, Recipe, Role, SHARED};
 use bytemuck::Zeroable;
 
-/// Stride of unilm's sliding window at its window of 640 pixels.
+/// The stride with which unilm moves its sliding window of 640 pixels.
 const STRIDE_AT_640: usize = 426;
 
 impl Spec {

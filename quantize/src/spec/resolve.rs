@@ -145,7 +145,7 @@ impl Context<'_> {
         Ok(size)
     }
 
-    /// The official ADE20K models do not reach their published accuracy under transformers; says so.
+    /// Adds a note for the official ADE20K models, which do not reach their published accuracy under transformers.
     fn note_official_models(&self, notes: &mut Vec<String>) {
         let model = self.model;
         if self.checkpoint.folder().is_some()
@@ -155,15 +155,15 @@ impl Context<'_> {
             && matches!(model.hidden, 768 | 1024)
         {
             notes.push(
-                "this looks like one of the official ADE20K models; it will give the results of transformers (recipe hf). \
-                 Their published accuracy needs `--recipe paper`"
+                "this looks like one of the official ADE20K models; it will give the same results as transformers \
+                 (recipe hf); the published accuracy requires `--recipe paper`"
                     .into(),
             );
         }
     }
 }
 
-/// The paper's preprocessing is fixed; that of transformers is in the folder.
+/// The paper's preprocessing is always the same; that of transformers is read from the folder.
 fn preprocessing(
     folder: Option<&Path>,
     model: &ModelConfig,

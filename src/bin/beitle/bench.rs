@@ -167,7 +167,7 @@ struct Measurement {
     open_seconds: f64,
     seconds: f64,
     stages: Vec<Row>,
-    /// Multiply-accumulates per second on registers alone: f32, int8.
+    /// Multiply-accumulates per second when all operands are in registers: f32, int8.
     peak: [Option<f64>; 2],
 }
 
@@ -196,7 +196,7 @@ impl Measurement {
         out.line(format_args!("\npicture {width}x{height}, {}, {threads}", session.isa()))?;
         if let [Some(f32), Some(int8)] = self.peak.map(|p| p.map(|p| p / 1e9)) {
             out.line(format_args!(
-                "peak rate on registers alone: int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"
+                "peak rate (operands in registers): int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"
             ))?;
         }
         out.line(format_args!("open and plan: {:.2} ms", self.open_seconds * 1e3))?;

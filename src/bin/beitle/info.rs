@@ -19,7 +19,7 @@ pub struct Args {
     /// Read the whole file and verify the checksum of every tensor
     #[arg(long)]
     verify: bool,
-    /// Draw the arena for this number of threads [2 unless given]: which buffer lies where, phase by phase
+    /// Draw the arena for this number of threads (2 if omitted): which buffer lies where, phase by phase
     #[arg(long, value_name = "THREADS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     plan: Option<u16>,
 }
@@ -81,7 +81,7 @@ fn source(file: &ModelFile<'_>, model: &Model<'_>) -> Vec<Row> {
     ]
 }
 
-/// From picture to network input. The engine stretches every picture, also where the file asks for sliding windows.
+/// From picture to network input. The engine stretches every picture, even if the file asks for sliding windows.
 fn preprocessing(f: &Facts) -> Vec<Row> {
     let filter = Filter::from_code(f.resample).map_or("?", Filter::name);
     let mut rows = vec![("resize", format!("stretch to {}x{} ({filter})", f.width, f.height))];
@@ -103,7 +103,7 @@ fn architecture(model: &Model<'_>) -> Vec<Row> {
         (f.shared, "relative, one table for all blocks"),
     ];
     let positions: Vec<_> = positions.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
-    let labels = if f.reduce_labels { "classes count from 1, 0 is ignored" } else { "classes count from 0" };
+    let labels = if f.reduce_labels { "classes are numbered from 1, 0 is ignored" } else { "classes are numbered from 0" };
     vec![
         ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
         ("blocks", format!("{} of the checkpoint's {}", f.blocks, f.source_blocks)),
@@ -149,7 +149,7 @@ fn weights(model: &Model<'_>) -> Vec<Row> {
         let (layer, sqnr) = (worst.layer, worst.sqnr);
         rows.push((
             "lowest SQNR",
-            format!("{role} of layer {layer}: {sqnr:.1} dB signal to quantisation noise"),
+            format!("{role} of layer {layer}: {sqnr:.1} dB (signal-to-quantisation-noise ratio of the weights)"),
         ));
     }
     rows

@@ -1,6 +1,6 @@
 //! The `beitle` command line: `segment`, `info`, `eval` and `bench`.
 //!
-//! Every verb has a module of its own and imports only from the modules below it: [`session`] (model, threads and
+//! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (model, threads and
 //! arena), then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
 //! [`arena_chart`]), then [`console`] (output, failures).
 

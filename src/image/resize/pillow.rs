@@ -6,7 +6,7 @@
 //! change is skipped.
 //!
 //! Source: Pillow 13, `src/libImaging/Resample.c` (`ImagingResampleInner` and the 8-bit passes). Older versions
-//! always start with the horizontal pass; their bytes differ by one here and there in the pictures above.
+//! always start with the horizontal pass; for pictures that lose so many rows, some of their bytes differ by one.
 
 use super::axis::{Axis, PRECISION};
 use super::filter::Filter;

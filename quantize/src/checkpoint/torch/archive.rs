@@ -11,7 +11,7 @@ use super::pickle::{self, DescribedTensor};
 use crate::checkpoint::tensor::{Dtype, StoredTensor};
 use crate::error::Error;
 
-/// Upper bound on the pickle's length in bytes. The pickle of the large model with its optimizer state has less than 1 MB.
+/// Upper bound on the pickle's length in bytes. That of the large model with its optimizer state is below 1 MB.
 const MAX_PICKLE: u64 = 64 << 20;
 /// Upper bound on a tensor's number of elements.
 const MAX_ELEMENTS: usize = 1 << 28;

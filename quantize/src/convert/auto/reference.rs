@@ -11,8 +11,8 @@ pub(super) struct Deviation {
     pub(super) noise: f64,
     /// Energy of the reference logits.
     pub(super) signal: f64,
-    /// Pixel agreement with the reference, over all pictures. On a single picture it fluctuates by a thousandth even where
-    /// the noise only falls.
+    /// Pixel agreement with the reference, over all pictures. On a single picture it can move up or down by about 0.001 while
+    /// the noise falls steadily.
     pub(super) agreement: f64,
     /// Duration of the fastest run.
     pub(super) seconds: f64,

@@ -95,7 +95,8 @@ fn result_notes(search: &Search, plain: &Step, chosen: &Step, goal: f64, met: bo
     notes
 }
 
-/// Run times of the mixtures. They depend on the machine and the moment, so the weight file does not have them.
+/// Run times of the mixtures. They vary from machine to machine and from run to run, so they are not stored in the weight
+/// file.
 fn timing_notes(steps: &[Step]) -> impl Iterator<Item = String> {
     let plain = steps[0].deviation.seconds;
     steps[1..].iter().map(move |step| {

@@ -63,7 +63,7 @@ impl Search<'_> {
     }
 
     /// Bisects the number of groups in half precision and adds every mixture tried to `steps`, which starts with plain int8.
-    /// Ends at the smallest number that meets the goal, or when all groups do not.
+    /// Ends at the smallest number that meets the goal, or with all groups in half precision if even they miss it.
     pub(super) fn bisect(&self, goal: f64, steps: &mut Vec<Step>) -> Result<(), Error> {
         let all = self.groups.len();
         // First guess: noise adds up, and the share of differing pixels grows with its square root.

@@ -48,7 +48,7 @@ fn escape(text: impl std::fmt::Display) -> String {
 /// A row of scores for each model.
 fn score_table(reports: &[Report<'_>]) -> String {
     let mut table = String::from(
-        "<table><tr><th>model<th>pictures<th>mIoU<th>aAcc<th>mAcc<th>pixel agreement<th>mIoU of the maps<th>logits, dB\n",
+        "<table><tr><th>model<th>pictures<th>mIoU<th>aAcc<th>mAcc<th>pixel agreement<th>mIoU against the reference<th>logits, dB\n",
     );
     for report in reports {
         let number = |v: Option<f64>, digits| v.map_or("–".into(), |v| format!("{v:.digits$}"));
@@ -85,14 +85,14 @@ fn figure(picture: &WorstPicture) -> String {
     figure
 }
 
-/// Signal to noise ratio after each stage as an SVG bar chart.
+/// Signal-to-quantisation-noise ratio after each stage as an SVG bar chart.
 fn noise_chart(report: &Report<'_>) -> String {
     let stages: Vec<_> =
         report.stages().into_iter().filter_map(|(name, noise)| Some((name, noise.db()?))).collect();
     let (bar_width, max_height) = (34, 200.0);
     let max_db = stages.iter().fold(10f64, |max, (_, db)| max.max(*db));
     let mut svg = format!(
-        "<svg width=\"{}\" height=\"290\" role=\"img\" aria-label=\"signal to quantisation noise after each stage in dB\">",
+        "<svg width=\"{}\" height=\"290\" role=\"img\" aria-label=\"signal-to-quantisation-noise ratio after each stage in dB\">",
         stages.len() * bar_width + 60
     );
     for (i, (name, db)) in stages.iter().enumerate() {
@@ -106,5 +106,5 @@ fn noise_chart(report: &Report<'_>) -> String {
             y - 4.0
         );
     }
-    svg + "</svg><p>Signal to quantisation noise after each stage, in dB.</p>\n"
+    svg + "</svg><p>Signal-to-quantisation-noise ratio after each stage, in dB.</p>\n"
 }

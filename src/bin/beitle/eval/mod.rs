@@ -1,5 +1,5 @@
-//! `beitle eval`: scores of models on a data set, and their agreement with a reference model, as a rule the f32 file of
-//! the same checkpoint.
+//! `beitle eval`: scores of models on a data set, and their agreement with a reference model, usually the f32 file of the
+//! same checkpoint.
 //!
 //! Each picture of the [`dataset`] goes through the reference and then through every model. Class maps are scored against
 //! the [`labels`] and against the reference's maps ([`scores`]); tensors and logits are compared with the reference's
@@ -29,20 +29,20 @@ use std::path::{Path, PathBuf};
 /// Arguments of `beitle eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out as
+    /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out like
     /// ADE20K (images/validation, annotations/validation)
     #[arg(value_name = "DATA")]
     data: PathBuf,
-    /// Folder of label files: PNG, pixel values are classes, named as the pictures [default: found in DATA]
+    /// Folder of label files: PNG files named like the pictures, whose pixel values are classes [default: found in DATA]
     #[arg(long, value_name = "DIR")]
     labels: Option<PathBuf>,
     /// Weight file; repeat the option for several [default: the demonstration model, models/demo.beitle]
     #[arg(short, long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
-    /// Reference to compare every model with, as a rule the f32 file of the same checkpoint
+    /// Reference to compare every model with, usually the f32 file of the same checkpoint
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Whether label files count classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
+    /// Whether label files number the classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     reduce_labels: Option<bool>,
     /// Ignore pixels with this label

@@ -1,4 +1,4 @@
-//! Signal to quantisation noise of every stage: a run of the reference is recorded, and runs of other models are
+//! Signal-to-quantisation-noise ratio of every stage: a run of the reference is recorded, and runs of other models are
 //! compared with it tensor by tensor.
 
 use beitle::observe::{Observer, Stage, TensorName};
