@@ -243,7 +243,7 @@ fn damage_randomly(valid: &[u8]) {
     for round in 0..2000 {
         let mut bytes = valid.to_vec();
         for _ in 0..=random(3) {
-            // Mostly header and tensor table; every fourth round the weights, too, which may then have extreme values.
+            // Mostly header and tensor table; in every fourth round also the weights, which may then have extreme values.
             let at = if round % 4 == 0 { random(bytes.len()) } else { random(entry(tensors)) };
             bytes[at] = random(256) as u8;
         }

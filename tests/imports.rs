@@ -34,7 +34,7 @@ const CRATES: &[(&str, &str)] = &[
     ("models/scenes/src/bin/scenes", "main.rs"),
 ];
 
-/// A module as the names on the way from the crate's root.
+/// The path of a module, from the crate's root.
 type Module = Vec<String>;
 
 /// The files of a crate by module. Binaries of their own under `src/bin` and other crates' folders are left out.
@@ -63,14 +63,14 @@ fn modules(folder: &Path, root: &str) -> BTreeMap<Module, PathBuf> {
 
 /// Collects the paths of a file that start at `crate`, `super` or `self`, resolved to module paths.
 struct Paths<'a> {
-    /// The file's module, and behind it the inline modules that the visitor is in.
+    /// The file's module, followed by the inline modules that the visitor is in.
     here: Module,
     modules: &'a BTreeMap<Module, PathBuf>,
     targets: BTreeSet<Module>,
 }
 
 impl Paths<'_> {
-    /// Notes the file that a path leads to: the longest part of it that is a module.
+    /// Records the file that a path leads to: the longest prefix of the path that is a module.
     fn note(&mut self, path: &[String]) {
         let mut at = match path.first().map(String::as_str) {
             Some("crate") => Module::new(),
@@ -155,26 +155,26 @@ fn name(module: &Module) -> String {
 }
 
 #[test]
-fn no_file_imports_in_a_circle() {
+fn no_files_import_each_other_in_a_cycle() {
     for (folder, root) in CRATES {
         let mut left = imports(folder, root);
-        // Files that import from nothing that is left cannot be part of a circle.
+        // Files that import from no remaining file cannot be part of a cycle.
         while let Some(free) = left.iter().find(|(_, to)| to.iter().all(|to| !left.contains_key(to))) {
             let free = free.0.clone();
             left.remove(&free);
         }
-        // Nor can those that nothing left imports from.
+        // Neither can files that no remaining file imports from.
         while let Some(free) = left.keys().find(|m| left.values().all(|to| !to.contains(*m))).cloned() {
             left.remove(&free);
         }
-        let circle: Vec<String> = left
+        let cycle: Vec<String> = left
             .iter()
             .map(|(m, to)| {
                 let to: Vec<_> = to.iter().filter(|to| left.contains_key(*to)).map(name).collect();
                 format!("{} -> {}", name(m), to.join(", "))
             })
             .collect();
-        assert!(circle.is_empty(), "{folder}: files import in circles:\n{}", circle.join("\n"));
+        assert!(cycle.is_empty(), "{folder}: files import each other in a cycle:\n{}", cycle.join("\n"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Outlier channels. An output channel of one layer is multiplied by a factor, and the input channel of the next layer by its
-//! inverse. The f32 model does not change; without equalisation, int8 quantisation would lose its other channels.
+//! inverse. The f32 model does not change; without equalisation, the outlier would take most of the int8 range and the other
+//! channels would lose precision.
 
 mod common;
 
@@ -10,7 +11,7 @@ use common::checkpoint::{Weights, copy};
 use common::{Case, run};
 use std::path::Path;
 
-/// Converts a checkpoint and runs it on the image of the case.
+/// Converts a checkpoint and runs it on the picture of the case.
 fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
     let output = folder.join(format!("{}.beitle", precision.name()));
     convert(&Options::new(folder, &output, precision), &mut |_, _| {}).unwrap();

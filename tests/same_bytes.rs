@@ -1,6 +1,6 @@
-//! The same file and image give the same bits on every instruction set, for every number of threads and on every machine.
+//! The same file and picture give the same bits on every instruction set, for every number of threads and on every machine.
 //! `tests/data/same_bytes.txt` records the checksums. With the feature `bench`, the AVX-VNNI kernels are tested on CPUs that
-//! have their instruction in its AVX-512 encoding only.
+//! have their instruction only in the AVX-512 encoding.
 
 mod common;
 
@@ -62,7 +62,7 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
     }
 }
 
-/// The demonstration model and the sample image of the README: one SHA-256 of the logits for all CPUs. Other architectures
+/// The demonstration model and the sample picture of the README: one SHA-256 of the logits for all CPUs. Other architectures
 /// run under emulation, which is slow: only the fastest kernels, once.
 #[test]
 fn the_demonstration_model_gives_the_recorded_bits() {
@@ -82,7 +82,7 @@ fn the_demonstration_model_gives_the_recorded_bits() {
     }
 }
 
-/// Winograd convolutions equal the direct ones up to int8 rounding. Their bits do not depend on the CPU, so that a run under
+/// Winograd convolutions equal the direct ones up to int8 rounding. Their bits do not depend on the CPU, so a run under
 /// emulation would test nothing new.
 #[test]
 #[cfg_attr(target_arch = "aarch64", ignore = "slow under emulation, and the bits are those of x86-64")]

@@ -1,5 +1,5 @@
-//! Weights and images that are difficult for int8: a few huge activations, heavy-tailed weights, dead channels, saturated
-//! images. The signal-to-noise ratio of the logits against f32 must not collapse.
+//! Weights and pictures that are difficult for int8: a few huge activations, heavy-tailed weights, dead channels, saturated
+//! pictures. The signal-to-noise ratio of the logits against f32 must not collapse.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::checkpoint::{Weights, copy};
 use common::{Case, Picture, run};
 use std::path::Path;
 
-/// Signal-to-noise ratio in dB of the int8 logits against f32, for a checkpoint folder and an image.
+/// Signal-to-noise ratio in dB of the int8 logits against f32, for a checkpoint folder and a picture.
 fn decibels(folder: &Path, picture: &Picture) -> f64 {
     let [exact, found] = [Precision::F32, Precision::Int8].map(|precision| {
         let output = folder.join(format!("{}.beitle", precision.name()));
@@ -81,7 +81,7 @@ fn dead_and_tiny_channels() {
 }
 
 #[test]
-fn saturated_images() {
+fn saturated_pictures() {
     let case = Case::open("relative");
     let folder = copy(&case, "stress-pictures");
     let before = decibels(&folder, &case.picture());
@@ -96,7 +96,7 @@ fn saturated_images() {
     for (name, pixel) in pictures {
         let rgb = (0..3 * width * height).map(|i| pixel(i / 3 % width, i / 3 / width)).collect();
         let after = decibels(&folder, &Picture { rgb, width, height });
-        println!("{name}: {after:.1} dB; the image of the case: {before:.1} dB");
+        println!("{name}: {after:.1} dB; the picture of the case: {before:.1} dB");
         assert!(after > before - 6.0, "{name}: {after:.1} dB, before {before:.1} dB");
     }
 }

@@ -92,13 +92,13 @@ impl Case {
         output
     }
 
-    /// The image of the case.
+    /// The picture of the case.
     pub fn picture(&self) -> Picture {
         Picture::open(&self.folder.join("input.png"))
     }
 }
 
-/// An RGB image without padding between rows.
+/// An RGB picture without padding between rows.
 pub struct Picture {
     pub rgb: Vec<u8>,
     pub width: usize,
