@@ -5,8 +5,8 @@
     python3 benches/accuracy.py DATA CHECKPOINT... --work /tmp/accuracy [--limit N] [-- options of `beitle eval`]
 
 DATA is what `beitle eval` reads: ADE20K's folders, or pictures with or without labels. For each checkpoint the script prints a
-table and leaves one JSON file and one HTML page (pictures, maps and differences side by side, the error layer by layer) in the
-work folder. The table of a checkpoint named NAME replaces the table `accuracy NAME` of RESULTS.md, if there is one. Nothing but
+table and leaves one JSON file and one HTML page (scores, noise after each stage, and the pictures that differ most) in the work
+folder. The table of a checkpoint named NAME replaces the table `accuracy NAME` of RESULTS.md, if there is one. Nothing but
 Python and the two programs is needed.
 """
 import argparse

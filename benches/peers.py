@@ -114,7 +114,7 @@ def export(checkpoint, picture, work):
         torch.onnx.export(Logits().eval(), (torch.from_numpy(x),), path, input_names=["pixel_values"],
                           output_names=["logits"], opset_version=17, dynamo=False, do_constant_folding=False)
     graph = onnx.load(path)
-    # Quantisers take a transposed weight for an activation: store it transposed.
+    # Quantisers mistake the output of a Transpose node for an activation: store the weight transposed instead.
     constants = {t.name: t for t in graph.graph.initializer}
     for node in [n for n in graph.graph.node if n.op_type == "Transpose" and n.input[0] in constants]:
         turned = onnx.numpy_helper.to_array(constants[node.input[0]]).transpose(node.attribute[0].ints)
@@ -156,7 +156,7 @@ def ncnn_model(work):
 
 
 def peer(engine, threads, work):
-    """Body of a child process: loads an engine, prints its pixel agreement, then times one run for each line on its input."""
+    """Body of a child process: loads an engine, prints its pixel agreement, then times one run for each line of standard input."""
     import numpy as np
     x = np.load(work / "input.npy")
     if engine.startswith("openvino"):
@@ -194,7 +194,7 @@ def peer(engine, threads, work):
 
 
 def ours(file, picture, threads, isa):
-    """Seconds of one run of beitle, after one that does not count."""
+    """Seconds of one run of beitle, after a warm-up run."""
     out = subprocess.run([PROGRAMS / "beitle", "bench", file, "--image", picture, "--threads", str(threads), "--runs", "1",
                           "--json", *(["--isa", isa] if isa else [])], check=True, capture_output=True)
     return json.loads(out.stdout)["seconds"]

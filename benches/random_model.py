@@ -5,7 +5,7 @@
 
 FOLDER gets the checkpoint as transformers writes it and picture.png, 1024x768. Needs torch, transformers and Pillow.
 
-Freshly initialised weights would not do: with all biases zero and tiny residual branches nothing is left to quantise badly. The
+Freshly initialised weights would be too easy: with zero biases and tiny residual branches, quantisation loses almost nothing. The
 weights here have spreads like those of trained models, BatchNorm's statistics are those of a second picture, perturbed, and the
 classifier is scaled so that classes compete.
 """
@@ -80,8 +80,8 @@ def settle(model, x, seed):
     def batch_norm(m, inputs):
         v = inputs[0].double()
         var, mean = torch.var_mean(v, dim=(0, 2, 3), unbiased=False)
-        # Over a data set the variance also holds the differences between pictures. Without this floor the pooled maps of a
-        # random network, whose means are far above their spatial spread, would be blown up, quantisation noise included.
+        # Over a data set the variance includes the differences between pictures. Without this floor the pooled maps of a random
+        # network, whose means are far above their spatial spread, would be amplified, and their quantisation noise with them.
         var = torch.maximum(var, torch.full_like(var, 0.5 * float((v**2).mean())))
         std = var.sqrt()
         m.running_mean.copy_((mean + 0.3 * std * torch.randn(std.shape, generator=generator)).float())

@@ -24,7 +24,7 @@ COLUMNS = ["file", "precision", "Winograd tiles (levels 0, 1, 2, bottleneck)", "
 
 
 def bench(file, args):
-    """One counted run, after one that does not count: the JSON object of `beitle bench`."""
+    """One measured run after a warm-up run: the JSON object of `beitle bench`."""
     options = ["--threads", str(args.threads), "--runs", "1"]
     options += ["--isa", args.isa] if args.isa else []
     options += ["--image", args.image] if args.image else []

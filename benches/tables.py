@@ -29,12 +29,12 @@ def table(columns, rows):
 
 
 def cell(value, digits):
-    """A number with so many digits after the point, or nothing for None."""
+    """A number with `digits` decimals, or an empty string for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def commit():
-    """The commit that was measured; `-dirty` if tracked files other than documents differ from it."""
+    """The commit that was measured, with `-dirty` if tracked files other than Markdown differ from it."""
     git = lambda *arguments: subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True)
     head = git("rev-parse", "--short=7", "HEAD")
     if head.returncode != 0:
@@ -58,7 +58,7 @@ def machine():
 
 
 def command():
-    """This script's command line; of paths the last part."""
+    """This script's command line, with paths shortened to their last part."""
     script = Path(sys.argv[0]).resolve()
     script = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script.name
     arguments = [re.sub(r"^(--[\w-]+=)?[~./].*?([^/]+)/?$", r"\1\2", a) for a in sys.argv[1:]]

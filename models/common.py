@@ -1,4 +1,4 @@
-"""What training, export and scoring share: the classes, the model's configuration, the scenes and the scores."""
+"""Shared by training, export and scoring: the classes, the model's configuration, the scenes and the scores."""
 import os
 import subprocess
 from pathlib import Path
@@ -27,7 +27,7 @@ def config():
 
 
 def scenes(verb, first, count, width, height):
-    """Scenes by `scenes VERB`: uint8 RGB (height, width, 3) and uint8 labels (height, width), seed after seed."""
+    """Scenes from the command `scenes VERB`: uint8 RGB (height, width, 3) and uint8 labels (height, width), seed after seed."""
     size = [width] if verb == "stream" else [width, height]
     command = [SCENES, verb, *map(str, [first, count, *size])]
     pipe = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -4,7 +4,7 @@
     cargo build --release -p beitle-scenes
     python3 models/train.py --minutes 75 --work /tmp/demo
 
-The learning rate follows the clock, so the run ends on time however busy the machine is. --resume continues a stopped
+The learning rate depends on the elapsed time, so the run ends on time however busy the machine is. --resume continues a stopped
 run. The first part trains on 128x128 crops, the rest on whole pictures. Writes checkpoint.pt and train.log to --work;
 export.py turns the checkpoint into models/demo.
 """
@@ -59,7 +59,7 @@ def channels_last(x):
 class Head:
     """The decode head during training.
 
-    The convolutions at 64x64 are half of all arithmetic, so they see a random window of the map only. Two auxiliary
+    The convolutions at 64x64 are half of all arithmetic, so in training they run on a random window of the map only. Two auxiliary
     classifiers read the two deepest features, for every token; they are dropped after training.
     """
 

@@ -44,7 +44,7 @@ pub(crate) struct Building {
 /// A position within the cell of a window.
 struct Cell {
     storey: f32,
-    /// Distance from the middle of the cell, 0 to 1 and beyond at the cell's top and bottom.
+    /// Horizontal and vertical distance from the window's middle, in half cells.
     du: f32,
     dv: f32,
     /// A random number of the cell in `[0, 1)`.

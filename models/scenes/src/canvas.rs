@@ -1,7 +1,7 @@
 //! The picture being painted, and three shapes to paint: a billboard, a wall and a box.
 //!
 //! Each shape finds the pixels it covers and asks a `paint` function for the colour and class of each; `None` leaves
-//! the pixel as it is. There is no depth buffer: what is painted later covers what is there.
+//! the pixel as it is. There is no depth buffer: later shapes cover earlier ones.
 
 use crate::camera::{Camera, pixels};
 use crate::colour::Colour;

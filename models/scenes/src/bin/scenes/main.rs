@@ -15,7 +15,7 @@ const USAGE: &str = "usage:
   scenes stream SEED COUNT SIZE                               squares for training, to standard output: for each
                                                               scene SIZE*SIZE*3 bytes of RGB, SIZE*SIZE of labels
   scenes folder SEED COUNT WIDTH HEIGHT FOLDER                a data set: images/SEED.png and labels/SEED.png
-  scenes raw SEED COUNT WIDTH HEIGHT                          to standard output, as stream, but WIDTH x HEIGHT";
+  scenes raw SEED COUNT WIDTH HEIGHT                          in the format of stream, but not stretched";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
