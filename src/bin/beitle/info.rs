@@ -103,7 +103,11 @@ fn architecture(model: &Model<'_>) -> Vec<Row> {
         (f.shared, "relative, one table for all blocks"),
     ];
     let positions: Vec<_> = positions.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
-    let labels = if f.reduce_labels { "classes are numbered from 1, 0 is ignored" } else { "classes are numbered from 0" };
+    let labels = if f.reduce_labels {
+        "classes are numbered from 1, 0 is ignored"
+    } else {
+        "classes are numbered from 0"
+    };
     vec![
         ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
         ("blocks", format!("{} of the checkpoint's {}", f.blocks, f.source_blocks)),
@@ -149,7 +153,7 @@ fn weights(model: &Model<'_>) -> Vec<Row> {
         let (layer, sqnr) = (worst.layer, worst.sqnr);
         rows.push((
             "lowest SQNR",
-            format!("{role} of layer {layer}: {sqnr:.1} dB (signal-to-quantisation-noise ratio of the weights)"),
+            format!("{role} of layer {layer}: {sqnr:.1} dB signal-to-quantisation-noise ratio"),
         ));
     }
     rows

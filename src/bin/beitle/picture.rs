@@ -50,7 +50,7 @@ pub fn load(path: &Path) -> Result<Picture, String> {
 }
 
 /// Drops transparency without blending. 16-bit channels keep their upper 8 bits, as in Pillow for colour; Pillow clips
-/// 16-bit grey at 255 instead, which is not followed here. Floating-point channels range from 0 to 1.
+/// 16-bit grey at 255 instead; this code does not. Floating-point channels range from 0 to 1.
 fn to_rgb(decoded: DynamicImage) -> Vec<u8> {
     match decoded.color() {
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {

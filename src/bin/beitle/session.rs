@@ -125,8 +125,8 @@ impl<'m> Session<'m> {
         self.isa.name()
     }
 
-    /// Multiply-accumulates per second of all threads when all operands are in registers, measured now. `None` where the instruction
-    /// set has no such measurement.
+    /// Multiply-accumulates per second of all threads when all operands are in registers, measured now. `None` where
+    /// the instruction set has no such measurement.
     pub fn peak(&self, int8: bool) -> Option<f64> {
         self.isa.peak(int8, &self.threads)
     }

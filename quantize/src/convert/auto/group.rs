@@ -6,8 +6,8 @@ use beitle::{Facts, Model};
 use serde_json::{Value, json};
 
 /// Where the sequence of blocks is cut, as fractions of its length. The parts are smaller at the start: noise of early blocks
-/// grows on its way to the logits. On a base model the first part costs as much as the next two together, and these more than
-/// all others.
+/// grows on its way to the logits. On a base model most of the blocks' noise comes from the first part
+/// (docs/decisions/007-precision-auto.md).
 const CUTS: [(usize, usize); 4] = [(1, 12), (1, 6), (1, 4), (1, 2)];
 
 /// Layers that change precision together.

@@ -132,7 +132,9 @@ impl<'m> Report<'m> {
 
     fn print_reference(&self, out: &mut Stdout, scores: &Scores, logits: Noise) -> Result<(), Failure> {
         let (agreement, miou) = (scores.pixel_accuracy(), scores.mean_iou());
-        out.line(format_args!("  reference: pixel agreement {agreement:.5}  mIoU against its maps {miou:.5}"))?;
+        out.line(format_args!(
+            "  reference: pixel agreement {agreement:.5}  mIoU against its maps {miou:.5}"
+        ))?;
         out.line(format_args!("  signal-to-quantisation-noise ratio after each stage:"))?;
         let db = |n: Noise| n.db().map_or("exact".into(), |db| format!("{db:.1} dB"));
         for (name, noise) in self.stages().into_iter().chain([("logits".into(), logits)]) {

@@ -4,7 +4,7 @@ use super::cursor::PickleResult;
 use super::machine::{Machine, Value, ValueId, pairs};
 use super::opcodes::*;
 
-/// Longest module and class name together that is kept; the names that matter are shorter.
+/// Longer names of module and class together are replaced by an empty name; all names that matter are shorter.
 const MAX_GLOBAL: usize = 256;
 
 /// Runs a pickle up to its STOP instruction. Returns the machine, which owns all values, and the result.

@@ -136,7 +136,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Adds entries, keys and values in turn, to the dictionary on top of the stack.
+    /// Adds entries, given as alternating keys and values, to the dictionary on top of the stack.
     pub(super) fn set_items(&mut self, items: &[ValueId]) -> PickleResult {
         let dict = self.top()?;
         if let Some(Value::Dict(entries)) = self.values.get_mut(dict.0 as usize) {
@@ -165,7 +165,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Keys and values in turn, as entries.
+/// Alternating keys and values, as entries.
 pub(super) fn pairs(items: &[ValueId]) -> Vec<(ValueId, ValueId)> {
     items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
 }
