@@ -38,7 +38,7 @@
 //!
 //! # Modules
 //!
-//! In the order of the data:
+//! In the order of the data flow:
 //!
 //! | module | contents |
 //! | --- | --- |

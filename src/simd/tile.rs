@@ -28,7 +28,7 @@ pub(crate) const MAX_PANELS: usize = 3;
 
 /// Operands of the int8 micro-kernel, which computes Σ (q − 128) · w exactly for u8 activations q and weights w in −127 ..= 127.
 ///
-/// Preconditions of running one with `rows` rows and `panels` panels ([`TileI8::new`] checks them in debug builds):
+/// Preconditions of a call with `rows` rows and `panels` panels ([`TileI8::new`] checks them in debug builds):
 /// - `a` points to `rows` rows, `a_pitch` bytes apart, each of `4 · groups` readable bytes, XORed with the instruction set's
 ///   [`Lanes::SIGN_FLIP`];
 /// - `w` points to `panels` panels, `panel_pitch` bytes apart, each of `64 · groups` bytes (`[groups][16 outputs][4 inputs]`);
@@ -94,7 +94,7 @@ impl TileI8 {
 /// Operands of the floating-point micro-kernel, which computes Σ a · w in f32: for each output one chain of fused multiply-adds
 /// along K.
 ///
-/// Preconditions of running one with `rows` rows and `panels` panels ([`TileF::new`] checks them in debug builds):
+/// Preconditions of a call with `rows` rows and `panels` panels ([`TileF::new`] checks them in debug builds):
 /// - `a` points to `rows` rows of `k` readable f32, `a_pitch` elements apart;
 /// - `w` points to `panels` panels of `16 · k` weights (`[k][16 outputs]`), `panel_pitch` elements apart;
 /// - `out` points to `rows · panels · 16` writable f32, rows `16 · panels` apart, initialised unless `overwrite`, and no other

@@ -16,7 +16,7 @@ use crate::ops::upsample::source_position;
 use crate::simd::kernels::epilogue::Activation;
 
 impl Bands<'_> {
-    /// Computes the products of levels 1 to 3 with the nine kernel positions, up to the rows that full-resolution row `last` reads.
+    /// Computes the products of levels 1 to 3 with the nine kernel positions, as far as full-resolution row `last` reads them.
     pub(super) fn products(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
         let f = cx.facts;
         let last = last.min(f.level(0).1 - 1);
@@ -45,7 +45,7 @@ impl Bands<'_> {
         cx.done(Stage::Products)
     }
 
-    /// Computes rows 4r .. 4r + 4 of the bottleneck and of the logits.
+    /// Computes rows 4r to 4r + 3 of the bottleneck and of the logits.
     pub(super) fn bottleneck(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;

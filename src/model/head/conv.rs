@@ -13,7 +13,7 @@ use crate::parallel::chunks::chunks;
 use crate::simd::kernels::epilogue::Activation;
 use half::bf16;
 
-/// Map rows that one matrix product computes in a direct convolution, one segment each.
+/// The most map rows that one matrix product of a direct convolution computes, one segment each.
 const DIRECT_ROWS: usize = 8;
 
 /// The size and type of a ring of map rows that a 3x3 convolution reads.
@@ -173,8 +173,8 @@ impl Conv<'_> {
     }
 }
 
-/// Computes the next strip of a convolution into `buffer`, after the first `done` map rows, when rows up to `end` are needed.
-/// Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
+/// Computes the next strip of a convolution, which begins after the `done` map rows computed so far, into `buffer`. The caller
+/// needs the rows below `end`. Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
 pub(super) fn next_rows<'b>(
     cx: &mut Context,
     conv: &Conv,

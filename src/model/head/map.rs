@@ -1,5 +1,5 @@
-//! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of the
-//! class map (`align_corners = false`), and each pixel gets the class of the largest.
+//! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of
+//! the class map (`align_corners = false`), and each pixel gets the class with the largest logit.
 
 use super::rings;
 use crate::file::Facts;

@@ -1,4 +1,4 @@
-//! Splits a matrix product into tasks of panels by rows, and unpacks int4 weights.
+//! Splits a matrix product into tasks, each some panels by some rows, and unpacks int4 weights.
 //!
 //! The rows of all segments are cut into units of at most [`ROWS_PER_TASK`] rows, the panels of the layer into groups of at
 //! most a tile's panels. A task computes some units for some groups.

@@ -50,8 +50,8 @@ macro_rules! sdot_group {
 }
 
 /// The assembly of four groups with weights in two registers (6 rows): vectors are loaded in pairs, each pair after the products
-/// of the pair before. The very last pair is loaded by two instructions, each as soon as its register is free, which in-order
-/// cores gain by and others do not lose by.
+/// of the pair before. The very last pair is loaded by two instructions, each as soon as its register is free: in-order cores
+/// gain from that, and others lose nothing.
 macro_rules! four_groups_two_registers {
     ($acc:tt, $a:tt) => {
         concat!(

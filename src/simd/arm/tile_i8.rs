@@ -42,7 +42,7 @@ unsafe fn broadcast4(p: *const i8) -> int8x16_t {
 /// The assembly of one step: one vector of weights of each group of the pair, v`w0` and v`w1`, times two rows.
 ///
 /// The steps are a software pipeline. A step first adds the previous step's i16 products (v16–v19) to accumulators
-/// `[a b c d]`, which are therefore those of the previous vector, and replaces them by its own. In between stand independent
+/// `[a b c d]`, which are therefore those of the previous vector, and replaces them by its own. In between are independent
 /// instructions, so that an in-order core does not wait: `$load0` and `$load1` load the weights of the next step, and `$extra0` to
 /// `$extra3` update counters and activations.
 #[rustfmt::skip]

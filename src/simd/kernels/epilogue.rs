@@ -72,7 +72,8 @@ impl TileOutput {
     }
 }
 
-/// Applies the activation: GELU by [`gelu`] if `EXACT`, otherwise by [`gelu_of_int8`], whose error int8 products hide.
+/// Applies the activation: GELU by [`gelu`] if `EXACT`, otherwise by [`gelu_of_int8`], whose error is small beside that of int8
+/// products.
 #[inline(always)]
 fn activate<L: Lanes, const EXACT: bool>(l: L, activation: Activation, v: L::F) -> L::F {
     match activation {

@@ -10,8 +10,9 @@
 //! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of several interpolated runs, one for each `ky` of a 3x3 convolution |
 //! | [`add_horizontal_lerps`] | horizontal | adds one or more interpolated rows to the output |
 //!
-//! The three-column form serves 3x3 convolutions of an up-sampled map (`ops::upsample`): the products of the low-resolution map
-//! with each kernel position are interpolated and added, each shifted by its kernel position.
+//! [`sum_lerps`] and, with three columns per pixel, [`add_horizontal_lerps`] serve 3x3 convolutions of an up-sampled map
+//! (`ops::upsample`): the products of the low-resolution map with each kernel position are interpolated and added, each shifted
+//! by its kernel position.
 
 use super::rows::{vectors, vectors_mut};
 use crate::simd::dispatch::dispatch;

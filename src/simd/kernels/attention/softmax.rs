@@ -1,6 +1,6 @@
 //! Softmax over blocks of keys, in 16-bit fixed point.
 //!
-//! For query i and key j with the int8 product sum_ij, the logit in units of 2^-unit octaves is
+//! For query i and key j with the int8 product sum_ij, the logit in units of 2^−unit octaves is
 //!
 //! x_ij = ⌊sum_ij / 2^shift⌋ · k_j / 2¹⁵ · q_i / 2¹⁵ + bias_ij,
 //!
@@ -46,7 +46,7 @@ pub(crate) struct SoftmaxBlocks {
     pub panels: usize,
     /// The sums are shifted right by this number of bits.
     pub shift: u32,
-    /// Logits are in units of 2^-unit octaves; at most 10.
+    /// Logits are in units of 2^−unit octaves; `unit` is at most 10.
     pub unit: u32,
     /// Fixed-point factor of each query, `[rows]`.
     pub q_factor: *const i16,
