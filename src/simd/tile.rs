@@ -1,9 +1,9 @@
 //! The contract of the GEMM micro-kernels.
 //!
-//! A micro-kernel multiplies `rows` rows of activations (MR of them at most) by `panels` panels of 16 outputs (NR = 16 · `panels`),
-//! over the whole of K. The tile of sums stays in registers; the instruction set's table entry
-//! ([`Isa::shape_i8`](super::isa::Isa::shape_i8) and its neighbours) says how large a tile may be. Micro-kernels are stateless:
-//! they neither allocate nor start threads, and the caller chooses the tiles (`ops::gemm`).
+//! A micro-kernel multiplies `rows` rows of activations (MR of them at most) by `panels` panels of 16 outputs
+//! (NR = 16 · `panels`), over the whole of K. The tile of sums stays in registers; the instruction set's table entry
+//! ([`Isa::shape_i8`](super::isa::Isa::shape_i8) and its neighbours) says how large a tile may be. Micro-kernels are
+//! stateless: they neither allocate nor start threads, and the caller chooses the tiles (`ops::gemm`).
 //!
 //! | operand | int8 ([`TileI8`]) | floating point ([`TileF`]) |
 //! | --- | --- | --- |

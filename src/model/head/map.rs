@@ -72,8 +72,8 @@ impl ClassMapRows {
         }
     }
 
-    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while taking the
-    /// argmax of each pixel.
+    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while
+    /// taking the argmax of each pixel.
     #[allow(clippy::too_many_arguments)]
     fn fill<T: Send>(
         &self,

@@ -105,8 +105,8 @@ impl TileAttention for Int8Head<'_> {
 }
 
 impl Int8Head<'_> {
-    /// The spans of blocks for products with `columns` columns. With fewer than [`BLOCK`] columns the sums go through the scratch,
-    /// which holds [`SPAN`] blocks.
+    /// The spans of blocks for products with `columns` columns. With fewer than [`BLOCK`] columns the sums go through the
+    /// scratch, which holds [`SPAN`] blocks.
     fn spans(&self, columns: usize) -> impl Iterator<Item = Span> + use<> {
         let shape = &self.head.shape;
         let limit = if columns == BLOCK { max_span(self.head.isa) } else { SPAN };

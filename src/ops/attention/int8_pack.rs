@@ -176,8 +176,8 @@ impl<'a> Int8Head<'a> {
             let grid = [vector(centres, p), factor];
             let x = &head.qkv[2 * d + p * LANES..];
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
-                // The softmax stores the bytes of a whole block four keys from each panel in turn, those of a shorter block in the
-                // order of the keys.
+                // The softmax stores the bytes of a whole block four keys from each panel in turn, those of a shorter block
+                // in the order of the keys.
                 let whole = panel.len() == BLOCK * LANES;
                 let first: [usize; BLOCK / 4] = core::array::from_fn(|g| {
                     block * BLOCK + if whole { slot_at(g % 4, g / 4 * 4) } else { 4 * g }
