@@ -99,8 +99,8 @@ impl Observer for () {
     }
 }
 
-/// The intermediate tensors that an [`Observer`] can see. Of a map they contain one row of channels per pixel, the
-/// pixels in row-major order.
+/// The intermediate tensors that an [`Observer`] can see. A map is shown as one row of channels per pixel, pixels in
+/// row-major order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorName {
     /// The residual stream after this many blocks (0: the embedding): a row per token, patches first, the class token last.

@@ -233,8 +233,8 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
-        // A transposing reduction: three steps merge two vectors into one and halve the lanes of each; the last is within
-        // quarters.
+        // A transposing reduction: three steps merge two vectors into one and halve the lanes of each; the last
+        // works within quarters.
         let mut merged = [v[0]; 4];
         let mut out = [0.0; 8];
         unsafe {

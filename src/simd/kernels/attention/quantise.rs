@@ -1,7 +1,7 @@
 //! Quantisation of q, k and v to int8, and the channel statistics that it needs.
 //!
-//! q and k are quantised per token, symmetrically: x − centre ≈ scale · q with q in −127 ..= 127, scale = max
-//! |x − centre| / 127 ([`Token`]). v is quantised per channel, with a centre and a factor given for each
+//! q and k are quantised per token, symmetrically: x − centre ≈ scale · q with q in −127 ..= 127, and scale is
+//! the largest |x − centre| / 127 ([`Token`]). v is quantised per channel, with a centre and a factor given for each
 //! ([`quantise_values`]). Rounding adds [`ROUND`], so that the low byte of the sum's bits is the rounded number in two's
 //! complement.
 

@@ -197,8 +197,8 @@ pub(crate) unsafe fn store_probabilities<L: Lanes, const WHOLE: bool, const ROWS
 /// Computes the factor of each block and the reciprocal of each row's denominator, for at most [`MAX_ROWS`] rows.
 ///
 /// `maxima` holds the largest logit of each block, in padded rows, and is overwritten by the factors 2^((m_b − m) / 2^unit).
-/// `totals` is `[rows][blocks][16]`, the partial sums of the probabilities. `reciprocals` becomes 1 / Σ_b factor_b · Σ_j
-/// p_ij, one for each row.
+/// `totals` is `[rows][blocks][16]`, the partial sums of the probabilities. `reciprocals` becomes
+/// 1 / (Σ_b factor_b · Σ_j p_ij), one for each row.
 #[inline(always)]
 fn block_factors<L: Lanes>(l: L, maxima: &mut [f32], totals: &[i32], unit: u32, reciprocals: &mut [f32]) {
     let blocks = totals.len() / (reciprocals.len() * LANES);

@@ -6,8 +6,8 @@
 //!
 //! With r for the errors that rounding itself adds and S = 1 + [`DIFFUSION`](Transform::DIFFUSION), the bytes stand for
 //! x + S r Sᵀ: the errors of a row of points are diffused along the row (· Sᵀ), and the resulting errors of the row are
-//! diffused down the columns (S ·). At the outputs this leaves 4.3 dB less noise than rounding each point alone for F(4x4,
-//! 3x3), and 1.6 dB less for F(2x2, 3x3) (`docs/decisions/003-error-diffusion.md`).
+//! diffused down the columns (S ·). At the outputs this leaves 4.3 dB less noise than rounding each point alone for
+//! F(4x4, 3x3), and 1.6 dB less for F(2x2, 3x3) (`docs/decisions/003-error-diffusion.md`).
 
 use super::transform::{F2x3, F4x3, Transform, fma};
 use crate::simd::dispatch::dispatch;
