@@ -7,7 +7,7 @@
 //! | kernel | direction | computes |
 //! | --- | --- | --- |
 //! | [`lerp_pixels`] | vertical | a row of pixels, some of the channels |
-//! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of several interpolated runs, one for each `ky` of a 3x3 convolution |
+//! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of up to three interpolated runs of numbers, one per `ky` of a 3x3 convolution |
 //! | [`add_horizontal_lerps`] | horizontal | adds one or more interpolated rows to the output |
 //!
 //! [`sum_lerps`] and, with three columns per pixel, [`add_horizontal_lerps`] serve 3x3 convolutions of an up-sampled map

@@ -1,9 +1,9 @@
 //! AVX-512's fused kernels: GEMM tiles interleaved with the row kernel that processes the previous tile.
 //!
 //! `vpdpbusd` occupies two of the core's four vector ports. Instructions of a row kernel (shifts, additions, maxima, conversions)
-//! between the products of a tile execute on the other ports at almost no cost. The tiles form a software pipeline: while tile i
-//! is multiplied, tile i − 1 is processed. [`qk_softmax`] contains the whole loop and processes the last block after it; for
-//! [`tile_i8_with_epilogue`] the loop is the caller's (`ops::gemm`).
+//! between the products of a tile execute on the other ports at almost no cost. Except in [`pv`], the tiles form a software
+//! pipeline: while tile i is multiplied, tile i − 1 is processed. [`qk_softmax`] contains the whole loop and processes the last
+//! block after it; for [`tile_i8_with_epilogue`] the loop is the caller's (`ops::gemm`).
 //!
 //! | function | tile | row kernel of the previous tile |
 //! | --- | --- | --- |
