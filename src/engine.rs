@@ -27,12 +27,12 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// [`Error::Buffer`] if the arena is too small or misaligned.
     pub fn new(model: &'a Model<'a>, plan: &'a Plan, isa: Isa, arena: &'a mut [u8]) -> Result<Self, Error> {
-        let odd = arena.as_ptr().addr() % ALIGN;
-        if odd != 0 {
+        let misalignment = arena.as_ptr().addr() % ALIGN;
+        if misalignment != 0 {
             return Err(Error::Buffer {
                 what: "arena alignment in bytes",
                 needed: ALIGN,
-                found: 1 << odd.trailing_zeros(),
+                found: 1 << misalignment.trailing_zeros(),
             });
         }
         let (needed, found) = (plan.bytes(), arena.len());
@@ -47,8 +47,8 @@ impl<'a> Engine<'a> {
         self.plan
     }
 
-    /// Segments a picture: computes the class map, and the logits if `output` asks for them. The results do not depend on `par`.
-    /// Pass `&mut ()` as the observer to observe nothing.
+    /// Segments a picture: computes the class map, and the logits if `output` asks for them. The results do not depend on
+    /// `par`. Pass `&mut ()` as the observer to observe nothing.
     ///
     /// # Errors
     /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture is larger than planned, or if `par` has more
@@ -74,13 +74,13 @@ impl<'a> Engine<'a> {
     /// Checks the workers and the buffers of `output` against the plan and the model.
     fn check(&self, par: &dyn Parallel, output: &Output) -> Result<(), Error> {
         let f = self.model.facts();
-        let too_small = |what, needed, found| {
+        let require = |what, needed, found| {
             if found < needed { Err(Error::Buffer { what, needed, found }) } else { Ok(()) }
         };
-        too_small("planned workers", par.workers(), self.plan.workers())?;
+        require("planned workers", par.workers(), self.plan.workers())?;
         let pixels = output.size.0.checked_mul(output.size.1).ok_or(Error::TooLarge)?;
         output.map.check(pixels, f.classes)?;
         let (w, h) = f.level(0);
-        output.logits.as_ref().map_or(Ok(()), |l| too_small("logits", f.classes * w * h, l.len()))
+        output.logits.as_ref().map_or(Ok(()), |l| require("logits", f.classes * w * h, l.len()))
     }
 }

@@ -38,7 +38,7 @@
 //!
 //! # Modules
 //!
-//! In the order of the data:
+//! In the order of the data flow:
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -60,7 +60,7 @@
 //!
 //! - Integer products are exact on every instruction set.
 //! - f32 code is written once, over vectors of 16 lanes with fused multiply-add and one fixed reduction tree.
-//! - Each output is summed over its inputs in order by a single accumulator. Threads divide the outputs, never the sums.
+//! - Each output of a matrix product is summed over its inputs in order by one accumulator. Threads divide the outputs, never the sums.
 //!
 //! # Features
 //!

@@ -3,14 +3,14 @@
 
 use crate::file::format::Role;
 
-// Defines `Stage`. Each line is `Variant = "text name";` in the order of the data; a new stage is one new line.
+// Defines `Stage`. Each line is `Variant = "text name";` in the order of the data flow; a new stage is one new line.
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         /// The kinds of steps of a run. Most of them occur many times in one run: once per head, block or band of rows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Stage { $($(#[$doc])* $name,)* }
         impl Stage {
-            /// Every stage, in the order of the data.
+            /// Every stage, in the order of the data flow.
             pub const ALL: &'static [Stage] = &[$(Stage::$name,)*];
             /// The name that profiles and reports use.
             pub const fn name(self) -> &'static str {
@@ -63,8 +63,8 @@ stages! {
 
 /// Receives the events of a run. `()` is the observer that ignores them.
 pub trait Observer: Send {
-    /// A step of `stage` has ended. It began at the previous call and took `macs` multiply-accumulates. Returning `false`
-    /// stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
+    /// A step of `stage` has ended. It began when the step before it ended, and took `macs` multiply-accumulates. Returning
+    /// `false` stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
     fn done(&mut self, stage: Stage, macs: u64) -> bool;
 
     /// An intermediate tensor has been computed: rows of `width` values, `pitch` values apart. Called only if
@@ -99,7 +99,8 @@ impl Observer for () {
     }
 }
 
-/// The intermediate tensors that an [`Observer`] can see. Maps have a row per pixel, in the order of rows and columns.
+/// The intermediate tensors that an [`Observer`] can see. A map is shown as one row of channels per pixel, pixels in
+/// row-major order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorName {
     /// The residual stream after this many blocks (0: the embedding): a row per token, patches first, the class token last.

@@ -69,7 +69,7 @@ impl Plan {
 /// # Errors
 /// [`Error::TooLarge`] if one of the bounds exceeds the address space.
 fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize)) -> Result<(), Error> {
-    // The length of a row with the padding of any layout.
+    // The length of a row of n values, with at least the padding of any layout.
     let padded = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
     let finest = f.level(0).0;

@@ -1,5 +1,4 @@
-//! The buffers of a run, and the phases in which they are alive. The size of a buffer stands with the step of the model that
-//! writes it.
+//! The buffers of a run, and the phases in which they are alive. The steps of the model that use a buffer state its size.
 
 /// The phases of a run, one bit each. A buffer keeps its memory through all phases in which it is alive.
 pub(crate) mod phase {
@@ -32,8 +31,8 @@ macro_rules! buffers {
 }
 
 buffers! {
-    // "As rows" means in the form that the layer reading them takes: f32, or bytes with a scale and an offset per row
-    // (`ops::rows`). C is the number of channels, padded to whole panels of 16.
+    // "As rows" means in the form that the next layer reads: f32, or bytes with a scale and an offset per row (`ops::rows`);
+    // for a Winograd convolution, bfloat16. C is the number of channels, padded to whole panels of 16.
     /// The resized picture, bytes `[height][width][rgb]`.
     Pixels = "resized picture";
     /// Scratch of the resize.
@@ -90,7 +89,7 @@ buffers! {
     Fpn2 = "level 2 map";
     /// Level 2 after its convolution, as rows for the FPN bottleneck.
     Fpn2Rows = "level 2 rows";
-    /// Vertically interpolated columns, for each worker.
+    /// Source pixels of the horizontal interpolation and vertically interpolated columns, for each worker.
     UpsampleScratch = "up-sampling scratch";
     /// Ring of map rows of lateral 1, f32.
     Lateral1 = "lateral 1 ring";

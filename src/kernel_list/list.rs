@@ -42,7 +42,7 @@ macro_rules! tile {
     };
 }
 
-/// A run of a kernel that sums the lerps of three pairs of runs of numbers.
+/// Prepares a kernel that interpolates between the rows of three pairs and sums the results.
 fn lerps<T: 'static>(
     rows: [Vec<T>; 6],
     run: impl Fn(Isa, &[Lerp<T>], &mut [f32]) + 'static,
@@ -120,12 +120,12 @@ pub const KERNELS: &[Kernel] = &[
         prepare: |size, mut source| {
             let pitch = LANES + 3;
             let rows = source.floats(size.rows * pitch);
-            let by: [[f32; LANES]; 2] = core::array::from_fn(|_| core::array::from_fn(|_| source.float()));
+            let grid: [[f32; LANES]; 2] = core::array::from_fn(|_| core::array::from_fn(|_| source.float()));
             // The last group is past the last token.
             let first: Vec<usize> = (0..=size.rows.div_ceil(4)).map(|g| 4 * g).collect();
             let out = (std::vec![0i8; first.len() * 4 * LANES], [0i32; LANES]);
-            prepare((rows, by), out, move |isa, (rows, by), (out, sums)| {
-                isa.quantise_values(rows, pitch, &first, by, out, sums)
+            prepare((rows, grid), out, move |isa, (rows, grid), (out, sums)| {
+                isa.quantise_values(rows, pitch, &first, grid, out, sums)
             })
         },
     },

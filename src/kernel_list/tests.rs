@@ -196,7 +196,7 @@ proptest! {
     #[test]
     fn every_kernel_has_the_same_bits_on_every_instruction_set(n in 1usize..200, rows in 1usize..20, k in 1usize..70, seed: u64) {
         for kernel in KERNELS {
-            // Names with a variant include all operators, which would take long on the portable instruction set.
+            // Kernels with a variant in their name, which include all operators, would take long on the portable instruction set.
             let small = Size { n: n % 40 + 1, rows: rows % 9 + 1, k: k % 9 + 1 };
             let size = if kernel.name.contains(", ") { small } else { Size { n, rows, k } };
             prop_assert!((kernel.work)(size) > 0);

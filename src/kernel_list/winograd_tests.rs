@@ -35,7 +35,8 @@ fn two() -> Winograd<4, 2> {
 fn four() -> Winograd<6, 4> {
     let (a, b) = (0.5f64.sqrt(), 2f64.sqrt());
     let points = [0.0, a, -a, b, -b];
-    let others = [1.0, -1.5, -1.5, 6.0, 6.0];
+    // Of each point x: the product of (x − q) over all other points q.
+    let denominators = [1.0, -1.5, -1.5, 6.0, 6.0];
     Winograd {
         // A row for each point: the coefficients of the product of (x − q) over all other points q.
         b: [
@@ -50,7 +51,7 @@ fn four() -> Winograd<6, 4> {
             core::array::from_fn(|p| points.get(p).map_or(f64::from(o == 3), |x| x.powi(o as i32)))
         }),
         g: core::array::from_fn(|p| {
-            let row = |x: &f64| core::array::from_fn(|k| x.powi(k as i32) / others[p]);
+            let row = |x: &f64| core::array::from_fn(|k| x.powi(k as i32) / denominators[p]);
             points.get(p).map_or([0.0, 0.0, 1.0], row)
         }),
         diffusion: [

@@ -23,7 +23,7 @@ pub(crate) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// C, the channels padded to whole panels: values from one token or pixel to the next in f32 buffers.
+    /// C, the number of channels padded to whole panels: the distance between tokens or pixels in f32 buffers, in values.
     pub fn pitch(&self) -> usize {
         padded(self.facts.channels)
     }
@@ -81,7 +81,7 @@ impl<'a> Context<'a> {
         (Context { model, facts, isa, par, layout, observer, unpacked, macs: 0 }, arena)
     }
 
-    /// C, the channels padded to whole panels: values from one token or pixel to the next in f32 buffers.
+    /// C, the number of channels padded to whole panels: the distance between tokens or pixels in f32 buffers, in values.
     pub fn pitch(&self) -> usize {
         padded(self.facts.channels)
     }

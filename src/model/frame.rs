@@ -25,7 +25,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs all steps: a picture to the class map and logits of `output`.
+/// Runs all steps, from a picture to the class map and logits of `output`.
 pub(crate) fn run(
     cx: &mut Context,
     arena: &mut [u8],

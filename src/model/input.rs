@@ -1,4 +1,4 @@
-//! The first step: the picture, in any format and size, to RGB bytes of the input size of the network.
+//! The first step: converts the picture, of any format and size, to RGB bytes of the network's input size.
 
 use super::context::{Context, Planner};
 use crate::arena::{Buf, phase};

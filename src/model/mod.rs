@@ -1,10 +1,11 @@
 //! The model as a sequence of steps: a picture in, a class map out.
 //!
-//! The order of the data is `input` (resize), [`backbone`] (patch embedding, transformer blocks, features) and [`head`] (neck, pooling
-//! module, pyramid, classifier). A step reads and writes buffers of the arena and calls operators ([`ops`](crate::ops)); none
-//! allocates. Each step stands in one file with two functions: `buffers` tells the [`Planner`] which buffers it needs, of which
-//! sizes and for how long, and `run` does the work. Both take the shapes from the same function, so they cannot disagree. Functions that
-//! both call are not inlined: they run a few times a frame, and one copy keeps the program small (`.ci/no-std` has the budget).
+//! The data flows through `input` (resize), [`backbone`] (patch embedding, transformer blocks, features) and [`head`] (neck,
+//! pooling module, pyramid, classifier). A step reads and writes buffers of the arena and calls operators
+//! ([`ops`](crate::ops)); none allocates. Each step is a file with two functions: `buffers` tells the [`Planner`] which buffers
+//! the step needs, of which sizes and for how long, and `run` does the work. Both take the shapes from the same function, so
+//! they cannot disagree. Functions that both call are not inlined: they run a few times per frame, and one copy keeps the
+//! program small (`.ci/no-std` has the budget).
 
 pub(crate) mod backbone;
 mod context;

@@ -65,7 +65,7 @@ impl RowsShape {
         (self.rows * row).next_multiple_of(64)
     }
 
-    /// Lays the rows over a region of the arena of at least [`RowsShape::bytes`].
+    /// Places the rows in a region of the arena of at least [`RowsShape::bytes`].
     #[inline(never)]
     pub fn over(self, region: &mut [u8]) -> RowsMut<'_> {
         let (rows, pitch) = (self.rows, self.pitch());

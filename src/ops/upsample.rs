@@ -8,8 +8,8 @@
 //!
 //! out(y, x) = Σ_ky,kx W_ky,kx · U(s)(y + ky − 1, x + kx − 1) = Σ_ky,kx U(W_ky,kx · s)(y + ky − 1, x + kx − 1)
 //!
-//! The products W_ky,kx · s are computed on the small map (elsewhere), then interpolated at the shifted positions and summed
-//! (here). The convolution pads the large map with zeros, so a position outside the large map contributes nothing.
+//! The caller computes the products W_ky,kx · s on the small map; here they are interpolated at the shifted positions and
+//! summed. The convolution pads the large map with zeros, so a position outside the large map contributes nothing.
 //!
 //! Interpolation is separable. The vertical step works at the width of the small map and sums over ky; the horizontal step
 //! sums over kx and over several maps, and adds to the output.

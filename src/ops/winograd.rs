@@ -224,8 +224,8 @@ impl WinogradConv<'_> {
             unreachable!("transformed pixels and their weights are int8");
         };
         let (m, columns, first) = (self.tile, panels.len() * LANES, panels.start * LANES);
-        let pixel = self.weights.panel_count() * LANES;
-        let row = m * self.tiles * pixel;
+        let pixel_pitch = self.weights.panel_count() * LANES;
+        let row_pitch = m * self.tiles * pixel_pitch;
         let (strip, x) = (range.start / self.tiles, range.start % self.tiles);
         // SAFETY: `run` has asserted that the output holds all rows; this task alone writes these pixels and channels.
         // `multiply` has written the sums and asserted that the rows and their factors exist; `Linear` has shown that every
@@ -235,10 +235,10 @@ impl WinogradConv<'_> {
                 (m, range.len(), panels.len()),
                 (&sums[(range.start - tiles.start) * columns..], tiles.len() * columns),
                 &params[range.start * winograd_points(m)..],
-                (&scale[first..], &sum[first..], pixel),
+                (&scale[first..], &sum[first..], pixel_pitch),
                 self.bias.map(|b| &b[first..]),
                 self.activation,
-                (out.ptr(strip * m * row + x * m * pixel + first), pixel, row),
+                (out.ptr(strip * m * row_pitch + x * m * pixel_pitch + first), pixel_pitch, row_pitch),
             ));
         }
     }

@@ -3,7 +3,7 @@
 
 /// Declares row kernels: each becomes a method of [`Isa`](crate::simd::isa::Isa) with the kernel's name.
 ///
-/// A kernel is an `#[inline(always)]` function that is generic over the lanes. Its declaration stands in the same file:
+/// A kernel is an `#[inline(always)]` function that is generic over the lanes. Its declaration is in the same file:
 ///
 /// ```text
 /// dispatch! { fn scale(x: &mut [f32], factor: f32); }

@@ -1,8 +1,8 @@
 //! Fused entry points: a GEMM tile interleaved with the row kernel that processes the previous tile.
 //!
-//! On AVX-512, `vpdpbusd` occupies two of the core's four vector ports. The epilogue of a tile, or the softmax of a block, can run
-//! on the other two while the next one is multiplied (`x86::fused`). On other instruction sets the two run in sequence: fusing
-//! them there would only take registers from the micro-kernel.
+//! On AVX-512, `vpdpbusd` occupies two of the core's four vector ports. The epilogue of a tile, or the softmax of a block,
+//! can run on the other two while the next one is multiplied (`x86::fused`). On other instruction sets the two run in
+//! sequence: fusing them there would only take registers from the micro-kernel.
 
 use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]

@@ -137,8 +137,8 @@ pub(crate) trait Lanes: Copy {
     fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H;
     /// v · 2^(⌊x / 2^unit⌋ − 7), rounded to nearest, halves up, for unsigned v, x ≤ 0 and unit of at most 10.
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
-    /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for q in 0 .. 4 lanes 8q .. 8q + 8 of
-    /// `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.
+    /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for each q in 0 .. 4, lanes
+    /// 8q .. 8q + 8 of `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.
     ///
     /// # Safety
     /// 64 bytes can be written at `p`.

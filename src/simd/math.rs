@@ -1,7 +1,7 @@
-//! exp, 2^x on bytes, erf and GELU over the lanes, with their error bounds.
+//! exp, 255 · 2^x in fixed point, erf and GELU over the lanes, with their error bounds.
 //!
 //! Each function is a range reduction followed by a polynomial or rational function in Horner form, evaluated with fused
-//! multiply-adds. As every operation is exact to the last bit on all instruction sets ([`Lanes`]), so are these functions.
+//! multiply-adds. Every operation gives the same bits on all instruction sets ([`Lanes`]), and so does every function.
 //! The tests below check the bounds against f64.
 //!
 //! | function | method | source | error |

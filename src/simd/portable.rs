@@ -12,9 +12,9 @@ pub(crate) struct Portable;
 
 /// a · b + c, rounded once.
 ///
-/// Without a fused instruction: the product is exact in f64. The sum is rounded to odd in f64, by means of the exact error that
-/// Knuth's two-sum gives. Rounding the 53 bits rounded to odd to 24 bits gives the correctly rounded result (Boldo and Melquiond
-/// 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd").
+/// Without a fused instruction: the product is exact in f64. The sum is rounded to odd in f64, by means of the exact error
+/// that Knuth's two-sum gives. Rounding such a sum from 53 to 24 bits gives the correctly rounded result (Boldo and
+/// Melquiond 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd").
 #[inline(always)]
 fn fma(a: f32, b: f32, c: f32) -> f32 {
     #[cfg(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma")))]

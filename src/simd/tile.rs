@@ -1,9 +1,9 @@
 //! The contract of the GEMM micro-kernels.
 //!
-//! A micro-kernel multiplies `rows` rows of activations (MR of them at most) by `panels` panels of 16 outputs (NR = 16 · `panels`),
-//! over the whole of K. The tile of sums stays in registers; the instruction set's table entry
-//! ([`Isa::shape_i8`](super::isa::Isa::shape_i8) and its neighbours) says how large a tile may be. Micro-kernels are stateless:
-//! they neither allocate nor start threads, and the caller chooses the tiles (`ops::gemm`).
+//! A micro-kernel multiplies `rows` rows of activations (MR of them at most) by `panels` panels of 16 outputs
+//! (NR = 16 · `panels`), over the whole of K. The tile of sums stays in registers; the instruction set's table entry
+//! ([`Isa::shape_i8`](super::isa::Isa::shape_i8) and its neighbours) says how large a tile may be. Micro-kernels are
+//! stateless: they neither allocate nor start threads, and the caller chooses the tiles (`ops::gemm`).
 //!
 //! | operand | int8 ([`TileI8`]) | floating point ([`TileF`]) |
 //! | --- | --- | --- |
@@ -28,7 +28,7 @@ pub(crate) const MAX_PANELS: usize = 3;
 
 /// Operands of the int8 micro-kernel, which computes Σ (q − 128) · w exactly for u8 activations q and weights w in −127 ..= 127.
 ///
-/// Preconditions of running one with `rows` rows and `panels` panels ([`TileI8::new`] checks them in debug builds):
+/// Preconditions of a call with `rows` rows and `panels` panels ([`TileI8::new`] checks them in debug builds):
 /// - `a` points to `rows` rows, `a_pitch` bytes apart, each of `4 · groups` readable bytes, XORed with the instruction set's
 ///   [`Lanes::SIGN_FLIP`];
 /// - `w` points to `panels` panels, `panel_pitch` bytes apart, each of `64 · groups` bytes (`[groups][16 outputs][4 inputs]`);
@@ -94,7 +94,7 @@ impl TileI8 {
 /// Operands of the floating-point micro-kernel, which computes Σ a · w in f32: for each output one chain of fused multiply-adds
 /// along K.
 ///
-/// Preconditions of running one with `rows` rows and `panels` panels ([`TileF::new`] checks them in debug builds):
+/// Preconditions of a call with `rows` rows and `panels` panels ([`TileF::new`] checks them in debug builds):
 /// - `a` points to `rows` rows of `k` readable f32, `a_pitch` elements apart;
 /// - `w` points to `panels` panels of `16 · k` weights (`[k][16 outputs]`), `panel_pitch` elements apart;
 /// - `out` points to `rows · panels · 16` writable f32, rows `16 · panels` apart, initialised unless `overwrite`, and no other

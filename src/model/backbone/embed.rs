@@ -70,7 +70,7 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
     }
 }
 
-/// The bytes of a patch in the order of the weights: its rows, each R, G, B of `patch` pixels.
+/// The bytes of patch number `patch` in the order of the weights: row by row, R, G and B of each pixel.
 fn patch_pixels<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
     let (side, width) = (f.patch, f.width);
     let (x, y) = (patch % f.grid_width * side, patch / f.grid_width * side);

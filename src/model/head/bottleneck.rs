@@ -16,7 +16,7 @@ use crate::ops::upsample::source_position;
 use crate::simd::kernels::epilogue::Activation;
 
 impl Bands<'_> {
-    /// Computes the products of levels 1 to 3 with the nine kernel positions, up to the rows that full-resolution row `last` reads.
+    /// Computes the products of levels 1 to 3 with the nine kernel positions, as far as full-resolution row `last` reads them.
     pub(super) fn products(&mut self, cx: &mut Context, last: usize) -> Result<(), Error> {
         let f = cx.facts;
         let last = last.min(f.level(0).1 - 1);
@@ -45,7 +45,7 @@ impl Bands<'_> {
         cx.done(Stage::Products)
     }
 
-    /// Computes rows 4r .. 4r + 4 of the bottleneck and of the logits.
+    /// Computes rows 4r to 4r + 3 of the bottleneck and of the logits.
     pub(super) fn bottleneck(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
         let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
         let w = size.0;
@@ -71,8 +71,8 @@ impl Bands<'_> {
         let weights = cx.linear(Role::Classifier, 0)?;
         let mut rows = classifier_rows(cx.model)?.over(self.conv_scratch.rows);
         cx.store(&mut rows, 0, out);
-        let row = w * padded(f.classes);
-        let logits = &mut self.logits[4 * r % rings::LOGITS * row..][..4 * row];
+        let row_len = w * padded(f.classes);
+        let logits = &mut self.logits[4 * r % rings::LOGITS * row_len..][..4 * row_len];
         cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], 4 * w, logits);
         cx.done(Stage::Classify)
     }

@@ -13,7 +13,7 @@ use crate::parallel::chunks::chunks;
 use crate::simd::kernels::epilogue::Activation;
 use half::bf16;
 
-/// Map rows that one matrix product computes in a direct convolution, one segment each.
+/// The most map rows that one matrix product of a direct convolution computes, one segment each.
 const DIRECT_ROWS: usize = 8;
 
 /// The size and type of a ring of map rows that a 3x3 convolution reads.
@@ -146,10 +146,10 @@ impl Conv<'_> {
         let ((width, height), k, c) = (self.size, self.weights.k, cx.pitch());
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
-        let (tiles, points, strip) = (width / tile, winograd_points(tile), tile * width * c);
-        let at_once = winograd::strips_at_once(tiles, out.len() / strip);
-        for (i, out) in out.chunks_mut(at_once * strip).enumerate() {
-            let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip);
+        let (tiles, points, strip_len) = (width / tile, winograd_points(tile), tile * width * c);
+        let at_once = winograd::strips_at_once(tiles, out.len() / strip_len);
+        for (i, out) in out.chunks_mut(at_once * strip_len).enumerate() {
+            let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip_len);
             let pixels = strips * tiles * points;
             let mut rows = RowsShape { rows: pixels, k, int8: true }.over(scratch.rows);
             winograd::transform_input(
@@ -173,8 +173,8 @@ impl Conv<'_> {
     }
 }
 
-/// Computes the next strip of a convolution into `buffer`, after the first `done` map rows, when rows up to `end` are needed.
-/// Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
+/// Computes the next strip of a convolution, which begins after the `done` map rows computed so far, into `buffer`. The caller
+/// needs the rows below `end`. Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
 pub(super) fn next_rows<'b>(
     cx: &mut Context,
     conv: &Conv,
@@ -184,13 +184,13 @@ pub(super) fn next_rows<'b>(
     buffer: &'b mut [f32],
 ) -> &'b [f32] {
     let ((w, h), first) = (conv.size, *done);
-    let row = w * cx.pitch();
+    let row_len = w * cx.pitch();
     let (above, rows) = strip(conv.weights, first, end, h);
-    let out = &mut buffer[..(above + rows) * row];
+    let out = &mut buffer[..(above + rows) * row_len];
     conv.run(cx, first as isize - above as isize, scratch, out);
     let rows = rows.min(h - first);
     *done += rows;
-    &out[above * row..][..rows * row]
+    &out[above * row_len..][..rows * row_len]
 }
 
 /// The next strip of a convolution: how many of its rows lie above the map, and how many in the map or below it.

@@ -103,7 +103,7 @@ impl Bands<'_> {
         cx.done(Stage::Fpn0)
     }
 
-    /// Computes the 3x3 convolution of level 1 up to row `end`, in whole tiles.
+    /// Computes the 3x3 convolution of level 1 until the rows below `end` exist, in whole tiles.
     pub(super) fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
         let (c, size) = (cx.pitch(), cx.facts.level(1));
         let (w, h) = size;

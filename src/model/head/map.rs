@@ -1,5 +1,5 @@
-//! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of the
-//! class map (`align_corners = false`), and each pixel gets the class of the largest.
+//! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of
+//! the class map (`align_corners = false`), and each pixel gets the class with the largest logit.
 
 use super::rings;
 use crate::file::Facts;
@@ -72,8 +72,8 @@ impl ClassMapRows {
         }
     }
 
-    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while taking the
-    /// argmax of each pixel.
+    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while
+    /// taking the argmax of each pixel.
     #[allow(clippy::too_many_arguments)]
     fn fill<T: Send>(
         &self,

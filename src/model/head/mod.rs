@@ -1,9 +1,9 @@
 //! Neck and head of UPerNet (Xiao et al. 2018, "Unified Perceptual Parsing for Scene Understanding"): four features in, the class
 //! map out.
 //!
-//! The neck brings the features to four resolutions, levels 0 to 3: 4, 2, 1 and 1/2 times the patch grid. The pyramid pooling
-//! module (PSP) runs on level 3. A feature pyramid (FPN) adds each coarser level to the next finer one and convolves the sums. The
-//! FPN bottleneck, a 3x3 convolution over all four levels together, and the classifier give the logits.
+//! The neck brings the features to four resolutions, levels 0 to 3: 4, 2, 1 and 1/2 times the patch grid. The pyramid
+//! pooling module (PSP) runs on level 3. A feature pyramid (FPN) adds each coarser level to the next finer one and convolves
+//! the sums. The FPN bottleneck, a 3x3 convolution over all four levels together, and the classifier give the logits.
 //!
 //! The coarse levels are computed as whole maps: level 3 with the pooling module ([`psp`]) and level 2 ([`level2`]). Everything
 //! finer runs in bands of rows ([`schedule`]), so that no full-resolution map ever exists as a whole. Convolutions of up-sampled

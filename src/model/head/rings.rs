@@ -2,7 +2,8 @@
 
 /// Rows of lateral 1.
 pub(super) const LATERAL1: usize = 6;
-/// Rows of level 1 after its convolution: one row and a strip of four rows at the start.
+/// Rows of level 1 after its convolution. The first band computes the most: with Winograd tiles of 4x4, the single row of the
+/// first strip and the four rows of the second.
 pub(super) const FPN1: usize = 5;
 /// Rows of products of levels 1, 2 and 3.
 pub(super) const PRODUCTS: [usize; 3] = [4, 3, 3];

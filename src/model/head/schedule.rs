@@ -1,7 +1,7 @@
 //! The fine half of the head in bands of rows: the features and the coarse maps in, the class map out. No map at full resolution
 //! ever exists as a whole.
 //!
-//! Band r corresponds to row r of the patch grid and computes rows 4r .. 4r + 4 of the logits:
+//! Band r corresponds to row r of the patch grid and computes rows 4r to 4r + 3 of the logits:
 //!
 //! ```text
 //! feature 1 -> lateral 1 (+ lateral 2 up) -> fpn 1 -> nine products --.
@@ -10,20 +10,21 @@
 //! ```
 //!
 //! A 3x3 convolution reads one row ahead (its halo), and so does an interpolation. Each stage therefore runs a little ahead of
-//! the next one, and ring buffers keep the rows in between ([`rings`](super::rings)). Rows count from 0, and chunk r is what row r
-//! of the patch grid gives: rows 2r, 2r + 1 of lateral 1 and rows 4r .. 4r + 4 of lateral 0. Band r needs:
+//! the next one, and ring buffers keep the rows in between ([`rings`](super::rings)). Rows count from 0, and all ranges below
+//! include their last row. Chunk r is computed from row r of the patch grid: rows 2r and 2r + 1 of lateral 1, rows 4r to 4r + 3
+//! of lateral 0. Band r needs:
 //!
-//! - fpn 0 up to row 4r + 4, for rows 4r .. 4r + 4 of the bottleneck. It is computed in pairs of rows (Winograd tiles of 2x2), so
-//!   up to row 4r + 5.
+//! - fpn 0 up to row 4r + 4, for rows 4r to 4r + 3 of the bottleneck. It is computed in pairs of rows (Winograd tiles of 2x2),
+//!   so up to row 4r + 5.
 //! - lateral 0 up to row 4r + 6, for fpn 0: chunk r + 1.
 //! - lateral 1 up to row 2r + 4, for lateral 0: chunk r + 2.
 //! - the products of level 1 up to row 2r + 2, which need the same rows of fpn 1. It is computed in pairs up to row 2r + 3 and
 //!   reads lateral 1 up to row 2r + 4.
 //!
 //! Winograd tiles of 4x4 would compute fpn 0 up to row 4r + 7. They are shifted up by three rows instead: the first strip begins
-//! three rows above the map, and each band computes rows 4r + 1 .. 4r + 4 inclusive. The same holds for fpn 1 in every second
-//! band: in an even band r its tiles are rows 2r + 1 .. 2r + 4 inclusive, which read lateral 1 up to row 2r + 5, the end of chunk
-//! r + 2.
+//! three rows above the map, and each band computes rows 4r + 1 to 4r + 4. The tiles of fpn 1 are shifted in the same way, and
+//! only every second band computes a strip of it: an even band r computes rows 2r + 1 to 2r + 4, which read lateral 1 up to row
+//! 2r + 5, the end of chunk r + 2.
 
 use super::bands::Bands;
 use super::map::ClassMapRows;

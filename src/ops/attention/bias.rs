@@ -54,7 +54,7 @@ pub(super) struct BiasRows<T> {
 
 impl<'a, T: BiasValue> RelativeBias<'a, T> {
     /// Writes the plane of grid column `xi`, multiplied by `scale`, to `plane`. Without a table all biases are 0. The result is
-    /// for queries from the grid's last row on; [`RelativeBias::starting_at_row`] moves it.
+    /// for the query in the last row of the grid; [`RelativeBias::starting_at_row`] makes it that of a tile.
     pub fn of_column(
         s: &AttentionShape,
         table: Option<&[f32]>,

@@ -1,8 +1,8 @@
 //! Blocks of 64 keys: how the keys are divided into spans of blocks, and the two products of a tile of queries with a span.
 //!
 //! A *span* is a run of whole blocks that are processed together, or the last block alone, which may be shorter. Where the
-//! instruction set has a function that fuses a product with the step after it, whole blocks run through that; otherwise the
-//! integer sums of a span go through scratch memory.
+//! instruction set has a function that fuses a product with the step after it, that function processes whole blocks; otherwise
+//! the integer sums of a span go through scratch memory.
 
 use crate::simd::isa::Isa;
 use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
@@ -119,8 +119,8 @@ pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, softmax: &SoftmaxBlocks
 ///
 /// # Safety
 /// - The preconditions of [`TileI8`] for every block, and those of [`AccumulateBlocks`].
-/// - If there are several blocks, they are whole, and at most [`max_span`], or [`SPAN`] if a block has more panels than the
-///   values.
+/// - If there are several blocks, they are whole, and at most [`max_span`], or [`SPAN`] if there are fewer than [`BLOCK`] columns
+///   of V.
 /// - `tile.out` has room for [`SPAN`] tiles.
 pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate: &AccumulateBlocks) {
     if accumulate.panels == BLOCK / LANES

@@ -42,7 +42,7 @@ struct TileScratch<'a> {
 }
 
 impl<'a> TileScratch<'a> {
-    /// Lays the scratch of a worker over `scratch`, behind the bias plane.
+    /// Divides the scratch of a worker, without the bias plane.
     fn over(scratch: &'a mut [f32], blocks: usize) -> Self {
         let (tail, rest) = scratch.split_at_mut(TILE);
         let (sums, rest) = rest.split_at_mut(SPAN * TILE);
@@ -105,7 +105,7 @@ impl TileAttention for Int8Head<'_> {
 }
 
 impl Int8Head<'_> {
-    /// The spans of blocks for products with `columns` columns. With fewer columns than a block has, the sums go through the
+    /// The spans of blocks for products with `columns` columns. With fewer than [`BLOCK`] columns the sums go through the
     /// scratch, which holds [`SPAN`] blocks.
     fn spans(&self, columns: usize) -> impl Iterator<Item = Span> + use<> {
         let shape = &self.head.shape;

@@ -89,7 +89,7 @@ impl<'a> Int8Head<'a> {
         operands
     }
 
-    /// Lays the operands over `packed`.
+    /// Divides `packed` among the operands.
     fn over(head: &'a Head, packed: &'a mut [u8]) -> Int8Head<'a> {
         let s = &head.shape;
         let (tokens, t, d, blocks) = (s.tokens(), s.padded_tokens(), s.head_padded, s.blocks());
@@ -173,10 +173,11 @@ impl<'a> Int8Head<'a> {
         let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
         chunks(head.par, self.v, t * LANES, |p, panel| {
             let factor = vector(scales, p).map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
-            let by = [vector(centres, p), factor];
+            let grid = [vector(centres, p), factor];
             let x = &head.qkv[2 * d + p * LANES..];
             for (block, panel) in panel.chunks_mut(BLOCK * LANES).enumerate() {
-                // The softmax stores a whole block by groups of four keys from each of its panels, a shorter one key by key.
+                // The softmax stores the bytes of a whole block four keys from each panel in turn, those of a shorter block
+                // in the order of the keys.
                 let whole = panel.len() == BLOCK * LANES;
                 let first: [usize; BLOCK / 4] = core::array::from_fn(|g| {
                     block * BLOCK + if whole { slot_at(g % 4, g / 4 * 4) } else { 4 * g }
@@ -184,7 +185,7 @@ impl<'a> Int8Head<'a> {
                 // SAFETY: task p alone accesses the sums of panel p's channels.
                 let sums = unsafe { sums.slice(block * d + p * LANES, LANES) };
                 let Some(sums) = sums.first_chunk_mut() else { return };
-                head.isa.quantise_values(x, head.shape.qkv(), &first, &by, panel, sums);
+                head.isa.quantise_values(x, head.shape.qkv(), &first, &grid, panel, sums);
             }
         });
     }

@@ -8,7 +8,7 @@
 //! - f32 ([`float`]): the logits of a tile for all keys, which fit the second-level cache, then a plain softmax.
 //! - int8 ([`int8`]): keys in blocks of 64 ([`blocks`]). Logits are 16-bit integers in a fixed point ([`fixed_point`]). The
 //!   probabilities of a block are bytes relative to the block's own maximum; the blocks' sums are rescaled when they are
-//!   accumulated. Bytes relative to the maximum of the whole row are too coarse: the pixel agreement falls to 0.80.
+//!   accumulated. Bytes relative to the maximum of the whole row are too coarse: a fifth of the pixels change their class.
 //!
 //! Sources: the int8 operands follow SageAttention (Zhang et al. 2024, [`int8_pack`]). For the softmax in blocks compare
 //! FlashAttention (Dao et al. 2022); here the blocks' factors are computed after all maxima are known.

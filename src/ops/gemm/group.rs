@@ -1,4 +1,5 @@
-//! The rows of a task times one group of panels. The group's weights stay in the nearest caches while all tiles of rows pass.
+//! The rows of a task times one group of panels. The group's weights stay in the nearest caches while all tiles of rows are
+//! multiplied with them.
 //!
 //! Loops: tiles of rows, then matrices. An int8 product dequantises the integer sums of each matrix and accumulates them in a
 //! tile of f32 (`acc`); the last matrix writes to the output. A floating-point product accumulates all matrices in `acc`, then

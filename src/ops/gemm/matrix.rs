@@ -57,7 +57,7 @@ impl<'a> Int8Matrix<'a> {
         let rows = (&self.data[from * self.pitch..], self.pitch);
         let mut tile =
             TileI8::new(shape, rows, (self.weights, self.panel_bytes), self.groups, self.weight_sum, sums);
-        // Each tile prefetches one panel of the next group.
+        // Each tile prefetches one panel of the next group of panels.
         let next = self.weights.len() + t.index % t.panels.len() * self.panel_bytes;
         tile.prefetch = self.weights.as_ptr().wrapping_add(next);
         // SAFETY: `TileI8::new` received the rows, panels and sums that this function's preconditions name, and `pending`

@@ -11,8 +11,8 @@ use core::ops::Range;
 /// A run of consecutive output rows, and the input rows that they are computed from.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
-    /// The first input row of each summed matrix; `None` if the matrix contributes nothing, as a kernel position on a row
-    /// outside the map.
+    /// The first input row of each summed matrix; `None` for a matrix that contributes nothing, because its kernel
+    /// position falls on a row outside the map.
     pub from: [Option<u32>; 9],
     /// The first output row.
     pub to: usize,

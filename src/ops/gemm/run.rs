@@ -1,4 +1,4 @@
-//! Splits a matrix product into tasks of panels by rows, and unpacks int4 weights.
+//! Splits a matrix product into tasks, each some panels by some rows, and unpacks int4 weights.
 //!
 //! The rows of all segments are cut into units of at most [`ROWS_PER_TASK`] rows, the panels of the layer into groups of at
 //! most a tile's panels. A task computes some units for some groups.
@@ -82,13 +82,13 @@ impl Gemm<'_> {
             Panels::Int8 { weights, .. } => PanelGroup { panels, bytes: weights, first, step: count },
             Panels::Int4 { weights, multipliers, .. } => {
                 let (panel_bytes, k) = (self.weights.shape().panel_bytes(), self.weights.k);
-                let (packed, groups) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
+                let (packed_len, multipliers_len) = (k.div_ceil(8) * 4 * LANES, k.div_ceil(GROUP) * LANES);
                 let bytes = &mut unpacked[..self.matrices.len() * panels.len() * panel_bytes];
                 let stored = (0..self.matrices.len())
                     .flat_map(|m| (0..panels.len()).map(move |p| first + m * count + p));
                 for (panel, out) in stored.zip(bytes.chunks_mut(panel_bytes)) {
-                    let multipliers = &multipliers[panel * groups..][..groups];
-                    isa.unpack(&weights[panel * packed..][..packed], multipliers, out);
+                    let multipliers = &multipliers[panel * multipliers_len..][..multipliers_len];
+                    isa.unpack(&weights[panel * packed_len..][..packed_len], multipliers, out);
                 }
                 PanelGroup { bytes, first: 0, step: panels.len(), panels }
             }

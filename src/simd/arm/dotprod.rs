@@ -13,8 +13,8 @@
 //! | weights | v30, v31 | v28–v31 | v28–v31 |
 //! | not used | | v25–v27 | v16–v19, v24–v27 |
 //!
-//! `{w}` points to the weights, which are loaded with post-increment; `{offset}` counts up from −16 · count to 0 and indexes the rows
-//! from their ends, so that it also ends the loop.
+//! `{w}` points to the weights, which are loaded with post-increment; `{offset}` counts up from −16 · count to 0 and indexes
+//! the rows from their ends, so that it also ends the loop.
 
 use crate::simd::lanes::LANES;
 use crate::simd::tile::TileI8;
@@ -32,9 +32,9 @@ macro_rules! sdot_vector {
     };
 }
 
-/// The assembly that multiplies one group, quarter `$i` of the activations: its four vectors of weights are in registers `$w0` to
-/// `$w3`, and `$acc0` to `$acc3` list the accumulators of each. `$load2` and `$load3` are loads between the first vectors, for which
-/// registers have become free.
+/// The assembly that multiplies one group, quarter `$i` of the activations: its four vectors of weights are in registers
+/// `$w0` to `$w3`, and `$acc0` to `$acc3` list the accumulators of each. `$load2` and `$load3` are loads between the first
+/// vectors, for which registers have become free.
 macro_rules! sdot_group {
     ($i:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], [$load2:literal $load3:literal],
      [$acc0:tt $acc1:tt $acc2:tt $acc3:tt], $a:tt) => {
@@ -50,8 +50,8 @@ macro_rules! sdot_group {
 }
 
 /// The assembly of four groups with weights in two registers (6 rows): vectors are loaded in pairs, each pair after the products
-/// of the pair before. The very last pair is loaded by two instructions, each as soon as its register is free, which in-order
-/// cores gain by and others do not lose by.
+/// of the pair before. The very last pair is loaded by two instructions, each as soon as its register is free: in-order cores
+/// gain from that, and others lose nothing.
 macro_rules! four_groups_two_registers {
     ($acc:tt, $a:tt) => {
         concat!(
@@ -67,8 +67,8 @@ macro_rules! four_groups_two_registers {
     };
 }
 
-/// The assembly of four groups with weights in four registers (up to 5 rows): each pair of vectors is loaded before the products of
-/// the pair before. v28 and v29 are loaded before the first group, by the caller.
+/// The assembly of four groups with weights in four registers (up to 5 rows): each pair of vectors is loaded before the
+/// products of the pair before. v28 and v29 are loaded before the first group, by the caller.
 ///
 /// The inner form is one group: `$second` loads its second pair of vectors, `$next` the first pair of the next group.
 macro_rules! four_groups_four_registers {
@@ -158,7 +158,8 @@ unsafe fn dot<const ROWS: usize>(panels: usize, t: &TileI8) {
     let whole = t.groups / 4;
     for p in 0..panels {
         let mut acc = [vdupq_n_s32(0); 4 * MAX_ROWS];
-        // SAFETY: each row has 4 · `groups` bytes, each panel 64 · `groups`, and each row of `out` 16 elements per panel (`TileI8`).
+        // SAFETY: each row has 4 · `groups` bytes, each panel 64 · `groups`, and each row of `out` 16 elements per panel
+        // (`TileI8`).
         unsafe {
             let w = t.w.add(p * t.panel_pitch);
             match ROWS {

@@ -1,7 +1,7 @@
 //! The int8 micro-kernel for Armv8.6 matrix products (i8mm): 10 rows, by half a panel at a time, up to 3 panels.
 //!
-//! `smmla v.4s, v.16b, v.16b` multiplies 2 rows by 2 outputs over 8 inputs: a *step* is 8 inputs, that is two groups of four. Both
-//! operands need 8 consecutive inputs of two rows (or outputs) in a register:
+//! `smmla v.4s, v.16b, v.16b` multiplies 2 rows by 2 outputs over 8 inputs: a *step* is 8 inputs, that is two groups of
+//! four. Both operands need 8 consecutive inputs of two rows (or outputs) in a register:
 //!
 //! - activations are packed in pairs of rows, `[steps][pairs][2 rows][8 inputs]`, to a buffer on the stack, while the first half
 //!   panel is multiplied; the other half panels read the buffer;
@@ -20,7 +20,8 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 
-/// The block size along K (KC), in steps of eight inputs: the packed activations of ten rows, 10 KiB, stay in the first-level cache.
+/// The block size along K (KC), in steps of eight inputs: the packed activations of ten rows, 10 KiB, stay in the
+/// first-level cache.
 const KC_STEPS: usize = 128;
 
 /// The largest number of pairs of rows.

@@ -1,5 +1,5 @@
-//! 64-bit Arm: the lanes ([`neon`]) and the floating-point tile ([`tile_f`]) of every Armv8 processor, and three int8 tiles: plain
-//! NEON ([`tile_i8`], Armv8.0), dot products ([`mod@dotprod`], Armv8.2) and matrix products ([`mod@i8mm`], Armv8.6).
+//! 64-bit Arm: the lanes ([`neon`]) and the floating-point tile ([`tile_f`]) of every Armv8 processor, and three int8 tiles:
+//! plain NEON ([`tile_i8`], Armv8.0), dot products ([`mod@dotprod`], Armv8.2) and matrix products ([`mod@i8mm`], Armv8.6).
 //!
 //! All int8 tiles multiply signed bytes, so activations are stored XORed with 128: q ^ 128, as i8, is q − 128.
 //!

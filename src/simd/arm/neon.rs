@@ -1,8 +1,8 @@
 //! The lanes of NEON, which every 64-bit Arm processor has: sixteen lanes are four q registers.
 //!
-//! Two operations differ from x86 and are emulated: `fmax` and `fmin` treat NaN and zeros differently from [`Lanes::max`] and
-//! [`Lanes::min`], which are a comparison and a selection here. Fractions of [`Lanes::fraction`] are in units of 2⁻¹⁵ instead of
-//! 2⁻¹⁶, because the multiplication that returns the upper half is signed and doubling.
+//! Two things differ from x86. `fmax` and `fmin` treat NaN and zeros differently from [`Lanes::max`] and [`Lanes::min`], so
+//! these are a comparison and a selection. Fractions ([`Lanes::fraction`]) are in units of 2⁻¹⁵ instead of 2⁻¹⁶, because the
+//! multiplication that returns the upper half is signed and doubles the product.
 
 use crate::simd::lanes::Lanes;
 use core::arch::aarch64::*;

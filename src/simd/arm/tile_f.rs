@@ -1,7 +1,7 @@
 //! The floating-point micro-kernel of every 64-bit Arm processor: 6 rows by 1 panel.
 //!
-//! The tile loads four activations of each row at once and multiplies by one of the four lanes: `fmla v.4s, v.4s, v.s[i]`. A panel
-//! takes four q registers per k, so 6 rows are 24 accumulators, 6 registers of activations and 2 of weights: all 32.
+//! The tile loads four activations of each row at once and multiplies by one of the four lanes: `fmla v.4s, v.4s, v.s[i]`. A
+//! panel takes four q registers per k, so 6 rows are 24 accumulators, 6 registers of activations and 2 of weights: all 32.
 
 use super::neon::Neon;
 use crate::simd::lanes::{LANES, Lanes};

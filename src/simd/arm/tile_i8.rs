@@ -1,7 +1,7 @@
 //! The int8 micro-kernel for processors without dot products: 2 rows by 1 panel.
 //!
-//! `smull` multiplies eight bytes to i16, `smlal` adds the products of the next group of four inputs, and `sadalp` adds pairs of i16
-//! lanes to i32 accumulators. Two products fit an i16: |q − 128| ≤ 128 and |w| ≤ 127, and 2 · 128 · 127 < 2¹⁵.
+//! `smull` multiplies eight bytes to i16, `smlal` adds the products of the next group of four inputs, and `sadalp` adds
+//! pairs of i16 lanes to i32 accumulators. Two products fit an i16: |q − 128| ≤ 128 and |w| ≤ 127, and 2 · 128 · 127 < 2¹⁵.
 //!
 //! A vector of weights is 4 outputs by 4 inputs; its lower and upper half are 2 outputs each, and the pairwise sums leave two i32
 //! lanes per output. So a row's 16 outputs are 8 accumulators, 2 lanes each, which are added at the end.
@@ -42,9 +42,9 @@ unsafe fn broadcast4(p: *const i8) -> int8x16_t {
 /// The assembly of one step: one vector of weights of each group of the pair, v`w0` and v`w1`, times two rows.
 ///
 /// The steps are a software pipeline. A step first adds the previous step's i16 products (v16–v19) to accumulators
-/// `[a b c d]`, which are therefore those of the previous vector, and replaces them by its own. In between stand independent
-/// instructions, so that an in-order core does not wait: `$load0` and `$load1` load the weights of the next step, and `$extra0` to
-/// `$extra3` update counters and activations.
+/// `[a b c d]`, which are therefore those of the previous vector, and replaces them by its own. In between are independent
+/// instructions, so that an in-order core does not wait: `$load0` and `$load1` load the weights of the next step, and
+/// `$extra0` to `$extra3` update counters and activations.
 #[rustfmt::skip]
 macro_rules! step {
     ([$a:literal $b:literal $c:literal $d:literal], $w0:literal, $w1:literal, $load0:literal, $load1:literal,

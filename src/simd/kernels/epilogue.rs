@@ -1,12 +1,12 @@
 //! Epilogues: the last step of a GEMM tile, which turns its sums into outputs and stores them.
 //!
-//! A micro-kernel leaves a tile of sums, `[rows][panels][16]`. [`store_tile`] adds the bias to f32 sums; [`dequantise_tile`] turns
-//! int8 sums into f32. Both then apply the activation and store the tile ([`TileOutput`]), as f32 or bfloat16, or add it to the
-//! output (a residual connection).
+//! A micro-kernel leaves a tile of sums, `[rows][panels][16]`. [`store_tile`] adds the bias to f32 sums; [`dequantise_tile`]
+//! turns int8 sums into f32. Both then apply the activation and store the tile ([`TileOutput`]), as f32 or bfloat16, or add
+//! it to the output (a residual connection).
 //!
 //! Dequantisation: an input row is quantised as x_k = s · (q_k − 128) + m (one scale s and offset m per row), the weights of
-//! output j as scale_j · w_kj. So Σ_k x_k · scale_j · w_kj = scale_j · (s · Σ (q_k − 128) · w_kj + m · Σ w_kj): the tile's sum, and
-//! the sum of the output's weights, which the file stores.
+//! output j as scale_j · w_kj. So Σ_k x_k · scale_j · w_kj = scale_j · (s · Σ (q_k − 128) · w_kj + m · Σ w_kj): the tile's
+//! sum, and the sum of the output's weights, which the file stores.
 
 use super::rows::store_bf16;
 use crate::simd::dispatch::dispatch;
@@ -29,8 +29,8 @@ pub(crate) enum Activation {
 
 /// The output of a tile, and the activation applied to it.
 ///
-/// Precondition of storing a tile: 16 numbers can be written at `out + r · row_pitch + p · panel_pitch` for each row r and panel p,
-/// and with `accumulate` they are initialised.
+/// Precondition of storing a tile: 16 numbers can be written at `out + r · row_pitch + p · panel_pitch` for each row r and
+/// panel p, and with `accumulate` they are initialised.
 #[derive(Clone, Copy)]
 pub(crate) struct TileOutput {
     /// Rows of the tile.
@@ -72,7 +72,8 @@ impl TileOutput {
     }
 }
 
-/// Applies the activation: GELU by [`gelu`] if `EXACT`, otherwise by [`gelu_of_int8`], whose error int8 products hide.
+/// Applies the activation: GELU by [`gelu`] if `EXACT`, otherwise by [`gelu_of_int8`], whose error is small beside that of int8
+/// products.
 #[inline(always)]
 fn activate<L: Lanes, const EXACT: bool>(l: L, activation: Activation, v: L::F) -> L::F {
     match activation {

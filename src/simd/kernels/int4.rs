@@ -1,8 +1,9 @@
 //! Unpacks 4-bit weights to the int8 panels that the micro-kernels read.
 //!
-//! A weight is q · m: a q in −8 ..= 7 for each weight, and a multiplier m for each [`GROUP`] inputs of an output. A packed panel
-//! holds q + 8 as nibbles: each 64 bytes are two consecutive groups of a panel (16 outputs by 4 inputs), one in the low nibbles, the
-//! next in the high nibbles. The arithmetic is modulo 256, so the output is defined whatever the file contains.
+//! A weight is q · m: a q in −8 ..= 7 for each weight, and a multiplier m for each [`GROUP`] inputs of an output. A packed
+//! panel holds q + 8 as nibbles: each 64 bytes are two consecutive groups of a panel (16 outputs by 4 inputs), one in the
+//! low nibbles, the next in the high nibbles. The arithmetic is modulo 256, so the output is defined whatever the file
+//! contains.
 //!
 //! The code is plain integer arithmetic, two bytes at a time in the halves of a u32; the compiler vectorises it for each
 //! instruction set.

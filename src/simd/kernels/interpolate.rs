@@ -7,11 +7,12 @@
 //! | kernel | direction | computes |
 //! | --- | --- | --- |
 //! | [`lerp_pixels`] | vertical | a row of pixels, some of the channels |
-//! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of several interpolated runs, one for each `ky` of a 3x3 convolution |
+//! | [`sum_lerps`], [`sum_lerps_bf16`] | vertical | the sum of up to three interpolated runs of numbers, one per `ky` of a 3x3 convolution |
 //! | [`add_horizontal_lerps`] | horizontal | adds one or more interpolated rows to the output |
 //!
-//! The three-column form serves 3x3 convolutions of an up-sampled map (`ops::upsample`): the products of the low-resolution map
-//! with each kernel position are interpolated and added, each shifted by its kernel position.
+//! [`sum_lerps`] and, with three columns per pixel, [`add_horizontal_lerps`] serve 3x3 convolutions of an up-sampled map
+//! (`ops::upsample`): the products of the low-resolution map with each kernel position are interpolated and added, each shifted
+//! by its kernel position.
 
 use super::rows::{vectors, vectors_mut};
 use crate::simd::dispatch::dispatch;
@@ -92,8 +93,8 @@ fn sum_of_equal_length<L: Lanes, T: Widen>(l: L, runs: &[Lerp<T>], out: &mut [f3
     }
 }
 
-/// Interpolates some channels of a row of pixels between two rows: out = low + (high − low) · weight. The pixels of `low` and `high`
-/// are `pitch` numbers apart; those of `out` are contiguous.
+/// Interpolates some channels of a row of pixels between two rows: out = low + (high − low) · weight. The pixels of `low`
+/// and `high` are `pitch` numbers apart; those of `out` are contiguous.
 #[inline(always)]
 fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: usize, out: &mut [f32]) {
     let width = low.len().div_ceil(pitch);
@@ -135,15 +136,15 @@ const PREFETCH_PIXELS: usize = 8;
 /// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
 
-/// A term of an output pixel, `low + (high − low) · weight` for each panel: (low, high, weight, panel pitch), with pointers to the
-/// first panel.
+/// A term of an output pixel, `low + (high − low) · weight` for each panel: (low, high, weight, panel pitch), with pointers
+/// to the first panel.
 type LerpTerm = (*const f32, *const f32, f32, usize);
 
 /// The terms of an output pixel, at most three for each row, and their number.
 type LerpTerms = ([LerpTerm; 3 * MAX_MAPS], usize);
 
-/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart. If `bias`
-/// is not empty (one number for each output), it is added too and a ReLU is applied.
+/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart.
+/// If `bias` is not empty (one number for each output), it is added too and a ReLU is applied.
 ///
 /// # Safety
 /// (width − 1) · pitch + 16 · panels numbers can be read and written at `out`.
@@ -187,8 +188,8 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
         let bias = (!bias.is_empty()).then_some(bias.as_ptr());
         let mut p = 0;
         while p < panels {
-            // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of pixel x, by
-            // this function's precondition.
+            // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of pixel
+            // x, by this function's precondition.
             unsafe {
                 let at = out.add(x * pitch + p * LANES);
                 let bias = bias.map(|bias| bias.add(p * LANES));

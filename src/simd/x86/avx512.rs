@@ -26,8 +26,8 @@ impl Avx512 {
     }
 }
 
-// SAFETY of every block below: the processor has the instructions, because `Avx512::new` requires them. Pointers are valid for the
-// access by the preconditions of the methods of `Lanes`; the loads and stores are unaligned.
+// SAFETY of every block below: the processor has the instructions, because `Avx512::new` requires them. Pointers are valid
+// for the access by the preconditions of the methods of `Lanes`; the loads and stores are unaligned.
 impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
@@ -233,7 +233,8 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn reduce_max_each(self, v: &[Self::F; 8]) -> [f32; 8] {
-        // A transposing reduction: three steps merge two vectors into one and halve the lanes of each; the last is within quarters.
+        // A transposing reduction: three steps merge two vectors into one and halve the lanes of each; the last
+        // works within quarters.
         let mut merged = [v[0]; 4];
         let mut out = [0.0; 8];
         unsafe {

@@ -1,8 +1,9 @@
 //! AVX-512's fused kernels: GEMM tiles interleaved with the row kernel that processes the previous tile.
 //!
 //! `vpdpbusd` occupies two of the core's four vector ports. Instructions of a row kernel (shifts, additions, maxima, conversions)
-//! between the products of a tile execute on the other ports at almost no cost. Each function is a software pipeline: step i
-//! multiplies tile i and processes tile i − 1, and the last tile is processed after the loop.
+//! between the products of a tile execute on the other ports at almost no cost. Except in [`pv`], the tiles form a software
+//! pipeline: while tile i is multiplied, tile i − 1 is processed. [`qk_softmax`] contains the whole loop and processes the last
+//! block after it; for [`tile_i8_with_epilogue`] the loop is the caller's (`ops::gemm`).
 //!
 //! | function | tile | row kernel of the previous tile |
 //! | --- | --- | --- |
@@ -40,9 +41,9 @@ pub(crate) unsafe fn qk_softmax(tile: &TileI8, softmax: &SoftmaxBlocks) {
 /// `accumulate.sums` and `accumulate.v_sum_128`.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`], except for `out` and `w_sum`, with `accumulate.rows` rows and four panels for each block, whose
-/// activations are [`BLOCK`] bytes and whose weights are 16 · [`BLOCK`] bytes after those of the block before; those of
-/// [`AccumulateBlocks`], except for the two fields; 1 to 5 rows. The processor has the features of [`Avx512`].
+/// The preconditions of [`TileI8`], except for `out` and `w_sum`, with `accumulate.rows` rows and four panels for each
+/// block, whose activations are [`BLOCK`] bytes and whose weights are 16 · [`BLOCK`] bytes after those of the block before;
+/// those of [`AccumulateBlocks`], except for the two fields; 1 to 5 rows. The processor has the features of [`Avx512`].
 pub(crate) unsafe fn pv(tile: &TileI8, accumulate: &AccumulateBlocks) {
     // SAFETY: the preconditions are those of `pv_rows`, and `ROWS` is `accumulate.rows`.
     unsafe { pick_tile!(accumulate.rows, 1, 1 2 3 4 5, [1], pv_rows[](tile, accumulate)) }
@@ -114,8 +115,8 @@ unsafe fn qk_softmax_block<const ROWS: usize, const HAS_PREVIOUS: bool>(
 /// The preconditions of [`pv`], with `ROWS` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn pv_rows<const ROWS: usize, const ONE: usize>(tile: &TileI8, t: &AccumulateBlocks) {
-    // SAFETY: blocks 0 to `t.blocks` − 1 and the factors of their rows exist, and `t.acc` holds `ROWS` rows of four panels, by the
-    // preconditions of `pv`.
+    // SAFETY: blocks 0 to `t.blocks` − 1 and the factors of their rows exist, and `t.acc` holds `ROWS` rows of four panels,
+    // by the preconditions of `pv`.
     unsafe {
         let l = Avx512::new();
         let mut result = [[l.splat(0.0); PANELS]; ROWS];

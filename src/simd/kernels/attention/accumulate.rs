@@ -1,8 +1,8 @@
 //! Accumulates P·V over blocks of keys: acc_ij += Σ_b factor_ib · Σ_k p_ik · v_kj.
 //!
-//! The probabilities p of a block are bytes relative to the block's maximum; factor_ib rescales them to the row's maximum. The int8
-//! micro-kernel computes Σ (p − 128) · v, so 128 · Σ v of the block's keys is added back to each sum, as an integer, before it is
-//! converted and accumulated in f32 with one fused multiply-add per block, blocks ascending.
+//! The probabilities p of a block are bytes relative to the block's maximum; factor_ib rescales them to the row's maximum.
+//! The int8 micro-kernel computes Σ (p − 128) · v, so 128 · Σ v of the block's keys is added back to each sum, as an
+//! integer, before it is converted and accumulated in f32 with one fused multiply-add per block, blocks ascending.
 
 use super::blocks::{BlockSums, SPAN};
 use crate::simd::dispatch::dispatch;

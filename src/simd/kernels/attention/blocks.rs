@@ -1,8 +1,8 @@
-//! Blocks of keys: their size, and the layout of the int8 sums of a tile of queries with them.
+//! Blocks of keys: their size, and the layout of the sums that int8 products of a tile of queries with them leave.
 //!
-//! A tile of queries times a block is at most [`MAX_ROWS`] by [`BLOCK`] sums. Micro-kernels that take all panels of a block at once
-//! leave row-major sums, `[rows][panels][16]`; the others are called once per panel and leave `[panels][rows][16]`. [`BlockSums`]
-//! describes either, so that the softmax and the accumulation read the sums where the product left them.
+//! A tile of queries times a block is at most [`MAX_ROWS`] by [`BLOCK`] sums. Micro-kernels that take all panels of a block
+//! at once leave row-major sums, `[rows][panels][16]`; the others are called once per panel and leave `[panels][rows][16]`.
+//! [`BlockSums`] describes either, so that the softmax and the accumulation read the sums where the product left them.
 
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_ROWS;
@@ -14,7 +14,7 @@ pub(crate) const SPAN: usize = 4;
 /// Elements reserved for the sums of a tile of queries with a block.
 pub(crate) const TILE: usize = MAX_ROWS * BLOCK;
 
-/// The int8 sums of a tile of queries with some blocks, [`TILE`] elements for each block.
+/// The sums of the int8 products of a tile of queries with some blocks, [`TILE`] elements for each block.
 #[derive(Clone, Copy)]
 pub(crate) struct BlockSums {
     /// The first sum of the first block.

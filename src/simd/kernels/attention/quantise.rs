@@ -1,8 +1,9 @@
 //! Quantisation of q, k and v to int8, and the channel statistics that it needs.
 //!
-//! q and k are quantised per token, symmetrically: x − centre ≈ scale · q with q in −127 ..= 127, scale = max |x − centre| / 127
-//! ([`Token`]). v is quantised per channel, with a centre and a factor given for each ([`quantise_values`]). Rounding adds [`ROUND`], so
-//! that the low byte of the sum's bits is the rounded number in two's complement.
+//! q and k are quantised per token, symmetrically: x − centre ≈ scale · q with q in −127 ..= 127, and scale is
+//! the largest |x − centre| / 127 ([`Token`]). v is quantised per channel, with a centre and a factor given for each
+//! ([`quantise_values`]). Rounding adds [`ROUND`], so that the low byte of the sum's bits is the rounded number in two's
+//! complement.
 
 use crate::simd::dispatch::dispatch;
 use crate::simd::kernels::rows::vectors;
@@ -66,8 +67,8 @@ fn round_biased<L: Lanes>(l: L, v: L::F) -> L::F {
     l.add(l.min(l.max(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
 }
 
-/// Quantises rows of q or k, one for each of `tokens`: x − centre ≈ scale · q with q in −127 ..= 127. Rows of `x` start `pitch` apart
-/// and are as long as `centre`, a padded row; rows of `out` are contiguous.
+/// Quantises rows of q or k, one for each of `tokens`: x − centre ≈ scale · q with q in −127 ..= 127. Rows of `x` start
+/// `pitch` apart and are as long as `centre`, a padded row; rows of `out` are contiguous.
 #[inline(always)]
 fn quantise_tokens<L: Lanes>(
     l: L,
@@ -107,11 +108,12 @@ fn quantise_tokens<L: Lanes>(
     }
 }
 
-/// Quantises one panel of v, sixteen channels: q = round((x − centre) · factor), clamped to −127 ..= 127, with `grid` = [centre, factor]
-/// of each channel.
+/// Quantises one panel of v, sixteen channels: q = round((x − centre) · factor), clamped to −127 ..= 127, with
+/// `grid` = [centre, factor] of each channel.
 ///
-/// Rows of `x`, one per token, start `pitch` apart and begin with these channels. `out` is `[groups][16 channels][4 tokens]`: group g
-/// holds the four tokens from `first[g]` on; tokens beyond the last one are 0. `sums` becomes Σ q of each channel.
+/// Rows of `x`, one per token, start `pitch` apart and begin with these channels. `out` is
+/// `[groups][16 channels][4 tokens]`: group g holds the four tokens from `first[g]` on; tokens beyond the last one are 0.
+/// `sums` becomes Σ q of each channel.
 #[inline(always)]
 fn quantise_values<L: Lanes>(
     l: L,

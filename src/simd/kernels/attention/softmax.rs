@@ -1,6 +1,6 @@
 //! Softmax over blocks of keys, in 16-bit fixed point.
 //!
-//! For query i and key j with the int8 product sum_ij, the logit in units of 2^-unit octaves is
+//! For query i and key j with the int8 product sum_ij, the logit in units of 2^−unit octaves is
 //!
 //! x_ij = ⌊sum_ij / 2^shift⌋ · k_j / 2¹⁵ · q_i / 2¹⁵ + bias_ij,
 //!
@@ -13,11 +13,11 @@
 //!    Σ_b factor_b · Σ_j p_ij. P·V is then accumulated with the factors (`accumulate`), and each row is scaled once by the
 //!    reciprocal of its denominator.
 //!
-//! The sums of a block are narrowed to 16 bits first: 64 keys are two vectors of 32 lanes. Narrowing interleaves the panels by
-//! fours ([`Lanes::shift_narrow`]), so the lanes are in the order of *slots*: slot 32h + 8q + 4p + i of a block is lane 4q + i of
-//! its panel 2h + p. Key factors and biases are stored in slot order. Packing the lanes to bytes interleaves the two vectors
-//! ([`Lanes::store_bytes_sum4_at`]): byte 16q + 4p + i of a whole block is lane 4q + i of its panel p. The keys of v are packed in
-//! that order, so nothing is permuted back.
+//! The sums of a block are narrowed to 16 bits first: 64 keys are two vectors of 32 lanes. Narrowing interleaves the panels
+//! by fours ([`Lanes::shift_narrow`]), so the lanes are in the order of *slots*: slot 32h + 8q + 4p + i of a block is lane
+//! 4q + i of its panel 2h + p. Key factors and biases are stored in slot order. Packing the lanes to bytes interleaves the
+//! two vectors ([`Lanes::store_bytes_sum4_at`]): byte 16q + 4p + i of a whole block is lane 4q + i of its panel p. The keys
+//! of v are packed in that order, so nothing is permuted back.
 
 use super::blocks::BlockSums;
 use crate::file::format::padded;
@@ -46,7 +46,7 @@ pub(crate) struct SoftmaxBlocks {
     pub panels: usize,
     /// The sums are shifted right by this number of bits.
     pub shift: u32,
-    /// Logits are in units of 2^-unit octaves; at most 10.
+    /// Logits are in units of 2^−unit octaves; `unit` is at most 10.
     pub unit: u32,
     /// Fixed-point factor of each query, `[rows]`.
     pub q_factor: *const i16,
@@ -124,8 +124,8 @@ unsafe fn softmax_rows<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     }
 }
 
-/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into logits minus the row's largest, which is stored in `t.max`. Each step
-/// is done for all rows before the next step, so that independent instructions hide the latency.
+/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into logits minus the row's largest, which is stored in `t.max`.
+/// Each step is done for all rows before the next step, so that independent instructions hide the latency.
 ///
 /// # Safety
 /// The preconditions of [`SoftmaxBlocks`], except for `sums`; the block and the rows exist.
@@ -197,8 +197,8 @@ pub(crate) unsafe fn store_probabilities<L: Lanes, const WHOLE: bool, const ROWS
 /// Computes the factor of each block and the reciprocal of each row's denominator, for at most [`MAX_ROWS`] rows.
 ///
 /// `maxima` holds the largest logit of each block, in padded rows, and is overwritten by the factors 2^((m_b − m) / 2^unit).
-/// `totals` is `[rows][blocks][16]`, the partial sums of the probabilities. `reciprocals` becomes 1 / Σ_b factor_b · Σ_j p_ij, one for
-/// each row.
+/// `totals` is `[rows][blocks][16]`, the partial sums of the probabilities. `reciprocals` becomes
+/// 1 / (Σ_b factor_b · Σ_j p_ij), one for each row.
 #[inline(always)]
 fn block_factors<L: Lanes>(l: L, maxima: &mut [f32], totals: &[i32], unit: u32, reciprocals: &mut [f32]) {
     let blocks = totals.len() / (reciprocals.len() * LANES);

@@ -10,8 +10,8 @@ dispatch! {
     fn winograd_input(rows: &[&[bf16]], out: &mut [f32]);
 }
 
-/// Transforms a tile of T x T pixels: `rows` are T rows of T pixels, `[T][channels]`, `out` is `[T²][channels]`, where the Winograd
-/// point of row y and column x is T · y + x. T = 4 is F(2x2, 3x3), T = 6 is F(4x4, 3x3).
+/// Transforms a tile of T x T pixels: `rows` are T rows of T pixels, `[T][channels]`, `out` is `[T²][channels]`, where the
+/// Winograd point of row y and column x is T · y + x. T = 4 is F(2x2, 3x3), T = 6 is F(4x4, 3x3).
 #[inline(always)]
 fn winograd_input<L: Lanes>(l: L, rows: &[&[bf16]], out: &mut [f32]) {
     match rows {
@@ -36,8 +36,8 @@ fn input<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     for i in (0..c).step_by(LANES) {
         // Loops, because closures might not be inlined. The array is not initialised: that took a tenth of the time.
         let mut columns = [[MaybeUninit::uninit(); T]; T];
-        // SAFETY: every row holds T pixels of c channels and `out` holds T² of them, as asserted; c is a multiple of LANES, so vector i
-        // of a pixel exists; every element of `columns` is written before it is read.
+        // SAFETY: every row holds T pixels of c channels and `out` holds T² of them, as asserted; c is a multiple of LANES,
+        // so vector i of a pixel exists; every element of `columns` is written before it is read.
         unsafe {
             for (x, column) in columns.iter_mut().enumerate() {
                 let mut v = [l.splat(0.0); T];

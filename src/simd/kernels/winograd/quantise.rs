@@ -4,10 +4,10 @@
 //! after the other, and a fraction of each rounding error is added to the points that follow, as error diffusion does in
 //! half-toning (Floyd and Steinberg 1976): errors that reach the outputs with the same coefficients then cancel.
 //!
-//! With r for the errors that rounding itself adds and S = 1 + [`DIFFUSION`](Transform::DIFFUSION), the bytes stand for x + S r Sᵀ:
-//! the errors of a row of points are diffused along the row (· Sᵀ), and the resulting errors of the row are diffused down the columns
-//! (S ·). At the outputs this leaves 4.3 dB less noise than rounding each point alone for F(4x4, 3x3), and 1.6 dB less for
-//! F(2x2, 3x3) (`docs/decisions/003-error-diffusion.md`).
+//! With r for the errors that rounding itself adds and S = 1 + [`DIFFUSION`](Transform::DIFFUSION), the bytes stand for
+//! x + S r Sᵀ: the errors of a row of points are diffused along the row (· Sᵀ), and the resulting errors of the row are
+//! diffused down the columns (S ·). At the outputs this leaves 4.3 dB less noise than rounding each point alone for
+//! F(4x4, 3x3), and 1.6 dB less for F(2x2, 3x3) (`docs/decisions/003-error-diffusion.md`).
 
 use super::transform::{F2x3, F4x3, Transform, fma};
 use crate::simd::dispatch::dispatch;
@@ -18,7 +18,8 @@ dispatch! {
     fn winograd_quantise(x: &mut [f32], n: usize, rows: &mut [u8], pitch: usize, params: &mut [[f32; 2]]);
 }
 
-/// Quantises the transformed pixels of a tile: point p of `x`, `[T²][channels]` ([`Isa::winograd_input`]), becomes row p of `rows`.
+/// Quantises the transformed pixels of a tile: point p of `x`, `[T²][channels]` ([`Isa::winograd_input`]), becomes row p of
+/// `rows`.
 ///
 /// Rows start `pitch` bytes apart; `n` is the number of channels without the padding. `params` becomes (scale, offset) of each
 /// row, as [`Isa::quantise`] returns them. `x` is overwritten.
@@ -49,7 +50,8 @@ fn winograd_quantise<L: Lanes>(
     }
     let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
     for i in (0..c).step_by(LANES) {
-        // SAFETY: `x` holds c numbers and `rows` c bytes for each point, as asserted; c is a multiple of LANES, so vector i exists.
+        // SAFETY: `x` holds c numbers and `rows` c bytes for each point, as asserted; c is a multiple of LANES, so vector i
+        // exists.
         unsafe {
             let (x, rows) = (x.add(i), rows.add(i));
             match grids.len() {
@@ -61,8 +63,8 @@ fn winograd_quantise<L: Lanes>(
     }
 }
 
-/// The quantisation grid of a point: q = round(x · inverse) + zero, x ≈ scale · (q − zero). `zero` is an integer, so that rounding,
-/// adding `zero` and flipping the sign bit are one fused multiply-add.
+/// The quantisation grid of a point: q = round(x · inverse) + zero, x ≈ scale · (q − zero). `zero` is an integer, so that
+/// rounding, adding `zero` and flipping the sign bit are one fused multiply-add.
 #[derive(Clone, Copy, Default)]
 struct QuantGrid {
     scale: f32,
@@ -90,11 +92,12 @@ impl QuantGrid {
 /// The largest magnitude of [`QuantGrid::zero`]: added to [`ROUND`], it stays where f32 has a unit in the last place of 1.
 const MAX_ZERO: f32 = (1 << 21) as f32;
 
-/// [`winograd_quantise`] of sixteen channels. Rows of points are processed in order; the errors of a finished row replace its points
-/// in `x`.
+/// [`winograd_quantise`] of sixteen channels. Rows of points are processed in order; the errors of a finished row replace
+/// its points in `x`.
 ///
 /// # Safety
-/// For each of the T² points, 16 numbers can be read and written at `x`, `c` apart, and 16 bytes written at `rows`, `pitch` apart.
+/// For each of the T² points, 16 numbers can be read and written at `x`, `c` apart, and 16 bytes written at `rows`, `pitch`
+/// apart.
 #[inline(always)]
 unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const M: usize>(
     l: L,

@@ -21,14 +21,14 @@ pub(super) trait Transform<const T: usize, const M: usize> {
     fn input_transform<L: Lanes>(l: L, inputs: [L::F; T]) -> [L::F; T];
     /// Aᵀ · products.
     fn output_transform<L: Lanes>(l: L, products: [L::F; T]) -> [L::F; M];
-    /// Error diffusion: `DIFFUSION[j][i]`, i < j, is the fraction of the rounding error of point i that is added to point j before
-    /// point j is rounded. See [`quantise`](super::quantise) for its use.
+    /// Error diffusion: `DIFFUSION[j][i]`, i < j, is the fraction of the rounding error of point i that is added to point j
+    /// before point j is rounded. See [`quantise`](super::quantise) for its use.
     ///
-    /// An error e of the points has the energy eᵀ K e at the outputs, in expectation over uncorrelated weights of equal variance, with
-    /// K = (A Aᵀ) ∘ (G Gᵀ): K_pq = Σ_o A_po A_qo · Σ_k G_pk G_qk. If r are the errors of rounding alone, diffusion makes
-    /// e = S r with S = 1 + DIFFUSION. Column i of S is chosen to minimise the energy of r_i, given the entries that are not zero:
-    /// (K S)_ji = 0 for each of them. The smallest entries are set to zero (two of six for F(2, 3), five of fifteen for F(4, 3)),
-    /// which costs 0.1 and 0.3 dB.
+    /// An error e of the points has the energy eᵀ K e at the outputs, in expectation over uncorrelated weights of equal
+    /// variance, with K = (A Aᵀ) ∘ (G Gᵀ): K_pq = Σ_o A_po A_qo · Σ_k G_pk G_qk. If r are the errors of rounding alone,
+    /// diffusion makes e = S r with S = 1 + DIFFUSION. Column i of S is chosen to minimise the energy of r_i, given the
+    /// entries that are not zero: (K S)_ji = 0 for each of them. The smallest entries are set to zero (two of six for
+    /// F(2, 3), five of fifteen for F(4, 3)), which costs 0.1 and 0.3 dB.
     const DIFFUSION: [[f32; T]; T];
 }
 
