@@ -26,7 +26,7 @@ static void *allocate(size_t bytes) {
     return p;
 }
 
-/* Reads a file into memory. (A program may also map the weight file, which needs less memory.) */
+/* Reads a file into memory. (Mapping the weight file instead needs less memory.) */
 static uint8_t *read_file(const char *path, size_t *bytes) {
     FILE *f = fopen(path, "rb");
     long size = -1;
@@ -75,7 +75,7 @@ static void write_pgm(const char *path, const uint8_t *map, size_t width, size_t
     if (fwrite(map, width, height, f) != height || fclose(f) != 0) fail(path, "cannot be written");
 }
 
-/* The call that each thread makes. */
+/* The function that each thread calls, and its argument. */
 struct worker_call {
     void (*worker)(void *);
     void *argument;
@@ -100,7 +100,7 @@ static void run_on_threads(void *context, void (*worker)(void *), void *argument
     for (i = 0; i < started; ++i) pthread_join(threads[i], NULL);
 }
 
-/* Prints the share of pixels of every class that occurs. */
+/* Prints the share of the pixels for every class that occurs. */
 static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t pixels) {
     size_t counts[256] = {0};
     char name[64];

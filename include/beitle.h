@@ -51,7 +51,7 @@ extern "C" {
 /* The version of this header: major << 16 | minor << 8 | patch. */
 #define BEITLE_VERSION 0x000100u
 
-/* Returns the version of the linked library, encoded as BEITLE_VERSION is. It must equal that of the header. */
+/* Returns the version of the linked library, encoded like BEITLE_VERSION, to which it must be equal. */
 uint32_t beitle_version(void);
 
 /* The result of a call. */
@@ -70,7 +70,7 @@ enum {
     BEITLE_INTERNAL_ERROR = 10      /* a bug in the library; please report it (any function may return it) */
 };
 
-/* An open model and its plan. The contents are private. It may lie in any memory (static, stack, heap), may be copied
+/* An open model and its plan. The contents are private. It may be in any memory (static, stack, heap), may be copied
  * with `=` or memcpy, and needs no cleanup. Zero it before beitle_open (static memory is zero), so that the library
  * recognises an engine that was never opened. */
 #define BEITLE_ENGINE_WORDS 256
@@ -125,12 +125,12 @@ typedef struct beitle_class_map {
  * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
  * calls return immediately. `run` must not call worker(argument) after it has returned, must not leave by longjmp or
  * by a C++ exception, and must not call beitle_open or beitle_plan on the running engine. It may block and allocate;
- * since it is called so often, threads that wait for work are much faster than threads that are created for every
- * step. */
+ * since it is called so often, it is much faster to let existing threads wait for work than to create threads for
+ * every step. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
-    void *context; /* passed to run */
+    void *context; /* passed to `run` */
 } beitle_thread_pool;
 
 /* The arguments of beitle_run. Zero the structure, then set `size` and the fields you need. */
@@ -144,9 +144,9 @@ typedef struct beitle_run_params {
     size_t logits_count; /* size of the memory at `logits`, in floats */
     const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
-    int (*progress)(void *context); /* NULL, or a callback, made on the calling thread a few hundred times during a run
-                                       while no worker is running; the place to feed a watchdog. It returns 0 to
-                                       continue and any other value to cancel the run. The restrictions of
+    int (*progress)(void *context); /* NULL, or a callback for progress or a watchdog. The thread that called beitle_run
+                                       calls it a few hundred times per run, while no worker is running. It returns 0
+                                       to continue and any other value to cancel the run. The restrictions of
                                        beitle_thread_pool.run apply. */
     void *progress_context; /* passed to progress */
 } beitle_run_params;
@@ -163,7 +163,7 @@ typedef struct beitle_run_params {
 beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_bytes, char *message,
                           size_t message_bytes);
 
-/* Reads the whole file and compares its checksums. Call it once after a file was transferred.
+/* Reads the whole file and verifies its checksums. Call it once after a file has been transferred.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
@@ -200,7 +200,7 @@ beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, s
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
 
-/* The program must define this function if it links a library that was built without the feature `std`. Such a
+/* The program must define this function if it links the library built without the feature `std`. Such a
  * library calls it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
 void beitle_panicked(void);
 

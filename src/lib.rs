@@ -3,7 +3,7 @@
 //! [BEiT](https://arxiv.org/abs/2106.08254) is a vision transformer that is pre-trained on masked images. With a
 //! [UPerNet](https://arxiv.org/abs/1807.10221) head it assigns a class, such as *road* or *sky*, to every pixel of a picture.
 //! This crate runs such models on a CPU. The `beitle-quantize` tool converts a checkpoint to a weight file once; the engine maps
-//! the file and computes in an arena of fixed size, without allocating.
+//! the file and runs in an arena of fixed size, without allocating.
 //!
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
@@ -45,8 +45,8 @@
 //! | [`file`](mod@file) | the weight file: its format, its validation, and the [`Model`] that borrows it |
 //! | [`memory`] | memory-mapped files and arenas from the operating system (feature `std`) |
 //! | [`plan`] | the size of the arena and the offset of each buffer |
-//! | [`image`] | pictures: pixel formats, strides, and the resize of Pillow or OpenCV, equal to the byte |
-//! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture to a class map |
+//! | [`image`] | pictures: pixel formats, strides, and resizing, byte-identical to Pillow or OpenCV |
+//! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map out |
 //! | [`output`] | class maps and logits in the caller's memory |
 //! | [`parallel`] | the threads: a pool, the calling thread alone, or your own implementation of a small trait |
 //! | [`observe`] | progress, profiles, intermediate tensors, cancellation |
@@ -75,7 +75,7 @@
 //! Without `std` the crate is `no_std` and needs no allocator. Link the weight file into the program at an address that is a
 //! multiple of 64 and pass it to [`Model::new`] as a `&[u8]`. Pass [`Engine::new`](engine::Engine::new) a buffer of
 //! [`Plan::bytes`](plan::Plan::bytes) bytes with the same alignment. [`Serial`](parallel::Serial) runs everything on the calling
-//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] then goes by the target
+//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] then decides by the target
 //! features of the build.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
