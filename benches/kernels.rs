@@ -1,6 +1,6 @@
 //! Times every kernel, at sizes of the base model, on every instruction set of this processor:
 //!
-//!     cargo bench --features bench -- [FILTER]
+//!     cargo bench -p beitle-benches -- [FILTER]
 //!
 //! Rates are multiply-accumulates per second (products, convolutions, attention) or numbers per second (all others). The peak
 //! rate of multiplications on registers is printed first.

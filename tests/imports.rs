@@ -138,7 +138,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
 
 /// Which modules each module of a crate imports from.
 fn imports(folder: &str, root: &str) -> BTreeMap<Module, BTreeSet<Module>> {
-    let modules = modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), root);
+    let modules = modules(&Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(folder), root);
     let mut imports = BTreeMap::new();
     for (module, path) in &modules {
         let file = syn::parse_file(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -14,7 +14,7 @@ frames less a run of one, halved; for ONNX Runtime (tensor to logits) a run of t
 
 With --base, a checkpoint of the base architecture at 640x640, the script counts one transformer block too and replaces
 `arm block`. For beitle that is a run up to the attention of the second block less a run up to that of the first
-(target/aarch64-unknown-linux-gnu/release/examples/blocks, from blocks.rs); for ONNX Runtime the graph of a block alone, two runs
+(target/aarch64-unknown-linux-gnu/release/blocks, from blocks.rs); for ONNX Runtime the graph of a block alone, two runs
 less one.
 """
 import argparse
@@ -192,7 +192,7 @@ def main():
     for precision in ["int8", "f32"]:
         file = work / f"{precision}.beitle"
         convert(args.base, file, "--precision", precision, "--rounding", "nearest")
-        program = ARM_PROGRAMS / "examples/blocks"
+        program = ARM_PROGRAMS / "blocks"
         first, second = (count(args, "-L", args.sysroot, program, file, str(blocks)) for blocks in [1, 2])
         found.append((f"beitle {precision}", second - first))
     if not (work / "model.onnx").exists():

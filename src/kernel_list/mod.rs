@@ -1,7 +1,7 @@
 //! The list of all kernels and operators, each as a run on inputs from a seed, on any instruction set.
 //!
 //! In: a [`Size`] and a seed. Out: the bits that the kernel wrote. The property tests compare them with those of the portable
-//! instruction set, and the benchmarks (`cargo bench --features bench`) time the runs.
+//! instruction set, and the benchmarks (`cargo bench -p beitle-benches`) time the runs.
 
 mod inputs;
 mod list;
