@@ -4,11 +4,11 @@
 use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::ALIGN;
-use crate::image::ImageView;
+use crate::image::{ImageView, check_size};
 use crate::model::{self, Context};
 use crate::observe::Observer;
 pub use crate::output::Output;
-use crate::parallel::Parallel;
+use crate::parallel::{Parallel, Workers};
 use crate::plan::Plan;
 use crate::simd::isa::Isa;
 
@@ -61,23 +61,28 @@ impl<'a> Engine<'a> {
         output: &mut Output,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
-        self.check(par, output)?;
-        let mut result = Ok(());
-        par.enter(&mut || {
+        let workers = Workers::new(par);
+        self.check(workers, output)?;
+        let mut result = None;
+        let mut body = || {
             let layout = self.plan.layout();
-            let (mut cx, arena) = Context::new(self.model, self.isa, par, layout, observer, self.arena);
-            result = model::run(&mut cx, arena, image, output);
-        });
-        result
+            let (mut cx, arena) = Context::new(self.model, self.isa, workers, layout, observer, self.arena);
+            result.get_or_insert_with(|| model::run(&mut cx, arena, image, output));
+        };
+        par.enter(&mut body);
+        // Does nothing, unless `enter` has not called it.
+        body();
+        result.unwrap_or(Ok(()))
     }
 
     /// Checks the workers and the buffers of `output` against the plan and the model.
-    fn check(&self, par: &dyn Parallel, output: &Output) -> Result<(), Error> {
+    fn check(&self, workers: Workers, output: &Output) -> Result<(), Error> {
         let f = self.model.facts();
         let require = |what, needed, found| {
             if found < needed { Err(Error::Buffer { what, needed, found }) } else { Ok(()) }
         };
-        require("planned workers", par.workers(), self.plan.workers())?;
+        require("planned workers", workers.count(), self.plan.workers())?;
+        check_size(output.size.0, output.size.1)?;
         let pixels = output.size.0.checked_mul(output.size.1).ok_or(Error::TooLarge)?;
         output.map.check(pixels, f.classes)?;
         let (w, h) = f.level(0);

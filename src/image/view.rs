@@ -169,10 +169,14 @@ impl<'a> ImageView<'a> {
 /// [`Error::Image`] if one of them is not.
 pub fn check_size(width: usize, height: usize) -> Result<(), Error> {
     if width == 0 || height == 0 {
-        return Err(Error::Image { what: "a picture must be at least one pixel wide and one pixel high" });
+        return Err(Error::Image {
+            what: "a picture or class map must be at least one pixel wide and one pixel high",
+        });
     }
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(Error::Image { what: "a picture may be at most 16777216 pixels wide and high" });
+        return Err(Error::Image {
+            what: "a picture or class map may be at most 16777216 pixels wide and high",
+        });
     }
     Ok(())
 }

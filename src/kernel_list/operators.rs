@@ -8,7 +8,7 @@ use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{Rows, RowsShape};
 use crate::ops::winograd;
-use crate::parallel::Serial;
+use crate::parallel::{Serial, Workers};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::lanes::LANES;
@@ -132,7 +132,7 @@ pub(super) fn gemm(
     out: &mut [f32],
 ) {
     let gemm = Gemm { matrices: 0..weights.matrices, ..Gemm::new(weights, x) };
-    gemm.activation(activation).run(isa, (&Serial, &mut []), segments, len, out);
+    gemm.activation(activation).run(isa, (Workers::new(&Serial), &mut []), segments, len, out);
 }
 
 /// The height of the map of a convolution.
@@ -179,11 +179,22 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
         for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
             let first = (i * strips * m) as isize;
             let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
-            winograd::transform_input((isa, &Serial), m, &ring, (first, strips), size.k, &mut rows, scratch);
+            winograd::transform_input(
+                (isa, Workers::new(&Serial)),
+                m,
+                &ring,
+                (first, strips),
+                size.k,
+                &mut rows,
+                scratch,
+            );
             let (weights, x) = (&weights.linear(), rows.rows());
             let activation = Activation::Relu;
-            winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }
-                .run(&Serial, out, scratch);
+            winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }.run(
+                Workers::new(&Serial),
+                out,
+                scratch,
+            );
         }
     })
 }
@@ -239,7 +250,7 @@ pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn K
     let scratch = Scratch(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
     let out = (std::vec![0.0; tokens * head_padded], scratch);
     prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Scratch(packed, scratch))| {
-        Head { isa, par: &Serial, shape, qkv, bias: Some(bias) }.run(
+        Head { isa, workers: Workers::new(&Serial), shape, qkv, bias: Some(bias) }.run(
             int8,
             bytemuck::cast_slice_mut(packed),
             scratch,

@@ -9,7 +9,7 @@ use crate::observe::{Observer, Stage, TensorName};
 use crate::ops::gemm::{Gemm, OutputElement, Segment, unpacked_bytes};
 use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::simd::isa::Isa;
 
 /// Collects the buffers that the steps need.
@@ -56,7 +56,7 @@ pub(crate) struct Context<'a> {
     pub model: &'a Model<'a>,
     pub facts: Facts,
     pub isa: Isa,
-    pub par: &'a dyn Parallel,
+    pub workers: Workers<'a>,
     layout: &'a Layout,
     observer: &'a mut dyn Observer,
     /// Scratch where matrix products unpack int4 weights ([`Buf::UnpackedWeights`]).
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
     pub fn new(
         model: &'a Model<'a>,
         isa: Isa,
-        par: &'a dyn Parallel,
+        workers: Workers<'a>,
         layout: &'a Layout,
         observer: &'a mut dyn Observer,
         arena: &'a mut [u8],
@@ -78,7 +78,7 @@ impl<'a> Context<'a> {
         let (arena, unpacked) = arena.split_at_mut(layout.range(Buf::UnpackedWeights).start);
         let unpacked = bytemuck::cast_slice_mut(unpacked);
         let facts = *model.facts();
-        (Context { model, facts, isa, par, layout, observer, unpacked, macs: 0 }, arena)
+        (Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 }, arena)
     }
 
     /// C, the number of channels padded to whole panels: the distance between tokens or pixels in f32 buffers, in values.
@@ -129,7 +129,7 @@ impl<'a> Context<'a> {
         let w = gemm.weights;
         self.macs += (segments.len() * len * gemm.matrices.len() * w.n * w.k) as u64;
         self.show_inputs(&gemm, segments, len);
-        gemm.run(self.isa, (self.par, self.unpacked), segments, len, out);
+        gemm.run(self.isa, (self.workers, self.unpacked), segments, len, out);
     }
 
     /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3
@@ -149,11 +149,11 @@ impl<'a> Context<'a> {
     /// Stores f32 rows of channels, `[rows][C]`, from row `first` of `rows` on, quantising them if `rows` are bytes.
     #[inline(never)]
     pub fn store(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
-        rows.store(self.par, self.isa, first, x, self.facts.channels);
+        rows.store(self.workers, self.isa, first, x, self.facts.channels);
     }
 
     /// Up-sampling of maps of C channels to (width, height) pixels.
     pub fn upsample(&self, (width, height): (usize, usize)) -> Upsample<'a> {
-        Upsample { isa: self.isa, par: self.par, width, height, channels: self.pitch() }
+        Upsample { isa: self.isa, workers: self.workers, width, height, channels: self.pitch() }
     }
 }

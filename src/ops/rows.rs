@@ -6,7 +6,7 @@
 
 use crate::file::LinearShape;
 use crate::file::format::padded;
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::{chunks, chunks2, chunks2_with};
 use crate::simd::isa::Isa;
 
@@ -108,13 +108,13 @@ impl RowsMut<'_> {
     }
 
     /// Writes rows from `first` on. `x` holds contiguous f32 rows, padded from `n` numbers.
-    pub fn store(&mut self, par: &dyn Parallel, isa: Isa, first: usize, x: &[f32], n: usize) {
+    pub fn store(&mut self, workers: Workers, isa: Isa, first: usize, x: &[f32], n: usize) {
         let width = padded(n);
         let count = x.len() / width;
         match self {
             RowsMut::F32 { data, pitch } => {
                 let data = &mut data[first * *pitch..][..count * *pitch];
-                chunks(par, data, ROWS_PER_TASK * *pitch, |i, rows| {
+                chunks(workers, data, ROWS_PER_TASK * *pitch, |i, rows| {
                     for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS_PER_TASK)) {
                         row.copy_from_slice(x);
                     }
@@ -123,12 +123,17 @@ impl RowsMut<'_> {
             RowsMut::Bytes { data, pitch, params } => {
                 let data = &mut data[first * *pitch..][..count * *pitch];
                 let params = &mut params[first..][..count];
-                chunks2(par, (data, ROWS_PER_TASK * *pitch), (params, ROWS_PER_TASK), |i, rows, params| {
-                    let x = x.chunks(width).skip(i * ROWS_PER_TASK);
-                    for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
-                        *param = isa.quantise(x, n, row);
-                    }
-                });
+                chunks2(
+                    workers,
+                    (data, ROWS_PER_TASK * *pitch),
+                    (params, ROWS_PER_TASK),
+                    |i, rows, params| {
+                        let x = x.chunks(width).skip(i * ROWS_PER_TASK);
+                        for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
+                            *param = isa.quantise(x, n, row);
+                        }
+                    },
+                );
             }
         }
     }
@@ -137,7 +142,7 @@ impl RowsMut<'_> {
     /// each worker.
     pub fn store_normed(
         &mut self,
-        par: &dyn Parallel,
+        workers: Workers,
         isa: Isa,
         x: &[f32],
         n: usize,
@@ -148,7 +153,7 @@ impl RowsMut<'_> {
         let count = x.len() / width;
         match self {
             RowsMut::F32 { data, pitch } => {
-                chunks(par, &mut data[..count * *pitch], ROWS_PER_TASK * *pitch, |i, rows| {
+                chunks(workers, &mut data[..count * *pitch], ROWS_PER_TASK * *pitch, |i, rows| {
                     for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS_PER_TASK)) {
                         isa.layer_norm(x, n, eps, row);
                     }
@@ -157,7 +162,7 @@ impl RowsMut<'_> {
             RowsMut::Bytes { data, pitch, params } => {
                 let (data, params) = (&mut data[..count * *pitch], &mut params[..count]);
                 chunks2_with(
-                    par,
+                    workers,
                     (data, ROWS_PER_TASK * *pitch),
                     (params, ROWS_PER_TASK),
                     scratch,

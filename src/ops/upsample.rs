@@ -15,7 +15,7 @@
 //! sums over kx and over several maps, and adds to the output.
 
 use crate::file::format::padded;
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::{Shared, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::interpolate::{HorizontalLerp, Lerp, MAX_MAPS, SourcePixel};
@@ -95,7 +95,7 @@ const SOURCE_PIXEL: usize = size_of::<SourcePixel>() / size_of::<f32>();
 #[derive(Clone, Copy)]
 pub(crate) struct Upsample<'a> {
     pub isa: Isa,
-    pub par: &'a dyn Parallel,
+    pub workers: Workers<'a>,
     pub width: usize,
     pub height: usize,
     /// The padded number of channels.
@@ -215,7 +215,7 @@ impl Upsample<'_> {
         let rows = out.len() / (self.width * self.channels);
         let blocks = self.channels.div_ceil(CHANNELS);
         let out = Shared::new(out);
-        with_scratch(self.par, blocks, workers_scratch, |block, scratch| {
+        with_scratch(self.workers, blocks, workers_scratch, |block, scratch| {
             let (sources, scratch) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
             let sources: &mut [SourcePixel] =
                 bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);

@@ -21,7 +21,7 @@
 use super::rows::{Rows, RowsMut};
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, Panels};
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, chunks2_with, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
@@ -78,7 +78,7 @@ impl<'a> RowRing<'a> {
 /// Transforms and quantises the input of `strips` strips of tiles of `m` x `m` outputs, with `n` channels. The first strip
 /// computes the rows from `first` on. Point p of tile t becomes row t · (m + 2)² + p of `rows`.
 pub(crate) fn transform_input(
-    (isa, par): (Isa, &dyn Parallel),
+    (isa, workers): (Isa, Workers),
     m: usize,
     ring: &RowRing,
     (first, strips): (isize, usize),
@@ -94,7 +94,7 @@ pub(crate) fn transform_input(
     let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
     let c = padded(n);
     let (a, b) = ((data, TILES_PER_TASK * points * pitch), (params, TILES_PER_TASK * points));
-    chunks2_with(par, a, b, scratch, |task, data, params, scratch| {
+    chunks2_with(workers, a, b, scratch, |task, data, params, scratch| {
         let (transformed, zeros) = scratch[..points * c + side * c / 2].split_at_mut(points * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
@@ -135,7 +135,7 @@ impl WinogradConv<'_> {
     ///
     /// # Panics
     /// If the rows do not fit `out`, or `x` lacks transformed pixels.
-    pub fn run(&self, par: &dyn Parallel, out: &mut [f32], workers_scratch: &mut [f32]) {
+    pub fn run(&self, workers: Workers, out: &mut [f32], workers_scratch: &mut [f32]) {
         let panels = self.weights.panel_count();
         let tiles = self.tiles * self.strips;
         let outputs = self.tile * self.tile * tiles;
@@ -149,9 +149,9 @@ impl WinogradConv<'_> {
         // All tasks but the last multiply whole tiles of the micro-kernel.
         let units = tiles.div_ceil(shape.rows);
         let row_tasks = units.div_ceil(TILES_PER_GROUP / shape.rows);
-        let panel_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(row_tasks).min(panel_groups);
+        let panel_tasks = (TASKS_PER_WORKER * workers.count()).div_ceil(row_tasks).min(panel_groups);
         let out = Shared::new(out);
-        with_scratch(par, row_tasks * panel_tasks, workers_scratch, |task, scratch| {
+        with_scratch(workers, row_tasks * panel_tasks, workers_scratch, |task, scratch| {
             let (panel_task, row_task) = (task / row_tasks, task % row_tasks);
             let units = chunk_range(units, row_tasks, row_task);
             let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);

@@ -3,7 +3,7 @@
 //! In: slices and a chunk size. Out: calls `each(i, chunk i of every slice, the worker's scratch)`, in parallel. [`Shared`]
 //! serves operators whose tasks write chunks that are not contiguous.
 
-use super::pool::Parallel;
+use super::tasks::Workers;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -52,17 +52,17 @@ impl<'a, T> Shared<'a, T> {
 /// elements and chunks of `b` have `b_size`; the last ones may be shorter. `a` determines the number of chunks. `scratch` is
 /// divided equally among the workers.
 pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
-    par: &dyn Parallel,
+    workers: Workers,
     (a, a_size): (&mut [T], usize),
     (b, b_size): (&mut [U], usize),
     scratch: &mut [S],
     each: impl Fn(usize, &mut [T], &mut [U], &mut [S]) + Sync,
 ) {
-    let (a_len, b_len, scratch_size) = (a.len(), b.len(), scratch.len() / par.workers());
+    let (a_len, b_len, scratch_size) = (a.len(), b.len(), scratch.len() / workers.count());
     let (a, b, scratch) = (Shared::new(a), Shared::new(b), Shared::new(scratch));
-    par.run(a_len.div_ceil(a_size), &|i, worker| {
+    workers.run(a_len.div_ceil(a_size), &|i, worker| {
         let (a_start, b_start) = (i * a_size, (i * b_size).min(b_len));
-        // SAFETY: `Parallel::run` calls this once for every i, and chunks of different i are disjoint; it never runs two
+        // SAFETY: `Workers::run` calls this once for every i, and chunks of different i are disjoint; it never runs two
         // calls with the same worker id at a time, and the scratch of different workers is disjoint.
         unsafe {
             each(
@@ -77,38 +77,38 @@ pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
 
 /// [`chunks2_with`] without scratch.
 pub(crate) fn chunks2<T: Send, U: Send>(
-    par: &dyn Parallel,
+    workers: Workers,
     a: (&mut [T], usize),
     b: (&mut [U], usize),
     each: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    chunks2_with(par, a, b, &mut [] as &mut [()], |i, a, b, _| each(i, a, b));
+    chunks2_with(workers, a, b, &mut [] as &mut [()], |i, a, b, _| each(i, a, b));
 }
 
 /// [`chunks2_with`] for one slice, without scratch.
 pub(crate) fn chunks<T: Send>(
-    par: &dyn Parallel,
+    workers: Workers,
     data: &mut [T],
     size: usize,
     each: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    chunks2_with(par, (data, size), (&mut [] as &mut [()], 0), &mut [] as &mut [()], |i, chunk, _, _| {
+    chunks2_with(workers, (data, size), (&mut [] as &mut [()], 0), &mut [] as &mut [()], |i, chunk, _, _| {
         each(i, chunk)
     });
 }
 
 /// Calls `task(t, the worker's scratch)` for every task, in parallel. `scratch` is divided equally among the workers.
 pub(crate) fn with_scratch<S: Send>(
-    par: &dyn Parallel,
+    workers: Workers,
     tasks: usize,
     scratch: &mut [S],
     task: impl Fn(usize, &mut [S]) + Sync,
 ) {
-    let size = scratch.len() / par.workers();
+    let size = scratch.len() / workers.count();
     let scratch = Shared::new(scratch);
-    // SAFETY: `Parallel::run` never runs two calls with the same worker id at a time, and the scratch of different workers
+    // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers
     // is disjoint.
-    par.run(tasks, &|t, worker| task(t, unsafe { scratch.slice(worker * size, size) }));
+    workers.run(tasks, &|t, worker| task(t, unsafe { scratch.slice(worker * size, size) }));
 }
 
 /// The number of tasks per worker to aim for, so that all workers end at about the same time.

@@ -6,8 +6,10 @@
 //! tasks, never a sum, so results depend neither on the number of workers nor on which worker runs which task.
 
 pub(crate) mod chunks;
-pub(crate) mod pool;
+mod pool;
+mod tasks;
 
 #[cfg(feature = "std")]
 pub use pool::ThreadPool;
 pub use pool::{Parallel, Serial};
+pub(crate) use tasks::Workers;

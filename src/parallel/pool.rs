@@ -1,19 +1,23 @@
 //! The trait through which the engine uses several cores, and its two implementations: the calling thread alone
 //! ([`Serial`]) and a thread pool ([`ThreadPool`]).
 
-/// Runs numbered tasks on workers. Implement it to run the engine on threads of your own, such as those of an RTOS.
+/// Threads for the engine. Implement it to run the engine on threads of your own, such as those of an RTOS.
 ///
-/// The engine's memory safety rests on the contract of [`run`](Parallel::run): a task writes only the chunk that belongs to
-/// its number, and only the scratch memory that belongs to its worker. Which worker runs which task, and in what order, does
-/// not change a result.
+/// An implementation only calls a closure on its threads. The engine itself hands out tasks and worker ids inside that
+/// closure, so that memory safety and results do not depend on the implementation: however often it calls the closure, every
+/// task runs exactly once.
 pub trait Parallel: Sync {
-    /// The number of workers: at least 1, and the same for the lifetime of the value.
+    /// The number of threads that may help. The engine asks once per run, and uses no more workers than this number; 0 counts
+    /// as 1.
     fn workers(&self) -> usize;
 
-    /// Calls `task(t, w)` exactly once for every task `t` in `0..tasks` and returns when all calls have returned.
+    /// Calls `work(thread)` up to `calls` times, on different threads at the same time, and returns when all calls have
+    /// returned. The calling thread may be one of them.
     ///
-    /// The worker id `w` is less than [`workers`](Parallel::workers), and no two calls with the same `w` overlap in time.
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync));
+    /// `thread` should be the same number for the same thread in every step, from 0 to [`workers`](Parallel::workers) − 1: a
+    /// thread then gets the tasks whose data it has in its caches. A call returns when no task is left. Fewer calls, even none,
+    /// are slower but correct, since the calling thread completes the step; further calls return at once.
+    fn run(&self, calls: usize, work: &(dyn Fn(usize) + Sync));
 
     /// Runs `body` once. `body` calls [`run`](Parallel::run) many times, so this is the place to enter a thread pool.
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
@@ -29,10 +33,8 @@ impl Parallel for Serial {
     fn workers(&self) -> usize {
         1
     }
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        for t in 0..tasks {
-            task(t, 0);
-        }
+    fn run(&self, _calls: usize, work: &(dyn Fn(usize) + Sync)) {
+        work(0);
     }
 }
 
@@ -66,40 +68,15 @@ impl ThreadPool {
     }
 }
 
-/// The most queues that the tasks of one call are divided into.
-#[cfg(feature = "std")]
-const MAX_QUEUES: usize = 32;
-
 #[cfg(feature = "std")]
 impl Parallel for ThreadPool {
     fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Divides the tasks into one queue of consecutive tasks per worker. A thread empties its own queue, then helps with the
-    /// others. The data that a thread wrote in one step is then mostly the data that it reads in the next, and stays in its
-    /// core's cache.
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        use core::sync::atomic::{AtomicUsize, Ordering};
-        let workers = self.workers.min(tasks);
-        let queues = workers.clamp(1, MAX_QUEUES);
-        let end = |queue: usize| tasks * (queue + 1) / queues;
-        let next: [AtomicUsize; MAX_QUEUES] =
-            core::array::from_fn(|queue: usize| AtomicUsize::new(tasks * queue / queues));
-        let work = |worker: usize| {
-            let own = rayon::current_thread_index().unwrap_or(worker);
-            for queue in (0..queues).map(|i| (own + i) % queues) {
-                loop {
-                    let t = next[queue].fetch_add(1, Ordering::Relaxed);
-                    if t >= end(queue) {
-                        break;
-                    }
-                    task(t, worker);
-                }
-            }
-        };
+    fn run(&self, calls: usize, work: &(dyn Fn(usize) + Sync)) {
         match &self.pool {
-            Some(pool) if workers > 1 => pool.install(|| join_workers(0..workers, &work)),
+            Some(pool) if calls > 1 => pool.install(|| join_calls(0..calls, work)),
             _ => work(0),
         }
     }
@@ -112,37 +89,13 @@ impl Parallel for ThreadPool {
     }
 }
 
-/// Runs `work(w)` for every worker id of the range, as a tree of joins. A join keeps its job on the stack; a scope would
-/// allocate.
+/// Calls `work(this thread's index)` for every element of the range, as a tree of joins. A join keeps its job on the stack; a
+/// scope would allocate.
 #[cfg(feature = "std")]
-fn join_workers(workers: core::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
-    if workers.len() == 1 {
-        return work(workers.start);
+fn join_calls(calls: core::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
+    if calls.len() == 1 {
+        return work(rayon::current_thread_index().unwrap_or(calls.start));
     }
-    let middle = workers.start + workers.len() / 2;
-    rayon::join(|| join_workers(workers.start..middle, work), || join_workers(middle..workers.end, work));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    #[test]
-    fn every_task_runs_once_and_calls_of_a_worker_do_not_overlap() {
-        for threads in 1..5 {
-            let pool = ThreadPool::new(threads).unwrap();
-            assert_eq!(pool.workers(), threads);
-            for tasks in [0, 1, 2, 7, 100] {
-                let seen: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                let busy: Vec<_> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
-                pool.run(tasks, &|t, w| {
-                    assert_eq!(busy[w].fetch_add(1, Ordering::SeqCst), 0);
-                    seen[t].fetch_add(1, Ordering::SeqCst);
-                    busy[w].fetch_sub(1, Ordering::SeqCst);
-                });
-                assert!(seen.iter().all(|n| n.load(Ordering::SeqCst) == 1));
-            }
-        }
-    }
+    let middle = calls.start + calls.len() / 2;
+    rayon::join(|| join_calls(calls.start..middle, work), || join_calls(middle..calls.end, work));
 }

@@ -5,7 +5,7 @@
 //! its speed to this peak says how much is left to gain.
 
 use super::isa::Isa;
-use crate::parallel::pool::Parallel;
+use crate::parallel::{Parallel, Workers};
 use std::time::{Duration, Instant};
 
 /// A peak loop.
@@ -39,11 +39,11 @@ impl Isa {
             }
             rounds *= 2;
         }
-        let workers = par.workers();
-        let macs = (workers * rounds) as u64 * ACCUMULATORS * peak_loop.macs;
+        let workers = Workers::new(par);
+        let macs = (workers.count() * rounds) as u64 * ACCUMULATORS * peak_loop.macs;
         let window = || {
             let start = Instant::now();
-            par.run(workers, &|_, _| run(rounds));
+            workers.run(workers.count(), &|_, _| run(rounds));
             macs as f64 / start.elapsed().as_secs_f64()
         };
         (0..WINDOWS).map(|_| window()).max_by(f64::total_cmp)

@@ -26,7 +26,8 @@ fn fma(a: f32, b: f32, c: f32) -> f32 {
         let c_rounded = s - p;
         let error = (p - (s - c_rounded)) + (c - c_rounded);
         let bits = s.to_bits();
-        let odd = if error == 0.0 || bits & 1 == 1 {
+        // The error of an infinite sum is NaN.
+        let odd = if error == 0.0 || bits & 1 == 1 || !s.is_finite() {
             bits
         } else if (error > 0.0) == (s > 0.0) {
             bits.wrapping_add(1)

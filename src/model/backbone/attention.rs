@@ -51,12 +51,12 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
     let x = typed::<f32>(stream, tokens * c);
     let output = typed::<f32>(output, tokens * c);
     let qkv = typed::<f32>(qkv, tokens * shape.qkv());
-    let scratch = typed::<f32>(scratch, cx.par.workers() * shape.scratch());
+    let scratch = typed::<f32>(scratch, cx.workers.count() * shape.scratch());
     let [qkv_rows, proj_rows] = token_rows(cx.model, block)?;
 
     let weights = cx.linear(Role::Qkv, block)?;
     let mut rows = qkv_rows.over(normed);
-    rows.store_normed(cx.par, cx.isa, x, f.channels, f.eps, bytemuck::cast_slice_mut(norm_scratch));
+    rows.store_normed(cx.workers, cx.isa, x, f.channels, f.eps, bytemuck::cast_slice_mut(norm_scratch));
     cx.done(Stage::Norm)?;
 
     output.fill(0.0);
@@ -67,7 +67,12 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         cx.done(Stage::Qkv)?;
         let bias = bias_table.map(|t| &t[head * entries..][..entries]);
         let columns = &mut output[head * f.head_dim()..];
-        Head { isa: cx.isa, par: cx.par, shape, qkv, bias }.run(weights.is_int8(), packed, scratch, columns);
+        Head { isa: cx.isa, workers: cx.workers, shape, qkv, bias }.run(
+            weights.is_int8(),
+            packed,
+            scratch,
+            columns,
+        );
         // q · kᵀ and the product of the probabilities with v.
         cx.macs += (2 * tokens * tokens * f.head_dim()) as u64;
         cx.done(Stage::Attend)?;

@@ -52,7 +52,7 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
     match rows {
         RowsMut::Bytes { data, pitch, params } => {
             let sign_flip = cx.isa.sign_flip();
-            chunks2(cx.par, (data, *pitch), (params, 1), |patch, row, param| {
+            chunks2(cx.workers, (data, *pitch), (params, 1), |patch, row, param| {
                 for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
                     row.iter_mut().zip(from).for_each(|(q, p)| *q = p ^ sign_flip);
                 }
@@ -60,7 +60,7 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
             });
         }
         RowsMut::F32 { data, pitch } => {
-            chunks(cx.par, data, *pitch, |patch, row| {
+            chunks(cx.workers, data, *pitch, |patch, row| {
                 row.fill(0.0);
                 for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
                     row.iter_mut().zip(from).for_each(|(x, &p)| *x = f32::from(p) - 128.0);

@@ -53,13 +53,13 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         let tokens = x.len() / c;
         let s = shapes(cx.model, block, tokens)?;
         let mut rows = s.input.over(input);
-        rows.store_normed(cx.par, cx.isa, x, f.channels, f.eps, norm_scratch);
+        rows.store_normed(cx.workers, cx.isa, x, f.channels, f.eps, norm_scratch);
         cx.done(Stage::Norm)?;
         let hidden = typed::<f32>(hidden, s.hidden);
         let gemm = Gemm::new(&fc1, rows.rows()).activation(Activation::Gelu);
         cx.gemm(gemm, &[Segment::rows(0, 0)], tokens, hidden);
         let mut rows = s.hidden_rows.over(hidden_rows);
-        rows.store(cx.par, cx.isa, 0, hidden, f.hidden);
+        rows.store(cx.workers, cx.isa, 0, hidden, f.hidden);
         cx.done(Stage::Fc1)?;
         cx.gemm(Gemm::new(&fc2, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
         cx.done(Stage::Fc2)?;

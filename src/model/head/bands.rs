@@ -178,7 +178,7 @@ impl<'a> Bands<'a> {
             },
             upsample_scratch: bytemuck::cast_slice_mut(upsample_scratch),
             logits: typed(logits, rings::LOGITS * s.logits_row),
-            map_scratch: typed(map_scratch, cx.par.workers() * s.logits_row),
+            map_scratch: typed(map_scratch, cx.workers.count() * s.logits_row),
             done: Progress::default(),
         })
     }

@@ -63,7 +63,7 @@ impl ConvInput<'_> {
                 let c = cx.pitch();
                 let (first, isa) = (bordered(slot, width) * c, cx.isa);
                 data[first - c..first].fill(bf16::ZERO);
-                chunks(cx.par, &mut data[first..][..width * c], 16 * c, |i, out| {
+                chunks(cx.workers, &mut data[first..][..width * c], 16 * c, |i, out| {
                     isa.to_bf16(&row[i * 16 * c..][..out.len()], out);
                 });
                 data[first + width * c..][..c].fill(bf16::ZERO);
@@ -153,7 +153,7 @@ impl Conv<'_> {
             let pixels = strips * tiles * points;
             let mut rows = RowsShape { rows: pixels, k, int8: true }.over(scratch.rows);
             winograd::transform_input(
-                (cx.isa, cx.par),
+                (cx.isa, cx.workers),
                 tile,
                 &ring,
                 (first, strips),
@@ -165,7 +165,7 @@ impl Conv<'_> {
             let bias = if self.bias { self.weights.bias(0) } else { None };
             let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
             WinogradConv { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }.run(
-                cx.par,
+                cx.workers,
                 out,
                 scratch.workers,
             );

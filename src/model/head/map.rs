@@ -6,7 +6,7 @@ use crate::file::Facts;
 use crate::file::format::padded;
 use crate::ops::upsample::source_position;
 use crate::output::{ClassMapMut, Output};
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::chunks2_with;
 use crate::simd::isa::Isa;
 use core::ops::Range;
@@ -52,7 +52,7 @@ impl ClassMapRows {
     pub fn compute(
         &mut self,
         isa: Isa,
-        par: &dyn Parallel,
+        workers: Workers,
         ready: usize,
         logits: &[f32],
         scratch: &mut [f32],
@@ -66,9 +66,9 @@ impl ClassMapRows {
         let pixels = first * width..self.next * width;
         match &mut output.map {
             ClassMapMut::U8(map) => {
-                self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c as u8)
+                self.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c as u8)
             }
-            ClassMapMut::U16(map) => self.fill(isa, par, first, logits, scratch, &mut map[pixels], |c| c),
+            ClassMapMut::U16(map) => self.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c),
         }
     }
 
@@ -78,7 +78,7 @@ impl ClassMapRows {
     fn fill<T: Send>(
         &self,
         isa: Isa,
-        par: &dyn Parallel,
+        workers: Workers,
         first: usize,
         logits: &[f32],
         scratch: &mut [f32],
@@ -87,7 +87,7 @@ impl ClassMapRows {
     ) {
         let (width, height) = self.size;
         let (row_len, pitch) = (self.row_len(), padded(self.classes));
-        chunks2_with(par, (map, width), (&mut [] as &mut [()], 0), scratch, |i, out, _, row| {
+        chunks2_with(workers, (map, width), (&mut [] as &mut [()], 0), scratch, |i, out, _, row| {
             let p = source_position(first + i, self.height, height);
             let (low, high) = (p.low % rings::LOGITS * row_len, p.high % rings::LOGITS * row_len);
             let row = &mut row[..row_len];

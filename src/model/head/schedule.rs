@@ -49,7 +49,7 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Re
         bands.products(cx, 4 * r + 4)?;
         bands.bottleneck(cx, r)?;
         map.copy_logits(4 * r..4 * r + 4, bands.logits, output);
-        map.compute(cx.isa, cx.par, 4 * r + 4, bands.logits, bands.map_scratch, output);
+        map.compute(cx.isa, cx.workers, 4 * r + 4, bands.logits, bands.map_scratch, output);
         cx.done(Stage::Map)?;
     }
     Ok(())

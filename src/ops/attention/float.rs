@@ -24,7 +24,7 @@ impl<'a> FloatHead<'a> {
         let (t, d) = (head.shape.padded_tokens(), head.shape.head_padded);
         let (k, v) = typed::<f32>(packed, 2 * t * d).split_at_mut(t * d);
         let tokens = head.shape.tokens();
-        chunks(head.par, k, LANES * d, |p, panel| {
+        chunks(head.workers, k, LANES * d, |p, panel| {
             for lane in 0..LANES {
                 let token = p * LANES + lane;
                 for c in 0..d {
@@ -33,7 +33,7 @@ impl<'a> FloatHead<'a> {
                 }
             }
         });
-        chunks(head.par, v, t * LANES, |p, panel| {
+        chunks(head.workers, v, t * LANES, |p, panel| {
             for (token, row) in panel.chunks_mut(LANES).enumerate() {
                 match token < tokens {
                     true => row.copy_from_slice(&head.row(token, Operand::Value)[p * LANES..][..LANES]),

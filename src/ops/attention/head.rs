@@ -2,14 +2,14 @@
 
 use super::bias::{BiasValue, RelativeBias};
 use super::shape::AttentionShape;
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 
 /// One head and its operands.
 pub(crate) struct Head<'a> {
     pub isa: Isa,
-    pub par: &'a dyn Parallel,
+    pub workers: Workers<'a>,
     pub shape: AttentionShape,
     /// `[tokens][q, k, v]`, each of q, k and v padded; q is scaled by 1/√D.
     pub qkv: &'a [f32],

@@ -123,7 +123,7 @@ impl<'a> Int8Head<'a> {
     /// Quantises q. `zero` is a row of D zeros, because q is not centred.
     fn pack_q(&mut self, zero: &[f32]) {
         let (head, d) = (self.head, zero.len());
-        chunks2(head.par, (self.q, BLOCK * d), (self.q_tokens, BLOCK), |i, rows, tokens| {
+        chunks2(head.workers, (self.q, BLOCK * d), (self.q_tokens, BLOCK), |i, rows, tokens| {
             let x = &head.qkv[i * BLOCK * head.shape.qkv()..];
             let rows = bytemuck::cast_slice_mut(rows);
             head.isa.quantise_tokens(x, head.shape.qkv(), zero, rows, tokens);
@@ -141,7 +141,7 @@ impl<'a> Int8Head<'a> {
         const TOKENS: usize = 8;
         let (head, d) = (self.head, mean.len());
         let (panels, sums) = (Shared::new(self.k), Shared::new(self.k_sum));
-        chunks(head.par, self.k_tokens, BLOCK, |b, tokens| {
+        chunks(head.workers, self.k_tokens, BLOCK, |b, tokens| {
             let from = b * BLOCK;
             let len = BLOCK.min(head.shape.padded_tokens() - from);
             // SAFETY: task b alone accesses the panels of block b and their sums; blocks are disjoint.
@@ -171,7 +171,7 @@ impl<'a> Int8Head<'a> {
     fn pack_v(&mut self) {
         let (head, d, t) = (self.head, self.head.shape.head_padded, self.head.shape.padded_tokens());
         let (sums, scales, centres) = (Shared::new(self.v_sum), &*self.v_scale, &*self.v_centre);
-        chunks(head.par, self.v, t * LANES, |p, panel| {
+        chunks(head.workers, self.v, t * LANES, |p, panel| {
             let factor = vector(scales, p).map(|s| if s > 0.0 { 1.0 / s } else { 0.0 });
             let grid = [vector(centres, p), factor];
             let x = &head.qkv[2 * d + p * LANES..];
@@ -219,7 +219,7 @@ fn channel_statistics(head: &Head, mean: &mut [f32], low: &mut [f32], high: &mut
     low.copy_from_slice(head.row(0, Operand::Value));
     high.copy_from_slice(head.row(0, Operand::Value));
     let (low, high) = (Shared::new(low), Shared::new(high));
-    chunks(head.par, mean, LANES, |p, mean| {
+    chunks(head.workers, mean, LANES, |p, mean| {
         let k = &head.qkv[d + p * LANES..];
         // SAFETY: task p alone accesses the channels of panel p.
         let (low, high) = unsafe { (low.slice(p * LANES, LANES), high.slice(p * LANES, LANES)) };

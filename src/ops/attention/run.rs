@@ -23,8 +23,8 @@ impl Head<'_> {
     fn attend<A: TileAttention>(&self, packed: &A, scratch: &mut [f32], out: &mut [f32]) {
         let s = &self.shape;
         let out = Shared::new(out);
-        let tasks_per_column = self.par.workers().min(2);
-        with_scratch(self.par, tasks_per_column * s.grid_width + 1, scratch, |task, scratch| {
+        let tasks_per_column = self.workers.count().min(2);
+        with_scratch(self.workers, tasks_per_column * s.grid_width + 1, scratch, |task, scratch| {
             let (bias, scratch) = scratch.split_at_mut(s.bias_len());
             let bias = bytemuck::cast_slice_mut(bias);
             let column = task / tasks_per_column;

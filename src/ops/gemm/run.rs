@@ -7,7 +7,7 @@ use super::group::{PanelGroup, TileBuffers};
 use super::product::{Gemm, OutputElement, Segment};
 use crate::file::format::{GROUP, Role};
 use crate::file::{LinearShape, Panels};
-use crate::parallel::Parallel;
+use crate::parallel::Workers;
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, with_scratch};
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
@@ -39,7 +39,7 @@ impl Gemm<'_> {
     pub fn run<T: OutputElement>(
         &self,
         isa: Isa,
-        (par, unpacked): (&dyn Parallel, &mut [i8]),
+        (workers, unpacked): (Workers, &mut [i8]),
         segments: &[Segment],
         len: usize,
         out: &mut [T],
@@ -58,9 +58,9 @@ impl Gemm<'_> {
             Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
             _ => units,
         };
-        let panel_tasks = (TASKS_PER_WORKER * par.workers()).div_ceil(row_tasks).min(groups);
+        let panel_tasks = (TASKS_PER_WORKER * workers.count()).div_ceil(row_tasks).min(groups);
         let out = Shared::new(out);
-        with_scratch(par, row_tasks * panel_tasks, unpacked, |task, unpacked| {
+        with_scratch(workers, row_tasks * panel_tasks, unpacked, |task, unpacked| {
             let (panel_task, row_task) = (task % panel_tasks, task / panel_tasks);
             let mut buffers = TileBuffers::new();
             for group in chunk_range(groups, panel_tasks, panel_task) {

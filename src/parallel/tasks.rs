@@ -1,0 +1,194 @@
+//! Tasks and worker ids, handed out to the calls that a [`Parallel`] makes.
+//!
+//! The tasks of a step are divided into queues of consecutive tasks, one per worker. A worker empties its own queue, then helps
+//! with the others: the data that a thread wrote in one step is then mostly the data that it reads in the next, and stays in its
+//! core's cache. All counters are atomic and belong to the step, so that a task is claimed once and a worker id is given once,
+//! whatever the implementation of [`Parallel`] does.
+
+use super::pool::Parallel;
+
+/// The threads of a run.
+#[derive(Clone, Copy)]
+pub(crate) struct Workers<'a> {
+    par: &'a dyn Parallel,
+    /// [`Parallel::workers`], asked once: scratch memory is divided by it.
+    count: usize,
+}
+
+impl<'a> Workers<'a> {
+    pub fn new(par: &'a dyn Parallel) -> Self {
+        // Without atomics the tasks cannot be shared.
+        let count = if cfg!(target_has_atomic = "ptr") { par.workers().max(1) } else { 1 };
+        Workers { par, count }
+    }
+
+    /// The number of workers: at least 1.
+    pub fn count(self) -> usize {
+        self.count
+    }
+
+    /// Calls `task(t, w)` exactly once for every task `t` in `0..tasks` and returns when all calls have returned.
+    ///
+    /// The worker id `w` is less than [`count`](Workers::count), and no two calls with the same `w` overlap in time.
+    pub fn run(self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        #[cfg(target_has_atomic = "ptr")]
+        if self.count.min(tasks) > 1 {
+            return shared::run(self.par, self.count.min(tasks), tasks, task);
+        }
+        for t in 0..tasks {
+            task(t, 0);
+        }
+    }
+}
+
+#[cfg(target_has_atomic = "ptr")]
+mod shared {
+    use super::Parallel;
+    use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    /// The most queues that the tasks of one step are divided into. Further workers own no queue.
+    const MAX_QUEUES: usize = 32;
+
+    /// Consecutive tasks, and the worker whose id is the queue's index.
+    struct Queue {
+        /// The first task that no worker has claimed.
+        next: AtomicUsize,
+        /// Whether the worker id has been given to a call.
+        owned: AtomicBool,
+    }
+
+    /// The tasks of one step.
+    struct Step<'a> {
+        task: &'a (dyn Fn(usize, usize) + Sync),
+        tasks: usize,
+        workers: usize,
+        queues: [Queue; MAX_QUEUES],
+        /// Worker ids given out above those of the queues.
+        others: AtomicUsize,
+    }
+
+    impl Step<'_> {
+        /// The number of queues in use.
+        fn queue_count(&self) -> usize {
+            self.workers.min(MAX_QUEUES)
+        }
+
+        /// The first task of a queue; for the number of queues, the number of tasks.
+        fn start(&self, queue: usize) -> usize {
+            self.tasks * queue / self.queue_count()
+        }
+
+        /// A worker id that no other call of this step has; `None` after as many calls as workers. It is `thread`, if possible.
+        fn claim_worker(&self, thread: usize) -> Option<usize> {
+            let count = self.queue_count();
+            for worker in (thread..thread + count).map(|i| i % count) {
+                // The queue's contents are atomic, so no order between threads is needed.
+                if !self.queues[worker].owned.swap(true, Ordering::Relaxed) {
+                    return Some(worker);
+                }
+            }
+            let id = count + self.others.fetch_add(1, Ordering::Relaxed);
+            (id < self.workers).then_some(id)
+        }
+
+        /// Runs tasks until none is left, those of the worker's own queue first.
+        fn work(&self, worker: usize) {
+            let count = self.queue_count();
+            for queue in (worker..worker + count).map(|i| i % count) {
+                let end = self.start(queue + 1);
+                loop {
+                    let t = self.queues[queue].next.fetch_add(1, Ordering::Relaxed);
+                    if t >= end {
+                        break;
+                    }
+                    (self.task)(t, worker);
+                }
+            }
+        }
+    }
+
+    /// [`Workers::run`](super::Workers::run) for at least two workers.
+    pub(super) fn run(
+        par: &dyn Parallel,
+        workers: usize,
+        tasks: usize,
+        task: &(dyn Fn(usize, usize) + Sync),
+    ) {
+        let queues =
+            [const { Queue { next: AtomicUsize::new(0), owned: AtomicBool::new(false) } }; MAX_QUEUES];
+        let mut step = Step { task, tasks, workers, queues, others: AtomicUsize::new(0) };
+        for queue in 0..step.queue_count() {
+            let start = step.start(queue);
+            *step.queues[queue].next.get_mut() = start;
+        }
+        let step = &step;
+        par.run(workers, &|thread| {
+            if let Some(worker) = step.claim_worker(thread % workers) {
+                step.work(worker);
+            }
+        });
+        // The calls borrowed `step` and have returned: every id is free again for the tasks that no call has claimed.
+        step.work(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Serial;
+    #[cfg(feature = "std")]
+    use crate::parallel::ThreadPool;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::vec::Vec;
+
+    /// Makes `calls` calls at the same time, whatever the engine asks for, all with the same thread number.
+    struct Careless {
+        workers: usize,
+        calls: usize,
+    }
+
+    impl Parallel for Careless {
+        fn workers(&self) -> usize {
+            self.workers
+        }
+        fn run(&self, _: usize, work: &(dyn Fn(usize) + Sync)) {
+            std::thread::scope(|s| {
+                for _ in 0..self.calls {
+                    s.spawn(|| work(usize::MAX));
+                }
+            });
+        }
+    }
+
+    fn check(par: &dyn Parallel) {
+        let workers = Workers::new(par);
+        for tasks in [0, 1, 2, 7, 100] {
+            let seen: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            let busy: Vec<_> = (0..workers.count()).map(|_| AtomicUsize::new(0)).collect();
+            workers.run(tasks, &|t, w| {
+                assert_eq!(busy[w].fetch_add(1, Ordering::SeqCst), 0);
+                seen[t].fetch_add(1, Ordering::SeqCst);
+                busy[w].fetch_sub(1, Ordering::SeqCst);
+            });
+            assert!(seen.iter().all(|n| n.load(Ordering::SeqCst) == 1));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "std")]
+    fn every_task_runs_once_in_a_thread_pool() {
+        check(&Serial);
+        for threads in 1..5 {
+            check(&ThreadPool::new(threads).unwrap());
+        }
+    }
+
+    #[test]
+    fn no_implementation_can_run_a_task_twice_or_share_a_worker_id() {
+        for workers in [0, 1, 2, 3, 40] {
+            for calls in [0, 1, 2, 5, 50] {
+                check(&Careless { workers, calls });
+            }
+        }
+    }
+}
