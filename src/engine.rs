@@ -25,8 +25,11 @@ impl<'a> Engine<'a> {
     /// start at a multiple of 64; its contents do not matter. `isa` selects the kernels: [`Isa::detect`] gives the best ones.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if the arena is too small or misaligned.
+    /// [`Error::OtherModel`] if the plan was made for another model; [`Error::Buffer`] if the arena is too small or misaligned.
     pub fn new(model: &'a Model<'a>, plan: &'a Plan, isa: Isa, arena: &'a mut [u8]) -> Result<Self, Error> {
+        if !plan.is_for(model) {
+            return Err(Error::OtherModel);
+        }
         let misalignment = arena.as_ptr().addr() % ALIGN;
         if misalignment != 0 {
             return Err(Error::Buffer {
@@ -52,7 +55,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture is larger than planned, or if `par` has more
-    /// workers than planned. [`Error::Image`] if the class numbers do not fit the type of the map. [`Error::Cancelled`] if
+    /// workers than planned. [`Error::Image`] if the size of the class map is invalid or the class numbers do not fit the type of the map. [`Error::Cancelled`] if
     /// `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,

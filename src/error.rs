@@ -83,6 +83,8 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The plan was made for another model.
+    OtherModel,
     /// The model needs more memory than this machine can address.
     TooLarge,
     /// The observer of a run asked to stop it.
@@ -119,6 +121,7 @@ impl fmt::Display for Error {
                 write!(f, "{what}: {needed} needed, {found} given")
             }
             Error::Image { what } => f.write_str(what),
+            Error::OtherModel => f.write_str("the plan was made for another model"),
             Error::TooLarge => f.write_str("the model needs more memory than this machine can address"),
             Error::Cancelled => f.write_str("cancelled"),
         }

@@ -8,7 +8,7 @@
 //! ```no_run
 //! use beitle::engine::{Engine, Output};
 //! use beitle::image::{ImageView, PixelFormat};
-//! use beitle::memory::{Arena, MappedFile};
+//! use beitle::memory::{Arena, FileBytes};
 //! use beitle::output::ClassMapMut;
 //! use beitle::parallel::ThreadPool;
 //! use beitle::plan::Plan;
@@ -16,13 +16,13 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (rgb, width, height) = (vec![0u8; 640 * 480 * 3], 640, 480);
-//! // Once: map the weights and set up the memory.
-//! let file = MappedFile::open("model.beitle")?;
+//! // Once: read the weights and set up the memory. (`FileBytes::map` shares them between processes and copies nothing.)
+//! let file = FileBytes::read("model.beitle")?;
 //! let model = Model::new(file.bytes())?;
 //! let threads = ThreadPool::new(2)?;
 //! let plan = Plan::new(&model, 2, (width, height))?;
-//! let mut arena = Arena::new(plan.bytes());
-//! let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes())?;
+//! let mut arena = Arena::new(plan.bytes())?;
+//! let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut())?;
 //!
 //! // For each picture: packed RGB bytes in, a class number per pixel out. Nothing is allocated here.
 //! let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
@@ -43,7 +43,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`file`](mod@file) | the weight file: its format, its validation, and the [`Model`] that borrows it |
-//! | [`memory`] | memory-mapped files and arenas from the operating system (feature `std`) |
+//! | [`memory`] | weight files, read or mapped, and arenas from the operating system (feature `std`) |
 //! | [`plan`] | the size of the arena and the offset of each buffer |
 //! | [`image`] | pictures: pixel formats, strides, and resizing, byte-identical to Pillow or OpenCV |
 //! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map out |
@@ -51,8 +51,8 @@
 //! | [`parallel`] | the threads: a pool, the calling thread alone, or your own implementation of a small trait |
 //! | [`observe`] | progress, profiles, intermediate tensors, cancellation |
 //!
-//! [`Isa`] selects the kernels of an instruction set. [`Error`] is the error type of the engine; mapping a file and starting
-//! threads return [`std::io::Error`].
+//! [`Isa`] selects the kernels of an instruction set. [`Error`] is the error type of the engine; opening a file, allocating
+//! an arena and starting threads return [`std::io::Error`].
 //!
 //! # Exactness
 //!

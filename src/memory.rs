@@ -1,42 +1,84 @@
-//! Memory from an operating system: weight files mapped into the address space, and arenas for the engine. Without an operating
-//! system the caller passes plain slices instead.
+//! Memory from an operating system: the bytes of weight files, and arenas for the engine. Without an operating system the caller
+//! passes plain slices instead.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
-/// A file mapped read-only. Opening takes microseconds whatever the size of the file; the operating system loads pages when
-/// they are first read.
+/// The bytes of a weight file, at an address that [`Model::new`](crate::Model::new) accepts.
 #[derive(Debug)]
-pub struct MappedFile {
-    map: Option<memmap2::Mmap>,
+pub struct FileBytes(Source);
+
+#[derive(Debug)]
+enum Source {
+    Mapped(memmap2::Mmap),
+    /// A copy, and the number of bytes read.
+    Copy(Arena, usize),
 }
 
-impl MappedFile {
-    /// Maps a file. While it is mapped, no process may truncate it or write to it: this process would get a bus error or wrong
-    /// results, as with any mapped library.
+impl FileBytes {
+    /// Reads a file into memory. Nothing can change the bytes afterwards. It takes as much memory and time as the file is
+    /// long; [`map`](FileBytes::map) avoids both.
     ///
     /// # Errors
     /// The error of the operating system, or [`InvalidInput`](io::ErrorKind::InvalidInput) if `path` is not a regular file.
-    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
+        let (mut file, len) = open(path.as_ref())?;
+        let mut copy = Arena::new(len)?;
+        let mut filled = 0;
+        while filled < len {
+            match file.read(&mut copy.bytes_mut()[filled..len])? {
+                0 => break,
+                n => filled += n,
+            }
         }
+        Ok(FileBytes(Source::Copy(copy, filled)))
+    }
+
+    /// Maps a file read-only. This takes microseconds whatever the size of the file: the operating system loads pages when they
+    /// are first read, shares them between processes, and may drop them when memory is short.
+    ///
+    /// # Errors
+    /// As [`read`](FileBytes::read).
+    ///
+    /// # Safety
+    /// As long as the file is mapped, nothing writes to it or truncates it, in this process or another. A write would change
+    /// bytes behind a shared reference, which is undefined behaviour. After a truncation, reading the missing pages raises the
+    /// signal SIGBUS, which ends a program that does not handle it. Replacing the file by renaming another one to its path is
+    /// safe: the mapping keeps the old contents.
+    pub unsafe fn map(path: impl AsRef<Path>) -> io::Result<Self> {
+        let (file, len) = open(path.as_ref())?;
         // An empty file cannot be mapped.
-        if file.metadata()?.len() == 0 {
-            return Ok(MappedFile { map: None });
+        if len == 0 {
+            return Ok(FileBytes(Source::Copy(Arena::new(0)?, 0)));
         }
-        // SAFETY: the mapping is private and read-only. The documentation above requires that the file does not change while it
-        // is mapped.
-        let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(MappedFile { map: Some(map) })
+        // SAFETY: the caller promises that the file does not change while it is mapped.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file)? };
+        Ok(FileBytes(Source::Mapped(map)))
     }
 
     /// The bytes of the file; they start at a page boundary.
     pub fn bytes(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or(&[])
+        match &self.0 {
+            Source::Mapped(map) => map,
+            Source::Copy(copy, len) => &copy.bytes()[..*len],
+        }
     }
+}
+
+/// Opens a regular file; returns its length, too. Other files, such as pipes and devices, could block or never end.
+fn open(path: &Path) -> io::Result<(File, usize)> {
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(irregular());
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(irregular());
+    }
+    let len = usize::try_from(metadata.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    Ok((file, len))
 }
 
 /// Arenas of at least this many bytes ask for huge pages. The head walks over maps with strides of many small pages, and
@@ -44,26 +86,62 @@ impl MappedFile {
 const HUGE: usize = 8 << 20;
 
 /// An arena from the operating system. It starts at a page boundary, which satisfies the engine's alignment of 64 bytes.
+#[derive(Debug)]
 pub struct Arena(memmap2::MmapMut);
 
 impl Arena {
-    /// An arena of at least `bytes` zero bytes. The operating system provides its pages when they are first touched. If it
-    /// refuses, the program aborts as it does for any failed allocation.
-    pub fn new(bytes: usize) -> Self {
-        let Ok(map) = memmap2::MmapMut::map_anon(bytes.max(1)) else {
-            let layout = std::alloc::Layout::from_size_align(bytes, 64);
-            std::alloc::handle_alloc_error(layout.unwrap_or(std::alloc::Layout::new::<u64>()))
-        };
+    /// An arena of at least `bytes` zero bytes. The operating system provides its pages when they are first touched.
+    ///
+    /// # Errors
+    /// The operating system refuses so much memory.
+    pub fn new(bytes: usize) -> io::Result<Self> {
+        let map = memmap2::MmapMut::map_anon(bytes.max(1))?;
         #[cfg(target_os = "linux")]
         if bytes >= HUGE {
             // Only a hint: the engine works on small pages too.
             let _ = map.advise(memmap2::Advice::HugePage);
         }
-        Arena(map)
+        Ok(Arena(map))
     }
 
     /// The bytes of the arena.
-    pub fn bytes(&mut self) -> &mut [u8] {
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes of the arena, for writing.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_and_mapped() {
+        let path = std::env::temp_dir().join(std::format!("beitle-memory-{}", std::process::id()));
+        for content in [&b""[..], b"some bytes"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(FileBytes::read(&path).unwrap().bytes(), content);
+            // SAFETY: only this test knows the file.
+            assert_eq!(unsafe { FileBytes::map(&path) }.unwrap().bytes(), content);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(FileBytes::read(&path).is_err());
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        let folder = std::env::temp_dir();
+        assert_eq!(FileBytes::read(&folder).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        #[cfg(unix)]
+        assert_eq!(FileBytes::read("/dev/zero").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn too_large_an_arena_is_an_error() {
+        assert!(Arena::new(isize::MAX as usize).is_err());
     }
 }

@@ -16,6 +16,8 @@ pub struct Plan {
     layout: Layout,
     workers: usize,
     picture: (usize, usize),
+    /// The checksum of the model's header and tensor table, from which the sizes of all buffers follow.
+    head_crc: u32,
 }
 
 impl Plan {
@@ -32,7 +34,7 @@ impl Plan {
         if layout.bytes() > isize::MAX as usize {
             return Err(Error::TooLarge);
         }
-        Ok(Plan { layout, workers, picture })
+        Ok(Plan { layout, workers, picture, head_crc: model.file().header().head_crc })
     }
 
     /// The size of the arena in bytes.
@@ -55,6 +57,11 @@ impl Plan {
     /// half. The ranges of buffers that share no phase may overlap.
     pub fn buffers(&self) -> impl Iterator<Item = (&'static str, Range<usize>, u8)> {
         self.layout.buffers()
+    }
+
+    /// Whether the plan was made for this model, or one with the same header and tensor table.
+    pub(crate) fn is_for(&self, model: &Model) -> bool {
+        self.head_crc == model.file().header().head_crc
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -6,7 +6,7 @@ mod common;
 
 use beitle::engine::{Engine, Output};
 use beitle::file::format::Precision;
-use beitle::memory::{Arena, MappedFile};
+use beitle::memory::{Arena, FileBytes};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial, ThreadPool};
 use beitle::plan::Plan;
@@ -44,7 +44,7 @@ fn frame(engine: &mut Engine, pool: &dyn Parallel, picture: &Picture, map: &mut 
 fn a_run_allocates_nothing() {
     for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
         let case = Case::open("relative");
-        let file = MappedFile::open(case.convert(precision)).unwrap();
+        let file = FileBytes::read(case.convert(precision)).unwrap();
         let model = Model::new(file.bytes()).unwrap();
         let picture = case.picture();
         let mut map = vec![0; picture.rgb.len() / 3];
@@ -56,8 +56,8 @@ fn a_run_allocates_nothing() {
         });
         for (name, pool) in [("the calling thread", &Serial as &dyn Parallel), ("two threads", &pool)] {
             let plan = Plan::new(&model, pool.workers(), picture.size()).unwrap();
-            let mut arena = Arena::new(plan.bytes());
-            let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+            let mut arena = Arena::new(plan.bytes()).unwrap();
+            let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
             // The pool allocates per-thread structures at their first task, and may allocate on entry. A program that must
             // not allocate enters it once, around all frames, as here.
             let mut counted = usize::MAX;
@@ -81,16 +81,16 @@ fn a_run_stays_within_the_planned_arena() {
     for name in ["relative", "odd7", "head24", "pools"] {
         for precision in [Precision::F32, Precision::Int8, Precision::Int4] {
             let case = Case::open(name);
-            let file = MappedFile::open(case.convert(precision)).unwrap();
+            let file = FileBytes::read(case.convert(precision)).unwrap();
             let model = Model::new(file.bytes()).unwrap();
             let picture = case.picture();
             let pool = ThreadPool::new(2).unwrap();
             let plan = Plan::new(&model, 2, picture.size()).unwrap();
             let mut maps = Vec::new();
             for garbage in [0x00, 0xFF, 0x7F] {
-                let mut memory = Arena::new(plan.bytes() + 2 * CANARY);
-                memory.bytes().fill(garbage);
-                let (front, rest) = memory.bytes().split_at_mut(CANARY);
+                let mut memory = Arena::new(plan.bytes() + 2 * CANARY).unwrap();
+                memory.bytes_mut().fill(garbage);
+                let (front, rest) = memory.bytes_mut().split_at_mut(CANARY);
                 let (arena, back) = rest.split_at_mut(plan.bytes());
                 front.fill(0xA5);
                 back.fill(0xA5);
@@ -106,8 +106,8 @@ fn a_run_stays_within_the_planned_arena() {
                 maps.iter().all(|m| *m == maps[0]),
                 "{name}: the class map depends on the contents of the arena"
             );
-            let mut small = Arena::new(plan.bytes());
-            let short = &mut small.bytes()[..plan.bytes() - 1];
+            let mut small = Arena::new(plan.bytes()).unwrap();
+            let short = &mut small.bytes_mut()[..plan.bytes() - 1];
             let error = Engine::new(&model, &plan, Isa::detect(), short).err();
             let expected =
                 Error::Buffer { what: "arena bytes", needed: plan.bytes(), found: plan.bytes() - 1 };
@@ -118,17 +118,17 @@ fn a_run_stays_within_the_planned_arena() {
 
 fn buffers_that_are_too_small_are_rejected() {
     let case = Case::open("relative");
-    let file = MappedFile::open(case.convert(Precision::Int8)).unwrap();
+    let file = FileBytes::read(case.convert(Precision::Int8)).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let picture = case.picture();
     let plan = Plan::new(&model, 1, picture.size()).unwrap();
-    let mut arena = Arena::new(plan.bytes() + 64);
-    let misaligned = Engine::new(&model, &plan, Isa::detect(), &mut arena.bytes()[1..]).err();
+    let mut arena = Arena::new(plan.bytes() + 64).unwrap();
+    let misaligned = Engine::new(&model, &plan, Isa::detect(), &mut arena.bytes_mut()[1..]).err();
     assert!(
         matches!(misaligned, Some(Error::Buffer { what: "arena alignment in bytes", .. })),
         "{misaligned:?}"
     );
-    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
     let mut map = vec![0; picture.rgb.len() / 3];
     let short = frame(&mut engine, &Serial, &picture, &mut map[1..]);
     assert!(matches!(short, Err(Error::Buffer { .. })), "{short:?}");

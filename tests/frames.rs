@@ -5,7 +5,7 @@ mod common;
 
 use beitle::engine::{Engine, Output};
 use beitle::file::crc::crc32;
-use beitle::memory::{Arena, MappedFile};
+use beitle::memory::{Arena, FileBytes};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
@@ -29,12 +29,12 @@ fn resident() -> usize {
 fn memory_does_not_grow_with_the_number_of_frames() {
     let root = common::root();
     let pictures = ["sample.png", "sample2.png"].map(|name| Picture::open(&root.join("models").join(name)));
-    let file = MappedFile::open(root.join("models/demo.beitle")).unwrap();
+    let file = FileBytes::read(root.join("models/demo.beitle")).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let pool = ThreadPool::new(2).unwrap();
     let plan = Plan::new(&model, pool.workers(), pictures[0].size()).unwrap();
-    let mut arena = Arena::new(plan.bytes());
-    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+    let mut arena = Arena::new(plan.bytes()).unwrap();
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
     let mut maps = [0, 1].map(|i| vec![0u8; pictures[i].rgb.len() / 3]);
     let mut early = (0, [0; 2]);
     let checksums = |maps: &[Vec<u8>; 2]| maps.each_ref().map(|map| crc32(map));

@@ -29,8 +29,8 @@ fn valid_of(precision: Precision) -> Vec<u8> {
 
 /// Opens bytes at an aligned address, as if the file were mapped.
 fn with_model<T>(bytes: &[u8], body: impl FnOnce(Result<Model, Error>) -> T) -> T {
-    let mut memory = Arena::new(bytes.len().max(1));
-    let memory = &mut memory.bytes()[..bytes.len()];
+    let mut memory = Arena::new(bytes.len().max(1)).unwrap();
+    let memory = &mut memory.bytes_mut()[..bytes.len()];
     memory.copy_from_slice(bytes);
     body(Model::new(memory))
 }
@@ -98,8 +98,8 @@ fn files_of_another_type_or_version_are_rejected() {
         let message = rejection(&bytes).unwrap();
         assert!(message.contains(word), "{message}");
     }
-    let mut memory = Arena::new(valid.len() + 64);
-    memory.bytes()[1..=valid.len()].copy_from_slice(&valid);
+    let mut memory = Arena::new(valid.len() + 64).unwrap();
+    memory.bytes_mut()[1..=valid.len()].copy_from_slice(&valid);
     assert_eq!(Model::new(&memory.bytes()[1..=valid.len()]).err(), Some(Error::Misaligned));
 }
 
@@ -261,8 +261,8 @@ fn must_not_panic(bytes: &[u8]) {
         if plan.bytes() > 64 << 20 {
             return;
         }
-        let mut arena = Arena::new(plan.bytes());
-        let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes()).unwrap();
+        let mut arena = Arena::new(plan.bytes()).unwrap();
+        let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
         let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|i| (i * 37 % 256) as u8).collect();
         let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
         let mut map = vec![u16::MAX; size.0 * size.1];

@@ -5,7 +5,7 @@
 
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::memory::{Arena, MappedFile};
+use beitle::memory::{Arena, FileBytes};
 use beitle::observe::{Observer, Stage};
 use beitle::output::ClassMapMut;
 use beitle::parallel::Serial;
@@ -26,13 +26,13 @@ impl Observer for StopAfter {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, path, count] = &arguments[..] else { return Err("usage: blocks MODEL COUNT".into()) };
-    let file = MappedFile::open(path)?;
+    let file = FileBytes::read(path)?;
     let model = Model::new(file.bytes())?;
     let facts = model.facts();
     let (width, height) = (facts.width, facts.height);
     let plan = Plan::new(&model, 1, (width, height))?;
-    let mut arena = Arena::new(plan.bytes());
-    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes())?;
+    let mut arena = Arena::new(plan.bytes())?;
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut())?;
     // Any picture will do, as long as its tokens differ.
     let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 251) as u8).collect();
     let mut map = vec![0u16; width * height];

@@ -2,7 +2,7 @@
 
 use beitle::Model;
 use beitle::file::format::{Precision, Role, TensorKind};
-use beitle::memory::MappedFile;
+use beitle::memory::FileBytes;
 use beitle_quantize::{Options, convert};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ fn the_input_size_can_be_changed() {
             let mut options = Options::new(golden(case), &output, Precision::F32);
             options.size = Some(size);
             convert(&options, &mut |_, _| {}).unwrap();
-            let file = MappedFile::open(&output).unwrap();
+            let file = FileBytes::read(&output).unwrap();
             let model = Model::new(file.bytes()).unwrap();
             model.verify().unwrap();
             assert_eq!((model.facts().width, model.facts().height), size, "{case}");
@@ -59,7 +59,7 @@ fn options_are_stored_in_the_file() {
     let mut last = (0, 0);
     let report = convert(&options, &mut |done, all| last = (done, all)).unwrap();
     assert!(last.0 == last.1 && last.0 > 50, "{last:?}");
-    let file = MappedFile::open(&output).unwrap();
+    let file = FileBytes::read(&output).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let facts = model.facts();
     assert_eq!((facts.feature_blocks, facts.blocks), ([0, 2, 2, 5], 5));
@@ -71,7 +71,7 @@ fn options_are_stored_in_the_file() {
 
 /// The storage type of each linear tensor of a file, and the file's report.
 fn linear_kinds(file: &Path) -> (Vec<(Role, u16, TensorKind)>, serde_json::Value) {
-    let file = MappedFile::open(file).unwrap();
+    let file = FileBytes::read(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     model.verify().unwrap();
     let layers = model.file().table().iter().filter_map(|e| {

@@ -5,7 +5,7 @@
 
 use crate::call::{call, call_without_message};
 use crate::open::OpenEngine;
-use crate::pointers;
+use crate::pointers::{self, ByteRange, check_disjoint};
 use crate::run;
 use crate::status::{CallError, Status};
 use crate::text::TextBuffer;
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn beitle_open(
     message_bytes: usize,
 ) -> Status {
     // SAFETY: nothing else uses the memory at `engine` and `message`; the file stays unchanged.
-    unsafe { call(message, message_bytes, || OpenEngine::open(engine, file, file_bytes)) }
+    unsafe { call(message, message_bytes, |text| OpenEngine::open(engine, file, file_bytes, text)) }
 }
 
 /// Compares the file with its checksums.
@@ -56,8 +56,14 @@ pub unsafe extern "C" fn beitle_verify(
     message: *mut c_char,
     message_bytes: usize,
 ) -> Status {
-    // SAFETY: nothing else writes to the engine or uses the memory at `message`.
-    unsafe { call(message, message_bytes, || Ok(OpenEngine::at(engine)?.model.verify()?)) }
+    let body = |text: ByteRange| {
+        // SAFETY: nothing else writes to the engine.
+        let open = unsafe { OpenEngine::at(engine)? };
+        check_disjoint(&[text], &[OpenEngine::range(engine), open.file_range()])?;
+        Ok(open.model.verify()?)
+    };
+    // SAFETY: nothing else uses the memory at `message`.
+    unsafe { call(message, message_bytes, body) }
 }
 
 /// Writes the dimensions of the model to `info`.
@@ -71,9 +77,12 @@ pub unsafe extern "C" fn beitle_model_info(
     message: *mut c_char,
     message_bytes: usize,
 ) -> Status {
-    let body = || {
+    let body = |text: ByteRange| {
         // SAFETY: nothing else writes to the engine.
-        let facts = unsafe { OpenEngine::at(engine)? }.model.facts();
+        let open = unsafe { OpenEngine::at(engine)? };
+        let written = [text, ByteRange::of(info, 1, "info")];
+        check_disjoint(&written, &[OpenEngine::range(engine), open.file_range()])?;
+        let facts = open.model.facts();
         let (logits_width, logits_height) = facts.level(0);
         let value = CInfo {
             input_width: facts.width,
@@ -100,16 +109,25 @@ pub unsafe extern "C" fn beitle_class_name(
     name: *mut c_char,
     name_bytes: usize,
 ) -> Status {
-    // SAFETY: nothing else uses the memory at `name`.
-    let mut text = unsafe { TextBuffer::new(name, name_bytes) };
+    let mut truncated = false;
     let status = call_without_message(|| {
+        let engine_range = OpenEngine::range(engine);
+        let written = [ByteRange::of(name, name_bytes, "name")];
+        check_disjoint(&written, &[engine_range])?;
         // SAFETY: nothing else writes to the engine.
-        let found = unsafe { OpenEngine::at(engine)? }.model.class_name(class_index);
+        let opened = unsafe { OpenEngine::at(engine) };
+        if let Ok(open) = &opened {
+            check_disjoint(&written, &[open.file_range()])?;
+        }
+        // SAFETY: nothing else uses the memory at `name`. An error leaves an empty text.
+        let mut text = unsafe { TextBuffer::new(name, name_bytes) };
+        let found = opened?.model.class_name(class_index);
         // Writing to a `TextBuffer` never fails.
         let _ = text.write_str(found.ok_or(CallError::Argument("class_index", "is out of range"))?);
+        truncated = text.truncated;
         Ok(())
     });
-    if status == Status::Ok && text.truncated { Status::BufferTooSmall } else { status }
+    if status == Status::Ok && truncated { Status::BufferTooSmall } else { status }
 }
 
 /// Writes the colour of a class to `rgb`: red, green, blue.
@@ -124,7 +142,9 @@ pub unsafe extern "C" fn beitle_class_colour(
 ) -> Status {
     call_without_message(|| {
         // SAFETY: nothing else writes to the engine.
-        let model = &unsafe { OpenEngine::at(engine)? }.model;
+        let open = unsafe { OpenEngine::at(engine)? };
+        let model = &open.model;
+        check_disjoint(&[ByteRange::of(rgb, 1, "rgb")], &[OpenEngine::range(engine), open.file_range()])?;
         if class_index >= model.facts().classes {
             return Err(CallError::Argument("class_index", "is out of range"));
         }
@@ -148,9 +168,14 @@ pub unsafe extern "C" fn beitle_plan(
     message: *mut c_char,
     message_bytes: usize,
 ) -> Status {
-    let body = || {
+    let body = |text: ByteRange| {
         // SAFETY: nothing else uses the engine. The model is copied, so that no reference to the engine remains.
-        let model = unsafe { OpenEngine::at(engine)? }.model;
+        let (model, file) = {
+            let open = unsafe { OpenEngine::at(engine)? };
+            (open.model, open.file_range())
+        };
+        let written = [text, ByteRange::of(arena_bytes, 1, "arena_bytes"), OpenEngine::range(engine)];
+        check_disjoint(&written, &[file])?;
         if workers == 0 {
             return Err(CallError::Argument("workers", "is 0"));
         }
@@ -178,5 +203,5 @@ pub unsafe extern "C" fn beitle_run(
 ) -> Status {
     // SAFETY: `run::run` requires of `engine` and `params` what this function requires; nothing else uses the memory at
     // `message`.
-    unsafe { call(message, message_bytes, || run::run(engine, params)) }
+    unsafe { call(message, message_bytes, |text| run::run(engine, params, text)) }
 }

@@ -42,6 +42,17 @@ impl OpenEngine {
         Ok(unsafe { &*engine.cast::<OpenEngine>() })
     }
 
+    /// The memory of the engine at `engine`, whatever `engine` is.
+    pub fn range(engine: *const CEngine) -> ByteRange {
+        ByteRange::of(engine, 1, "engine")
+    }
+
+    /// The memory of the weight file.
+    pub fn file_range(&self) -> ByteRange {
+        let file = self.model.file().bytes();
+        ByteRange::of(file.as_ptr(), file.len(), "the file")
+    }
+
     /// `beitle_open`: parses the file and writes the open engine to `engine`, or leaves it not open.
     ///
     /// # Safety
@@ -51,10 +62,11 @@ impl OpenEngine {
         engine: *mut CEngine,
         file: *const c_void,
         file_bytes: usize,
+        message: ByteRange,
     ) -> Result<(), CallError> {
         let file = file.cast::<u8>();
         check_disjoint(
-            &[ByteRange::new(engine, 1, "engine")?],
+            &[message, ByteRange::new(engine, 1, "engine")?],
             &[ByteRange::new(file, file_bytes, "file")?],
         )?;
         // If parsing fails, the engine is no longer open.

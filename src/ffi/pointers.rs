@@ -99,8 +99,14 @@ impl ByteRange {
         Ok(ByteRange { name, start: p.addr(), bytes: len * size_of::<T>() })
     }
 
+    /// `len` elements at `p`, whatever `p` and `len` are: invalid ones are reported by whoever makes a reference of them.
+    pub fn of<T>(p: *const T, len: usize, name: &'static str) -> ByteRange {
+        let len = if p.is_null() { 0 } else { len };
+        ByteRange { name, start: p.addr(), bytes: len.saturating_mul(size_of::<T>()) }
+    }
+
     fn overlaps(&self, other: &ByteRange) -> bool {
-        let end = |s: &ByteRange| s.start + s.bytes;
+        let end = |s: &ByteRange| s.start.saturating_add(s.bytes);
         self.bytes > 0 && other.bytes > 0 && self.start < end(other) && other.start < end(self)
     }
 }

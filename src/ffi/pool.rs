@@ -1,9 +1,13 @@
-//! The caller's threads. C only starts calls of [`worker`]; the tasks are distributed here, so that a caller cannot run one
-//! twice or leave one out.
+//! The caller's threads as a [`Parallel`]. C only starts calls of [`worker`].
+//!
+//! A caller may be wrong: it may call `worker` after its `run` function has returned, from threads that are still on their
+//! way. The argument of `worker` is therefore not a pointer, but the number of an entry in a table of this library and the
+//! entry's generation. A late call finds the entry closed or in another generation, and returns.
 
 use crate::status::CallError;
 use crate::types::CThreadPool;
-use beitle::parallel::{Parallel, Serial};
+use beitle::parallel::Parallel;
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,59 +28,105 @@ impl<'a> CallerThreads<'a> {
     }
 }
 
-/// One parallel step: the state that its workers share.
-struct Step<'a> {
-    task: &'a (dyn Fn(usize, usize) + Sync),
-    tasks: usize,
-    workers: usize,
-    /// The first task that no worker has taken.
-    next_task: AtomicUsize,
-    /// Calls of [`worker`] so far. Each call takes the next number as its worker id.
+/// The closure of a parallel step, without its lifetime.
+type Work = *const (dyn Fn(usize) + Sync);
+
+/// A parallel step in progress.
+struct Entry {
+    /// Whether a run uses the entry.
+    taken: AtomicBool,
+    /// The generation, whether the entry is open, and the number of active calls: see [`OPEN`].
+    state: AtomicUsize,
+    /// Written while the entry is taken and closed, read by calls that are active.
+    work: UnsafeCell<Option<Work>>,
+    /// Calls of [`worker`] so far in this generation. Each takes the next number as its thread number.
     calls: AtomicUsize,
-    /// Calls of [`worker`] that have not returned.
-    active: AtomicUsize,
     /// Whether a task panicked.
     panicked: AtomicBool,
 }
 
-impl Step<'_> {
-    /// Runs tasks until none is left. A panic is recorded: it must not unwind into the caller's threads.
-    fn run_tasks(&self, worker_id: usize) {
-        let tasks = || {
-            loop {
-                let t = self.next_task.fetch_add(1, Ordering::Relaxed);
-                if t >= self.tasks {
-                    return;
-                }
-                (self.task)(t, worker_id);
-            }
-        };
-        #[cfg(feature = "std")]
-        if std::panic::catch_unwind(core::panic::AssertUnwindSafe(tasks)).is_err() {
-            self.panicked.store(true, Ordering::Relaxed);
+/// Bit of [`Entry::state`]: calls may become active. The bits below count the active calls, those above are the generation.
+const OPEN: usize = 1 << 11;
+/// The generation's lowest bit in [`Entry::state`] and in the argument of [`worker`]. The argument's bits below hold the
+/// entry's number, counted from 1 so that an argument is never null.
+const GENERATION: usize = OPEN << 1;
+
+/// As many concurrent runs as there are entries use the caller's threads. Further ones use the calling thread alone.
+static TABLE: [Entry; 16] = [const { Entry::new() }; 16];
+
+// SAFETY: `work` is the only field that is not atomic. It is written by the run that has taken the entry, while the entry is
+// closed and no call is active, and read by active calls. A call becomes active by an acquire operation on `state` that sees it
+// open, which the writer stored with release ordering; it stops being active with release ordering, and `close` acquires.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    const fn new() -> Self {
+        Entry {
+            taken: AtomicBool::new(false),
+            state: AtomicUsize::new(0),
+            work: UnsafeCell::new(None),
+            calls: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
         }
-        #[cfg(not(feature = "std"))]
-        tasks();
+    }
+
+    /// Makes a call active, unless the entry is closed, is in another generation, or has as many active calls as it can count.
+    fn enter(&self, generation: usize) -> bool {
+        let may_enter =
+            |s: usize| s & !(GENERATION - 1) == generation && s & OPEN != 0 && s & (OPEN - 1) < OPEN - 1;
+        let add = |s: usize| may_enter(s).then_some(s + 1);
+        self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, add).is_ok()
+    }
+
+    /// One call of [`worker`] in a generation. A panic is recorded: it must not unwind into the caller's threads.
+    fn call(&self, generation: usize) {
+        if !self.enter(generation) {
+            return;
+        }
+        let thread = self.calls.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: this call is active, so `work` is not written to, and it points to a closure that exists until `close` has
+        // returned, which waits for this call.
+        if let Some(work) = unsafe { *self.work.get() } {
+            let work = || unsafe { (*work)(thread) };
+            #[cfg(feature = "std")]
+            if std::panic::catch_unwind(core::panic::AssertUnwindSafe(work)).is_err() {
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+            #[cfg(not(feature = "std"))]
+            work();
+        }
+        self.state.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Opens the entry for calls in a new generation, which is returned. The caller has taken the entry, and keeps `work` alive
+    /// until [`close`](Entry::close) has returned.
+    fn open(&self, work: Work) -> usize {
+        let generation = (self.state.load(Ordering::Relaxed) & !(GENERATION - 1)).wrapping_add(GENERATION);
+        self.calls.store(0, Ordering::Relaxed);
+        self.panicked.store(false, Ordering::Relaxed);
+        // SAFETY: the entry is taken by this run and closed, so nothing else accesses `work`.
+        unsafe { *self.work.get() = Some(work) };
+        self.state.store(generation | OPEN, Ordering::Release);
+        generation
+    }
+
+    /// Closes the entry and waits for the active calls.
+    fn close(&self) {
+        self.state.fetch_and(!OPEN, Ordering::Relaxed);
+        while self.state.load(Ordering::Acquire) & (OPEN - 1) != 0 {
+            core::hint::spin_loop();
+        }
     }
 }
 
-/// The function that the caller's threads call. Calls beyond the number of workers return at once.
-///
-/// # Safety
-/// `argument` is null, or the argument that `CThreadPool::run` was called with, and that call has not returned.
-unsafe extern "C" fn worker(argument: *mut c_void) {
-    if argument.is_null() {
-        return;
+/// The function that the caller's threads call, with the argument that `CThreadPool::run` got. With any other argument, or too
+/// late, it does nothing.
+extern "C" fn worker(argument: *mut c_void) {
+    let argument = argument.addr();
+    let entry = (argument & (GENERATION - 1)).checked_sub(1).and_then(|i| TABLE.get(i));
+    if let Some(entry) = entry {
+        entry.call(argument & !(GENERATION - 1));
     }
-    // SAFETY: the argument points to the `Step` of `CallerThreads::run`, which is alive until the caller's function has
-    // returned and `active` is 0. It is only read, and its counters are atomic.
-    let step = unsafe { &*argument.cast_const().cast::<Step>() };
-    step.active.fetch_add(1, Ordering::Relaxed);
-    let worker_id = step.calls.fetch_add(1, Ordering::Relaxed);
-    if worker_id < step.workers {
-        step.run_tasks(worker_id);
-    }
-    step.active.fetch_sub(1, Ordering::Release);
 }
 
 impl Parallel for CallerThreads<'_> {
@@ -84,29 +134,20 @@ impl Parallel for CallerThreads<'_> {
         self.0.workers
     }
 
-    fn run(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        let Some(run) = self.0.run.filter(|_| self.0.workers > 1 && tasks > 1) else {
-            return Serial.run(tasks, task);
-        };
-        let step = Step {
-            task,
-            tasks,
-            workers: self.0.workers,
-            next_task: AtomicUsize::new(0),
-            calls: AtomicUsize::new(0),
-            active: AtomicUsize::new(0),
-            panicked: AtomicBool::new(false),
-        };
-        // SAFETY: `include/beitle.h` requires a function that accepts `context`. `step` outlives the call and every call of
-        // `worker` that it made.
-        unsafe { run(self.0.context, worker, (&raw const step).cast_mut().cast()) };
-        // If the function returned while worker calls were active, wait for them before `step` goes away.
-        while step.active.load(Ordering::Acquire) != 0 {
-            core::hint::spin_loop();
-        }
-        // No worker is active: this thread may take any worker id for the tasks that are left.
-        step.run_tasks(0);
-        assert!(!step.panicked.load(Ordering::Relaxed), "a task panicked");
+    fn run(&self, _calls: usize, work: &(dyn Fn(usize) + Sync)) {
+        let Some(run) = self.0.run else { return };
+        let free = |entry: &Entry| !entry.taken.swap(true, Ordering::Acquire);
+        let Some(index) = TABLE.iter().position(free) else { return };
+        let entry = &TABLE[index];
+        // SAFETY: the cast removes the lifetime only; `close` below ends all uses of the closure.
+        let generation = entry.open(unsafe { core::mem::transmute::<&(dyn Fn(usize) + Sync), Work>(work) });
+        let argument = core::ptr::without_provenance_mut(generation | (index + 1));
+        // SAFETY: `include/beitle.h` requires a function that accepts `context` and does not unwind.
+        unsafe { run(self.0.context, worker, argument) };
+        entry.close();
+        let panicked = entry.panicked.load(Ordering::Relaxed);
+        entry.taken.store(false, Ordering::Release);
+        assert!(!panicked, "a task panicked");
     }
 }
 
@@ -114,43 +155,71 @@ impl Parallel for CallerThreads<'_> {
 mod tests {
     use super::*;
     use crate::types::WorkerFn;
+    use std::sync::Mutex;
 
     unsafe extern "C" fn call_nothing(_: *mut c_void, _: WorkerFn, _: *mut c_void) {}
 
     unsafe extern "C" fn call_too_often(_: *mut c_void, worker: WorkerFn, argument: *mut c_void) {
-        let argument = argument.expose_provenance();
+        let argument = argument.addr();
         std::thread::scope(|s| {
             for _ in 0..5 {
-                // SAFETY: the scope ends, and with it all calls, before this function returns.
-                s.spawn(move || unsafe { worker(core::ptr::with_exposed_provenance_mut(argument)) });
+                // SAFETY: `worker` accepts any argument.
+                s.spawn(move || unsafe { worker(core::ptr::without_provenance_mut(argument)) });
             }
         });
-        // SAFETY: the argument may be null.
+        // SAFETY: as above.
         unsafe { worker(core::ptr::null_mut()) };
     }
 
-    #[test]
-    fn every_task_runs_once_for_any_number_of_worker_calls() {
-        for run in [call_nothing as unsafe extern "C" fn(_, _, _), call_too_often] {
-            for (workers, tasks) in [(1, 5), (2, 0), (2, 1), (2, 100), (3, 2)] {
-                let pool = CThreadPool { workers, run: Some(run), context: core::ptr::null_mut() };
-                let seen: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                let busy: Vec<_> = (0..workers).map(|_| AtomicUsize::new(0)).collect();
-                CallerThreads::new(&pool).ok().unwrap().run(tasks, &|t, w| {
-                    assert_eq!(busy[w].fetch_add(1, Ordering::SeqCst), 0);
-                    seen[t].fetch_add(1, Ordering::SeqCst);
-                    busy[w].fetch_sub(1, Ordering::SeqCst);
-                });
-                assert!(seen.iter().all(|n| n.load(Ordering::SeqCst) == 1));
+    /// Threads that call `worker` while, and after, the function that got it returns.
+    static LATE: Mutex<Vec<std::thread::JoinHandle<()>>> = Mutex::new(Vec::new());
+
+    unsafe extern "C" fn call_late(_: *mut c_void, worker: WorkerFn, argument: *mut c_void) {
+        let argument = argument.addr();
+        let late = move || {
+            for _ in 0..200 {
+                // SAFETY: `worker` accepts any argument.
+                unsafe { worker(core::ptr::without_provenance_mut(argument)) };
+                std::thread::yield_now();
             }
+        };
+        LATE.lock().unwrap().push(std::thread::spawn(late));
+    }
+
+    fn pool(workers: usize, run: unsafe extern "C" fn(*mut c_void, WorkerFn, *mut c_void)) -> CThreadPool {
+        CThreadPool { workers, run: Some(run), context: core::ptr::null_mut() }
+    }
+
+    #[test]
+    fn calls_never_outlive_the_step() {
+        for run in [call_nothing as unsafe extern "C" fn(_, _, _), call_too_often, call_late] {
+            for _ in 0..50 {
+                // Memory of this step only: a call that came too late would use it after it is gone.
+                let active = Box::new(AtomicUsize::new(0));
+                CallerThreads::new(&pool(2, run)).ok().unwrap().run(2, &|thread| {
+                    assert!(thread < 1000);
+                    active.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    active.fetch_sub(1, Ordering::SeqCst);
+                });
+                assert_eq!(active.load(Ordering::SeqCst), 0);
+            }
+        }
+        LATE.lock().unwrap().drain(..).for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn any_argument_is_accepted() {
+        for argument in [0, 1, 2, 16, 17, OPEN, GENERATION | 1, usize::MAX] {
+            worker(core::ptr::without_provenance_mut(argument));
         }
     }
 
     #[test]
     #[cfg(feature = "std")]
     fn a_panic_in_a_task_reaches_the_calling_thread_only() {
-        let pool = CThreadPool { workers: 2, run: Some(call_too_often), context: core::ptr::null_mut() };
-        let run = || CallerThreads::new(&pool).ok().unwrap().run(9, &|t, _| assert_ne!(t, 3, "on purpose"));
+        let pool = pool(2, call_too_often);
+        let run = || CallerThreads::new(&pool).ok().unwrap().run(2, &|_| panic!("on purpose"));
         assert!(std::panic::catch_unwind(run).is_err());
     }
 }

@@ -10,13 +10,15 @@ use beitle::image::{ImageView, PixelFormat, check_size};
 use beitle::observe::{Observer, Stage};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial};
-use beitle::{Error, Isa, Model};
+use beitle::{Error, Isa};
 
 // Names of parameters in messages.
 const ARENA: &str = "params.arena";
 const IMAGE: &str = "params.image.data";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
+const PARAMS: &str = "params";
+const THREAD_POOL: &str = "params.thread_pool";
 
 /// Runs the engine.
 ///
@@ -24,13 +26,19 @@ const MAP: &str = "params.map.data";
 /// `engine` and `params` are null, misaligned, or point to a [`CEngine`] and a [`CRunParams`] that are not written to during
 /// the call. So do the pointers in `params`, to memory of the sizes stated there, which nothing else writes to; nothing else
 /// reads arena, class map and logits. The callbacks behave as `include/beitle.h` requires.
-pub(crate) unsafe fn run(engine: *const CEngine, params: *const CRunParams) -> Result<(), CallError> {
+pub(crate) unsafe fn run(
+    engine: *const CEngine,
+    params: *const CRunParams,
+    message: ByteRange,
+) -> Result<(), CallError> {
+    check_disjoint(&[message], &[OpenEngine::range(engine), ByteRange::of(params, 1, PARAMS)])?;
     // SAFETY: the `CEngine` is not written to during the call; outputs that overlap it are rejected below.
-    let OpenEngine { model, plan, .. } = unsafe { OpenEngine::at(engine)? };
+    let open = unsafe { OpenEngine::at(engine)? };
+    let OpenEngine { model, plan, .. } = open;
     let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
     // SAFETY: the parameters are not written to during the call; outputs that overlap them are rejected below.
     let params = unsafe { checked_params(params)? };
-    check_buffers(engine, model, params)?;
+    check_buffers(engine, open, params, message)?;
 
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
     let image = unsafe { image(&params.image)? };
@@ -58,11 +66,9 @@ pub(crate) unsafe fn run(engine: *const CEngine, params: *const CRunParams) -> R
     }
     #[cfg(target_has_atomic = "ptr")]
     // SAFETY: the thread pool is not written to during the call.
-    return run(&crate::pool::CallerThreads::new(unsafe {
-        read(params.thread_pool, "params.thread_pool")?
-    })?);
+    return run(&crate::pool::CallerThreads::new(unsafe { read(params.thread_pool, THREAD_POOL)? })?);
     #[cfg(not(target_has_atomic = "ptr"))]
-    Err(CallError::Argument("params.thread_pool", "requires a CPU with atomic operations"))
+    Err(CallError::Argument(THREAD_POOL, "requires a CPU with atomic operations"))
 }
 
 /// The parameters, if they have the size that this library expects.
@@ -71,18 +77,23 @@ pub(crate) unsafe fn run(engine: *const CEngine, params: *const CRunParams) -> R
 /// If `params` is non-null and aligned, it points to a [`CRunParams`] of any version that is not written to during `'a`.
 unsafe fn checked_params<'a>(params: *const CRunParams) -> Result<&'a CRunParams, CallError> {
     // SAFETY: `size` is the first field in every version.
-    if *unsafe { read(params.cast::<usize>(), "params")? } != size_of::<CRunParams>() {
+    if *unsafe { read(params.cast::<usize>(), PARAMS)? } != size_of::<CRunParams>() {
         return Err(CallError::Argument(
             "params.size",
             "is wrong: header and library have different versions, or it was not set",
         ));
     }
     // SAFETY: the structure has the size, and thus the layout, of this version.
-    unsafe { read(params, "params") }
+    unsafe { read(params, PARAMS) }
 }
 
 /// Checks pointers and sizes of all buffers, and that none that is written overlaps another. No slice of them exists yet.
-fn check_buffers(engine: *const CEngine, model: &Model, params: &CRunParams) -> Result<(), CallError> {
+fn check_buffers(
+    engine: *const CEngine,
+    open: &OpenEngine,
+    params: &CRunParams,
+    message: ByteRange,
+) -> Result<(), CallError> {
     let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
     let map = match params.map.pixel_bytes {
         1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
@@ -91,16 +102,17 @@ fn check_buffers(engine: *const CEngine, model: &Model, params: &CRunParams) -> 
     };
     check_aligned(params.arena, ALIGN, ARENA)?;
     let written = [
+        message,
         ByteRange::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
         map,
         ByteRange::new(params.logits, logits_count, LOGITS)?,
     ];
-    let file = model.file().bytes();
     let only_read = [
-        ByteRange::new(file.as_ptr(), file.len(), "the file")?,
+        open.file_range(),
         ByteRange::new(params.image.data, params.image.bytes, IMAGE)?,
-        ByteRange::new(engine, 1, "engine")?,
-        ByteRange::new(params, 1, "params")?,
+        OpenEngine::range(engine),
+        ByteRange::of(params, 1, PARAMS),
+        ByteRange::of(params.thread_pool, 1, THREAD_POOL),
     ];
     check_disjoint(&written, &only_read)
 }

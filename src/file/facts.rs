@@ -4,6 +4,7 @@ use super::format::{ABSOLUTE, Header, Precision, RELATIVE, Recipe, SHARED, padde
 
 /// The facts of a model, from the header of its file ([`format`](mod@super::format) defines each field).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Facts {
     /// Input width in pixels.
     pub width: usize,
@@ -64,7 +65,7 @@ pub struct Facts {
 
 impl Facts {
     /// The facts of a header; `None` if `recipe` or `precision` is unknown, which a header checked by
-    /// [`check_header`](super::tensors::check_header) never has. `patch` must not be 0.
+    /// [`ValidHeader`](super::tensors::ValidHeader) never has. `patch` must not be 0.
     pub(crate) fn new(h: &Header) -> Option<Facts> {
         Some(Facts {
             width: h.width as usize,

@@ -67,6 +67,8 @@ impl<'a> Linear<'a> {
     /// The view of an entry of `file`; `None` if the entry is not linear or its bytes do not have the size or alignment of its
     /// shape.
     pub(crate) fn new(file: &WeightFile<'a>, e: &TensorEntry) -> Option<Self> {
+        // Shape and slices come from one copy of the entry, so that they agree whatever happens to the file.
+        let e = &{ *e };
         let [weights, scales, _] = e.linear_parts()?;
         let bytes = file.bytes_of(e);
         let (weights, rest) = bytes.split_at_checked(weights)?;

@@ -4,6 +4,7 @@
 //! a file whose structure has been checked against both, and [`Model`] gives the engine its facts and tensors. The bytes are
 //! used in place: nothing is copied or converted, so opening takes microseconds whatever the size of the file.
 
+mod contents;
 pub mod crc;
 mod facts;
 pub mod format;

@@ -14,8 +14,9 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Validates the structure of a weight file and borrows it. `bytes` must start at a multiple of 64. This takes microseconds
-    /// whatever the size; the contents of the tensors are not read (see [`Model::verify`]).
+    /// Validates the structure of a weight file and borrows it. `bytes` must start at a multiple of 64. This reads header, tensor
+    /// table and the names of classes, checkpoint and converter, which takes microseconds whatever the size of the weights. The
+    /// contents of the other tensors are not read (see [`Model::verify`]).
     ///
     /// # Errors
     /// The first violation of the format: its field, value and what was expected.
@@ -23,18 +24,20 @@ impl<'a> Model<'a> {
         let file = WeightFile::parse(bytes)?;
         let facts = Facts::new(file.header()).ok_or(Error::Magic)?;
         let model = Model { file, facts };
-        for role in [Role::ClassNames, Role::Source, Role::Tool, Role::Report] {
-            model.text(role)?;
+        for role in [Role::ClassNames, Role::Source, Role::Tool] {
+            check_printable(role, model.text(role)?)?;
         }
         Ok(model)
     }
 
-    /// Reads the whole file and compares the checksum of every tensor.
+    /// Reads the whole file and checks the contents of every tensor: its checksum, and the padding and sums of weights, on which
+    /// the same results on every CPU rest.
     ///
     /// # Errors
-    /// [`Error::Checksum`] for the first damaged tensor.
+    /// [`Error::Checksum`] for a damaged tensor, [`Error::Tensor`] for contents that the format does not allow.
     pub fn verify(&self) -> Result<(), Error> {
-        self.file.verify()
+        self.file.verify()?;
+        self.text(Role::Report).map(|_| ())
     }
 
     /// The model's facts.
@@ -48,6 +51,7 @@ impl<'a> Model<'a> {
     }
 
     /// The text of a tensor of raw bytes.
+    #[inline(never)]
     fn text(&self, role: Role) -> Result<&'a str, Error> {
         let e = self.file.find(role, 0).ok_or(Error::Missing { role: role.name(), layer: 0 })?;
         let bytes = self.file.bytes_of(e);
@@ -70,14 +74,20 @@ impl<'a> Model<'a> {
         self.text(Role::Tool).unwrap_or("")
     }
 
-    /// The converter's report, in JSON.
+    /// The converter's report, in JSON; empty if it is not UTF-8, which only [`verify`](Model::verify) reports.
     pub fn report(&self) -> &'a str {
         self.text(Role::Report).unwrap_or("")
     }
 
-    /// The name of class number `class`, counted from 0; `None` if the file has none.
+    /// The names of the classes, in order. They have no control characters. A file may have fewer names than classes.
+    pub fn class_names(&self) -> impl Iterator<Item = &'a str> {
+        self.text(Role::ClassNames).unwrap_or("").lines().take(self.facts.classes)
+    }
+
+    /// The name of class number `class`, counted from 0; `None` if the file has none. It is searched from the start: to name
+    /// all classes, use [`class_names`](Model::class_names).
     pub fn class_name(&self, class: usize) -> Option<&'a str> {
-        self.text(Role::ClassNames).ok()?.lines().nth(class)
+        self.class_names().nth(class)
     }
 
     /// The colour of a class in the palette, as R, G, B; black for a class that does not exist.
@@ -117,4 +127,14 @@ impl<'a> Model<'a> {
             _ => Ok(None),
         }
     }
+}
+
+/// Checks that a text has no control characters but line breaks: programs print it, and terminals obey escape sequences.
+#[inline(never)]
+fn check_printable(role: Role, text: &str) -> Result<(), Error> {
+    if !text.chars().any(|c| c.is_control() && c != '\n') {
+        return Ok(());
+    }
+    let (role, field) = (role.name(), "control characters");
+    Err(Error::Tensor { role, layer: 0, field, found: 1, expected: 0 })
 }

@@ -13,11 +13,20 @@ use crate::error::Error;
 /// 64 bits.
 const LIMIT: u32 = 1 << 16;
 
+/// Most bytes per class name, its line break included.
+pub const MAX_NAME: u32 = 256;
+/// Most bytes of the names of checkpoint and converter.
+pub const MAX_LINE: u32 = 4096;
+/// Most bytes of the converter's report.
+pub const MAX_REPORT: u32 = 1 << 24;
+
 /// The shape of a tensor that the header requires, and the kinds in which it may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Text or raw bytes, of this length or of any length.
-    Bytes(Option<u32>),
+    /// Raw bytes, of this length.
+    Bytes(u32),
+    /// UTF-8 text, of at most this many bytes.
+    Text(u32),
     /// Plain f32, `[n][k]`.
     Plain {
         /// Rows.
@@ -39,11 +48,21 @@ pub enum Form {
     },
 }
 
-/// Checks that every fact of a header is within the limits of the format.
-///
-/// # Errors
-/// [`Error::Header`] with the first field that is not.
-pub fn check_header(h: &Header) -> Result<(), Error> {
+/// A header whose facts are within the limits of the format.
+#[derive(Clone, Copy)]
+pub struct ValidHeader<'a>(&'a Header);
+
+impl<'a> ValidHeader<'a> {
+    /// Checks every fact of a header.
+    ///
+    /// # Errors
+    /// [`Error::Header`] with the first field that is outside the limits.
+    pub fn new(h: &'a Header) -> Result<Self, Error> {
+        check_header(h).map(|()| ValidHeader(h))
+    }
+}
+
+fn check_header(h: &Header) -> Result<(), Error> {
     check_sizes(h)?;
     check_backbone(h)?;
     check_pooling(h)?;
@@ -143,7 +162,7 @@ fn check_winograd(h: &Header) -> Result<(), Error> {
 /// # Errors
 /// The first error that `each` returns.
 pub fn for_each_tensor<E>(
-    h: &Header,
+    ValidHeader(h): ValidHeader,
     each: &mut dyn FnMut(Role, u16, Form) -> Result<(), E>,
 ) -> Result<(), E> {
     let (c, hidden, heads) = (h.channels, h.hidden, h.heads);
@@ -161,10 +180,10 @@ pub fn for_each_tensor<E>(
     let mut layers =
         |role, count: u16, form: &dyn Fn(u16) -> Form| (0..count).try_for_each(|i| each(role, i, form(i)));
 
-    layers(Role::ClassNames, 1, &|_| Form::Bytes(None))?;
-    layers(Role::Palette, 1, &|_| Form::Bytes(Some(3 * h.classes)))?;
-    layers(Role::Source, 1, &|_| Form::Bytes(None))?;
-    layers(Role::Tool, 1, &|_| Form::Bytes(None))?;
+    layers(Role::ClassNames, 1, &|_| Form::Text(MAX_NAME * h.classes))?;
+    layers(Role::Palette, 1, &|_| Form::Bytes(3 * h.classes))?;
+    layers(Role::Source, 1, &|_| Form::Text(MAX_LINE))?;
+    layers(Role::Tool, 1, &|_| Form::Text(MAX_LINE))?;
     layers(Role::Embed, 1, &|_| linear(1, 1, c, 3 * h.patch * h.patch))?;
     layers(Role::ClassToken, 1, &|_| plain(1, c))?;
     layers(Role::Positions, absolute, &|_| plain(gw * gh, c))?;
@@ -185,7 +204,7 @@ pub fn for_each_tensor<E>(
         linear(if i == 0 { fpn_bottleneck } else { 9 }, u8::from(i == 0), c, c)
     })?;
     layers(Role::Classifier, 1, &|_| linear(1, 1, h.classes, c))?;
-    layers(Role::Report, 1, &|_| Form::Bytes(None))
+    layers(Role::Report, 1, &|_| Form::Text(MAX_REPORT))
 }
 
 /// Checks the header, and that the table lists exactly the tensors that the header requires.
@@ -193,9 +212,9 @@ pub fn for_each_tensor<E>(
 /// # Errors
 /// [`Error::Header`], or the first [`Error::Missing`], [`Error::Unexpected`] or [`Error::Tensor`] in table order.
 pub(crate) fn check(h: &Header, table: &[TensorEntry]) -> Result<(), Error> {
-    check_header(h)?;
+    let header = ValidHeader::new(h)?;
     let mut entries = table.iter();
-    for_each_tensor(h, &mut |role, layer, form| {
+    for_each_tensor(header, &mut |role, layer, form| {
         let e = match entries.clone().next() {
             Some(e) if (e.role, e.layer) <= (role as u16, layer) => e,
             _ => return Err(Error::Missing { role: role.name(), layer }),
@@ -220,7 +239,7 @@ fn check_entry(e: &TensorEntry, role: Role, form: Form) -> Result<(), Error> {
     let kind = TensorKind::from_code(e.kind);
     // `example` is a kind that would be valid, for the error.
     let (kind_ok, example) = match form {
-        Form::Bytes(_) => (kind == Some(TensorKind::Bytes), TensorKind::Bytes),
+        Form::Bytes(_) | Form::Text(_) => (kind == Some(TensorKind::Bytes), TensorKind::Bytes),
         Form::Plain { .. } => (kind == Some(TensorKind::Plain), TensorKind::Plain),
         Form::Linear { matrices, .. } if is_winograd(role, matrices) => {
             (kind == Some(TensorKind::Int8), TensorKind::Int8)
@@ -234,7 +253,9 @@ fn check_entry(e: &TensorEntry, role: Role, form: Form) -> Result<(), Error> {
         return wrong("kind", e.kind.into(), example as u64);
     }
     let (matrices, bias_rows, n, k) = match form {
-        Form::Bytes(len) => (0, 0, 1, len),
+        Form::Bytes(len) => (0, 0, 1, Some(len)),
+        Form::Text(most) if e.k > most => return wrong("k", e.k.into(), most.into()),
+        Form::Text(_) => (0, 0, 1, None),
         Form::Plain { n, k } => (0, 0, n, Some(k)),
         Form::Linear { matrices, bias_rows, n, k } => (matrices, bias_rows, n, Some(k)),
     };

@@ -192,7 +192,7 @@ mod loops {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::pool::Serial;
+    use crate::parallel::Serial;
 
     #[test]
     fn every_instruction_set_except_portable_has_peaks() {

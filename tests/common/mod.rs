@@ -8,7 +8,7 @@ use beitle::Model;
 use beitle::engine::{Engine, Output};
 use beitle::file::format::Precision;
 use beitle::image::{ImageView, PixelFormat};
-use beitle::memory::{Arena, MappedFile};
+use beitle::memory::{Arena, FileBytes};
 use beitle::observe::Observer;
 use beitle::output::ClassMapMut;
 use beitle::parallel::ThreadPool;
@@ -130,15 +130,15 @@ pub struct Outcome {
 
 /// Opens a weight file and runs it.
 pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &mut dyn Observer) -> Outcome {
-    let file = MappedFile::open(file).unwrap();
+    let file = FileBytes::read(file).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     model.verify().unwrap();
     let pool = ThreadPool::new(threads).unwrap();
     let plan = Plan::new(&model, threads, picture.size()).unwrap();
-    let mut arena = Arena::new(plan.bytes());
+    let mut arena = Arena::new(plan.bytes()).unwrap();
     // The contents of the arena must not matter. As floats, these bytes are NaNs, which would spread to the logits.
-    arena.bytes().fill(0xFF);
-    let mut engine = Engine::new(&model, &plan, isa, arena.bytes()).unwrap();
+    arena.bytes_mut().fill(0xFF);
+    let mut engine = Engine::new(&model, &plan, isa, arena.bytes_mut()).unwrap();
     let f = model.facts();
     let (w, h) = f.level(0);
     let mut map = vec![u16::MAX; picture.width * picture.height];

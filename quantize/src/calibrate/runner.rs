@@ -4,7 +4,7 @@ use super::pictures::RgbPicture;
 use crate::error::Error;
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
-use beitle::memory::{Arena, MappedFile};
+use beitle::memory::{Arena, FileBytes};
 use beitle::observe::Observer;
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, ThreadPool};
@@ -16,18 +16,19 @@ use std::time::Instant;
 /// A converted model, mapped and ready to run.
 pub struct Runner {
     path: PathBuf,
-    file: MappedFile,
+    file: FileBytes,
     facts: Facts,
     threads: ThreadPool,
 }
 
 impl Runner {
-    /// Maps a weight file.
+    /// Maps a temporary weight file of this process.
     ///
     /// # Errors
     /// The file cannot be read or is not a weight file.
     pub fn open(path: &Path) -> Result<Runner, Error> {
-        let file = MappedFile::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+        // SAFETY: this process has made the file under a name of its own, and does not write to it any more.
+        let file = unsafe { FileBytes::map(path) }.map_err(|e| Error::io(path, "cannot read", e))?;
         let facts = *Model::new(file.bytes()).map_err(|e| Error::new(path, e.to_string()))?.facts();
         let threads = ThreadPool::new(0).map_err(|e| Error::io(path, "cannot start threads to run it", e))?;
         Ok(Runner { path: path.to_owned(), file, facts, threads })
@@ -51,7 +52,8 @@ impl Runner {
         let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
         let model = Model::new(self.file.bytes()).map_err(failed)?;
         let plan = Plan::new(&model, self.threads.workers(), picture.size).map_err(failed)?;
-        let mut arena = Arena::new(plan.bytes());
+        let mut arena =
+            Arena::new(plan.bytes()).map_err(|e| Error::io(&self.path, "calibration: no memory", e))?;
         let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
             .map_err(failed)?;
         let (width, height) = self.facts.level(0);
@@ -60,7 +62,7 @@ impl Runner {
         let mut output =
             Output { logits: Some(&mut logits), ..Output::map(picture.size, ClassMapMut::U16(&mut map)) };
         let start = Instant::now();
-        Engine::new(&model, &plan, Isa::detect(), arena.bytes())
+        Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))
             .map_err(failed)?;
         Ok((logits, start.elapsed().as_secs_f64()))

@@ -9,7 +9,7 @@ use crate::options::{Options, Rounding};
 use crate::output::{Report, TensorReport, Writer};
 use crate::spec::Spec;
 use beitle::file::format::{Header, Precision};
-use beitle::file::tensors::{Form, check_header, for_each_tensor};
+use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -26,31 +26,31 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize))
         }
         _ => None,
     };
-    let mut header = spec.header([0; 32]);
-    let with_length = Header { header_bytes: size_of::<Header>() as u32, ..header };
-    check_header(&with_length).map_err(|e| Error::new(checkpoint.main_file(), e.to_string()))?;
-    let total = tensor_count(&header)?;
+    let facts = spec.header([0; 32]);
+    let facts = Header { header_bytes: size_of::<Header>() as u32, ..facts };
+    let header = ValidHeader::new(&facts).map_err(|e| Error::new(checkpoint.main_file(), e.to_string()))?;
+    let total = tensor_count(header)?;
     let mut writer = Writer::new(&options.output, total)?;
     let mut maker = TensorMaker { checkpoint: &checkpoint, spec, inputs };
     let mut tensors = Vec::new();
     let mut done = 0;
     progress(0, total);
-    for_each_tensor(&header, &mut |role, layer, form| {
+    for_each_tensor(header, &mut |role, layer, form| {
         let (tensor, bytes) = maker.make(role, layer, form, &tensors)?;
         writer.add(&tensor, &bytes)?;
-        if !matches!(form, Form::Bytes(_)) {
+        if !matches!(form, Form::Bytes(_) | Form::Text(_)) {
             tensors.push(TensorReport::new(&tensor, bytes.len() as u64));
         }
         done += 1;
         progress(done, total);
         Ok::<_, Error>(())
     })?;
-    header.source_sha256 = sha256(checkpoint.main_file())?;
-    let file_bytes = writer.finish(header)?;
+    let source_sha256 = sha256(checkpoint.main_file())?;
+    let file_bytes = writer.finish(Header { source_sha256, ..facts })?;
     Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored: checkpoint.ignored().to_vec() })
 }
 
-fn tensor_count(header: &Header) -> Result<usize, Error> {
+fn tensor_count(header: ValidHeader) -> Result<usize, Error> {
     let mut total = 0;
     for_each_tensor(header, &mut |_, _, _| {
         total += 1;

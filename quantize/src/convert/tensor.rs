@@ -31,7 +31,7 @@ impl TensorMaker<'_> {
         finished: &[TensorReport],
     ) -> Result<(TensorInfo, Vec<u8>), Error> {
         match form {
-            Form::Bytes(_) => {
+            Form::Bytes(_) | Form::Text(_) => {
                 let bytes = self.raw_bytes(role, finished);
                 Ok((TensorInfo::bytes(role, layer, bytes.len() as u32), bytes))
             }

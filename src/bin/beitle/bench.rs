@@ -1,13 +1,13 @@
 //! `beitle bench`: time and multiply-accumulates of each stage, its share of the processor's peak rate, and memory.
 
 use crate::console::{Failure, Stdout, bytes, plural};
+use crate::model_file::{FileArgs, ModelFile};
 use crate::picture::{self, Picture};
-use crate::session::{ModelFile, ProcessorArgs, Session};
+use crate::session::{ProcessorArgs, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
 use beitle::file::format::{Role, TensorKind};
 use beitle::observe::{Observer, Stage};
-use beitle::parallel::Parallel;
 use beitle::plan::Plan;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,6 +21,8 @@ pub struct Args {
     /// Picture to run [default: a generated one of the network's input size]
     #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
+    #[command(flatten)]
+    open: FileArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
     /// Number of measured runs, after one run to warm up; medians are printed
@@ -68,24 +70,29 @@ impl Observer for Recorder {
 /// # Errors
 /// A file cannot be read or written, or the picture is too large for this machine.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let isa = args.processor.isa()?;
-    let threads = args.processor.threads()?;
+    if let Some(path) = &args.profile {
+        let inputs = [Some(&args.file), args.image.as_ref()].into_iter().flatten();
+        beitle_files::check([path.as_path()], inputs.map(PathBuf::as_path)).map_err(Failure::usage)?;
+    }
     let start = Instant::now();
-    let file = ModelFile::open(&args.file)?;
+    let file = ModelFile::open(&args.file, &args.open)?;
     let model = file.model()?;
     let facts = model.facts();
-    Plan::new(&model, threads.workers(), (facts.width, facts.height))
-        .map_err(|e| Failure::file(&args.file, e))?;
     let open_seconds = start.elapsed().as_secs_f64();
+    let mut session = Session::new(&model, &args.processor)?;
+    let start = Instant::now();
+    Plan::new(&model, session.workers(), (facts.width, facts.height))
+        .map_err(|e| Failure::file(&args.file, e))?;
+    let open_seconds = open_seconds + start.elapsed().as_secs_f64();
     let picture = match &args.image {
         Some(path) => picture::load(path).map_err(|e| Failure::file(path, e))?,
         None => test_pattern(facts.width, facts.height),
     };
-    let mut session = Session::new(&model, isa, threads);
     let runs = measure(args, &mut session, &picture)?;
     if let Some(path) = &args.profile {
         let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-        std::fs::write(path, trace::encode(&name, &runs.last)).map_err(|e| Failure::file(path, e))?;
+        let trace = trace::encode(&name, &runs.last);
+        beitle_files::write(path, trace.as_bytes()).map_err(|e| Failure::file(path, e))?;
     }
     let measurement = Measurement {
         size: (picture.width, picture.height),

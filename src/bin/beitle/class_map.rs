@@ -11,9 +11,9 @@ pub enum ClassMapBuf {
 }
 
 impl ClassMapBuf {
-    /// A map of zeros, of the narrower type that holds `classes` classes.
-    pub fn new(pixels: usize, classes: usize) -> Self {
-        if classes > 256 { ClassMapBuf::U16(vec![0; pixels]) } else { ClassMapBuf::U8(vec![0; pixels]) }
+    /// A map of zeros, of the narrower type that holds `classes` classes; `None` if there is not enough memory.
+    pub fn new(pixels: usize, classes: usize) -> Option<Self> {
+        if classes > 256 { zeroed(pixels).map(ClassMapBuf::U16) } else { zeroed(pixels).map(ClassMapBuf::U8) }
     }
 
     /// A view for the library to read.
@@ -42,4 +42,12 @@ impl ClassMapBuf {
         let view = self.view();
         (0..view.len()).map_while(move |pixel| view.get(pixel))
     }
+}
+
+/// A vector of `len` default values; `None` if the operating system refuses so much memory.
+pub fn zeroed<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).ok()?;
+    values.resize(len, T::default());
+    Some(values)
 }

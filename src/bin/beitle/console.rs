@@ -49,6 +49,7 @@ impl Stdout {
         if self.closed {
             return Ok(());
         }
+        let text = printable(&text.to_string());
         let mut out = io::stdout().lock();
         match writeln!(out, "{text}").and_then(|()| out.flush()) {
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
@@ -62,7 +63,12 @@ impl Stdout {
 
 /// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
 pub fn warn(message: &str) {
-    let _ = writeln!(io::stderr(), "beitle: {message}");
+    let _ = writeln!(io::stderr(), "beitle: {}", printable(message));
+}
+
+/// Replaces control characters except line breaks. File names may contain escape sequences, which terminals obey.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// A progress bar on standard error, hidden for a single picture and where standard error is not a terminal.
@@ -96,6 +102,11 @@ pub fn plural(n: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn escape_sequences_are_not_printed() {
+        assert_eq!(super::printable("a\x1b[31m\n\u{9b}b"), "a\u{fffd}[31m\n\u{fffd}b");
+    }
+
     #[test]
     fn bytes_have_binary_units() {
         assert_eq!(super::bytes(1023), "1023 bytes");

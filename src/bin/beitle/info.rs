@@ -2,7 +2,7 @@
 
 use crate::arena_chart;
 use crate::console::{Failure, Stdout, bytes, plural};
-use crate::session::ModelFile;
+use crate::model_file::{FileArgs, ModelFile};
 use beitle::file::format::{Role, TensorKind};
 use beitle::image::resize::Filter;
 use beitle::plan::Plan;
@@ -16,12 +16,14 @@ pub struct Args {
     /// Weight file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Read the whole file and verify the checksum of every tensor
+    /// Read the whole file and verify the checksum and the contents of every tensor
     #[arg(long)]
     verify: bool,
     /// Draw the arena for this number of threads (2 if omitted): which buffer lies where, phase by phase
     #[arg(long, value_name = "THREADS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     plan: Option<u16>,
+    #[command(flatten)]
+    open: FileArgs,
 }
 
 /// A row of the output: a label, empty where the row continues the one above, and a value.
@@ -32,7 +34,7 @@ type Row = (&'static str, String);
 /// # Errors
 /// The file cannot be read, is not a weight file, or is damaged.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let file = ModelFile::open(&args.file)?;
+    let file = ModelFile::open(&args.file, &args.open)?;
     let model = file.model()?;
     let mut out = Stdout::default();
     if let Some(threads) = args.plan {
@@ -51,7 +53,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print(classes(&model))?;
     if args.verify {
         model.verify().map_err(|e| Failure::file(&args.file, e))?;
-        print(vec![("checksums", "verified".into())])?;
+        print(vec![("verified", "checksums, padding and sums of weights".into())])?;
     }
     Ok(())
 }
@@ -180,9 +182,10 @@ fn processor() -> Vec<Row> {
 
 /// Number, colour and name of every class.
 fn classes(model: &Model<'_>) -> Vec<Row> {
+    let mut names = model.class_names();
     let row = |class: usize| {
         let [r, g, b] = model.colour(class);
-        let name = model.class_name(class).unwrap_or("?");
+        let name = names.next().unwrap_or("?");
         let label = if class == 0 { "classes" } else { "" };
         (label, format!("{class:3}  #{r:02x}{g:02x}{b:02x}  {name}"))
     };

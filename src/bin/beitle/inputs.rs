@@ -2,7 +2,6 @@
 
 use crate::console::Failure;
 use crate::picture::EXTENSIONS;
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +26,7 @@ const OUTPUT_ENDINGS: [&str; 2] = [".seg.png", ".overlay.png"];
 /// `output` and `logits` are files if there is one picture, and folders (created if missing) if there are several.
 ///
 /// # Errors
-/// A folder cannot be read or has no pictures, two results have the same path, or a result would overwrite its picture.
+/// A folder cannot be read, has no pictures or cannot be created.
 pub fn picture_files(
     images: &[PathBuf],
     output: Option<&Path>,
@@ -44,10 +43,7 @@ pub fn picture_files(
             Failure::file(path, format_args!("cannot create this folder for the results: {e}"))
         })?;
     }
-    let files: Vec<_> =
-        pictures.into_iter().map(|image| with_results(image, output, logits, is_file)).collect();
-    check(&files)?;
-    Ok(files)
+    Ok(pictures.into_iter().map(|image| with_results(image, output, logits, is_file)).collect())
 }
 
 /// Names the results of one picture.
@@ -101,25 +97,17 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(pictures)
 }
 
-/// Checks that results neither collide nor overwrite their pictures.
-fn check(pictures: &[PictureFiles]) -> Result<(), Failure> {
-    let mut taken = HashMap::new();
-    for files in pictures {
-        let image = files.image.display();
-        if let Some(other) = taken.insert(&files.map, &files.image) {
-            let (other, map) = (other.display(), files.map.display());
-            return Err(Failure::usage(format_args!("{other} and {image} would both be written to {map}")));
-        }
-        let same = |result: &Path| match (fs::canonicalize(result), fs::canonicalize(&files.image)) {
-            (Ok(result), Ok(image)) => result == image,
-            _ => false,
-        };
-        let results = [Some(&files.map), Some(&files.overlay), files.logits.as_ref()];
-        if results.into_iter().flatten().any(|r| same(r)) {
-            return Err(Failure::usage(format_args!("{image} would be overwritten by its own result")));
-        }
-    }
-    Ok(())
+/// Checks that no result overwrites the model, a picture or another result.
+///
+/// # Errors
+/// One would.
+pub fn check_results(pictures: &[PictureFiles], with_overlay: bool, model: &Path) -> Result<(), Failure> {
+    let outputs = pictures.iter().flat_map(|files| {
+        let overlay = with_overlay.then_some(&files.overlay);
+        [Some(&files.map), overlay, files.logits.as_ref()].into_iter().flatten()
+    });
+    let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
+    beitle_files::check(outputs.map(PathBuf::as_path), inputs).map_err(Failure::usage)
 }
 
 #[cfg(test)]
@@ -149,8 +137,16 @@ mod tests {
         assert_eq!((&files.map, &files.logits), (&out.join("b.seg.png"), &Some(out.join("b.npy"))));
         assert!(out.is_dir());
 
-        assert_eq!(picture_files(&[one.clone(), one.clone()], None, None).unwrap_err().status, 2);
-        assert_eq!(picture_files(std::slice::from_ref(&one), Some(&one), None).unwrap_err().status, 2);
+        let check = |images: &[PathBuf], output: Option<&Path>, logits: Option<&Path>| {
+            let files = picture_files(images, output, logits).unwrap();
+            check_results(&files, true, &dir.join("notes.txt")).err().map(|failure| failure.status)
+        };
+        assert_eq!(check(images, Some(&dir.join("x.png")), None), None);
+        assert_eq!(check(&[one.clone(), one.clone()], None, None), Some(2));
+        assert_eq!(check(images, Some(&one), None), Some(2), "the map would overwrite the picture");
+        assert_eq!(check(images, Some(&dir.join("notes.txt")), None), Some(2), "the model");
+        assert_eq!(check(images, Some(&dir.join("x")), Some(&dir.join("x"))), Some(2), "map and logits");
+        assert_eq!(check(&[one.clone(), dir.join("a.PNG")], Some(&dir), None), None);
         assert_eq!(picture_files(&[out], None, None).unwrap_err().status, 2, "an empty folder");
         fs::remove_dir_all(&dir).unwrap();
     }

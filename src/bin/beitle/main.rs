@@ -1,7 +1,7 @@
 //! The `beitle` command line: `segment`, `info`, `eval` and `bench`.
 //!
-//! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (model, threads and
-//! arena), then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
+//! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (threads, limits and
+//! arena), [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
 //! [`arena_chart`]), then [`console`] (output, failures).
 
 mod arena_chart;
@@ -13,6 +13,7 @@ mod eval;
 mod info;
 mod inputs;
 mod jpeg;
+mod model_file;
 mod npy;
 mod overlay;
 mod picture;
@@ -50,6 +51,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    beitle_files::handle_signals();
     let result = match Cli::parse().command {
         Command::Segment(args) => segment::run(&args),
         Command::Info(args) => info::run(&args),

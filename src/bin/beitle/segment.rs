@@ -1,11 +1,12 @@
 //! `beitle segment`: class maps, overlays and logits of pictures.
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, Stdout, progress_bar, warn};
+use crate::console::{Failure, Stdout, printable, progress_bar, warn};
 use crate::inputs::{self, PictureFiles};
+use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::overlay::{self, LegendEntry};
 use crate::picture::{self, Picture};
-use crate::session::{self, ModelFile, ProcessorArgs, Session};
+use crate::session::{ProcessorArgs, Session};
 use crate::{npy, png_file};
 use beitle::Model;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,11 @@ pub struct Args {
     /// several
     #[arg(long, value_name = "FILE.npy")]
     logits: Option<PathBuf>,
+    /// First read the whole weight file and verify its checksums
+    #[arg(long)]
+    verify: bool,
+    #[command(flatten)]
+    file: FileArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
 }
@@ -61,19 +67,23 @@ struct Segmented {
 /// Invalid arguments, an unreadable weight file, or pictures that failed; the other pictures are still processed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Mode::Whole = args.mode;
-    let isa = args.processor.isa()?;
-    let file = ModelFile::open(match &args.model {
+    let path = match &args.model {
         Some(path) => path,
-        None => session::demonstration_model()?,
-    })?;
+        None => demonstration_model()?,
+    };
+    let file = ModelFile::open(path, &args.file)?;
     let model = file.model()?;
+    if args.verify {
+        model.verify().map_err(|e| Failure::file(path, e))?;
+    }
     let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;
-    let mut session = Session::new(&model, isa, args.processor.threads()?);
+    inputs::check_results(&pictures, args.overlay, path)?;
+    let mut session = Session::new(&model, &args.processor)?;
     let mut out = Stdout::default();
     let bar = progress_bar(pictures.len());
     let mut failed = 0;
     for files in &pictures {
-        bar.set_message(files.image.display().to_string());
+        bar.set_message(printable(&files.image.display().to_string()));
         match segment(&mut session, &model, files, args.overlay) {
             Ok(result) => bar.suspend(|| match args.json {
                 true => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
@@ -103,10 +113,9 @@ fn segment(
 ) -> Result<Segmented, Failure> {
     let picture = picture::load(&files.image).map_err(|e| Failure::file(&files.image, e))?;
     let start = Instant::now();
-    let shape = session.logits_shape();
-    let mut logits = vec![0f32; if files.logits.is_some() { shape.iter().product() } else { 0 }];
-    let wanted = files.logits.is_some().then_some(&mut logits[..]);
-    let map = session.run(&picture, wanted, &mut ()).map_err(|e| Failure::file(&files.image, e))?;
+    let failed = |e| Failure::file(&files.image, e);
+    let mut logits = files.logits.as_ref().map(|_| session.new_logits()).transpose().map_err(failed)?;
+    let map = session.run(&picture, logits.as_deref_mut(), &mut ()).map_err(failed)?;
     let seconds = start.elapsed().as_secs_f64();
 
     let classes = classes_by_frequency(&map, model);
@@ -114,8 +123,8 @@ fn segment(
     let size = (picture.width, picture.height);
     let png = png_file::encode_map(&map, size, &palette).map_err(|e| Failure::file(&files.image, e))?;
     write(&files.map, &png)?;
-    if let Some(path) = &files.logits {
-        write(path, &npy::encode(&shape, &logits))?;
+    if let (Some(path), Some(logits)) = (&files.logits, &logits) {
+        write(path, &npy::encode(&session.logits_shape(), logits))?;
     }
     if with_overlay {
         let png = overlay_png(&picture, &map, &palette, model, &classes);
@@ -155,7 +164,7 @@ fn overlay_png(
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|e| Failure::file(path, e))
+    beitle_files::write(path, bytes).map_err(|e| Failure::file(path, format_args!("cannot be written: {e}")))
 }
 
 fn print_table(

@@ -1,17 +1,18 @@
-//! Running the engine: a mapped weight file, the threads and instruction set of the command line, and an arena that is
-//! replaced by a larger one when a larger picture arrives.
+//! Running the engine: threads, instruction set and limits of the command line, and an arena that is replaced by a larger one
+//! when a larger picture arrives.
 
-use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, warn};
+use crate::class_map::{ClassMapBuf, zeroed};
+use crate::console::{Failure, bytes};
 use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
+use beitle::file::format::Role;
 use beitle::image::{ImageView, PixelFormat};
-use beitle::memory::{Arena, MappedFile};
-use beitle::observe::Observer;
+use beitle::memory::Arena;
+use beitle::observe::{Observer, Stage, TensorName};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
-use std::path::Path;
+use std::fmt;
 
 /// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
@@ -22,6 +23,82 @@ pub struct ProcessorArgs {
     /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
+    /// Largest arena that a model may ask for, in MiB. The arena of BEiT-large at 640x640 has less than 64 MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    max_arena: usize,
+    /// Most work that one picture may take, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000
+    #[arg(long, value_name = "GMAC", default_value_t = 20_000)]
+    max_work: u64,
+}
+
+/// What one run may use. Without limits a small hostile file could ask for all memory, or run for hours.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    arena_bytes: usize,
+    macs: u64,
+}
+
+/// Why a picture was not segmented.
+#[derive(Debug)]
+pub enum RunError {
+    /// The engine refused the picture.
+    Engine(beitle::Error),
+    /// The arena is larger than allowed: its size in bytes.
+    Arena(usize),
+    /// The operating system refused memory for a buffer of this many bytes.
+    Memory(usize),
+    /// The run takes more work than allowed: the limit in multiply-accumulates.
+    Work(u64),
+}
+
+impl From<beitle::Error> for RunError {
+    fn from(e: beitle::Error) -> Self {
+        RunError::Engine(e)
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            RunError::Engine(e) => e.fmt(f),
+            RunError::Arena(n) => {
+                let n = bytes(n as u64);
+                write!(f, "the arena would have {n}, more than --max-arena allows")
+            }
+            RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
+            RunError::Work(limit) => {
+                let limit = limit / 1_000_000_000;
+                write!(f, "stopped after {limit} billion multiply-accumulates, the limit of --max-work")
+            }
+        }
+    }
+}
+
+/// An observer that stops a run at a limit of multiply-accumulates, and passes everything on to another observer.
+struct WorkLimit<'a> {
+    inner: &'a mut dyn Observer,
+    left: u64,
+    exceeded: bool,
+}
+
+impl Observer for WorkLimit<'_> {
+    fn done(&mut self, stage: Stage, macs: u64) -> bool {
+        self.exceeded |= macs > self.left;
+        self.left = self.left.saturating_sub(macs);
+        self.inner.done(stage, macs) && !self.exceeded
+    }
+    fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
+        self.inner.tensor(name, data, width, pitch);
+    }
+    fn wants_tensors(&self) -> bool {
+        self.inner.wants_tensors()
+    }
+    fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
+        self.inner.input(role, layer, rows, width, pitch);
+    }
+    fn wants_inputs(&self) -> bool {
+        self.inner.wants_inputs()
+    }
 }
 
 impl ProcessorArgs {
@@ -37,67 +114,21 @@ impl ProcessorArgs {
         })
     }
 
+    /// The limits of a run.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            arena_bytes: self.max_arena.saturating_mul(1 << 20),
+            macs: self.max_work.saturating_mul(1_000_000_000),
+        }
+    }
+
     /// A pool of the requested number of threads.
     ///
     /// # Errors
     /// The operating system cannot start the threads.
     pub fn threads(&self) -> Result<ThreadPool, Failure> {
         ThreadPool::new(self.threads.into())
-            .map_err(|e| Failure::work(format_args!("--threads {}: {e}", self.threads)))
-    }
-}
-
-/// The default model of a checkout of the repository.
-const DEMONSTRATION: &str = "models/demo.beitle";
-
-/// The path of the demonstration model, after a note that it is used.
-///
-/// # Errors
-/// The current folder does not contain it.
-pub fn demonstration_model() -> Result<&'static Path, Failure> {
-    let path = Path::new(DEMONSTRATION);
-    if !path.exists() {
-        return Err(Failure::usage(format_args!(
-            "no weight file given: use -m FILE (the demonstration model {DEMONSTRATION} is not in this folder)"
-        )));
-    }
-    warn(&format!(
-        "no -m FILE given: using the demonstration model {DEMONSTRATION} (drawn street scenes, 12 classes)"
-    ));
-    Ok(path)
-}
-
-/// A mapped weight file and its path.
-pub struct ModelFile<'a> {
-    /// The path, for messages.
-    pub path: &'a Path,
-    file: MappedFile,
-}
-
-impl<'a> ModelFile<'a> {
-    /// Maps a file.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn open(path: &'a Path) -> Result<Self, Failure> {
-        let file = MappedFile::open(path).map_err(|e| Failure::file(path, e))?;
-        Ok(ModelFile { path, file })
-    }
-
-    /// Length of the file in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.file.bytes().len() as u64
-    }
-
-    /// The model in the file.
-    ///
-    /// # Errors
-    /// The file is not a weight file, or it is damaged.
-    pub fn model(&self) -> Result<Model<'_>, Failure> {
-        if self.file.bytes().is_empty() {
-            return Err(Failure::file(self.path, "the file is empty, expected a .beitle file"));
-        }
-        Model::new(self.file.bytes()).map_err(|e| Failure::file(self.path, e))
+            .map_err(|e| Failure::work(format_args!("--threads {}: cannot start threads: {e}", self.threads)))
     }
 }
 
@@ -106,13 +137,18 @@ pub struct Session<'m> {
     model: &'m Model<'m>,
     isa: Isa,
     threads: ThreadPool,
+    limits: Limits,
     planned: Option<(Plan, Arena)>,
 }
 
 impl<'m> Session<'m> {
     /// A session without an arena; the first picture allocates it.
-    pub fn new(model: &'m Model<'m>, isa: Isa, threads: ThreadPool) -> Self {
-        Session { model, isa, threads, planned: None }
+    ///
+    /// # Errors
+    /// The arguments name an instruction set that this processor lacks, or the operating system cannot start the threads.
+    pub fn new(model: &'m Model<'m>, processor: &ProcessorArgs) -> Result<Self, Failure> {
+        let (isa, threads, limits) = (processor.isa()?, processor.threads()?, processor.limits());
+        Ok(Session { model, isa, threads, limits, planned: None })
     }
 
     /// Number of worker threads.
@@ -147,26 +183,41 @@ impl<'m> Session<'m> {
     /// [`logits_shape`](Session::logits_shape).
     ///
     /// # Errors
-    /// The picture is too large for this machine, or the observer stops the run.
+    /// The picture is too large for this machine, the model exceeds a limit, or the observer stops the run.
     pub fn run(
         &mut self,
         picture: &Picture,
         logits: Option<&mut [f32]>,
         observer: &mut dyn Observer,
-    ) -> Result<ClassMapBuf, beitle::Error> {
+    ) -> Result<ClassMapBuf, RunError> {
         let size = (picture.width, picture.height);
         let view = ImageView::packed(&picture.rgb, size.0, size.1, PixelFormat::Rgb8)?;
-        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes);
+        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
+            .ok_or(RunError::Memory(size.0 * size.1))?;
         let (plan, mut arena) = self.plan_for(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
-        let result = Engine::new(self.model, &plan, self.isa, arena.bytes())
-            .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer));
+        let mut observer = WorkLimit { inner: observer, left: self.limits.macs, exceeded: false };
+        let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
+            .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, &mut observer));
         self.planned = Some((plan, arena));
-        result.map(|()| map)
+        match result {
+            Err(_) if observer.exceeded => Err(RunError::Work(self.limits.macs)),
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(map),
+        }
+    }
+
+    /// Memory for the logits, zeroed.
+    ///
+    /// # Errors
+    /// The operating system refuses so much memory.
+    pub fn new_logits(&self) -> Result<Vec<f32>, RunError> {
+        let len = self.logits_shape().iter().product();
+        zeroed(len).ok_or(RunError::Memory(len * size_of::<f32>()))
     }
 
     /// Takes the current plan and arena if they fit pictures of this size, else makes larger ones.
-    fn plan_for(&mut self, size: (usize, usize)) -> Result<(Plan, Arena), beitle::Error> {
+    fn plan_for(&mut self, size: (usize, usize)) -> Result<(Plan, Arena), RunError> {
         let old = self.planned.take();
         let (width, height) = old.as_ref().map_or((0, 0), |(plan, _)| plan.picture());
         if let Some(planned) = old
@@ -176,6 +227,10 @@ impl<'m> Session<'m> {
             return Ok(planned);
         }
         let plan = Plan::new(self.model, self.threads.workers(), (width.max(size.0), height.max(size.1)))?;
-        Ok((plan, Arena::new(plan.bytes())))
+        if plan.bytes() > self.limits.arena_bytes {
+            return Err(RunError::Arena(plan.bytes()));
+        }
+        let arena = Arena::new(plan.bytes()).map_err(|_| RunError::Memory(plan.bytes()))?;
+        Ok((plan, arena))
     }
 }

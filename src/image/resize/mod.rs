@@ -37,6 +37,7 @@ pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, fil
 ///
 /// # Errors
 /// As [`Resizer::new`], and [`Error::Buffer`] if `dst` is too short.
+#[inline(never)]
 pub fn resize(
     view: &ImageView<'_>,
     filter: Filter,

@@ -12,7 +12,7 @@ use crate::options::{Options, Rounding};
 use crate::output::Report;
 use beitle::Model;
 use beitle::file::format::Precision;
-use beitle::memory::MappedFile;
+use beitle::memory::FileBytes;
 use serde_json::json;
 
 /// Converts a checkpoint so that at least a share `goal` of pixels agrees with half precision, if that is possible.
@@ -71,8 +71,9 @@ pub(in crate::convert) fn convert(
     Ok(Report { tensors, file_bytes, notes, ignored })
 }
 
-fn open(file: &TemporaryFile) -> Result<MappedFile, Error> {
-    MappedFile::open(file.path()).map_err(|e| Error::io(file.path(), "cannot read", e))
+fn open(file: &TemporaryFile) -> Result<FileBytes, Error> {
+    // SAFETY: this process has made the file under a name of its own, and does not write to it any more.
+    unsafe { FileBytes::map(file.path()) }.map_err(|e| Error::io(file.path(), "cannot read", e))
 }
 
 /// What was chosen and how well it agrees.

@@ -15,9 +15,10 @@ mod scores;
 mod worst_pictures;
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, progress_bar};
+use crate::console::{Failure, printable, progress_bar};
+use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::picture::{self, Picture};
-use crate::session::{self, ModelFile, ProcessorArgs, Session};
+use crate::session::{ProcessorArgs, Session};
 use beitle::{Isa, Model};
 use dataset::Sample;
 use labels::Labels;
@@ -58,6 +59,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
+    open: FileArgs,
+    #[command(flatten)]
     processor: ProcessorArgs,
 }
 
@@ -66,9 +69,8 @@ pub struct Args {
 /// # Errors
 /// There is nothing to evaluate, a file cannot be read, or the files do not match one another.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let isa = args.processor.isa()?;
     let paths: Vec<&Path> = match args.models.as_slice() {
-        [] => vec![session::demonstration_model()?],
+        [] => vec![demonstration_model()?],
         models => models.iter().map(PathBuf::as_path).collect(),
     };
     let samples = dataset::find(&args.data, args.labels.as_deref(), args.limit)?;
@@ -77,16 +79,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             "nothing to evaluate against: give label files (--labels DIR) or a reference (--against FILE)";
         return Err(Failure::usage(format_args!("{}: {missing}", args.data.display())));
     }
-    let files = paths.iter().map(|path| ModelFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let outputs = [&args.json, &args.html].into_iter().flatten().map(PathBuf::as_path);
+    let sample_files = samples.iter().flat_map(|s| [Some(s.image.as_path()), s.labels.as_deref()]);
+    let inputs = paths.iter().copied().chain(args.against.as_deref()).chain(sample_files.flatten());
+    beitle_files::check(outputs, inputs).map_err(Failure::usage)?;
+    let open = |path| ModelFile::open(path, &args.open);
+    let files = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let models = files.iter().map(ModelFile::model).collect::<Result<Vec<_>, _>>()?;
-    let reference_file = args.against.as_deref().map(ModelFile::open).transpose()?;
+    let reference_file = args.against.as_deref().map(open).transpose()?;
     let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
     if let (Some(reference), Some(reference_path)) = (&reference_model, &args.against) {
         for (path, model) in paths.iter().zip(&models) {
             check_comparable((path, model), (reference_path, reference))?;
         }
     }
-    let new_session = |model| Ok::<_, Failure>(Session::new(model, isa, args.processor.threads()?));
+    let isa = args.processor.isa()?;
+    let new_session = |model| Session::new(model, &args.processor);
     let new_candidate =
         |(path, model)| Ok::<_, Failure>(Candidate::new(path, model, isa, new_session(model)?));
     let mut candidates =
@@ -95,7 +103,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
     let bar = progress_bar(samples.len());
     for sample in &samples {
-        bar.set_message(sample.image.display().to_string());
+        bar.set_message(printable(&sample.image.display().to_string()));
         evaluate(args, sample, reference.as_mut(), &mut candidates)?;
         bar.inc(1);
     }
@@ -125,7 +133,9 @@ fn publish(args: &Args, reports: &[Report<'_>]) -> Result<(), Failure> {
     for report in reports {
         report.print()?;
     }
-    let write = |path: &Path, text: String| std::fs::write(path, text).map_err(|e| Failure::file(path, e));
+    let write = |path: &Path, text: String| {
+        beitle_files::write(path, text.as_bytes()).map_err(|e| Failure::file(path, e))
+    };
     if let Some(path) = &args.json {
         let all: Vec<_> = reports.iter().map(Report::json).collect();
         write(path, serde_json::json!({ "models": all }).to_string())?;
@@ -194,10 +204,9 @@ fn load_labels(path: &Path, picture: &Picture) -> Result<Labels, Failure> {
 impl Reference {
     fn new(session: &mut Session<'_>, sample: &Sample, picture: &Picture) -> Result<Self, Failure> {
         let mut tensors = TensorRecorder::default();
-        let mut logits = vec![0f32; session.logits_shape().iter().product()];
-        let map = session
-            .run(picture, Some(&mut logits), &mut tensors)
-            .map_err(|e| Failure::file(&sample.image, e))?;
+        let failed = |e| Failure::file(&sample.image, e);
+        let mut logits = session.new_logits().map_err(failed)?;
+        let map = session.run(picture, Some(&mut logits), &mut tensors).map_err(failed)?;
         Ok(Reference { map, logits, tensors })
     }
 }
@@ -216,12 +225,10 @@ impl<'m> Candidate<'m> {
         wants_views: bool,
     ) -> Result<ClassMapBuf, Failure> {
         let shape = self.session.logits_shape();
-        let mut logits = vec![0f32; shape.iter().product()];
+        let failed = |e| Failure::file(&sample.image, e);
+        let mut logits = self.session.new_logits().map_err(failed)?;
         let mut comparison = TensorComparison::new(&reference.tensors);
-        let map = self
-            .session
-            .run(picture, Some(&mut logits), &mut comparison)
-            .map_err(|e| Failure::file(&sample.image, e))?;
+        let map = self.session.run(picture, Some(&mut logits), &mut comparison).map_err(failed)?;
         let mut scores = Scores::new(self.model.facts().classes);
         scores.add(map.classes().zip(reference.map.classes().map(Some)));
         let size = (picture.width, picture.height);

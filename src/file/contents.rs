@@ -1,0 +1,85 @@
+//! Contents of linear tensors that kernels rely on and that opening a file does not read: sums of weights, zero padding, and the
+//! range of the weights. Kernels of different instruction sets use them differently, so that a file in which they are wrong
+//! could give different results on different CPUs.
+
+use super::format::{GROUP, LANES};
+use super::linear::{Linear, Panels};
+
+/// A value that differs from what the format requires: the field, the value found and the value expected.
+pub(super) type Fault = (&'static str, u64, u64);
+
+/// Checks a linear tensor.
+///
+/// # Errors
+/// The first value that is wrong.
+// Rare, so small code matters more than speed.
+#[inline(never)]
+pub(super) fn check(t: &Linear) -> Result<(), Fault> {
+    match t.panels {
+        Panels::F32(w) => check_padding(t, bytemuck::cast_slice(w), 4, t.k),
+        Panels::F16(w) => check_padding(t, bytemuck::cast_slice(w), 2, t.k),
+        Panels::Int8 { weights, scale, sum } => {
+            check_padding(t, bytemuck::cast_slice(scale), 4, 1)?;
+            let groups = weights.as_chunks::<64>().0;
+            check_sums(t, sum, t.k.div_ceil(4), &|panel, group| groups[panel * t.k.div_ceil(4) + group])
+        }
+        Panels::Int4 { weights, scale, sum, multipliers } => {
+            check_padding(t, bytemuck::cast_slice(scale), 4, 1)?;
+            if multipliers.iter().any(|m| m.unsigned_abs() > 15) {
+                return Err(("multiplier", 16, 15));
+            }
+            let groups = weights.as_chunks::<64>().0;
+            check_sums(t, sum, 2 * t.k.div_ceil(8), &|panel, group| {
+                let multipliers = &multipliers[(panel * t.k.div_ceil(GROUP) + 4 * group / GROUP) * LANES..];
+                let packed = &groups[panel * t.k.div_ceil(8) + group / 2];
+                core::array::from_fn(|i| {
+                    let u = if group % 2 == 0 { packed[i] & 15 } else { packed[i] >> 4 };
+                    (u as i8 - 8) * multipliers[i / 4]
+                })
+            })
+        }
+    }
+}
+
+/// Checks that the values of outputs beyond `n` are zero, in an array `[matrices][panels][depth][16]` of values of `size` bytes.
+#[inline(never)]
+fn check_padding(t: &Linear, bytes: &[u8], size: usize, depth: usize) -> Result<(), Fault> {
+    let used = t.n % LANES * size;
+    for (row, values) in bytes.chunks_exact(LANES * size).enumerate() {
+        let is_last_panel = (row / depth + 1).is_multiple_of(t.panel_count());
+        if used > 0 && is_last_panel && values[used..].iter().any(|b| *b != 0) {
+            return Err(("padding", 1, 0));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the sums of integer weights, their range, and that inputs beyond `k` and outputs beyond `n` are zero.
+/// `group(panel, g)` gives the weights `[16][4]` of a panel's outputs for the inputs 4·g to 4·g + 3.
+#[inline(never)]
+fn check_sums(
+    t: &Linear,
+    sums: &[i32],
+    groups: usize,
+    group: &dyn Fn(usize, usize) -> [i8; 64],
+) -> Result<(), Fault> {
+    for (panel, sums) in sums.chunks_exact(LANES).enumerate() {
+        let outputs = t.n - panel % t.panel_count() * LANES;
+        let mut expected = [0i32; LANES];
+        for g in 0..groups {
+            for (i, w) in group(panel, g).into_iter().enumerate().filter(|(_, w)| *w != 0) {
+                if i / 4 >= outputs || 4 * g + i % 4 >= t.k {
+                    return Err(("padding", 1, 0));
+                }
+                if w == -128 {
+                    return Err(("magnitude of a weight", 128, 127));
+                }
+                expected[i / 4] += i32::from(w);
+            }
+        }
+        if let Some(o) = (0..LANES).find(|&o| sums[o] != expected[o]) {
+            return Err(("sum of weights, as u32", (sums[o] as u32).into(), (expected[o] as u32).into()));
+        }
+    }
+    Ok(())
+}

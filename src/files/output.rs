@@ -1,0 +1,270 @@
+//! Output files. A file is written under a temporary name in the folder of its target, and renamed when it is complete and on
+//! the disk. The target is replaced whole or not at all, also when the disk is full or a signal ends the program.
+
+use crate::cleanup::{forget, lock};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Where an output goes.
+enum Target {
+    /// A path that does not exist, or a regular file, which is replaced.
+    File(PathBuf),
+    /// A device or pipe, which is written into.
+    Stream(PathBuf),
+}
+
+impl Target {
+    fn new(path: &Path) -> io::Result<Target> {
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
+            Ok(found) if found.is_file() && found.permissions().readonly() => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "is write-protected"))
+            }
+            // A symbolic link stays; the file that it points to is replaced.
+            Ok(found) if found.is_file() => Ok(Target::File(fs::canonicalize(path)?)),
+            Ok(_) => Ok(Target::Stream(path.to_path_buf())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Target::File(path.to_path_buf())),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Creates an empty file for the output under a name that nothing else has, and lists it for removal.
+    fn temporary(&self) -> io::Result<NamedTempFile> {
+        let (folder, name) = match self {
+            Target::File(path) => {
+                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                (folder.to_path_buf(), path.file_name().unwrap_or_default())
+            }
+            Target::Stream(path) => (std::env::temp_dir(), path.file_name().unwrap_or_default()),
+        };
+        let prefix = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(".tmp");
+        // As for any new file; by default temporary files are readable for their owner only.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut list = lock();
+        let file = builder.tempfile_in(folder)?;
+        list.push(file.path().to_path_buf());
+        Ok(file)
+    }
+}
+
+/// A file being written. It appears under its name with [`commit`](OutputFile::commit); dropped before, it leaves nothing.
+pub struct OutputFile {
+    /// `None` once committed.
+    file: Option<NamedTempFile>,
+    target: Target,
+}
+
+impl OutputFile {
+    /// Starts the file `path`. A regular file of this name stays as it is until [`commit`](OutputFile::commit); a device or
+    /// pipe will be written into.
+    ///
+    /// # Errors
+    /// `path` is a folder or write-protected, or no file can be created beside it.
+    pub fn create(path: &Path) -> io::Result<OutputFile> {
+        let target = Target::new(path)?;
+        let file = target.temporary()?;
+        Ok(OutputFile { file: Some(file), target })
+    }
+
+    /// Writes everything to the disk and gives the file its name.
+    ///
+    /// # Errors
+    /// The file cannot be written or renamed; the target is then as it was.
+    pub fn commit(mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        match &self.target {
+            Target::Stream(path) => {
+                let mut stream = OpenOptions::new().write(true).open(path)?;
+                file.seek(SeekFrom::Start(0))?;
+                io::copy(file.as_file_mut(), &mut stream)?;
+                stream.flush()
+            }
+            Target::File(path) => {
+                if let Ok(replaced) = fs::metadata(path) {
+                    file.as_file().set_permissions(replaced.permissions())?;
+                }
+                file.as_file().sync_all()?;
+                let mut list = lock();
+                let Some(file) = self.file.take() else { return Ok(()) };
+                let temporary = file.path().to_path_buf();
+                // On failure, the error holds the temporary file and removes it.
+                let renamed = file.persist(path).map_err(|e| e.error);
+                forget(&mut list, &temporary);
+                drop(list);
+                renamed?;
+                sync_folder(path);
+                Ok(())
+            }
+        }
+    }
+
+    fn inner(&mut self) -> io::Result<&mut File> {
+        match &mut self.file {
+            Some(file) => Ok(file.as_file_mut()),
+            None => Err(io::Error::other("the file is complete")),
+        }
+    }
+}
+
+/// Makes a renaming durable, where the operating system can.
+fn sync_folder(path: &Path) {
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        // Some file systems cannot synchronise folders; the file itself is on the disk.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner()?.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner()?.flush()
+    }
+}
+
+impl Seek for OutputFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner()?.seek(to)
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            remove(file);
+        }
+    }
+}
+
+/// Writes a whole file, or nothing.
+///
+/// # Errors
+/// As [`OutputFile::create`] and [`OutputFile::commit`].
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OutputFile::create(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+/// A file under a name of its own that is removed when this is dropped, or when a signal ends the program.
+pub struct TemporaryFile(Option<NamedTempFile>);
+
+impl TemporaryFile {
+    /// Creates an empty file in the folder where the output `target` is written.
+    ///
+    /// # Errors
+    /// As [`OutputFile::create`].
+    pub fn beside(target: &Path) -> io::Result<TemporaryFile> {
+        Target::new(target)?.temporary().map(|file| TemporaryFile(Some(file)))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().map_or(Path::new(""), NamedTempFile::path)
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take() {
+            remove(file);
+        }
+    }
+}
+
+/// Removes a temporary file. A failure is not reported: the program ends, or has an error to report already.
+fn remove(file: NamedTempFile) {
+    let mut list = lock();
+    let path = file.path().to_path_buf();
+    let _ = file.close();
+    forget(&mut list, &path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("beitle-output-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = entries.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_complete() {
+        let folder = folder("complete");
+        let target = folder.join("a");
+        fs::write(&target, b"old").unwrap();
+        let mut file = OutputFile::create(&target).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        file.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        let mut abandoned = OutputFile::create(&target).unwrap();
+        abandoned.write_all(b"half").unwrap();
+        drop(abandoned);
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(names(&folder), ["a"], "no temporary file is left");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn two_writers_of_one_file_do_not_mix() {
+        let folder = folder("two");
+        let target = folder.join("a");
+        let (mut first, mut second) =
+            (OutputFile::create(&target).unwrap(), OutputFile::create(&target).unwrap());
+        first.write_all(b"1").unwrap();
+        second.write_all(b"22").unwrap();
+        first.write_all(b"11").unwrap();
+        second.commit().unwrap();
+        first.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"111");
+        assert_eq!(names(&folder), ["a"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_stay_and_permissions_are_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = folder("links");
+        let (file, link) = (folder.join("file"), folder.join("link"));
+        fs::write(&file, b"old").unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o440)).unwrap();
+        assert_eq!(write(&file, b"x").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn devices_are_written_into() {
+        write(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert!(write(Path::new("/"), b"x").is_err_and(|e| e.kind() == io::ErrorKind::IsADirectory));
+    }
+}

@@ -1,0 +1,70 @@
+//! Reading regular files. Other files, such as pipes and devices, could block or never end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+
+fn irregular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+/// Opens a regular file, or a symbolic link to one. Returns its length in bytes, too.
+///
+/// # Errors
+/// The error of the operating system, or [`InvalidInput`](io::ErrorKind::InvalidInput) for any other kind of file.
+pub fn open(path: &Path) -> io::Result<(File, u64)> {
+    // Opening a device can have effects, so the kind is asked first.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(irregular());
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // If a pipe has taken the file's place meanwhile, opening it does not block.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(irregular()) }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`open`], and [`FileTooLarge`](io::ErrorKind::FileTooLarge) for longer files; also if the file grows while it is read.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, length) = open(path)?;
+    let too_large = || {
+        io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes, which is the limit"))
+    };
+    if length > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length as usize + 1).map_err(io::Error::other)?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_up_to_the_limit() {
+        let file = crate::TemporaryFile::beside(&std::env::temp_dir().join("regular")).unwrap();
+        std::fs::write(file.path(), b"12345").unwrap();
+        assert_eq!(read(file.path(), 5).unwrap(), b"12345");
+        assert_eq!(read(file.path(), 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_regular_files_are_opened() {
+        let fifo = std::env::temp_dir().join(format!("beitle-fifo-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [Path::new("/dev/zero"), Path::new("/"), &fifo] {
+            assert_eq!(read(path, 9).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+        }
+        std::fs::remove_file(&fifo).unwrap();
+    }
+}

@@ -1,0 +1,91 @@
+//! Checks of output paths, before any work.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What makes two paths the same file.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode of an existing file.
+    #[cfg(unix)]
+    Inode(u64, u64),
+    /// The path without links, for files that do not exist or where there are no inodes.
+    Path(PathBuf),
+}
+
+/// The identity of a file; `None` for folders, devices and pipes, which may be named several times. Also `None` if the folder
+/// does not exist.
+fn identity(path: &Path) -> Option<Identity> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => None,
+        #[cfg(unix)]
+        Ok(found) => {
+            use std::os::unix::fs::MetadataExt;
+            Some(Identity::Inode(found.dev(), found.ino()))
+        }
+        #[cfg(not(unix))]
+        Ok(_) => fs::canonicalize(path).ok().map(Identity::Path),
+        Err(_) => {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(Identity::Path(fs::canonicalize(folder).ok()?.join(path.file_name()?)))
+        }
+    }
+}
+
+/// Checks that no output is an input or another output, through whatever links, and that the folders of the outputs exist.
+///
+/// # Errors
+/// A description that begins with the path in question.
+pub fn check<'a>(
+    outputs: impl IntoIterator<Item = &'a Path>,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), String> {
+    let inputs: HashMap<_, _> = inputs.into_iter().filter_map(|path| Some((identity(path)?, path))).collect();
+    let mut seen = HashMap::new();
+    for output in outputs {
+        let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(format!("{}: the folder {} does not exist", output.display(), folder.display()));
+        }
+        let Some(identity) = identity(output) else { continue };
+        if let Some(input) = inputs.get(&identity) {
+            let (output, input) = (output.display(), input.display());
+            return Err(format!("{output}: would overwrite {input}, which this run reads"));
+        }
+        if let Some(other) = seen.insert(identity, output) {
+            let (output, other) = (output.display(), other.display());
+            return Err(format!("{output}: two results would be written to this file (also as {other})"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_neither_inputs_nor_equal() {
+        let folder = std::env::temp_dir().join(format!("beitle-targets-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name);
+        fs::write(path("in"), b"x").unwrap();
+        let (input, new) = (path("in"), path("new"));
+        let check = |outputs: &[&Path]| check(outputs.iter().copied(), [input.as_path()]);
+        assert_eq!(check(&[&new, &path("other")]), Ok(()));
+        assert!(check(&[&input]).unwrap_err().contains("would overwrite"));
+        assert!(check(&[&new, &folder.join("./new")]).unwrap_err().contains("two results"));
+        assert!(check(&[&path("missing/new")]).unwrap_err().contains("does not exist"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&input, path("link")).unwrap();
+            assert!(check(&[&path("link")]).unwrap_err().contains("would overwrite"));
+            fs::hard_link(&input, path("hard")).unwrap();
+            assert!(check(&[&path("hard")]).unwrap_err().contains("would overwrite"));
+            let null = Path::new("/dev/null");
+            assert_eq!(check(&[null, null]), Ok(()));
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
