@@ -51,7 +51,7 @@ fn a_run_allocates_nothing() {
         let pool = ThreadPool::new(2).unwrap();
         // Threads allocate when they start: both must be running before allocations are counted.
         let both = std::sync::Barrier::new(2);
-        pool.run(2, &|_, _| {
+        pool.run(2, &|_| {
             both.wait();
         });
         for (name, pool) in [("the calling thread", &Serial as &dyn Parallel), ("two threads", &pool)] {

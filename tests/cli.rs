@@ -146,7 +146,7 @@ fn bench_writes_a_trace() {
     let nowhere = folder.0.join("none/trace.json");
     assert_fails(
         &["bench", model, "--runs", "1", "--profile", nowhere.to_str().unwrap()],
-        1,
+        2,
         &["trace.json"],
     );
 }

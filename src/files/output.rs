@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Where an output goes.
-enum Target {
+pub(crate) enum Target {
     /// A path that does not exist, or a regular file, which is replaced.
     File(PathBuf),
     /// A device or pipe, which is written into.
@@ -16,7 +16,11 @@ enum Target {
 }
 
 impl Target {
-    fn new(path: &Path) -> io::Result<Target> {
+    /// The kind of a path.
+    ///
+    /// # Errors
+    /// It is a folder or write-protected.
+    pub(crate) fn new(path: &Path) -> io::Result<Target> {
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
             Ok(found) if found.is_file() && found.permissions().readonly() => {

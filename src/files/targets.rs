@@ -1,5 +1,6 @@
 //! Checks of output paths, before any work.
 
+use crate::output::Target;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ fn identity(path: &Path) -> Option<Identity> {
     }
 }
 
-/// Checks that no output is an input or another output, through whatever links, and that the folders of the outputs exist.
+/// Checks that no output is an input or another output, through whatever links, that none is a folder or write-protected, and
+/// that their folders exist.
 ///
 /// # Errors
 /// A description that begins with the path in question.
@@ -48,6 +50,7 @@ pub fn check<'a>(
         if !folder.is_dir() {
             return Err(format!("{}: the folder {} does not exist", output.display(), folder.display()));
         }
+        Target::new(output).map_err(|e| format!("{}: {e}", output.display()))?;
         let Some(identity) = identity(output) else { continue };
         if let Some(input) = inputs.get(&identity) {
             let (output, input) = (output.display(), input.display());

@@ -46,6 +46,15 @@ impl Pictures {
         Ok(Pictures::Files(files))
     }
 
+    /// The picture files; none for generated scenes.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = match self {
+            Pictures::Generated => &[][..],
+            Pictures::Files(files) => files,
+        };
+        files.iter().map(PathBuf::as_path)
+    }
+
     /// Number of pictures.
     pub fn count(&self) -> usize {
         match self {

@@ -47,6 +47,13 @@ impl Checkpoint {
         &self.main
     }
 
+    /// All files that the checkpoint consists of.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let config =
+            self.folder.iter().flat_map(|f| ["config.json", "preprocessor_config.json"].map(|n| f.join(n)));
+        self.files.iter().map(|file| file.path.clone()).chain([self.main.clone()]).chain(config).collect()
+    }
+
     /// The naming scheme of the checkpoint's tensors.
     pub fn scheme(&self) -> Scheme {
         self.scheme

@@ -2,12 +2,14 @@
 
 mod auto;
 mod single;
-mod temporary;
 mod tensor;
 
+use crate::calibrate::Pictures;
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Options, Rounding};
 use crate::output::Report;
+use std::path::Path;
 
 /// Converts a checkpoint. `progress` receives the number of finished steps and the number of steps of the current phase.
 ///
@@ -15,8 +17,25 @@ use crate::output::Report;
 /// The checkpoint is damaged or not a BEiT segmentation model, an option contradicts it, or the output cannot be written. The
 /// output path is then left as it was.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+    check_output(options)?;
     match options.agreement {
         Some(goal) => auto::convert(options, goal, progress),
         None => single::convert(options, progress),
     }
+}
+
+/// Checks, before any work, that the output can be written and is none of the files that the conversion reads.
+fn check_output(options: &Options) -> Result<(), Error> {
+    let checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let pictures = match &options.rounding {
+        Rounding::Compensated(folder) => Pictures::find(folder.as_deref())?,
+        Rounding::Nearest => Pictures::find(None)?,
+    };
+    let inputs = checkpoint.paths();
+    let inputs = inputs.iter().map(AsRef::as_ref).chain(pictures.paths());
+    let output: &Path = &options.output;
+    beitle_files::check([output], inputs).map_err(|e| {
+        // The message begins with the path, which the error adds.
+        Error::new(output, e.split_once(": ").map_or(e.as_str(), |(_, what)| what))
+    })
 }

@@ -1,6 +1,5 @@
 //! A conversion in one precision.
 
-use super::temporary::TemporaryFile;
 use super::tensor::TensorMaker;
 use crate::calibrate::{LayerInputs, Pictures};
 use crate::checkpoint::Checkpoint;
@@ -10,6 +9,7 @@ use crate::output::{Report, TensorReport, Writer};
 use crate::spec::Spec;
 use beitle::file::format::{Header, Precision};
 use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
+use beitle_files::TemporaryFile;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -66,13 +66,19 @@ fn sample_inputs(
     pictures: &Pictures,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<LayerInputs, Error> {
-    let draft = TemporaryFile::beside(&options.output, "draft");
+    let draft = temporary(options)?;
     convert_half(options, &draft, progress)?;
     let mut done = 0;
     LayerInputs::collect(draft.path(), pictures, options.conv, &mut || {
         done += 1;
         progress(done, pictures.count());
     })
+}
+
+/// A temporary weight file beside the output.
+pub(super) fn temporary(options: &Options) -> Result<TemporaryFile, Error> {
+    let failed = |e| Error::new(&options.output, format!("cannot create a temporary file beside it: {e}"));
+    TemporaryFile::beside(&options.output).map_err(failed)
 }
 
 /// Converts to half precision, or to f32 if a weight is too large for f16.

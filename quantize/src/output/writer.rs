@@ -1,20 +1,18 @@
-//! Writes a weight file: tensors one after the other into a partial file, then header and table, then a rename. A file under
-//! its final name is always complete.
+//! Writes a weight file: tensors one after the other, then header and table. The file appears under its name when it is
+//! complete.
 
 use super::tensor::TensorInfo;
 use crate::error::Error;
 use beitle::file::crc::{Crc32, crc32};
 use beitle::file::format::{ALIGN, Header, MAGIC, TensorEntry, VERSION};
-use std::fs::{self, File};
+use beitle_files::OutputFile;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A weight file being written. Dropping it before [`Writer::finish`] removes the partial file.
+/// A weight file being written. Dropped before [`Writer::finish`], it leaves nothing.
 pub struct Writer {
     target: PathBuf,
-    partial: PathBuf,
-    /// `None` once finished.
-    file: Option<BufWriter<File>>,
+    file: BufWriter<OutputFile>,
     entries: Vec<TensorEntry>,
     /// Entries that space is reserved for.
     planned: usize,
@@ -26,18 +24,14 @@ impl Writer {
     /// Creates a file with space for the header and a table of `tensors` entries.
     ///
     /// # Errors
-    /// The partial file, `target` with `.partial` appended, cannot be created.
+    /// No file can be created in the folder of `target`.
     pub fn new(target: &Path, tensors: usize) -> Result<Writer, Error> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = target.with_file_name(name);
         let file =
-            File::create(&partial).map_err(|e| Error::new(target, format!("cannot be written: {e}")))?;
+            OutputFile::create(target).map_err(|e| Error::new(target, format!("cannot be written: {e}")))?;
         let end = (size_of::<Header>() + tensors * size_of::<TensorEntry>()) as u64;
         let mut writer = Writer {
             target: target.to_owned(),
-            partial,
-            file: Some(BufWriter::with_capacity(1 << 20, file)),
+            file: BufWriter::with_capacity(1 << 20, file),
             entries: Vec::with_capacity(tensors),
             planned: tensors,
             end: 0,
@@ -52,7 +46,7 @@ impl Writer {
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.end += bytes.len() as u64;
-        let result = self.file.as_mut().map_or(Ok(()), |f| f.write_all(bytes));
+        let result = self.file.write_all(bytes);
         self.io(result)
     }
 
@@ -81,7 +75,7 @@ impl Writer {
         self.put(bytes)
     }
 
-    /// Writes header and table and renames the file to its final name. `facts` is the header without the fields that
+    /// Writes header and table and gives the file its name. `facts` is the header without the fields that
     /// describe the file itself. Returns the length in bytes.
     ///
     /// # Errors
@@ -102,22 +96,16 @@ impl Writer {
         crc.update(bytemuck::bytes_of(&header));
         crc.update(table);
         header.head_crc = crc.value();
-        if let Some(mut file) = self.file.take() {
-            let result = file
-                .seek(SeekFrom::Start(0))
-                .and_then(|_| file.write_all(bytemuck::bytes_of(&header)))
-                .and_then(|()| file.write_all(table))
-                .and_then(|()| file.flush());
-            self.io(result)?;
-        }
-        self.io(fs::rename(&self.partial, &self.target))?;
-        Ok(self.end)
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // After `finish` there is no partial file, and this does nothing.
-        let _ = fs::remove_file(&self.partial);
+        let result = self
+            .file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(bytemuck::bytes_of(&header)))
+            .and_then(|()| self.file.write_all(table))
+            .and_then(|()| self.file.flush());
+        self.io(result)?;
+        let Writer { target, file, end, .. } = self;
+        let committed = file.into_inner().map_err(|e| e.into_error()).and_then(OutputFile::commit);
+        committed.map_err(|e| Error::new(&target, format!("cannot be written: {e}")))?;
+        Ok(end)
     }
 }

@@ -70,6 +70,7 @@ impl Observer for Recorder {
 /// # Errors
 /// A file cannot be read or written, or the picture is too large for this machine.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    args.processor.isa()?;
     if let Some(path) = &args.profile {
         let inputs = [Some(&args.file), args.image.as_ref()].into_iter().flatten();
         beitle_files::check([path.as_path()], inputs.map(PathBuf::as_path)).map_err(Failure::usage)?;

@@ -67,6 +67,7 @@ struct Segmented {
 /// Invalid arguments, an unreadable weight file, or pictures that failed; the other pictures are still processed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let Mode::Whole = args.mode;
+    args.processor.isa()?;
     let path = match &args.model {
         Some(path) => path,
         None => demonstration_model()?,

@@ -6,10 +6,12 @@ use arguments::Arguments;
 use beitle_quantize::{Options, convert};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
+    beitle_files::handle_signals();
     let options: Options = Arguments::parse()
         .into_options()
         .unwrap_or_else(|(kind, message)| Arguments::command().error(kind, message).exit());
@@ -26,15 +28,32 @@ fn main() -> ExitCode {
     match result {
         Ok(report) => {
             for note in &report.notes {
-                eprintln!("note: {note}");
+                warn(format_args!("note: {note}"));
             }
-            println!("{report}");
-            println!("{}: {:.1} s", options.output.display(), start.elapsed().as_secs_f64());
-            ExitCode::SUCCESS
+            let seconds = start.elapsed().as_secs_f64();
+            let text = format!("{report}\n{}: {seconds:.1} s", options.output.display());
+            // The weight file is complete: a closed pipe is no failure.
+            match writeln!(io::stdout(), "{}", printable(&text)) {
+                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                    warn(format_args!("error: standard output: {e}"));
+                    ExitCode::FAILURE
+                }
+                _ => ExitCode::SUCCESS,
+            }
         }
         Err(e) => {
-            eprintln!("error: {e}");
+            warn(format_args!("error: {e}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
+fn warn(message: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{}", printable(&message.to_string()));
+}
+
+/// Replaces control characters except line breaks: names in checkpoints may contain escape sequences, which terminals obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

@@ -6,13 +6,13 @@ use super::reference::Reference;
 use super::search::{Search, Step};
 use crate::calibrate::Pictures;
 use crate::convert::single;
-use crate::convert::temporary::TemporaryFile;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
 use beitle::Model;
 use beitle::file::format::Precision;
 use beitle::memory::FileBytes;
+use beitle_files::TemporaryFile;
 use serde_json::json;
 
 /// Converts a checkpoint so that at least a share `goal` of pixels agrees with half precision, if that is possible.
@@ -21,8 +21,8 @@ pub(in crate::convert) fn convert(
     goal: f64,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Error> {
-    let [int8_file, half_file, trial] =
-        ["int8", "half", "trial"].map(|name| TemporaryFile::beside(&options.output, name));
+    let temporary = || single::temporary(options);
+    let (int8_file, half_file, trial) = (temporary()?, temporary()?, temporary()?);
     let int8_options = Options {
         output: int8_file.path().to_owned(),
         precision: Precision::Int8,

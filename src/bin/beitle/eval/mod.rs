@@ -69,6 +69,7 @@ pub struct Args {
 /// # Errors
 /// There is nothing to evaluate, a file cannot be read, or the files do not match one another.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let isa = args.processor.isa()?;
     let paths: Vec<&Path> = match args.models.as_slice() {
         [] => vec![demonstration_model()?],
         models => models.iter().map(PathBuf::as_path).collect(),
@@ -93,7 +94,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             check_comparable((path, model), (reference_path, reference))?;
         }
     }
-    let isa = args.processor.isa()?;
     let new_session = |model| Session::new(model, &args.processor);
     let new_candidate =
         |(path, model)| Ok::<_, Failure>(Candidate::new(path, model, isa, new_session(model)?));
