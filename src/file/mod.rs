@@ -4,13 +4,13 @@
 //! a file whose structure has been checked against both, and [`Model`] gives the engine its facts and tensors. The bytes are
 //! used in place: nothing is copied or converted, so opening takes microseconds whatever the size of the file.
 
-mod contents;
 pub mod crc;
 mod facts;
 pub mod format;
 mod linear;
 mod model;
 pub mod tensors;
+mod verify;
 mod weight_file;
 
 pub use facts::Facts;

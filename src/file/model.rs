@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::format::Role;
 use super::linear::{Linear, LinearShape};
+use super::verify::verify;
 use super::weight_file::WeightFile;
 use crate::error::Error;
 
@@ -36,7 +37,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`Error::Checksum`] for a damaged tensor, [`Error::Tensor`] for contents that the format does not allow.
     pub fn verify(&self) -> Result<(), Error> {
-        self.file.verify()?;
+        verify(&self.file)?;
         self.text(Role::Report).map(|_| ())
     }
 

@@ -1,8 +1,7 @@
 //! A weight file in memory: bytes in, a checked header and tensor table out. Tensors are looked up by role and layer.
 
-use super::crc::{Crc32, crc32};
+use super::crc::Crc32;
 use super::format::{ALIGN, Header, MAGIC, Role, TensorEntry, TensorKind, VERSION};
-use super::linear::Linear;
 use crate::error::Error;
 
 /// A weight file whose structure is valid: header, table, and the size, offset and shape of every tensor.
@@ -115,35 +114,5 @@ impl<'a> WeightFile<'a> {
     pub fn bytes_of(&self, entry: &TensorEntry) -> &'a [u8] {
         let start = entry.offset as usize;
         self.bytes.get(start..start.saturating_add(entry.bytes as usize)).unwrap_or(&[])
-    }
-
-    /// Reads the whole file: compares the checksum of every tensor, and checks that the gaps between tensors are zero and that
-    /// padding and sums of the weights are what the format requires. Only a file that passes gives the same results on every
-    /// CPU.
-    ///
-    /// # Errors
-    /// [`Error::Checksum`] for a damaged tensor; a gap counts as part of the tensor after it. [`Error::Tensor`] for wrong padding
-    /// or sums.
-    pub fn verify(&self) -> Result<(), Error> {
-        let mut end = size_of::<Header>() + size_of_val(self.table);
-        for e in self.table {
-            let role = Role::from_code(e.role).map_or("unknown", Role::name);
-            let damaged = Error::Checksum { what: role, layer: e.layer };
-            let gap = self.bytes.get(end..e.offset as usize).ok_or(damaged)?;
-            if gap.iter().any(|&b| b != 0) || crc32(self.bytes_of(e)) != e.crc {
-                return Err(damaged);
-            }
-            if let Some(linear) = Linear::new(self, e) {
-                super::contents::check(&linear).map_err(|(field, found, expected)| Error::Tensor {
-                    role,
-                    layer: e.layer,
-                    field,
-                    found,
-                    expected,
-                })?;
-            }
-            end = (e.offset + e.bytes) as usize;
-        }
-        Ok(())
     }
 }

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn files_are_read_up_to_the_limit() {
-        let file = crate::TemporaryFile::beside(&std::env::temp_dir().join("regular")).unwrap();
+        let file = crate::output::TemporaryFile::beside(&std::env::temp_dir().join("regular")).unwrap();
         std::fs::write(file.path(), b"12345").unwrap();
         assert_eq!(read(file.path(), 5).unwrap(), b"12345");
         assert_eq!(read(file.path(), 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);

@@ -135,9 +135,9 @@ mod shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::Serial;
+    use crate::parallel::pool::Serial;
     #[cfg(feature = "std")]
-    use crate::parallel::ThreadPool;
+    use crate::parallel::pool::ThreadPool;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::vec::Vec;
 

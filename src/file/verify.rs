@@ -1,12 +1,42 @@
-//! Contents of linear tensors that kernels rely on and that opening a file does not read: sums of weights, zero padding, and the
-//! range of the weights. Kernels of different instruction sets use them differently, so that a file in which they are wrong
-//! could give different results on different CPUs.
+//! Verification of the contents of a file, which opening it does not read.
+//!
+//! Besides checksums it checks what the kernels rely on: the sums of integer weights, zero padding, and the range of the
+//! weights. Kernels of different instruction sets use them differently, so that a file in which they are wrong could give
+//! different results on different CPUs.
 
-use super::format::{GROUP, LANES};
+use super::crc::crc32;
+use super::format::{GROUP, Header, LANES, Role};
 use super::linear::{Linear, Panels};
+use super::weight_file::WeightFile;
+use crate::error::Error;
+
+/// Reads the whole file: compares the checksum of every tensor, and checks that the gaps between tensors are zero and that
+/// padding and sums of the weights are what the format requires.
+///
+/// # Errors
+/// [`Error::Checksum`] for a damaged tensor; a gap counts as part of the tensor after it. [`Error::Tensor`] for wrong padding or
+/// sums.
+pub(super) fn verify(file: &WeightFile) -> Result<(), Error> {
+    let mut end = size_of::<Header>() + size_of_val(file.table());
+    for e in file.table() {
+        let role = Role::from_code(e.role).map_or("unknown", Role::name);
+        let layer = e.layer;
+        let damaged = Error::Checksum { what: role, layer };
+        let gap = file.bytes().get(end..e.offset as usize).ok_or(damaged)?;
+        if gap.iter().any(|&b| b != 0) || crc32(file.bytes_of(e)) != e.crc {
+            return Err(damaged);
+        }
+        if let Some(linear) = Linear::new(file, e) {
+            let wrong = |(field, found, expected)| Error::Tensor { role, layer, field, found, expected };
+            check_linear(&linear).map_err(wrong)?;
+        }
+        end = (e.offset + e.bytes) as usize;
+    }
+    Ok(())
+}
 
 /// A value that differs from what the format requires: the field, the value found and the value expected.
-pub(super) type Fault = (&'static str, u64, u64);
+type Fault = (&'static str, u64, u64);
 
 /// Checks a linear tensor.
 ///
@@ -14,7 +44,7 @@ pub(super) type Fault = (&'static str, u64, u64);
 /// The first value that is wrong.
 // Rare, so small code matters more than speed.
 #[inline(never)]
-pub(super) fn check(t: &Linear) -> Result<(), Fault> {
+fn check_linear(t: &Linear) -> Result<(), Fault> {
     match t.panels {
         Panels::F32(w) => check_padding(t, bytemuck::cast_slice(w), 4, t.k),
         Panels::F16(w) => check_padding(t, bytemuck::cast_slice(w), 2, t.k),
