@@ -55,25 +55,30 @@ pub(super) enum Products<'a> {
 pub(super) type MapRow = (usize, usize);
 
 impl Products<'_> {
-    /// Multiplies map rows of `width` pixels of `rows` by the nine matrices. `map_rows` are at most eight, in ascending order of
-    /// their slots; the weights are read once for all of them.
+    /// Multiplies map rows of `width` pixels of `rows` by the nine matrices. `map_rows` are in ascending order of their slots; the
+    /// weights are read once for every [`MAX_ROWS`] of them.
     pub fn compute(
         &mut self,
         cx: &mut Context,
         weights: &Linear,
         rows: &RowsMut,
-        map_rows: impl Iterator<Item = MapRow>,
+        mut map_rows: impl Iterator<Item = MapRow>,
         width: usize,
     ) {
-        let mut segments = [Segment::rows(0, 0); MAX_ROWS];
-        let mut count = 0;
-        for (pixel, slot) in map_rows {
-            segments[count] = Segment::rows(pixel, slot * 9 * width * weights.panel_count());
-            count += 1;
-        }
-        match self {
-            Products::F32(out) => multiply(cx, weights, rows, &segments[..count], width, out),
-            Products::Bf16(out) => multiply(cx, weights, rows, &segments[..count], width, out),
+        loop {
+            let mut segments = [Segment::rows(0, 0); MAX_ROWS];
+            let mut count = 0;
+            for (segment, (pixel, slot)) in segments.iter_mut().zip(&mut map_rows) {
+                *segment = Segment::rows(pixel, slot * 9 * width * weights.panel_count());
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            match self {
+                Products::F32(out) => multiply(cx, weights, rows, &segments[..count], width, out),
+                Products::Bf16(out) => multiply(cx, weights, rows, &segments[..count], width, out),
+            }
         }
     }
 
