@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::text::printable;
+
 /// A file that cannot be used, and the reason.
 #[derive(Debug)]
 pub enum Error {
@@ -46,10 +48,16 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Io { path, action, source } => write!(f, "{}: {action}: {source}", path.display()),
-            Error::Content { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::Io { path, action, source } => write!(f, "{}: {action}: {source}", name(path)),
+            // The message may quote the file.
+            Error::Content { path, message } => write!(f, "{}: {}", name(path), printable(message)),
         }
     }
+}
+
+/// The path without control characters: it may come from the index of a checkpoint.
+fn name(path: &Path) -> String {
+    printable(&path.to_string_lossy())
 }
 
 impl std::error::Error for Error {

@@ -7,6 +7,9 @@
 //! the model in half precision to sample the inputs of its layers, which rounding takes into account. `convert` drives it all.
 //! The whole model is never in memory.
 //!
+//! Checkpoints are untrusted: files are opened by `regular_file`, JSON is read by `json`, and `text` makes their strings
+//! printable. `docs/LIMITS.md` says what bounds the memory and the time of each reader.
+//!
 //! ```no_run
 //! use beitle::file::format::Precision;
 //! use beitle_quantize::{Options, convert};
@@ -23,10 +26,13 @@ mod config;
 mod convert;
 mod error;
 mod fold;
+mod json;
 mod options;
 mod output;
 mod quantise;
+mod regular_file;
 mod spec;
+mod text;
 mod winograd;
 
 pub use convert::convert;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 fn irregular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+    io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")
 }
 
 /// Opens a regular file, or a symbolic link to one. Returns its length in bytes, too.
@@ -21,7 +21,7 @@ pub fn open(path: &Path) -> io::Result<(File, u64)> {
     options.read(true);
     // If a pipe has taken the file's place meanwhile, opening it does not block.
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata.len())) } else { Err(irregular()) }
@@ -33,16 +33,18 @@ pub fn open(path: &Path) -> io::Result<(File, u64)> {
 /// As [`open`], and [`FileTooLarge`](io::ErrorKind::FileTooLarge) for longer files; also if the file grows while it is read.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path)?;
-    let too_large = || {
-        io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {limit} bytes, which is the limit"))
+    let too_large = |found| {
+        let message = format!("has {found} bytes; expected at most {limit}");
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
     };
     if length > limit {
-        return Err(too_large());
+        return Err(too_large(length));
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length as usize + 1).map_err(io::Error::other)?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+    let found = bytes.len() as u64;
+    if found > limit { Err(too_large(found)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! [`Checkpoint::open`] finds the weight files behind a path, reads their headers ([`mod@safetensors`] or [`torch`]
 //! archives) and gives every tensor its canonical name ([`names`]). [`Checkpoint::read`] then seeks
 //! to one tensor at a time, so a conversion holds a single tensor in memory, never the whole model. Files are untrusted:
-//! every size and offset is checked against the file, and pickles are parsed without running anything.
+//! every size and offset is checked against the file and against [`limits`], and pickles are parsed without running anything.
 
+mod limits;
 mod names;
 mod open;
 mod reader;

@@ -1,16 +1,18 @@
 //! Opening a checkpoint: from a path to weight files, from weight files to named tensors.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::limits::MAX_FILE;
 use super::names::{self, NameKind};
 use super::reader::{Checkpoint, OpenFile};
 use super::tensor::StoredTensor;
 use super::{safetensors, shards, torch};
 use crate::error::Error;
+use crate::regular_file;
+use crate::text::printable;
 
 /// Names of a folder's weight file, in order of preference.
 const WEIGHT_FILES: [&str; 4] = [
@@ -39,13 +41,13 @@ impl Checkpoint {
         } else {
             open_file(&main, &mut files)?
         };
-        let folder = Some(parent).filter(|parent| parent.join("config.json").is_file());
+        let folder = Some(parent).filter(|parent| parent.join("config.json").exists());
         assemble(main, folder, files, stored)
     }
 }
 
 fn weight_file_in(folder: &Path) -> Result<PathBuf, Error> {
-    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.exists()).ok_or_else(|| {
         Error::new(folder, format!("holds no checkpoint; expected {}", WEIGHT_FILES.join(" or ")))
     })
 }
@@ -55,32 +57,35 @@ fn open_shards(index: &Path, folder: &Path, files: &mut Vec<OpenFile>) -> Result
     let mut stored = Vec::new();
     for (name, wanted) in shards::read_index(index)? {
         let shard = folder.join(&name);
-        if !shard.is_file() {
+        if !shard.exists() {
             return Err(Error::new(index, format!("names the file {name}, which is missing")));
         }
-        let mut available: HashMap<String, StoredTensor> =
-            open_file(&shard, files)?.into_iter().map(|t| (t.original.clone(), t)).collect();
+        let available = open_file(&shard, files)?;
         for tensor in wanted {
-            let found = available.remove(&tensor).ok_or_else(|| {
+            let found = available.binary_search_by(|other| other.original.cmp(&tensor)).map_err(|_| {
                 Error::new(index, format!("says that {name} holds {tensor}, but it does not"))
             })?;
-            stored.push(found);
+            stored.push(available[found].clone());
         }
     }
     Ok(stored)
 }
 
-/// Opens one weight file, whose format is recognised by its first bytes, and adds it to `files`. Returns its tensors.
+/// Opens one weight file, whose format is recognised by its first bytes, and adds it to `files`. Returns its tensors,
+/// sorted by name.
 fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, "cannot open", e))?;
+    let (mut file, length) = regular_file::open(path)?;
+    if length > MAX_FILE {
+        return Err(Error::new(path, format!("has {length} bytes; expected at most {MAX_FILE}")));
+    }
     let mut start = Vec::new();
     (&mut file).take(9).read_to_end(&mut start).map_err(|e| Error::io(path, "cannot read", e))?;
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, "cannot seek", e))?;
     let named_safetensors = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     let stored = if start.starts_with(b"PK") {
-        torch::tensors(path, &mut file, files.len())?
+        torch::tensors(path, &file, length, files.len())?
     } else if named_safetensors || start.get(8) == Some(&b'{') {
-        safetensors::tensors(path, &mut file, files.len())?
+        safetensors::tensors(path, &mut file, length, files.len())?
     } else if start.first() == Some(&0x80) {
         return Err(Error::new(
             path,
@@ -116,7 +121,7 @@ fn assemble(
                     insert(&mut tensors, path, name, part)?;
                 }
             }
-            NameKind::Ignored => ignored.push(tensor.original),
+            NameKind::Ignored => ignored.push(printable(&tensor.original)),
             NameKind::Unknown => unknown.push(tensor.original),
         }
     }
@@ -140,17 +145,20 @@ fn insert(
     name: String,
     tensor: StoredTensor,
 ) -> Result<(), Error> {
-    let original = tensor.original.clone();
     if tensor.dtype.size().is_none() {
-        let what = format!("tensor {original}: type {:?}; expected F32, F16, BF16 or F64", tensor.dtype);
+        let StoredTensor { original, dtype, .. } = tensor;
+        let what = format!("tensor {original}: type {dtype:?}; expected F32, F16, BF16 or F64");
         return Err(Error::new(path, what));
     }
-    match tensors.insert(name, tensor) {
-        Some(other) => {
-            let what = format!("tensors {} and {original} are the same tensor of the model", other.original);
-            Err(Error::new(path, what))
+    match tensors.entry(name) {
+        Entry::Occupied(other) => {
+            let (one, two) = (&other.get().original, &tensor.original);
+            Err(Error::new(path, format!("tensors {one} and {two} are the same tensor of the model")))
         }
-        None => Ok(()),
+        Entry::Vacant(place) => {
+            place.insert(tensor);
+            Ok(())
+        }
     }
 }
 
@@ -168,8 +176,11 @@ fn split_qkv(path: &Path, block: usize, fused: StoredTensor) -> Result<Vec<(Stri
     }
     let size = fused.dtype.size().unwrap_or(1);
     let row_stride = fused.strides.as_ref().and_then(|strides| strides.first().copied()).unwrap_or(columns);
-    let part = |index: usize, name: &str| {
-        let offset = fused.offset + (index * (rows / 3) * row_stride * size) as u64;
+    // The stride of an empty tensor may be any number, but nothing is read of it.
+    let part_bytes =
+        [rows / 3, row_stride, size].into_iter().fold(1u64, |n, factor| n.saturating_mul(factor as u64));
+    let part = |index: u64, name: &str| {
+        let offset = fused.offset.saturating_add(part_bytes.saturating_mul(index));
         let shape = vec![rows / 3, columns];
         (format!("blocks.{block}.{name}.weight"), StoredTensor { offset, shape, ..fused.clone() })
     };

@@ -3,44 +3,53 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::limits::{MAX_FILE_NAME, MAX_INDEX, MAX_NAME, MAX_SHARDS, MAX_TENSORS};
 use crate::error::Error;
-
-/// Upper bound on an index's length in bytes, far above any real one.
-const MAX_BYTES: u64 = 64 << 20;
+use crate::json;
+use crate::text::excerpt;
 
 /// Reads an index: file name to the names of the tensors in that file. File names have no folder part.
 pub(super) fn read_index(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> {
-    let wrong = |what: String| Error::new(path, what);
-    let bytes = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot read", e))?.len();
-    if bytes > MAX_BYTES {
-        return Err(wrong(format!("is not an index: {bytes} bytes, expected at most {MAX_BYTES}")));
-    }
-    let text = std::fs::read(path).map_err(|e| Error::io(path, "cannot read", e))?;
-    let json: Value = serde_json::from_slice(&text).map_err(|e| wrong(format!("is not JSON: {e}")))?;
-    let Some(map) = json.get("weight_map").and_then(Value::as_object) else {
-        return Err(wrong("field weight_map: expected a map from tensor names to file names".into()));
+    let mut index = json::read(path, MAX_INDEX)?;
+    let shards = match index.get_mut("weight_map").map(Value::take) {
+        Some(Value::Object(map)) => group(map),
+        _ => Err("field weight_map: expected a map from tensor names to file names".into()),
     };
+    shards.map_err(|what| Error::new(path, what))
+}
+
+/// The tensors of each file.
+fn group(map: Map<String, Value>) -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if map.len() > MAX_TENSORS {
+        return Err(format!("field weight_map: {} tensors; expected at most {MAX_TENSORS}", map.len()));
+    }
     for (tensor, file) in map {
-        let Some(file) = file.as_str() else {
-            return Err(wrong(format!(
-                "field weight_map, tensor {tensor}: expected the name of a file, found {file}"
-            )));
+        let fault = |expected: &str, found: &str| {
+            let (tensor, found) = (excerpt(&tensor), excerpt(found));
+            Err(format!("field weight_map, tensor {tensor}: expected {expected}, found {found}"))
         };
-        let mut parts = Path::new(file).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            return Err(wrong(format!(
-                "field weight_map, tensor {tensor}: expected a file in the same folder, found {file:?}"
-            )));
+        if tensor.len() > MAX_NAME {
+            return fault(&format!("a name of at most {MAX_NAME} bytes"), &format!("{} bytes", tensor.len()));
         }
-        shards.entry(file.to_string()).or_default().push(tensor.clone());
+        let Value::String(file) = file else {
+            return fault("the name of a file", &file.to_string());
+        };
+        let mut parts = Path::new(&file).components();
+        if file.len() > MAX_FILE_NAME
+            || !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        {
+            return fault("a file in the same folder", &format!("{file:?}"));
+        }
+        shards.entry(file).or_default().push(tensor);
+    }
+    if shards.len() > MAX_SHARDS {
+        return Err(format!("field weight_map: {} files; expected at most {MAX_SHARDS}", shards.len()));
     }
     if shards.is_empty() {
-        return Err(wrong(
-            "field weight_map is empty; expected a map from tensor names to file names".into(),
-        ));
+        return Err("field weight_map is empty; expected a map from tensor names to file names".into());
     }
     Ok(shards)
 }

@@ -42,7 +42,8 @@ impl Dtype {
     }
 }
 
-/// Location and layout of one tensor. Whoever makes one has checked that the file holds all of its elements.
+/// Location and layout of one tensor. Whoever makes one has checked that the file holds all of its elements, and that their
+/// number and the span of a strided tensor are within [`limits`](super::limits).
 #[derive(Debug, Clone)]
 pub(super) struct StoredTensor {
     /// The tensor's name in the file.

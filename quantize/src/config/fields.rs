@@ -2,17 +2,20 @@
 //! absent.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::json;
+use crate::text::excerpt;
 
-/// Upper bound on a configuration's length in bytes, far above any real one.
-const MAX_BYTES: u64 = 16 << 20;
-/// Upper bound on the side of a picture, in pixels.
-const MAX_SIDE: usize = 65_536;
+/// Upper bound on a configuration's length in bytes: room for the names of 65,535 classes in both of its tables.
+const MAX_BYTES: u64 = 4 << 20;
+/// Upper bound on the side of a picture, in pixels: that of weight files.
+const MAX_SIDE: usize = 65_535;
 
 /// The top-level object of a JSON file.
 pub(super) struct Fields {
@@ -23,27 +26,17 @@ pub(super) struct Fields {
 impl Fields {
     /// Reads a file; `None` if it does not exist.
     pub(super) fn read(path: &Path) -> Result<Option<Fields>, Error> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > MAX_BYTES => {
-                return Err(Error::new(
-                    path,
-                    format!("has {} bytes; expected at most {MAX_BYTES}", metadata.len()),
-                ));
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path, "cannot read", e)),
-        }
-        let text = std::fs::read(path).map_err(|e| Error::io(path, "cannot read", e))?;
-        match serde_json::from_slice(&text) {
+        match json::read(path, MAX_BYTES) {
             Ok(Value::Object(map)) => Ok(Some(Fields { path: path.to_path_buf(), map })),
             Ok(_) => Err(Error::new(path, "is not a JSON object")),
-            Err(e) => Err(Error::new(path, format!("is not JSON: {e}"))),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
         }
     }
 
     /// The error for a field with an unexpected value.
     pub(super) fn wrong(&self, name: &str, expected: &str, found: impl Display) -> Error {
+        let found = excerpt(&found.to_string());
         Error::new(&self.path, format!("field {name}: expected {expected}, found {found}"))
     }
 
@@ -72,8 +65,9 @@ impl Fields {
         self.typed(name, "true or false", Value::as_bool)
     }
 
+    /// A number in the range of `f32`, as which weight files store it.
     pub(super) fn number(&self, name: &str) -> Result<Option<f64>, Error> {
-        self.typed(name, "a number", |value| value.as_f64().filter(|value| value.is_finite()))
+        self.typed(name, "a number in the range of f32", number)
     }
 
     pub(super) fn object(&self, name: &str) -> Result<Option<&Map<String, Value>>, Error> {
@@ -86,21 +80,24 @@ impl Fields {
         self.typed(name, &expected, |value| count(value, &range))
     }
 
-    /// A list, not empty, of whole numbers in a range.
+    /// A list of 1 to `length` whole numbers in a range.
     pub(super) fn counts(
         &self,
         name: &str,
+        length: usize,
         range: RangeInclusive<usize>,
     ) -> Result<Option<Vec<usize>>, Error> {
-        let expected = format!("a list of whole numbers from {} to {}", range.start(), range.end());
+        let expected =
+            format!("a list of 1 to {length} whole numbers from {} to {}", range.start(), range.end());
         self.typed(name, &expected, |value| {
-            value.as_array().filter(|list| !list.is_empty())?.iter().map(|item| count(item, &range)).collect()
+            let list = value.as_array().filter(|list| (1..=length).contains(&list.len()))?;
+            list.iter().map(|item| count(item, &range)).collect()
         })
     }
 
     pub(super) fn triple(&self, name: &str) -> Result<Option<[f64; 3]>, Error> {
-        self.typed(name, "three numbers", |value| {
-            let list: Option<Vec<f64>> = value.as_array()?.iter().map(Value::as_f64).collect();
+        self.typed(name, "three numbers in the range of f32", |value| {
+            let list: Option<Vec<f64>> = value.as_array()?.iter().map(number).collect();
             list?.try_into().ok()
         })
     }
@@ -125,6 +122,11 @@ impl Fields {
             square.or_else(|| Some((part("width")?, part("height")?)))
         })
     }
+}
+
+/// A number that is finite as `f32`.
+fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|value| (*value as f32).is_finite())
 }
 
 /// A whole number in a range, also in the form `2.0`, which Python sometimes writes.

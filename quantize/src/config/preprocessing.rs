@@ -75,7 +75,7 @@ impl Preprocessing {
         } else {
             1.0
         };
-        if rescale <= 0.0 {
+        if rescale as f32 <= 0.0 {
             return Err(fields.wrong("rescale_factor", "a positive number", rescale));
         }
         let reduce = fields.flag("do_reduce_labels")?.or(fields.flag("reduce_labels")?);
@@ -92,7 +92,8 @@ fn normalisation(fields: &Fields) -> Result<([f64; 3], [f64; 3]), Error> {
     let default = Preprocessing::default();
     let mean = fields.triple("image_mean")?.unwrap_or(default.mean);
     let std = fields.triple("image_std")?.unwrap_or(default.std);
-    if std.iter().any(|value| *value <= 0.0) {
+    // Weight files store them as f32, in which the smallest numbers are 0.
+    if std.iter().any(|value| *value as f32 <= 0.0) {
         return Err(fields.wrong("image_std", "three positive numbers", format!("{std:?}")));
     }
     Ok((mean, std))

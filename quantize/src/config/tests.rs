@@ -80,6 +80,7 @@ fn errors_name_the_file_and_the_field() {
         ("id2label", r#"{"id2label": {"0": "a", "2": "b"}}"#),
         ("id2label", r#"{"id2label": {}}"#),
         ("pool_scales", r#"{"pool_scales": "all"}"#),
+        ("pool_scales", r#"{"pool_scales": []}"#),
         ("use_relative_position_bias", r#"{"use_relative_position_bias": "yes"}"#),
     ];
     for (field, json) in bad {
@@ -90,7 +91,9 @@ fn errors_name_the_file_and_the_field() {
         ("size", r#"{"size": "large"}"#),
         ("resample", r#"{"resample": 9}"#),
         ("image_mean", r#"{"image_mean": [1, 2]}"#),
+        ("image_mean", r#"{"image_mean": [1, 2, 1e39]}"#),
         ("image_std", r#"{"image_std": [0.5, 0, 0.5]}"#),
+        ("image_std", r#"{"image_std": [0.5, 1e-46, 0.5]}"#),
         ("rescale_factor", r#"{"rescale_factor": -1}"#),
         ("do_center_crop", r#"{"do_center_crop": true, "size": 96, "crop_size": 64}"#),
         ("do_normalize", r#"{"do_normalize": 1}"#),
@@ -105,4 +108,71 @@ fn errors_name_the_file_and_the_field() {
     }
     let missing = ModelConfig::read(&std::env::temp_dir().join("beitle-no-such-folder")).unwrap_err();
     assert!(missing.to_string().contains("config.json"), "{missing}");
+}
+
+/// A field at the weight file's limit, beyond it, and the error.
+#[test]
+fn the_limits_of_weight_files_hold_for_configurations() {
+    let labels = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("\"{number}\":\"a class\"")).collect();
+        format!("{{\"id2label\": {{{}}}}}", names.join(","))
+    };
+    let scales = |count: usize, scale: usize| format!("{{\"pool_scales\": {:?}}}", vec![scale; count]);
+    let field = |text: &str| format!("{{{text}}}");
+    let cases = [
+        (scales(8, 64), scales(9, 64), "pool_scales: expected a list of 1 to 8 whole numbers from 1 to 64"),
+        (scales(1, 64), scales(1, 65), "pool_scales: expected a list of 1 to 8 whole numbers from 1 to 64"),
+        (labels(65_535), labels(65_536), "id2label: expected 1 to 65535 classes, found 65536"),
+        (
+            field("\"num_labels\": 65535"),
+            field("\"num_labels\": 65536"),
+            "num_labels: expected a whole number from 1 to 65535, found 65536",
+        ),
+        (
+            field("\"hidden_size\": 8192, \"num_attention_heads\": 32"),
+            field("\"hidden_size\": 8193, \"num_attention_heads\": 1"),
+            "hidden_size: expected a whole number from 1 to 8192, found 8193",
+        ),
+        (
+            field("\"hidden_size\": 255, \"num_attention_heads\": 255"),
+            field("\"hidden_size\": 256, \"num_attention_heads\": 256"),
+            "num_attention_heads: expected a whole number from 1 to 255, found 256",
+        ),
+        (
+            field("\"hidden_size\": 256, \"num_attention_heads\": 1"),
+            field("\"hidden_size\": 257, \"num_attention_heads\": 1"),
+            "num_attention_heads: expected a divisor of hidden_size 257, of at most 256 channels for each head",
+        ),
+        (
+            field("\"intermediate_size\": 65535"),
+            field("\"intermediate_size\": 65536"),
+            "intermediate_size: expected a whole number from 1 to 65535",
+        ),
+        (
+            field("\"patch_size\": 256, \"image_size\": 512"),
+            field("\"patch_size\": 257, \"image_size\": 514"),
+            "patch_size: expected at most 256, found 257",
+        ),
+        (
+            field("\"num_hidden_layers\": 600, \"out_indices\": [1, 2, 3, 512]"),
+            field("\"num_hidden_layers\": 600, \"out_indices\": [1, 2, 3, 513]"),
+            "out_indices: expected a list of 1 to 4 whole numbers from 0 to 512",
+        ),
+    ];
+    for (good, bad, message) in cases {
+        model("limit", &good).unwrap();
+        let found = model("beyond", &bad).unwrap_err().to_string();
+        assert!(found.contains("config.json: field ") && found.contains(message), "{found} lacks {message}");
+        assert!(found.len() < 500, "{found}");
+    }
+}
+
+#[test]
+fn long_files_are_refused_and_long_values_are_not_quoted_whole() {
+    let spaces = |length: usize| format!("{{}}{}", " ".repeat(length - 2));
+    assert!(model("most", &spaces(4 << 20)).is_ok());
+    let message = model("more", &spaces((4 << 20) + 1)).unwrap_err().to_string();
+    assert!(message.ends_with("config.json: has 4194305 bytes; expected at most 4194304"), "{message}");
+    let long = format!("{{\"hidden_act\": \"{}\"}}", "x".repeat(1 << 20));
+    assert!(model("long", &long).unwrap_err().to_string().len() < 500);
 }

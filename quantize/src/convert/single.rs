@@ -6,6 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::{Report, TensorReport, Writer};
+use crate::regular_file;
 use crate::spec::Spec;
 use beitle::file::format::{Header, Precision};
 use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
@@ -91,8 +92,10 @@ pub(super) fn convert_half(
     convert(&with(Precision::F16), progress).or_else(|_| convert(&with(Precision::F32), progress))
 }
 
+/// The checksum of a file as long as it is when opened: a file that grows meanwhile does not keep the converter busy.
 fn sha256(path: &Path) -> Result<[u8; 32], Error> {
-    let mut file = std::fs::File::open(path).map_err(|e| Error::io(path, "cannot read", e))?;
+    let (file, length) = regular_file::open(path)?;
+    let mut file = file.take(length);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

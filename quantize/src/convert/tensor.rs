@@ -7,6 +7,7 @@ use crate::fold::Fold;
 use crate::output::{self, TOOL, TensorInfo, TensorReport, classes};
 use crate::quantise::{self, GptqFeedback, Packed};
 use crate::spec::Spec;
+use crate::text::printable;
 use crate::winograd;
 use beitle::file::format::{Precision, Role, TensorKind};
 use beitle::file::tensors::Form;
@@ -116,8 +117,19 @@ impl TensorMaker<'_> {
     }
 }
 
-/// The last two parts of the path: folder and file name.
+/// The last two parts of the path, folder and file name, without control characters.
 fn source_name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|p| p.to_string_lossy()).collect();
-    parts[parts.len().saturating_sub(2)..].join("/")
+    printable(&parts[parts.len().saturating_sub(2)..].join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_is_a_printable_line() {
+        assert_eq!(source_name(Path::new("/a/b/c.pth")), "b/c.pth");
+        assert_eq!(source_name(Path::new("b\n1\u{1b}[2J/c\r.pth")), "b 1 [2J/c .pth");
+    }
 }

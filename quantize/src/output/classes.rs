@@ -1,11 +1,16 @@
 //! Class names and palette: names from the checkpoint, those of ADE20K for models with its 150 classes, the colours of
 //! Cityscapes for street classes, generated colours for all others.
 
+use crate::text;
+
 /// ADE20K's 150 classes in mmsegmentation's order: `red green blue name` on each line.
 const ADE20K: &str = include_str!("ade20k.txt");
 
 /// Without names of their own, models with this many classes are taken for ADE20K models.
 const ADE20K_CLASSES: usize = 150;
+
+/// Upper bound on the length of a class name, in bytes of UTF-8. Longer ones are cut.
+const MAX_NAME: usize = 255;
 
 fn ade20k_names() -> impl Iterator<Item = &'static str> {
     ADE20K.lines().filter_map(|line| line.splitn(4, ' ').nth(3))
@@ -26,9 +31,11 @@ fn is_ade20k(classes: usize, names: Option<&[String]>) -> bool {
         && names.is_none_or(|names| mostly_equal(names) || names.iter().all(|name| is_placeholder(name)))
 }
 
-/// The weight file's class names, one per line. Line breaks within a name become spaces.
+/// The weight file's class names, one per line: each is a line of at most [`MAX_NAME`] bytes without control characters.
 pub fn names(classes: usize, names: Option<&[String]>) -> String {
-    let own = |i: usize| names.and_then(|n| n.get(i)).map(|n| n.replace(['\n', '\r'], " "));
+    let own = |i: usize| {
+        names.and_then(|n| n.get(i)).map(|n| text::start(&text::printable(n), MAX_NAME).to_owned())
+    };
     let use_ade20k = is_ade20k(classes, names) && own(0).is_none_or(|name| is_placeholder(&name));
     let mut known = ade20k_names();
     let all: Vec<String> = (0..classes)
@@ -127,6 +134,18 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 256);
+    }
+
+    #[test]
+    fn names_are_printable_lines_of_limited_length() {
+        let one = |name: &str| names(1, Some(&[name.to_owned()]));
         assert_eq!(names(2, Some(&["a\nb".into()])), "a b\nclass 1");
+        assert_eq!(one("\u{1b}[31mred\u{7}\r\n\u{2028}"), " [31mred    ");
+        assert_eq!(one(&"n".repeat(255)), "n".repeat(255));
+        assert_eq!(one(&"n".repeat(256)), "n".repeat(255));
+        // 127 characters of two bytes are 254 bytes; half a character is not written.
+        assert_eq!(one(&"ß".repeat(200)), "ß".repeat(127));
+        // A control character of two bytes becomes a space of one before the name is cut.
+        assert_eq!(one(&"\u{9b}".repeat(300)), " ".repeat(255));
     }
 }

@@ -7,27 +7,32 @@ use bytemuck::Zeroable;
 /// The stride with which unilm moves its sliding window of 640 pixels.
 const STRIDE_AT_640: usize = 426;
 
+/// The number as the header's type. One that does not fit becomes the largest, which no field allows.
+fn capped(n: usize) -> u32 {
+    n.try_into().unwrap_or(u32::MAX)
+}
+
 impl Spec {
     /// The header, except for the fields that only the writer knows: magic, version, lengths, counts and checksum.
     pub fn header(&self, source_sha256: [u8; 32]) -> Header {
         let to_f32 = |v: [f64; 3]| v.map(|x| x as f32);
         let mut pool_scales = [0; 8];
-        pool_scales.iter_mut().zip(&self.pools).for_each(|(h, s)| *h = *s as u32);
+        pool_scales.iter_mut().zip(&self.pools).for_each(|(h, s)| *h = capped(*s));
         let window = self.size.0.min(self.size.1);
         let slide = self.recipe == Recipe::Paper;
         let tile = |role, layer| self.winograd_tile(role, layer).unwrap_or(0) as u8;
         Header {
-            width: self.size.0 as u32,
-            height: self.size.1 as u32,
-            patch: self.patch as u32,
-            channels: self.channels as u32,
-            heads: self.heads as u32,
-            hidden: self.hidden as u32,
-            blocks: self.feature_blocks[3] as u32,
-            source_blocks: self.layers as u32,
-            feature_blocks: self.feature_blocks.map(|t| t as u32),
-            classes: self.classes as u32,
-            pool_count: self.pools.len() as u32,
+            width: capped(self.size.0),
+            height: capped(self.size.1),
+            patch: capped(self.patch),
+            channels: capped(self.channels),
+            heads: capped(self.heads),
+            hidden: capped(self.hidden),
+            blocks: capped(self.feature_blocks[3]),
+            source_blocks: capped(self.layers),
+            feature_blocks: self.feature_blocks.map(capped),
+            classes: capped(self.classes),
+            pool_count: capped(self.pools.len()),
             pool_scales,
             eps: self.eps as f32,
             recipe: self.recipe as u32,
@@ -62,5 +67,17 @@ impl Spec {
             (false, false) => 0,
         };
         absolute | relative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_do_not_fit_are_not_wrapped() {
+        assert_eq!([0, 65_535, u32::MAX as usize].map(capped), [0, 65_535, u32::MAX]);
+        #[cfg(target_pointer_width = "64")]
+        assert_eq!(capped((1 << 32) + 5), u32::MAX);
     }
 }

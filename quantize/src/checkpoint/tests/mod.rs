@@ -1,6 +1,8 @@
 //! Opens every golden checkpoint and many damaged ones.
 
 mod archives;
+mod directory;
+mod limits;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,10 +1,11 @@
 //! Files written by `torch.save` (PyTorch 1.6 and later): an uncompressed zip archive.
 //!
 //! The entry `data.pkl` is a pickle that describes the tensors ([`pickle`]); the entries under `data/` hold their values
-//! ([`archive`]).
+//! ([`archive`]). [`zip`] reads the archive's directory.
 
 mod archive;
 mod pickle;
+mod zip;
 
 pub(super) use archive::tensors;
 #[cfg(test)]

@@ -4,57 +4,58 @@
 use super::cursor::PickleResult;
 use super::machine::{Machine, Value, ValueId};
 
+/// The function that rebuilds a tensor of a subclass by calling another function.
+const REBUILD_FROM_TYPE: (&str, &str) = ("torch._tensor", "_rebuild_from_type_v2");
+
 impl Machine<'_> {
     /// Pushes the result of calling `function` with the tuple `arguments`.
     pub(super) fn call(&mut self, function: ValueId, arguments: ValueId) -> PickleResult {
-        let name = self.text(function).unwrap_or("");
-        let arguments = self.items(arguments).unwrap_or(&[]);
-        match (name, arguments) {
+        let name = self.global(function).unwrap_or(("", ""));
+        let items = self.items(arguments).unwrap_or(&[]);
+        match (name, items) {
             (
-                "torch._utils._rebuild_tensor_v2"
-                | "torch._utils._rebuild_tensor"
-                | "torch._utils._rebuild_tensor_v3",
+                ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor" | "_rebuild_tensor_v3"),
                 &[storage, offset, shape, strides, ..],
             ) if matches!(self.value(storage), Some(Value::Storage { .. })) => {
                 self.push(Value::Tensor { storage, offset, shape, strides })
             }
-            (
-                "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state",
-                &[tensor, ..],
-            ) => {
-                self.push_id(tensor);
-                Ok(())
+            (("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state"), &[tensor, ..]) => {
+                self.push_id(tensor)
             }
             // The guard bounds the recursion to one level.
-            ("torch._tensor._rebuild_from_type_v2", &[inner, _, inner_arguments, ..])
-                if self.text(inner) != Some("torch._tensor._rebuild_from_type_v2") =>
+            (REBUILD_FROM_TYPE, &[inner, _, inner_arguments, ..])
+                if self.global(inner) != Some(REBUILD_FROM_TYPE) =>
             {
                 self.call(inner, inner_arguments)
             }
-            ("collections.OrderedDict" | "builtins.dict" | "__builtin__.dict", &[content]) => {
-                self.push_dict_copy(self.dict_entries(content))
+            (("collections", "OrderedDict") | ("builtins" | "__builtin__", "dict"), &[content]) => {
+                self.push_dict_of(content)
             }
-            (
-                "collections.OrderedDict" | "collections.defaultdict" | "builtins.dict" | "__builtin__.dict",
-                _,
-            ) => self.push(Value::Dict(Vec::new())),
+            (("collections", "OrderedDict" | "defaultdict") | ("builtins" | "__builtin__", "dict"), _) => {
+                self.push(Value::Dict(Vec::new()))
+            }
             _ => self.push(Value::Opaque),
         }
     }
 
-    /// The entries of a dictionary built from `content`: another dictionary or a list of pairs.
-    fn dict_entries(&self, content: ValueId) -> Vec<(ValueId, ValueId)> {
-        match self.value(content) {
+    /// Pushes a new dictionary with the content of another one or of a list of pairs.
+    fn push_dict_of(&mut self, content: ValueId) -> PickleResult {
+        let visited = match self.value(content) {
+            Some(Value::Dict(entries)) => 2 * entries.len(),
+            Some(Value::Items(items)) => 2 * items.len(),
+            _ => 0,
+        };
+        self.count(visited)?;
+        let pair = |item: &ValueId| match self.items(*item) {
+            Some(&[key, value]) => Some((key, value)),
+            _ => None,
+        };
+        let entries = match self.value(content) {
             Some(Value::Dict(entries)) => entries.clone(),
-            Some(Value::Items(items)) => items
-                .iter()
-                .filter_map(|item| match self.items(*item) {
-                    Some(&[key, value]) => Some((key, value)),
-                    _ => None,
-                })
-                .collect(),
+            Some(Value::Items(items)) => items.iter().filter_map(pair).collect(),
             _ => Vec::new(),
-        }
+        };
+        self.push(Value::Dict(entries))
     }
 
     /// Pushes the storage that a persistent id `('storage', class, key, device, length)` refers to.

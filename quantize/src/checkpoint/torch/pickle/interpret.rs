@@ -4,9 +4,6 @@ use super::cursor::PickleResult;
 use super::machine::{Machine, Value, ValueId, pairs};
 use super::opcodes::*;
 
-/// Longer names of module and class together are replaced by an empty name; all names that matter are shorter.
-const MAX_GLOBAL: usize = 256;
-
 /// Runs a pickle up to its STOP instruction. Returns the machine, which owns all values, and the result.
 pub(super) fn run(bytes: &[u8]) -> PickleResult<(Machine<'_>, ValueId)> {
     let mut machine = Machine::new(bytes);
@@ -54,12 +51,12 @@ impl<'a> Machine<'a> {
 
     fn stack_operation(&mut self, code: u8) -> PickleResult<bool> {
         match code {
-            MARK => self.mark(),
+            MARK => self.mark()?,
             POP => self.pop().map(drop)?,
             POP_MARK => self.pop_to_mark().map(drop)?,
             DUP => {
                 let top = self.top()?;
-                self.push_id(top);
+                self.push_id(top)?;
             }
             _ => return Ok(false),
         }
@@ -104,8 +101,8 @@ impl<'a> Machine<'a> {
             BINUNICODE | BINSTRING => self.counted_text(4)?,
             SHORT_BINUNICODE | SHORT_BINSTRING => self.counted_text(1)?,
             BINUNICODE8 => self.counted_text(8)?,
-            UNICODE => Value::Text(self.cursor.line()?.into()),
-            STRING => Value::Text(self.cursor.line()?.trim_matches(['\'', '"']).into()),
+            UNICODE => Value::Text(self.cursor.line()?),
+            STRING => Value::Text(self.cursor.line()?.trim_matches(['\'', '"'])),
             SHORT_BINBYTES => self.counted_bytes(1)?,
             BINBYTES => self.counted_bytes(4)?,
             BINBYTES8 | BYTEARRAY8 => self.counted_bytes(8)?,
@@ -123,20 +120,20 @@ impl<'a> Machine<'a> {
                 self.push(Value::Items(items))?;
             }
             TUPLE1..=TUPLE3 => {
-                let mut items = Vec::new();
-                for _ in 0..=code - TUPLE1 {
-                    items.push(self.pop()?);
+                let mut items = vec![self.top()?; usize::from(code - TUPLE1) + 1];
+                for item in items.iter_mut().rev() {
+                    *item = self.pop()?;
                 }
-                items.reverse();
+                self.count(items.len())?;
                 self.push(Value::Items(items))?;
             }
             APPEND => {
                 let item = self.pop()?;
-                self.append(vec![item])?;
+                self.append(&[item])?;
             }
             APPENDS => {
                 let items = self.pop_to_mark()?;
-                self.append(items)?;
+                self.append(&items)?;
             }
             _ => return Ok(false),
         }
@@ -148,7 +145,7 @@ impl<'a> Machine<'a> {
             EMPTY_DICT => self.push(Value::Dict(Vec::new()))?,
             DICT => {
                 let items = self.pop_to_mark()?;
-                self.push(Value::Dict(pairs(&items)))?;
+                self.push(Value::Dict(pairs(&items).collect()))?;
             }
             SETITEM => {
                 let value = self.pop()?;
@@ -198,8 +195,8 @@ impl<'a> Machine<'a> {
     fn object(&mut self, code: u8) -> PickleResult<bool> {
         match code {
             GLOBAL => {
-                let global = format!("{}.{}", self.cursor.line()?, self.cursor.line()?);
-                self.push(Value::Global(global.into()))?;
+                let (module, name) = (self.cursor.line()?, self.cursor.line()?);
+                self.push(Value::Global { module, name })?;
             }
             STACK_GLOBAL => self.stack_global()?,
             REDUCE | NEWOBJ => {
@@ -239,19 +236,18 @@ impl<'a> Machine<'a> {
         let (Some(name), Some(module)) = (self.text(name), self.text(module)) else {
             return Err("a class without a name".into());
         };
-        let too_long = name.len() + module.len() > MAX_GLOBAL;
-        let global = if too_long { String::new() } else { format!("{module}.{name}") };
-        self.push(Value::Global(global.into()))
+        self.push(Value::Global { module, name })
     }
 
     fn skip(&mut self, length: u64) -> PickleResult {
         self.cursor.take(length).map(drop)
     }
 
-    /// A string after a length of `width` bytes.
+    /// A string after a length of `width` bytes. All names that matter are UTF-8.
     fn counted_text(&mut self, width: usize) -> PickleResult<Value<'a>> {
         let length = self.cursor.unsigned(width)?;
-        Ok(Value::Text(String::from_utf8_lossy(self.cursor.take(length)?)))
+        let text = std::str::from_utf8(self.cursor.take(length)?);
+        Ok(text.map_or(Value::Opaque, Value::Text))
     }
 
     /// Bytes after a length of `width` bytes; their content does not matter.

@@ -1,12 +1,13 @@
 //! State of the pickle machine: every value made so far, the stack with its marks, and the memo.
+//!
+//! Text is borrowed from the pickle. Everything else that is stored counts towards one limit: values, members of lists and
+//! dictionaries, and entries of the stack and of the memo. Nothing is subtracted when it is removed again, so the limit bounds
+//! the time as well.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::cursor::{Cursor, PickleResult};
-
-/// Upper bound on the number of values a pickle may create, counting copied dictionary entries.
-const MAX_VALUES: usize = 4_000_000;
+use crate::checkpoint::limits::MAX_PICKLE_ITEMS;
 
 /// Index of a value in the machine's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,15 +16,18 @@ pub(super) struct ValueId(u32);
 /// A value of the pickle. Only what state dicts consist of is kept.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
-    /// None, a Boolean, a float, bytes, a set or an object whose content does not matter.
+    /// None, a Boolean, a float, bytes, text that is not UTF-8, a set or an object: the content does not matter.
     Opaque,
     Int(i64),
-    Text(Cow<'a, str>),
+    Text(&'a str),
     /// A tuple or list.
     Items(Vec<ValueId>),
     Dict(Vec<(ValueId, ValueId)>),
-    /// A class or function, as `module.name`.
-    Global(Cow<'a, str>),
+    /// A class or function.
+    Global {
+        module: &'a str,
+        name: &'a str,
+    },
     /// A tensor's storage: its class and the name of the archive's entry with the values.
     Storage {
         class: ValueId,
@@ -41,8 +45,8 @@ pub(super) enum Value<'a> {
 pub(super) struct Machine<'a> {
     pub(super) cursor: Cursor<'a>,
     values: Vec<Value<'a>>,
-    /// Dictionary entries copied from other values.
-    copied: usize,
+    /// What has been stored so far; see the top of the file.
+    items: usize,
     stack: Vec<ValueId>,
     /// Stack heights at which MARK was executed.
     marks: Vec<usize>,
@@ -54,7 +58,7 @@ impl<'a> Machine<'a> {
         Machine {
             cursor: Cursor::new(bytes),
             values: Vec::new(),
-            copied: 0,
+            items: 0,
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -65,10 +69,18 @@ impl<'a> Machine<'a> {
         self.values.get(id.0 as usize)
     }
 
-    /// The content of a string, or the name of a class.
-    pub(super) fn text(&self, id: ValueId) -> Option<&str> {
+    /// The content of a string.
+    pub(super) fn text(&self, id: ValueId) -> Option<&'a str> {
         match self.value(id) {
-            Some(Value::Text(text) | Value::Global(text)) => Some(text),
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Module and name of a class or function.
+    pub(super) fn global(&self, id: ValueId) -> Option<(&'a str, &'a str)> {
+        match self.value(id) {
+            Some(Value::Global { module, name }) => Some((module, name)),
             _ => None,
         }
     }
@@ -81,29 +93,33 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Counts items before they are stored or visited.
+    pub(super) fn count(&mut self, items: usize) -> PickleResult {
+        self.items = self.items.saturating_add(items);
+        if self.items > MAX_PICKLE_ITEMS {
+            return Err(format!("more than {MAX_PICKLE_ITEMS} values and references to values"));
+        }
+        Ok(())
+    }
+
     /// Creates a value and pushes it.
     pub(super) fn push(&mut self, value: Value<'a>) -> PickleResult {
-        if self.values.len() + self.copied >= MAX_VALUES {
-            return Err(format!("more than {MAX_VALUES} values"));
-        }
-        self.stack.push(ValueId(self.values.len() as u32));
+        self.push_id(ValueId(self.values.len() as u32))?;
         self.values.push(value);
         Ok(())
     }
 
-    /// Creates and pushes a dictionary whose entries come from another value; they count towards the limit.
-    pub(super) fn push_dict_copy(&mut self, entries: Vec<(ValueId, ValueId)>) -> PickleResult {
-        self.copied += entries.len();
-        self.push(Value::Dict(entries))
-    }
-
     /// Pushes a value that exists already.
-    pub(super) fn push_id(&mut self, id: ValueId) {
+    pub(super) fn push_id(&mut self, id: ValueId) -> PickleResult {
+        self.count(1)?;
         self.stack.push(id);
+        Ok(())
     }
 
-    pub(super) fn mark(&mut self) {
+    pub(super) fn mark(&mut self) -> PickleResult {
+        self.count(1)?;
         self.marks.push(self.stack.len());
+        Ok(())
     }
 
     /// The topmost value above the last mark.
@@ -121,23 +137,27 @@ impl<'a> Machine<'a> {
         Ok(id)
     }
 
-    /// Removes the last mark and everything above it.
+    /// Removes the last mark and everything above it, which it returns.
     pub(super) fn pop_to_mark(&mut self) -> PickleResult<Vec<ValueId>> {
         let mark = self.marks.pop().ok_or("a mark is missing on the stack")?;
-        Ok(self.stack.split_off(mark.min(self.stack.len())))
+        let mark = mark.min(self.stack.len());
+        self.count(self.stack.len() - mark)?;
+        Ok(self.stack.drain(mark..).collect())
     }
 
     /// Appends to the list on top of the stack.
-    pub(super) fn append(&mut self, items: Vec<ValueId>) -> PickleResult {
+    pub(super) fn append(&mut self, items: &[ValueId]) -> PickleResult {
+        self.count(items.len())?;
         let list = self.top()?;
         if let Some(Value::Items(list)) = self.values.get_mut(list.0 as usize) {
-            list.extend(items);
+            list.extend_from_slice(items);
         }
         Ok(())
     }
 
     /// Adds entries, given as alternating keys and values, to the dictionary on top of the stack.
     pub(super) fn set_items(&mut self, items: &[ValueId]) -> PickleResult {
+        self.count(items.len())?;
         let dict = self.top()?;
         if let Some(Value::Dict(entries)) = self.values.get_mut(dict.0 as usize) {
             entries.extend(pairs(items));
@@ -147,6 +167,7 @@ impl<'a> Machine<'a> {
 
     /// Stores the top of the stack in the memo.
     pub(super) fn memo_put(&mut self, key: u64) -> PickleResult {
+        self.count(1)?;
         let top = self.top()?;
         self.memo.insert(key, top);
         Ok(())
@@ -160,12 +181,11 @@ impl<'a> Machine<'a> {
     /// Pushes a value of the memo.
     pub(super) fn memo_get(&mut self, key: u64) -> PickleResult {
         let id = *self.memo.get(&key).ok_or_else(|| format!("memo {key} is not set"))?;
-        self.stack.push(id);
-        Ok(())
+        self.push_id(id)
     }
 }
 
 /// Alternating keys and values, as entries.
-pub(super) fn pairs(items: &[ValueId]) -> Vec<(ValueId, ValueId)> {
-    items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+pub(super) fn pairs(items: &[ValueId]) -> impl ExactSizeIterator<Item = (ValueId, ValueId)> {
+    items.as_chunks().0.iter().map(|[key, value]| (*key, *value))
 }

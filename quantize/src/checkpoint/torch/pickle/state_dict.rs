@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use super::interpret;
 use super::machine::{Machine, Value, ValueId};
+use crate::checkpoint::limits::{MAX_DIMENSIONS, MAX_NAME, MAX_STORAGE_NAME, MAX_TENSORS};
 
-/// Upper bound on the number of dimensions of a tensor.
-const MAX_DIMENSIONS: usize = 16;
-/// Upper bound on the length of a tensor's name in bytes.
-const MAX_NAME: usize = 512;
 /// Keys under which training frameworks nest the state dict, in order of preference.
 const WRAPPERS: [&str; 4] = ["state_dict", "model", "module", "model_state_dict"];
 /// Upper bound on nested wrappers.
@@ -42,11 +39,17 @@ pub(in crate::checkpoint) fn state_dict(bytes: &[u8]) -> Result<Vec<DescribedTen
     let mut tensors = BTreeMap::new();
     for (key, value) in entries(&machine, dict) {
         if let (Some(name), Some(Value::Tensor { .. })) = (machine.text(*key), machine.value(*value)) {
+            // Long names are refused before they are compared, which a pickle may ask for many times.
+            if name.len() > MAX_NAME {
+                return Err(format!("a tensor's name has {} bytes; expected at most {MAX_NAME}", name.len()));
+            }
             tensors.insert(name, *value);
         }
     }
-    if tensors.is_empty() {
-        return Err("holds no tensors; expected a state dict".into());
+    match tensors.len() {
+        0 => return Err("holds no tensors; expected a state dict".into()),
+        1..=MAX_TENSORS => {}
+        found => return Err(format!("holds {found} tensors; expected at most {MAX_TENSORS}")),
     }
     tensors.into_iter().map(|(name, id)| describe(&machine, name, id)).collect()
 }
@@ -79,9 +82,6 @@ fn entries<'m>(machine: &'m Machine<'_>, dict: ValueId) -> &'m [(ValueId, ValueI
 }
 
 fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedTensor, String> {
-    if name.len() > MAX_NAME {
-        return Err(format!("a tensor's name has {} bytes; expected at most {MAX_NAME}", name.len()));
-    }
     let fault = |what: &str| format!("tensor {name}: {what}");
     let Some(Value::Tensor { storage, offset, shape, strides }) = machine.value(id) else {
         return Err(fault("it is not a tensor"));
@@ -89,11 +89,15 @@ fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedT
     let Some(Value::Storage { class, key }) = machine.value(*storage) else {
         return Err(fault("it has no storage"));
     };
-    let (Some(class), Some(key)) = (machine.text(*class), machine.text(*key)) else {
+    let class = machine.global(*class).map(|(_, name)| name).or_else(|| machine.text(*class));
+    let (Some(class), Some(key)) = (class, machine.text(*key)) else {
         return Err(fault("its storage has no type or no name"));
     };
-    if class.len() > MAX_NAME || key.len() > MAX_NAME {
-        return Err(fault("the name of its storage is too long"));
+    if let Some(long) = [class, key].iter().find(|name| name.len() > MAX_STORAGE_NAME) {
+        let found = long.len();
+        return Err(fault(&format!(
+            "the name of its storage has {found} bytes; expected at most {MAX_STORAGE_NAME}"
+        )));
     }
     let shape = sizes(machine, *shape)
         .ok_or_else(|| fault(&format!("its shape is not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
