@@ -27,6 +27,7 @@ const FLOORS: &[&str] = &[
 const CRATES: &[(&str, &str)] = &[
     ("src", "lib.rs"),
     ("src/ffi", "lib.rs"),
+    ("src/pictures", "lib.rs"),
     ("src/bin/beitle", "main.rs"),
     ("quantize/src", "lib.rs"),
     ("quantize/src/bin/beitle-quantize", "main.rs"),

@@ -1,7 +1,7 @@
 //! `beitle bench`: time and multiply-accumulates of each stage, its share of the processor's peak rate, and memory.
 
 use crate::console::{Failure, Stdout, bytes, plural};
-use crate::picture::{self, Picture};
+use crate::picture::{Picture, PictureArgs};
 use crate::session::{ModelFile, ProcessorArgs, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
@@ -21,6 +21,8 @@ pub struct Args {
     /// Picture to run [default: a generated one of the network's input size]
     #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
     /// Number of measured runs, after one run to warm up; medians are printed
@@ -78,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::file(&args.file, e))?;
     let open_seconds = start.elapsed().as_secs_f64();
     let picture = match &args.image {
-        Some(path) => picture::load(path).map_err(|e| Failure::file(path, e))?,
+        Some(path) => args.pictures.load(path)?,
         None => test_pattern(facts.width, facts.height),
     };
     let mut session = Session::new(&model, isa, threads);

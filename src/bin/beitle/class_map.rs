@@ -1,6 +1,7 @@
 //! An owned class map, one class number per pixel: the engine writes it, the commands read it.
 
 use beitle::output::{ClassMap, ClassMapMut};
+use beitle_pictures::zeroed;
 
 /// A class map in memory, row by row.
 pub enum ClassMapBuf {
@@ -12,8 +13,16 @@ pub enum ClassMapBuf {
 
 impl ClassMapBuf {
     /// A map of zeros, of the narrower type that holds `classes` classes.
-    pub fn new(pixels: usize, classes: usize) -> Self {
-        if classes > 256 { ClassMapBuf::U16(vec![0; pixels]) } else { ClassMapBuf::U8(vec![0; pixels]) }
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn new(pixels: usize, classes: usize) -> Result<Self, beitle::Error> {
+        let map = if classes > 256 {
+            zeroed(pixels).map(ClassMapBuf::U16)
+        } else {
+            zeroed(pixels).map(ClassMapBuf::U8)
+        };
+        map.map_err(|_| beitle::Error::Image { what: "there is not enough memory for its class map" })
     }
 
     /// A view for the library to read.

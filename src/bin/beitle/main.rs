@@ -12,7 +12,6 @@ mod console;
 mod eval;
 mod info;
 mod inputs;
-mod jpeg;
 mod npy;
 mod overlay;
 mod picture;

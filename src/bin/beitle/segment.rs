@@ -4,7 +4,7 @@ use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, Stdout, progress_bar, warn};
 use crate::inputs::{self, PictureFiles};
 use crate::overlay::{self, LegendEntry};
-use crate::picture::{self, Picture};
+use crate::picture::{Picture, PictureArgs};
 use crate::session::{self, ModelFile, ProcessorArgs, Session};
 use crate::{npy, png_file};
 use beitle::Model;
@@ -37,6 +37,8 @@ pub struct Args {
     /// several
     #[arg(long, value_name = "FILE.npy")]
     logits: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
 }
@@ -74,7 +76,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut failed = 0;
     for files in &pictures {
         bar.set_message(files.image.display().to_string());
-        match segment(&mut session, &model, files, args.overlay) {
+        match segment(&mut session, &model, files, args) {
             Ok(result) => bar.suspend(|| match args.json {
                 true => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
                 false => print_table(&mut out, &model, files, &result),
@@ -99,9 +101,9 @@ fn segment(
     session: &mut Session<'_>,
     model: &Model<'_>,
     files: &PictureFiles,
-    with_overlay: bool,
+    args: &Args,
 ) -> Result<Segmented, Failure> {
-    let picture = picture::load(&files.image).map_err(|e| Failure::file(&files.image, e))?;
+    let picture = args.pictures.load(&files.image)?;
     let start = Instant::now();
     let shape = session.logits_shape();
     let mut logits = vec![0f32; if files.logits.is_some() { shape.iter().product() } else { 0 }];
@@ -117,7 +119,7 @@ fn segment(
     if let Some(path) = &files.logits {
         write(path, &npy::encode(&shape, &logits))?;
     }
-    if with_overlay {
+    if args.overlay {
         let png = overlay_png(&picture, &map, &palette, model, &classes);
         write(&files.overlay, &png.map_err(|e| Failure::file(&files.image, e))?)?;
     }

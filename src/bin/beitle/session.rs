@@ -156,7 +156,7 @@ impl<'m> Session<'m> {
     ) -> Result<ClassMapBuf, beitle::Error> {
         let size = (picture.width, picture.height);
         let view = ImageView::packed(&picture.rgb, size.0, size.1, PixelFormat::Rgb8)?;
-        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes);
+        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)?;
         let (plan, mut arena) = self.plan_for(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes())
