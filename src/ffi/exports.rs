@@ -205,14 +205,3 @@ pub unsafe extern "C" fn beitle_run(
     // `message`.
     unsafe { call(message, message_bytes, |text| run::run(engine, params, text)) }
 }
-
-/// Panics inside the library, so that a test can see what becomes of a panic. It is in no header and no released library.
-///
-/// # Safety
-/// See the module.
-#[cfg(feature = "panic-test")]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn beitle_panic_test(message: *mut c_char, message_bytes: usize) -> Status {
-    // SAFETY: nothing else uses the memory at `message`.
-    unsafe { call(message, message_bytes, |_| panic!("this test panics on purpose")) }
-}

@@ -22,6 +22,8 @@
 mod call;
 mod exports;
 mod open;
+#[cfg(feature = "panic-test")]
+mod panic_test;
 mod pointers;
 #[cfg(target_has_atomic = "ptr")]
 mod pool;
@@ -31,5 +33,7 @@ mod text;
 mod types;
 
 pub use exports::*;
+#[cfg(feature = "panic-test")]
+pub use panic_test::beitle_panic_test;
 pub use status::Status;
 pub use types::{CClassMap, CEngine, CImage, CInfo, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn};
