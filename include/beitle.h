@@ -21,15 +21,20 @@
  *
  * A program checks the status of every call; examples/segment.c is complete.
  *
- * Memory. The caller owns all memory. The library never allocates, and keeps no state outside beitle_engine. It does
- * not retain a pointer after a call returns, with one exception: an open engine refers to its weight file.
+ * Memory. The caller owns all memory. The library never allocates. It does not retain a pointer after a call returns,
+ * with one exception: an open engine refers to its weight file. Its only state outside beitle_engine is a table of the
+ * parallel steps in progress.
  *
  * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
  * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
  * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL
  * and 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong
- * sizes, overlaps and invalid enumeration values are reported. The library cannot validate that memory of the stated
- * size exists.
+ * sizes, overlaps and invalid enumeration values are reported. No memory that a call writes to, the message included,
+ * may overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate
+ * that memory of the stated size exists.
+ *
+ * A bug in the library that it detects itself becomes BEITLE_INTERNAL_ERROR. A library built with panic = "abort" ends
+ * the program instead, and one built without the feature `std` calls beitle_panicked.
  *
  * Threads. Functions that take a `const beitle_engine *` may run concurrently on the same engine, provided that
  * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
@@ -123,10 +128,11 @@ typedef struct beitle_class_map {
  * returned. The calls distribute the tasks of the step among themselves.
  *
  * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
- * calls return immediately. `run` must not call worker(argument) after it has returned, must not leave by longjmp or
- * by a C++ exception, and must not call beitle_open or beitle_plan on the running engine. It may block and allocate;
- * since it is called so often, it is much faster to let existing threads wait for work than to create threads for
- * every step. */
+ * calls return immediately, and so do calls after `run` has returned; the library waits for calls that are still
+ * active then. `run` must not leave by longjmp or by a C++ exception, and must not call beitle_open or beitle_plan on
+ * the running engine. It may block and allocate; since it is called so often, it is much faster to let existing threads
+ * wait for work than to create threads for every step. More than 16 concurrent runs use only the threads that called
+ * beitle_run. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
@@ -155,15 +161,16 @@ typedef struct beitle_run_params {
  *
  * `file` is a complete .beitle file of `file_bytes` bytes (memory-mapped, read or linked into the program), aligned
  * to 64 bytes. Nothing is copied: the file must remain in place, unchanged, for as long as the engine is used. Only
- * the structure of the file is checked, which takes microseconds for any size. If opening fails, the engine is not
- * open.
+ * the structure of the file and its names are checked, which takes microseconds for weights of any size. If opening
+ * fails, the engine is not open.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_NOT_A_MODEL, BEITLE_UNSUPPORTED_VERSION, BEITLE_CORRUPT_FILE,
  * BEITLE_MISALIGNED. */
 beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_bytes, char *message,
                           size_t message_bytes);
 
-/* Reads the whole file and verifies its checksums. Call it once after a file has been transferred.
+/* Reads the whole file and verifies checksums, padding and sums of the weights. Call it once after a file has been
+ * transferred: only a file that passes gives the same results on every CPU.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
@@ -173,8 +180,9 @@ beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t m
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
 
-/* Writes the name of a class to `name`, as UTF-8 text with a terminating zero. `class_index` is less than
- * beitle_info.classes; `name_bytes` is the size of the memory at `name`.
+/* Writes the name of a class to `name`, as UTF-8 text without control characters and with a terminating zero.
+ * `class_index` is less than beitle_info.classes; `name_bytes` is the size of the memory at `name`. The name is searched
+ * from the first one on.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if the name was truncated. */
 beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes);
@@ -192,16 +200,16 @@ beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_inde
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
                           char *message, size_t message_bytes);
 
-/* Segments an image: writes the class map and, if requested, the logits. Arena, class map and logits must not overlap
- * each other, the image, the file, the engine or `params`.
+/* Segments an image: writes the class map and, if requested, the logits. Arena, class map, logits and message must
+ * not overlap each other, the image, the file, the engine, `params` or the thread pool.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE,
  * BEITLE_TOO_LARGE, BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
 
-/* The program must define this function if it links the library built without the feature `std`. Such a
- * library calls it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
+/* The program must define this function if it links the library built without the feature `std`. Such a library calls
+ * it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
 void beitle_panicked(void);
 
 #ifdef __cplusplus

@@ -100,6 +100,65 @@ fn messages_name_the_bad_weight_file() {
     }
 }
 
+/// Runs `beitle segment` on a folder with the demonstration model; results go to `out` in it.
+fn segment_folder(folder: &Folder) -> Output {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
+    let out = folder.0.join("out");
+    beitle(&["segment", folder.0.to_str().unwrap(), "-m", model, "-o", out.to_str().unwrap()])
+}
+
+#[test]
+fn one_bad_picture_does_not_end_the_rest_of_a_folder() {
+    let folder = Folder::new("bad");
+    folder.file("1.ppm", b"P6 1 1 255\nabc");
+    folder.file("2.jpg", b"\xff\xd8\xff\xd9");
+    folder.file("3.jpg", b"P6 1 1 255\nabc");
+    folder.file("4.tif", b"II*\0");
+    folder.file("5.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\x03\x0d\x40\0\x03\x0d\x40\x08\x02\0\0\0");
+    let output = segment_folder(&folder);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for words in
+        ["2.jpg: JPEG: no frame header", "4.tif: TIFF is not", "200000x200000", "--max-pixels", "3 of 5"]
+    {
+        assert!(stderr.contains(words), "no {words:?}: {stderr}");
+    }
+    let mut written = files_below(&folder.0.join("out"));
+    written.sort();
+    let names: Vec<_> = written.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["1.seg.png", "3.seg.png"]);
+}
+
+#[test]
+fn hidden_files_of_a_folder_are_passed_over() {
+    let folder = Folder::new("hidden");
+    folder.file("a.jfif", b"P6 1 1 255\nabc");
+    folder.file("._a.jfif", b"\0\x05\x16\x07");
+    let output = segment_folder(&folder);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
+    assert_eq!(files_below(&folder.0.join("out")).len(), 1);
+}
+
+#[test]
+fn pictures_have_a_limit() {
+    let folder = Folder::new("limit");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
+    let picture = folder.file("one.ppm", b"P6 2 1 255\nabcabc");
+    let out = folder.0.join("map.png");
+    let out = out.to_str().unwrap();
+    let limited = ["segment", &picture, "-m", model, "-o", out, "--max-pixels"];
+    assert!(beitle(&[&limited[..], &["2"]].concat()).status.success());
+    assert_fails(
+        &[&limited[..], &["1"]].concat(),
+        1,
+        &["one.ppm: the picture has 2x1 pixels", "--max-pixels"],
+    );
+    assert_fails(&[&limited[..], &["0"]].concat(), 2, &["--max-pixels"]);
+    assert_fails(&["bench", model, "--image", &picture, "--max-pixels", "1"], 1, &["2x1", "--max-pixels"]);
+    assert_fails(&["segment", "/dev/null", "-m", model, "-o", out], 1, &["/dev/null: not a regular file"]);
+}
+
 #[test]
 fn a_closed_pipe_is_not_a_panic() {
     let mut help = Command::new(env!("CARGO_BIN_EXE_beitle"))

@@ -101,6 +101,7 @@ fn messages_name_the_bad_data() {
     };
     save(3, 2, image::ColorType::L8, 0);
     assert_fails(&["eval", data.root()], &["annotations/validation/a.png", "3x2", "640x480"]);
+    assert_fails(&["eval", data.root(), "--max-pixels", "9"], &["images/validation/a.png", "--max-pixels"]);
     save(640, 480, image::ColorType::L8, 12);
     assert_fails(&["eval", data.root()], &["a.png", "label 12 at column 0, row 0", "0 to 11"]);
     save(640, 480, image::ColorType::Rgb8, 0);

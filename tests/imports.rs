@@ -28,6 +28,7 @@ const CRATES: &[(&str, &str)] = &[
     ("src", "lib.rs"),
     ("src/ffi", "lib.rs"),
     ("src/files", "lib.rs"),
+    ("src/pictures", "lib.rs"),
     ("src/bin/beitle", "main.rs"),
     ("quantize/src", "lib.rs"),
     ("quantize/src/bin/beitle-quantize", "main.rs"),

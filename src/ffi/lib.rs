@@ -14,13 +14,16 @@
 //! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
 //! | `exports` | the exported functions |
 //!
-//! The crate allocates nothing and has no global state. With the feature `std` a panic becomes [`Status::InternalError`];
-//! without it a panic ends in the panic handler of the program (in `libbeitle`, that of `src/capi`).
+//! The crate allocates nothing. Its only global state is the table of parallel steps in `pool`. With the feature `std` a panic
+//! becomes [`Status::InternalError`], unless the program is built with `panic = "abort"`; without it a panic ends in the panic
+//! handler of the program (in `libbeitle`, that of `src/capi`).
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod call;
 mod exports;
 mod open;
+#[cfg(feature = "panic-test")]
+mod panic_test;
 mod pointers;
 #[cfg(target_has_atomic = "ptr")]
 mod pool;
@@ -30,5 +33,7 @@ mod text;
 mod types;
 
 pub use exports::*;
+#[cfg(feature = "panic-test")]
+pub use panic_test::beitle_panic_test;
 pub use status::Status;
 pub use types::{CClassMap, CEngine, CImage, CInfo, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn};

@@ -1,6 +1,7 @@
 //! The pictures to calibrate with: the user's, or generated scenes.
 
 use crate::error::Error;
+use beitle_pictures::Limits;
 use beitle_scenes::Scene;
 use std::path::{Path, PathBuf};
 
@@ -24,24 +25,16 @@ pub enum Pictures {
 }
 
 impl Pictures {
-    /// The PNG and JPEG files of a folder, sorted by name; generated scenes without a folder.
+    /// The pictures of a folder, sorted by name; generated scenes without a folder.
     ///
     /// # Errors
     /// The folder cannot be read or holds no pictures.
     pub fn find(folder: Option<&Path>) -> Result<Pictures, Error> {
         let Some(folder) = folder else { return Ok(Pictures::Generated) };
-        let unreadable = |e| Error::io(folder, "cannot read", e);
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-            if matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg")) {
-                files.push(path);
-            }
-        }
-        files.sort();
+        let files = beitle_pictures::pictures_in(folder).map_err(|e| Error::io(folder, "cannot read", e))?;
         if files.is_empty() {
-            return Err(Error::new(folder, "holds no pictures to calibrate with (png, jpg)"));
+            let known = beitle_pictures::decoded_extensions();
+            return Err(Error::new(folder, format!("holds no pictures to calibrate with ({known})")));
         }
         Ok(Pictures::Files(files))
     }
@@ -82,12 +75,37 @@ impl Pictures {
                 Ok(RgbPicture { rgb: scene.rgb, size })
             }
             Pictures::Files(files) => {
-                let image = image::open(&files[i])
-                    .map_err(|e| Error::new(&files[i], format!("cannot be read as a picture: {e}")))?
-                    .to_rgb8();
-                let size = (image.width() as usize, image.height() as usize);
-                Ok(RgbPicture { size, rgb: image.into_raw() })
+                let picture = beitle_pictures::load(&files[i], &Limits::default())
+                    .map_err(|e| Error::new(&files[i], e.to_string()))?;
+                Ok(RgbPicture { size: (picture.width, picture.height), rgb: picture.rgb })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_a_folder_are_read_by_content() {
+        let folder = std::env::temp_dir().join(format!("beitle-calibrate-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let cut = include_bytes!("../../../tests/data/jpeg/refused-end-of-image.jpg");
+        for (name, content) in [
+            ("a.jpg", &b"P6 2 1 255\nabcdef"[..]),
+            ("._a.jpg", b"hidden"),
+            ("b.jpg", cut),
+            ("notes.txt", b""),
+        ] {
+            std::fs::write(folder.join(name), content).unwrap();
+        }
+        let pictures = Pictures::find(Some(&folder)).unwrap();
+        assert_eq!(pictures.count(), 2);
+        let first = pictures.get(0, (9, 9)).unwrap();
+        assert_eq!((first.size, &first.rgb[..]), ((2, 1), &b"abcdef"[..]));
+        let message = pictures.get(1, (9, 9)).err().unwrap().to_string();
+        assert!(message.contains("b.jpg") && message.contains("truncated"), "{message}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

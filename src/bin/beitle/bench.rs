@@ -2,7 +2,7 @@
 
 use crate::console::{Failure, Stdout, bytes, plural};
 use crate::model_file::{FileArgs, ModelFile};
-use crate::picture::{self, Picture};
+use crate::picture::{Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use crate::trace::{self, Event};
 use beitle::Model;
@@ -23,6 +23,8 @@ pub struct Args {
     image: Option<PathBuf>,
     #[command(flatten)]
     open: FileArgs,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
     /// Number of measured runs, after one run to warm up; medians are printed
@@ -86,7 +88,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::file(&args.file, e))?;
     let open_seconds = open_seconds + start.elapsed().as_secs_f64();
     let picture = match &args.image {
-        Some(path) => picture::load(path).map_err(|e| Failure::file(path, e))?,
+        Some(path) => args.pictures.load(path)?,
         None => test_pattern(facts.width, facts.height),
     };
     let runs = measure(args, &mut session, &picture)?;

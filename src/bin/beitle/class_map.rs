@@ -1,6 +1,7 @@
 //! An owned class map, one class number per pixel: the engine writes it, the commands read it.
 
 use beitle::output::{ClassMap, ClassMapMut};
+use beitle_pictures::zeroed;
 
 /// A class map in memory, row by row.
 pub enum ClassMapBuf {
@@ -13,7 +14,11 @@ pub enum ClassMapBuf {
 impl ClassMapBuf {
     /// A map of zeros, of the narrower type that holds `classes` classes; `None` if there is not enough memory.
     pub fn new(pixels: usize, classes: usize) -> Option<Self> {
-        if classes > 256 { zeroed(pixels).map(ClassMapBuf::U16) } else { zeroed(pixels).map(ClassMapBuf::U8) }
+        if classes > 256 {
+            zeroed(pixels).ok().map(ClassMapBuf::U16)
+        } else {
+            zeroed(pixels).ok().map(ClassMapBuf::U8)
+        }
     }
 
     /// A view for the library to read.
@@ -42,12 +47,4 @@ impl ClassMapBuf {
         let view = self.view();
         (0..view.len()).map_while(move |pixel| view.get(pixel))
     }
-}
-
-/// A vector of `len` default values; `None` if the operating system refuses so much memory.
-pub fn zeroed<T: Clone + Default>(len: usize) -> Option<Vec<T>> {
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).ok()?;
-    values.resize(len, T::default());
-    Some(values)
 }

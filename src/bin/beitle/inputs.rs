@@ -1,7 +1,6 @@
 //! From arguments to paths: which pictures to read, and where their results go.
 
 use crate::console::Failure;
-use crate::picture::EXTENSIONS;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,19 +78,13 @@ fn ends_with_separator(path: &Path) -> bool {
 /// # Errors
 /// The folder cannot be read or has no pictures.
 pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |e| Failure::file(folder, e);
-    let mut pictures = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let known = Path::new(&name).extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e == *known));
-        if known && !OUTPUT_ENDINGS.iter().any(|ending| name.ends_with(ending)) && !file.is_dir() {
-            pictures.push(file);
-        }
-    }
-    pictures.sort();
+    let mut pictures = beitle_pictures::pictures_in(folder).map_err(|e| Failure::file(folder, e))?;
+    pictures.retain(|file| {
+        let name = file.to_string_lossy().to_lowercase();
+        !OUTPUT_ENDINGS.iter().any(|ending| name.ends_with(ending))
+    });
     if pictures.is_empty() {
-        let (folder, known) = (folder.display(), EXTENSIONS.join(", "));
+        let (folder, known) = (folder.display(), beitle_pictures::decoded_extensions());
         return Err(Failure::usage(format_args!("{folder}: no pictures in this folder ({known})")));
     }
     Ok(pictures)

@@ -12,7 +12,6 @@ mod console;
 mod eval;
 mod info;
 mod inputs;
-mod jpeg;
 mod model_file;
 mod npy;
 mod overlay;

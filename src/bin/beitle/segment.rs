@@ -5,7 +5,7 @@ use crate::console::{Failure, Stdout, printable, progress_bar, warn};
 use crate::inputs::{self, PictureFiles};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::overlay::{self, LegendEntry};
-use crate::picture::{self, Picture};
+use crate::picture::{Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use crate::{npy, png_file};
 use beitle::Model;
@@ -43,6 +43,8 @@ pub struct Args {
     verify: bool,
     #[command(flatten)]
     file: FileArgs,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
 }
@@ -85,7 +87,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut failed = 0;
     for files in &pictures {
         bar.set_message(printable(&files.image.display().to_string()));
-        match segment(&mut session, &model, files, args.overlay) {
+        match segment(&mut session, &model, files, args) {
             Ok(result) => bar.suspend(|| match args.json {
                 true => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
                 false => print_table(&mut out, &model, files, &result),
@@ -110,9 +112,9 @@ fn segment(
     session: &mut Session<'_>,
     model: &Model<'_>,
     files: &PictureFiles,
-    with_overlay: bool,
+    args: &Args,
 ) -> Result<Segmented, Failure> {
-    let picture = picture::load(&files.image).map_err(|e| Failure::file(&files.image, e))?;
+    let picture = args.pictures.load(&files.image)?;
     let start = Instant::now();
     let failed = |e| Failure::file(&files.image, e);
     let mut logits = files.logits.as_ref().map(|_| session.new_logits()).transpose().map_err(failed)?;
@@ -127,7 +129,7 @@ fn segment(
     if let (Some(path), Some(logits)) = (&files.logits, &logits) {
         write(path, &npy::encode(&session.logits_shape(), logits))?;
     }
-    if with_overlay {
+    if args.overlay {
         let png = overlay_png(&picture, &map, &palette, model, &classes);
         write(&files.overlay, &png.map_err(|e| Failure::file(&files.image, e))?)?;
     }

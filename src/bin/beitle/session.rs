@@ -1,7 +1,7 @@
 //! Running the engine: threads, instruction set and limits of the command line, and an arena that is replaced by a larger one
 //! when a larger picture arrives.
 
-use crate::class_map::{ClassMapBuf, zeroed};
+use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, bytes};
 use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
@@ -12,6 +12,7 @@ use beitle::observe::{Observer, Stage, TensorName};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
+use beitle_pictures::zeroed;
 use std::fmt;
 
 /// Arguments that select threads and instruction set.
@@ -213,7 +214,7 @@ impl<'m> Session<'m> {
     /// The operating system refuses so much memory.
     pub fn new_logits(&self) -> Result<Vec<f32>, RunError> {
         let len = self.logits_shape().iter().product();
-        zeroed(len).ok_or(RunError::Memory(len * size_of::<f32>()))
+        zeroed(len).map_err(|_| RunError::Memory(len * size_of::<f32>()))
     }
 
     /// Takes the current plan and arena if they fit pictures of this size, else makes larger ones.

@@ -53,7 +53,7 @@ pub struct Arguments {
     /// (faster)
     #[arg(long, default_value = "compensated", value_parser = ["compensated", "nearest"])]
     rounding: String,
-    /// Folder with a handful of typical pictures (png, jpg) to calibrate rounding with [default: generated scenes]
+    /// Folder with a handful of typical pictures (JPEG, PNG, BMP, WebP, PNM) to calibrate rounding with [default: generated scenes]
     #[arg(long, value_name = "DIR", conflicts_with = "rounding")]
     calibrate: Option<PathBuf>,
 }

@@ -1,6 +1,8 @@
 //! Label files: PNG pictures of one channel whose pixel values are labels.
 
-use png::{BitDepth, ColorType, Transformations};
+use beitle_pictures::{Error, Limits, zeroed};
+use png::{ColorType, Transformations};
+use std::io::Cursor;
 use std::path::Path;
 
 /// The labels of a picture.
@@ -14,26 +16,32 @@ impl Labels {
     /// Reads a PNG file of one channel, grey or indexed. The stored values are the labels; palettes are ignored.
     ///
     /// # Errors
-    /// A description of what is wrong with the file, without the path.
-    pub fn load(path: &Path) -> Result<Labels, String> {
-        let file = std::fs::read(path).map_err(|e| e.to_string())?;
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
+    /// What is wrong with the file, without the path.
+    pub fn load(path: &Path, limits: &Limits) -> Result<Labels, Error> {
+        let file = beitle_pictures::read_file(path, limits.max_file_bytes)?;
+        beitle_pictures::guarded(|| Labels::decode(&file, limits))
+    }
+
+    fn decode(file: &[u8], limits: &Limits) -> Result<Labels, Error> {
+        let damaged = |e: png::DecodingError| Error::content(format!("cannot be read as PNG: {e}"));
+        let bytes = usize::try_from(limits.memory()).unwrap_or(usize::MAX);
+        let file = Cursor::new(beitle_pictures::checked_png(file, limits)?);
+        let mut decoder = png::Decoder::new_with_limits(file, png::Limits { bytes });
         decoder.set_transformations(Transformations::IDENTITY);
-        let mut reader = decoder.read_info().map_err(|e| format!("cannot be read as PNG: {e}"))?;
-        let mut data = vec![0; reader.output_buffer_size().ok_or("too large")?];
-        let info = reader.next_frame(&mut data).map_err(|e| format!("cannot be read as PNG: {e}"))?;
+        let mut reader = decoder.read_info().map_err(damaged)?;
+        let mut data = zeroed(reader.output_buffer_size().ok_or_else(|| Error::content("too large"))?)?;
+        let info = reader.next_frame(&mut data).map_err(damaged)?;
         if !matches!(info.color_type, ColorType::Grayscale | ColorType::Indexed) {
             let found = info.color_type;
-            return Err(format!("found {found:?} pixels; label files have one channel, grey or indexed"));
+            let wrong = format!("found {found:?} pixels; label files have one channel, grey or indexed");
+            return Err(Error::content(wrong));
         }
-        let bits = match info.bit_depth {
-            BitDepth::Sixteen => 16,
-            depth => depth as usize,
-        };
-        let width = info.width as usize;
-        let row = |row: &[u8]| unpack(row, width, bits);
-        let values = data[..info.buffer_size()].chunks(info.line_size).flat_map(row).collect();
-        Ok(Labels { size: (width, info.height as usize), values })
+        let (width, height) = (info.width as usize, info.height as usize);
+        let mut values = zeroed(width * height)?;
+        for (to, row) in values.chunks_mut(width).zip(data.chunks(info.line_size)) {
+            unpack(row, info.bit_depth as usize, to);
+        }
+        Ok(Labels { size: (width, height), values })
     }
 
     /// The class of each pixel, `None` where the pixel is ignored: where its label is `ignore` and, with `reduce`, where
@@ -64,19 +72,21 @@ impl Labels {
     }
 }
 
-/// The `width` values of a row of packed pixels of `bits` bits each.
-fn unpack(row: &[u8], width: usize, bits: usize) -> Vec<u16> {
-    match bits {
-        16 => row.as_chunks::<2>().0.iter().map(|b| u16::from_be_bytes(*b)).take(width).collect(),
-        _ => (0..width)
-            .map(|x| u16::from(row[x * bits / 8] >> (8 - bits - x * bits % 8)) & ((1 << bits) - 1))
-            .collect(),
+/// Writes the values of a row of packed pixels of `bits` bits each.
+fn unpack(row: &[u8], bits: usize, values: &mut [u16]) {
+    if bits == 16 {
+        values.iter_mut().zip(row.as_chunks::<2>().0).for_each(|(to, b)| *to = u16::from_be_bytes(*b));
+        return;
+    }
+    for (x, to) in values.iter_mut().enumerate() {
+        *to = u16::from(row[x * bits / 8] >> (8 - bits - x * bits % 8)) & ((1 << bits) - 1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use png::BitDepth;
 
     fn labels(values: &[u16]) -> Labels {
         Labels { size: (values.len(), 1), values: values.to_vec() }
@@ -96,6 +106,7 @@ mod tests {
     #[test]
     fn stored_values_are_read_at_every_bit_depth() {
         let path = std::env::temp_dir().join(format!("beitle-labels-{}.png", std::process::id()));
+        let limits = Limits::default();
         for (depth, data, want) in [
             (BitDepth::Two, vec![0b00_01_10_11, 0b11_00_00_00], vec![0, 1, 2, 3, 3]),
             (BitDepth::Eight, vec![0, 1, 200, 255, 7], vec![0, 1, 200, 255, 7]),
@@ -107,10 +118,12 @@ mod tests {
             encoder.set_color(ColorType::Grayscale);
             encoder.write_header().unwrap().write_image_data(&data).unwrap();
             std::fs::write(&path, &file).unwrap();
-            assert_eq!(Labels::load(&path).unwrap().values, want);
+            assert_eq!(Labels::load(&path, &limits).unwrap().values, want);
         }
+        let small = Limits { max_pixels: 4, ..limits };
+        assert!(matches!(Labels::load(&path, &small), Err(Error::TooManyPixels { width: 5, height: 1, .. })));
         std::fs::write(&path, b"no").unwrap();
-        assert!(Labels::load(&path).is_err());
+        assert!(Labels::load(&path, &limits).is_err());
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -17,7 +17,7 @@ mod worst_pictures;
 use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, printable, progress_bar};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
-use crate::picture::{self, Picture};
+use crate::picture::{self, Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use beitle::{Isa, Model};
 use dataset::Sample;
@@ -60,6 +60,8 @@ pub struct Args {
     html: Option<PathBuf>,
     #[command(flatten)]
     open: FileArgs,
+    #[command(flatten)]
+    pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
 }
@@ -167,9 +169,9 @@ fn evaluate(
     reference: Option<&mut Session<'_>>,
     candidates: &mut [Candidate<'_>],
 ) -> Result<(), Failure> {
-    let picture = picture::load(&sample.image).map_err(|e| Failure::file(&sample.image, e))?;
+    let picture = args.pictures.load(&sample.image)?;
     let labels = match &sample.labels {
-        Some(path) => Some((path, load_labels(path, &picture)?)),
+        Some(path) => Some((path, load_labels(args, path, &picture)?)),
         None => None,
     };
     let reference = reference.map(|session| Reference::new(session, sample, &picture)).transpose()?;
@@ -190,8 +192,9 @@ fn evaluate(
 }
 
 /// Loads the label file of a picture.
-fn load_labels(path: &Path, picture: &Picture) -> Result<Labels, Failure> {
-    let labels = Labels::load(path).map_err(|e| Failure::file(path, e))?;
+fn load_labels(args: &Args, path: &Path, picture: &Picture) -> Result<Labels, Failure> {
+    let limits = args.pictures.limits();
+    let labels = Labels::load(path, &limits).map_err(|e| picture::failure(path, &e))?;
     if labels.size != (picture.width, picture.height) {
         let (w, h) = labels.size;
         let mismatch =
