@@ -85,6 +85,7 @@ impl Memory {
 
     /// A place for `bytes` bytes, usually the default one.
     fn place(&mut self, input: &mut Input, default: usize, bytes: usize) -> Place {
+        let last = END - bytes;
         let at = match input.u8() {
             0..216 => Some(default),
             216..224 => None,
@@ -92,14 +93,14 @@ impl Memory {
             224..248 => Some(input.pick(&PLACES) + input.pick(&[0, 0, 0, 1, 2, 4, 8, 64, 200])),
             _ => Some(input.below(END)),
         };
-        Place { at, bytes: bytes.min(END - at.unwrap_or(0).min(END)) }
+        Place { at: at.map(|at| at.min(last)), bytes }
     }
 
     /// As [`place`](Memory::place), with a size that may be wrong. Only null pointers have sizes beyond the memory.
     fn buffer(&mut self, input: &mut Input, default: usize, bytes: usize) -> Place {
         let place = self.place(input, default, bytes);
         let wanted = if input.u8() < 224 { bytes } else { input.wild() };
-        let room = place.at.map_or(usize::MAX, |at| END.saturating_sub(at));
+        let room = place.at.map_or(usize::MAX, |at| END - at);
         Place { bytes: wanted.min(room), ..place }
     }
 
@@ -141,11 +142,9 @@ impl Memory {
                 self.bytes[range].fill(0);
             }
         }
-        // An engine that was opened at any other place.
-        if let Some(at) = engine.at.filter(|at| !ENGINES.contains(at) && *at != FILE && *at != PARAMS) {
-            let seal = at..(at + 8).min(END);
-            self.bytes[seal].fill(0);
-            self.bytes[FILE..FILE + self.file.len()].copy_from_slice(self.file);
+        // Nothing keeps track of an engine that was opened elsewhere.
+        if engine.at == Some(PARAMS) {
+            self.bytes[PARAMS..PARAMS + 8].fill(0);
         }
     }
 
@@ -183,7 +182,7 @@ impl Memory {
             0 => self.call(engine, &[text], || unsafe { beitle_verify(e, t, text.bytes) }),
             1 => self.call(engine, &[info, text], || unsafe { beitle_model_info(e, i, t, text.bytes) }),
             2 => self.call(engine, &[text], || unsafe { beitle_class_name(e, class, t, text.bytes) }),
-            _ if rgb.at.is_some_and(|at| at + 3 > END) => return,
+            _ if rgb.at.is_some_and(|at| at + rgb.bytes > END) => return,
             _ => self.call(engine, &[rgb], || unsafe { beitle_class_colour(e, class, t.cast()) }),
         };
     }

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod image;
 mod input;
 mod memory;
+pub mod pictures;
 pub mod random_model;
 pub mod weight_file;
 
@@ -17,6 +18,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("c_api", c_api::run),
     ("checkpoint", checkpoint::run),
     ("image", image::run),
+    ("pictures", pictures::run),
     ("random_model", random_model::run),
     ("weight_file", weight_file::run),
 ];

@@ -49,7 +49,7 @@ impl<'a> Random<'a> {
     }
 }
 
-/// The facts of a random model, `size` times as large as the smallest.
+/// The facts of a random model: 0 is the smallest size.
 fn random_header(r: &mut Random, size: usize) -> Header {
     let heads = r.range(1, 1 + size);
     let patch = r.range(1, 2 + size);
@@ -77,9 +77,9 @@ fn random_header(r: &mut Random, size: usize) -> Header {
         width: (grid_width * patch) as u32,
         height: (grid_height * patch) as u32,
         patch: patch as u32,
-        channels: (heads * r.range(1, 8 * size)) as u32,
+        channels: (heads * r.range(1, (8 * size).max(5))) as u32,
         heads: heads as u32,
-        hidden: r.range(1, 40 * size) as u32,
+        hidden: r.range(1, (40 * size).max(20)) as u32,
         blocks,
         source_blocks: blocks + r.range(0, 2) as u32,
         feature_blocks,
@@ -104,7 +104,7 @@ fn random_header(r: &mut Random, size: usize) -> Header {
     }
 }
 
-/// A weight file of a random model. `size` 1 gives tiny ones.
+/// A weight file of a random model. `size` 0 gives tiny ones.
 pub fn random_model(r: &mut Random, size: usize) -> Vec<u8> {
     let mut header = random_header(r, size);
     let mut tensors = Vec::new();
