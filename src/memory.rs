@@ -120,6 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn files_are_read_and_mapped() {
         let path = std::env::temp_dir().join(std::format!("beitle-memory-{}", std::process::id()));
         for content in [&b""[..], b"some bytes"] {
@@ -133,6 +134,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn only_regular_files_are_opened() {
         let folder = std::env::temp_dir();
         assert_eq!(FileBytes::read(&folder).unwrap_err().kind(), io::ErrorKind::InvalidInput);
@@ -141,6 +143,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn too_large_an_arena_is_an_error() {
         assert!(Arena::new(isize::MAX as usize).is_err());
     }

@@ -86,7 +86,7 @@ fn input_transform_equals<const T: usize>(b: [[f64; T]; T], vectors: usize, seed
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(super::tests::cases())]
 
     #[test]
     fn input_transform_equals_its_definition(vectors in 1usize..5, seed: u64) {
