@@ -19,7 +19,7 @@
  *     params.map.pixel_bytes = 1;
  *     if (beitle_run(&engine, &params, message, sizeof message) != BEITLE_OK) puts(message);
  *
- * A program checks the status of every call; examples/segment.c is complete.
+ * A real program must check every status: see examples/segment.c.
  *
  * Memory. The caller owns all memory. The library never allocates. It does not retain a pointer after a call returns,
  * with one exception: an open engine refers to its weight file. Its only state outside beitle_engine is a table of the
@@ -33,8 +33,8 @@
  * may overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate
  * that memory of the stated size exists.
  *
- * A bug in the library that it detects itself becomes BEITLE_INTERNAL_ERROR. A library built with panic = "abort" ends
- * the program instead, and one built without the feature `std` calls beitle_panicked.
+ * If the library detects a bug of its own, the function returns BEITLE_INTERNAL_ERROR. A library built with
+ * panic = "abort" ends the program instead, and one built without the feature `std` calls beitle_panicked.
  *
  * Threads. Functions that take a `const beitle_engine *` may run concurrently on the same engine, provided that
  * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
@@ -56,7 +56,7 @@ extern "C" {
 /* The version of this header: major << 16 | minor << 8 | patch. */
 #define BEITLE_VERSION 0x000100u
 
-/* Returns the version of the linked library, encoded like BEITLE_VERSION, to which it must be equal. */
+/* Returns the version of the linked library, encoded like BEITLE_VERSION. It must equal BEITLE_VERSION. */
 uint32_t beitle_version(void);
 
 /* The result of a call. */
@@ -128,11 +128,12 @@ typedef struct beitle_class_map {
  * returned. The calls distribute the tasks of the step among themselves.
  *
  * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
- * calls return immediately, and so do calls after `run` has returned; the library waits for calls that are still
- * active then. `run` must not leave by longjmp or by a C++ exception, and must not call beitle_open or beitle_plan on
- * the running engine. It may block and allocate; since it is called so often, it is much faster to let existing threads
- * wait for work than to create threads for every step. More than 16 concurrent runs use only the threads that called
- * beitle_run. */
+ * calls return immediately, and so do calls after `run` has returned. The library waits for calls that are still active
+ * then by spinning: where threads have strict priorities, `run` must return only after its calls have returned. `run`
+ * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open or
+ * beitle_plan on the running engine. It may block and allocate; since it is called so often, it is much faster to let
+ * existing threads wait for work than to create threads for every step. While 16 parallel steps are in progress, a
+ * further step runs on its calling thread alone. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
@@ -170,7 +171,7 @@ beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_b
                           size_t message_bytes);
 
 /* Reads the whole file and verifies checksums, padding and sums of the weights. Call it once after a file has been
- * transferred: only a file that passes gives the same results on every CPU.
+ * transferred: identical results on every CPU are guaranteed only for a file that passes.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
@@ -181,10 +182,11 @@ beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t m
 beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
 
 /* Writes the name of a class to `name`, as UTF-8 text without control characters and with a terminating zero.
- * `class_index` is less than beitle_info.classes; `name_bytes` is the size of the memory at `name`. The name is searched
- * from the first one on.
+ * `class_index` is less than beitle_info.classes; `name_bytes` is the size of the memory at `name`. `name` is empty
+ * after an error. The time is proportional to the length of all names.
  *
- * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if the name was truncated. */
+ * Errors: BEITLE_INVALID_ARGUMENT (also if the file has no name for the class), BEITLE_MISALIGNED;
+ * BEITLE_BUFFER_TOO_SMALL if the name was truncated, or `name` is NULL. */
 beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes);
 
 /* Writes the display colour of a class to `rgb`: red, green, blue. `class_index` is less than beitle_info.classes.
@@ -201,7 +203,8 @@ beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, s
                           char *message, size_t message_bytes);
 
 /* Segments an image: writes the class map and, if requested, the logits. Arena, class map, logits and message must
- * not overlap each other, the image, the file, the engine, `params` or the thread pool.
+ * not overlap each other, the image, the file, the engine, `params` or the thread pool. `params` and the thread
+ * pool must not change during the call, not even by its callbacks.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE,
  * BEITLE_TOO_LARGE, BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
@@ -209,7 +212,8 @@ beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *p
                          size_t message_bytes);
 
 /* The program must define this function if it links the library built without the feature `std`. Such a library calls
- * it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return. */
+ * it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return; it
+ * must stop the whole program, not only the current thread. */
 void beitle_panicked(void);
 
 #ifdef __cplusplus

@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
             result.get_or_insert_with(|| model::run(&mut cx, arena, image, output));
         };
         par.enter(&mut body);
-        // Does nothing, unless `enter` has not called it.
+        // In case `enter` did not call it.
         body();
         result.unwrap_or(Ok(()))
     }

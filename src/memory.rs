@@ -17,8 +17,8 @@ enum Source {
 }
 
 impl FileBytes {
-    /// Reads a file into memory. Nothing can change the bytes afterwards. It takes as much memory and time as the file is
-    /// long; [`map`](FileBytes::map) avoids both.
+    /// Reads a file into memory. Nothing can change the bytes afterwards. Memory and time are proportional to the
+    /// length of the file; [`map`](FileBytes::map) avoids both.
     ///
     /// # Errors
     /// The error of the operating system, or [`InvalidInput`](io::ErrorKind::InvalidInput) if `path` is not a regular file.
@@ -27,9 +27,11 @@ impl FileBytes {
         let mut copy = Arena::new(len)?;
         let mut filled = 0;
         while filled < len {
-            match file.read(&mut copy.bytes_mut()[filled..len])? {
-                0 => break,
-                n => filled += n,
+            match file.read(&mut copy.bytes_mut()[filled..len]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(FileBytes(Source::Copy(copy, filled)))
@@ -43,9 +45,9 @@ impl FileBytes {
     ///
     /// # Safety
     /// As long as the file is mapped, nothing writes to it or truncates it, in this process or another. A write would change
-    /// bytes behind a shared reference, which is undefined behaviour. After a truncation, reading the missing pages raises the
-    /// signal SIGBUS, which ends a program that does not handle it. Replacing the file by renaming another one to its path is
-    /// safe: the mapping keeps the old contents.
+    /// bytes behind a shared reference, which is undefined behaviour. On Unix, reading pages that are missing after a
+    /// truncation, or that the disk cannot deliver, raises the signal SIGBUS, which ends a program that does not handle it.
+    /// Replacing the file by renaming another one to its path is safe there: the mapping keeps the old contents.
     pub unsafe fn map(path: impl AsRef<Path>) -> io::Result<Self> {
         let (file, len) = open(path.as_ref())?;
         // An empty file cannot be mapped.
@@ -68,7 +70,7 @@ impl FileBytes {
 
 /// Opens a regular file; returns its length, too. Other files, such as pipes and devices, could block or never end.
 fn open(path: &Path) -> io::Result<(File, usize)> {
-    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file");
     if !std::fs::metadata(path)?.is_file() {
         return Err(irregular());
     }
@@ -90,7 +92,7 @@ const HUGE: usize = 8 << 20;
 pub struct Arena(memmap2::MmapMut);
 
 impl Arena {
-    /// An arena of at least `bytes` zero bytes. The operating system provides its pages when they are first touched.
+    /// An arena of at least `bytes` bytes, all zero. The operating system provides its pages when they are first touched.
     ///
     /// # Errors
     /// The operating system refuses so much memory.
@@ -120,6 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn files_are_read_and_mapped() {
         let path = std::env::temp_dir().join(std::format!("beitle-memory-{}", std::process::id()));
         for content in [&b""[..], b"some bytes"] {
@@ -133,6 +136,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn only_regular_files_are_opened() {
         let folder = std::env::temp_dir();
         assert_eq!(FileBytes::read(&folder).unwrap_err().kind(), io::ErrorKind::InvalidInput);
@@ -141,6 +145,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no files")]
     fn too_large_an_arena_is_an_error() {
         assert!(Arena::new(isize::MAX as usize).is_err());
     }

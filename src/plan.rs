@@ -59,7 +59,7 @@ impl Plan {
         self.layout.buffers()
     }
 
-    /// Whether the plan was made for this model, or one with the same header and tensor table.
+    /// Whether the plan was made for this model, as far as the checksum of header and tensor table shows.
     pub(crate) fn is_for(&self, model: &Model) -> bool {
         self.head_crc == model.file().header().head_crc
     }

@@ -148,7 +148,8 @@ fn verification_finds_wrong_sums_and_padding() {
                 bytes[weights - 1] ^= 0x3F;
             }
         };
-        let cases: [(TensorKind, &dyn Fn(&TensorEntry, &mut [u8]), &str); 5] = [
+        type Change<'a> = &'a dyn Fn(&TensorEntry, &mut [u8]);
+        let cases: [(TensorKind, Change, &str); 5] = [
             (TensorKind::Int8, &flip(0), "sum"),
             (TensorKind::Int8, &last_weight, "padding"),
             (TensorKind::Int8, &last_scale, "padding"),

@@ -158,10 +158,11 @@ fn pickles(folder: &Folder) {
 
 fn zip_directory(folder: &Folder) {
     let mut directory = Vec::new();
-    while directory.len() + 49 <= 8 * MIB {
-        let name = (directory.len() as u32).to_be_bytes();
-        directory.extend([&b"PK\x01\x02"[..], &[0; 24], &[3, 0], &[0; 16], &name[1..]].concat());
+    for number in 0..131_072 {
+        let name = format!("{number:018}");
+        directory.extend([&b"PK\x01\x02"[..], &[0; 24], &[18, 0], &[0; 16], name.as_bytes()].concat());
     }
+    assert_eq!(directory.len(), 8 * MIB);
     let length = (directory.len() as u32).to_le_bytes();
     let end = [&b"PK\x05\x06"[..], &[0; 8], &length, &[0; 6]].concat();
     let path = folder.file("model.pth", &[directory, end].concat());

@@ -10,8 +10,8 @@ use core::fmt::Write;
 const MESSAGE: &str = "message";
 
 /// Runs `body` and returns its status; the message of an error goes to `message`, which is empty after success. `body` gets the
-/// range of the message, which it must check against everything else that the call reads or writes. If they overlap, the
-/// message is not written.
+/// range of the message. Before anything else, it must check it against everything that the call reads or writes: if they
+/// overlap, the message is not written.
 ///
 /// With the feature `std` a panic becomes [`Status::InternalError`], unless the library was built with `panic = "abort"`.
 /// Without `std` the panic handler does not return.

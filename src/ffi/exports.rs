@@ -57,9 +57,10 @@ pub unsafe extern "C" fn beitle_verify(
     message_bytes: usize,
 ) -> Status {
     let body = |text: ByteRange| {
+        check_disjoint(&[text], &[OpenEngine::range(engine)])?;
         // SAFETY: nothing else writes to the engine.
         let open = unsafe { OpenEngine::at(engine)? };
-        check_disjoint(&[text], &[OpenEngine::range(engine), open.file_range()])?;
+        check_disjoint(&[text], &[open.file_range()])?;
         Ok(open.model.verify()?)
     };
     // SAFETY: nothing else uses the memory at `message`.
@@ -78,10 +79,12 @@ pub unsafe extern "C" fn beitle_model_info(
     message_bytes: usize,
 ) -> Status {
     let body = |text: ByteRange| {
+        let info_range = ByteRange::of(info, 1, "info");
+        check_disjoint(&[text], &[OpenEngine::range(engine), info_range])?;
         // SAFETY: nothing else writes to the engine.
         let open = unsafe { OpenEngine::at(engine)? };
-        let written = [text, ByteRange::of(info, 1, "info")];
-        check_disjoint(&written, &[OpenEngine::range(engine), open.file_range()])?;
+        check_disjoint(&[text, info_range], &[open.file_range()])?;
+        check_disjoint(&[info_range], &[OpenEngine::range(engine)])?;
         let facts = open.model.facts();
         let (logits_width, logits_height) = facts.level(0);
         let value = CInfo {
@@ -169,13 +172,15 @@ pub unsafe extern "C" fn beitle_plan(
     message_bytes: usize,
 ) -> Status {
     let body = |text: ByteRange| {
+        let result = ByteRange::of(arena_bytes, 1, "arena_bytes");
+        check_disjoint(&[text], &[OpenEngine::range(engine), result])?;
         // SAFETY: nothing else uses the engine. The model is copied, so that no reference to the engine remains.
         let (model, file) = {
             let open = unsafe { OpenEngine::at(engine)? };
             (open.model, open.file_range())
         };
-        let written = [text, ByteRange::of(arena_bytes, 1, "arena_bytes"), OpenEngine::range(engine)];
-        check_disjoint(&written, &[file])?;
+        check_disjoint(&[text, result], &[file])?;
+        check_disjoint(&[result], &[OpenEngine::range(engine)])?;
         if workers == 0 {
             return Err(CallError::Argument("workers", "is 0"));
         }

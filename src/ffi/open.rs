@@ -37,8 +37,8 @@ impl OpenEngine {
         if unsafe { engine.cast::<u64>().read() } != SEAL {
             return Err(CallError::Argument("engine", "is not open"));
         }
-        // SAFETY: only `OpenEngine::open` writes the seal, as part of a complete `OpenEngine`. Size and alignment are
-        // asserted above.
+        // SAFETY: `include/beitle.h` requires an engine that is zeroed, that `open` has written, or a whole copy of one; of
+        // these, only an open one has the seal. Size and alignment are asserted above.
         Ok(unsafe { &*engine.cast::<OpenEngine>() })
     }
 
@@ -65,15 +65,14 @@ impl OpenEngine {
         message: ByteRange,
     ) -> Result<(), CallError> {
         let file = file.cast::<u8>();
-        check_disjoint(
-            &[message, ByteRange::new(engine, 1, "engine")?],
-            &[ByteRange::new(file, file_bytes, "file")?],
-        )?;
-        // If parsing fails, the engine is no longer open.
+        let (own, file_range) = (OpenEngine::range(engine), ByteRange::of(file, file_bytes, "file"));
+        check_disjoint(&[message], &[own, file_range])?;
+        check_disjoint(&[own], &[file_range])?;
+        // Whatever is wrong with the file, the engine is no longer open.
         // SAFETY: nothing else uses the `CEngine` at `engine`.
         unsafe { write(engine, CEngine::new(), "engine")? };
-        // SAFETY: the bytes at `file` are not written to while the engine is used. `check_disjoint` established that the
-        // engine, which is written to, lies elsewhere.
+        // SAFETY: the bytes at `file` are not written to while the engine is used, and they are reached through the engine
+        // only. `check_disjoint` established that the engine, which is written to, lies elsewhere.
         let bytes = unsafe { slice(file, file_bytes, "file")? };
         let open = OpenEngine { seal: SEAL, model: Model::new(bytes)?, plan: None };
         // SAFETY: `write` above established that `engine` is non-null and aligned. The assertion above established that an

@@ -1,8 +1,9 @@
 //! The caller's threads as a [`Parallel`]. C only starts calls of [`worker`].
 //!
-//! A caller may be wrong: it may call `worker` after its `run` function has returned, from threads that are still on their
-//! way. The argument of `worker` is therefore not a pointer, but the number of an entry in a table of this library and the
-//! entry's generation. A late call finds the entry closed or in another generation, and returns.
+//! A caller may call `worker` after its `run` function has returned, from threads that are still on their way. The argument of
+//! `worker` is therefore not a pointer, but the number of an entry in a table of this library and the entry's generation. A
+//! late call finds the entry closed or in another generation, and returns. Generations wrap: a call that is late by a million
+//! steps may find its own again, and then helps with a step that has just begun, which is harmless.
 
 use crate::status::CallError;
 use crate::types::CThreadPool;
@@ -14,8 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The caller's thread pool as a [`Parallel`].
 pub(crate) struct CallerThreads<'a>(&'a CThreadPool);
 
-// SAFETY: `CThreadPool` is not `Sync` because of its pointer `context`. It is used in `run` only, which the engine calls on
-// the thread that called `beitle_run`, and passed to the caller's own function.
+// SAFETY: `CThreadPool` is not `Sync` because of its pointer `context`. The pointer is read in `run` only,
+// which the engine calls on the thread that called `beitle_run`, and passed to the caller's own function.
 unsafe impl Sync for CallerThreads<'_> {}
 
 impl<'a> CallerThreads<'a> {
@@ -33,7 +34,7 @@ type Work = *const (dyn Fn(usize) + Sync);
 
 /// A parallel step in progress.
 struct Entry {
-    /// Whether a run uses the entry.
+    /// Whether a step uses the entry.
     taken: AtomicBool,
     /// The generation, whether the entry is open, and the number of active calls: see [`OPEN`].
     state: AtomicUsize,
@@ -51,10 +52,10 @@ const OPEN: usize = 1 << 11;
 /// entry's number, counted from 1 so that an argument is never null.
 const GENERATION: usize = OPEN << 1;
 
-/// As many concurrent runs as there are entries use the caller's threads. Further ones use the calling thread alone.
+/// While all entries are taken, further steps run on their calling thread alone.
 static TABLE: [Entry; 16] = [const { Entry::new() }; 16];
 
-// SAFETY: `work` is the only field that is not atomic. It is written by the run that has taken the entry, while the entry is
+// SAFETY: `work` is the only field that is not atomic. It is written by the step that has taken the entry, while the entry is
 // closed and no call is active, and read by active calls. A call becomes active by an acquire operation on `state` that sees it
 // open, which the writer stored with release ordering; it stops being active with release ordering, and `close` acquires.
 unsafe impl Sync for Entry {}
@@ -87,6 +88,7 @@ impl Entry {
         // SAFETY: this call is active, so `work` is not written to, and it points to a closure that exists until `close` has
         // returned, which waits for this call.
         if let Some(work) = unsafe { *self.work.get() } {
+            // SAFETY: as above; the closure is `Sync`.
             let work = || unsafe { (*work)(thread) };
             #[cfg(feature = "std")]
             if std::panic::catch_unwind(core::panic::AssertUnwindSafe(work)).is_err() {
@@ -104,7 +106,7 @@ impl Entry {
         let generation = (self.state.load(Ordering::Relaxed) & !(GENERATION - 1)).wrapping_add(GENERATION);
         self.calls.store(0, Ordering::Relaxed);
         self.panicked.store(false, Ordering::Relaxed);
-        // SAFETY: the entry is taken by this run and closed, so nothing else accesses `work`.
+        // SAFETY: the entry is taken by this step and closed, so nothing else accesses `work`.
         unsafe { *self.work.get() = Some(work) };
         self.state.store(generation | OPEN, Ordering::Release);
         generation
@@ -177,7 +179,7 @@ mod tests {
     unsafe extern "C" fn call_late(_: *mut c_void, worker: WorkerFn, argument: *mut c_void) {
         let argument = argument.addr();
         let late = move || {
-            for _ in 0..200 {
+            for _ in 0..if cfg!(miri) { 5 } else { 200 } {
                 // SAFETY: `worker` accepts any argument.
                 unsafe { worker(core::ptr::without_provenance_mut(argument)) };
                 std::thread::yield_now();
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn calls_never_outlive_the_step() {
         for run in [call_nothing as unsafe extern "C" fn(_, _, _), call_too_often, call_late] {
-            for _ in 0..50 {
+            for _ in 0..if cfg!(miri) { 2 } else { 50 } {
                 // Memory of this step only: a call that came too late would use it after it is gone.
                 let active = Box::new(AtomicUsize::new(0));
                 CallerThreads::new(&pool(2, run)).ok().unwrap().run(2, &|thread| {

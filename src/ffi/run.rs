@@ -34,11 +34,13 @@ pub(crate) unsafe fn run(
     check_disjoint(&[message], &[OpenEngine::range(engine), ByteRange::of(params, 1, PARAMS)])?;
     // SAFETY: the `CEngine` is not written to during the call; outputs that overlap it are rejected below.
     let open = unsafe { OpenEngine::at(engine)? };
-    let OpenEngine { model, plan, .. } = open;
-    let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
+    check_disjoint(&[message], &[open.file_range()])?;
     // SAFETY: the parameters are not written to during the call; outputs that overlap them are rejected below.
     let params = unsafe { checked_params(params)? };
-    check_buffers(engine, open, params, message)?;
+    check_disjoint(&[message], &buffers(params))?;
+    let OpenEngine { model, plan, .. } = open;
+    let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
+    check_buffers(engine, open, params)?;
 
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
     let image = unsafe { image(&params.image)? };
@@ -87,13 +89,19 @@ unsafe fn checked_params<'a>(params: *const CRunParams) -> Result<&'a CRunParams
     unsafe { read(params, PARAMS) }
 }
 
+/// The memory that `params` names, whatever it is.
+fn buffers(params: &CRunParams) -> [ByteRange; 5] {
+    [
+        ByteRange::of(params.arena.cast::<u8>(), params.arena_bytes, ARENA),
+        ByteRange::of(params.map.data.cast::<u8>(), params.map.bytes, MAP),
+        ByteRange::of(params.logits, params.logits_count, LOGITS),
+        ByteRange::of(params.image.data, params.image.bytes, IMAGE),
+        ByteRange::of(params.thread_pool, 1, THREAD_POOL),
+    ]
+}
+
 /// Checks pointers and sizes of all buffers, and that none that is written overlaps another. No slice of them exists yet.
-fn check_buffers(
-    engine: *const CEngine,
-    open: &OpenEngine,
-    params: &CRunParams,
-    message: ByteRange,
-) -> Result<(), CallError> {
+fn check_buffers(engine: *const CEngine, open: &OpenEngine, params: &CRunParams) -> Result<(), CallError> {
     let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
     let map = match params.map.pixel_bytes {
         1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
@@ -102,7 +110,6 @@ fn check_buffers(
     };
     check_aligned(params.arena, ALIGN, ARENA)?;
     let written = [
-        message,
         ByteRange::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
         map,
         ByteRange::new(params.logits, logits_count, LOGITS)?,

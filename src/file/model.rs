@@ -82,7 +82,10 @@ impl<'a> Model<'a> {
 
     /// The names of the classes, in order. They have no control characters. A file may have fewer names than classes.
     pub fn class_names(&self) -> impl Iterator<Item = &'a str> {
-        self.text(Role::ClassNames).unwrap_or("").lines().take(self.facts.classes)
+        let names = self.file.find(Role::ClassNames, 0).map_or(&[][..], |e| self.file.bytes_of(e));
+        let names = names.strip_suffix(b"\n").unwrap_or(names);
+        let lines = names.split(|b| *b == b'\n').take(if names.is_empty() { 0 } else { self.facts.classes });
+        lines.map(|name| core::str::from_utf8(name).unwrap_or(""))
     }
 
     /// The name of class number `class`, counted from 0; `None` if the file has none. It is searched from the start: to name
@@ -130,10 +133,11 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Checks that a text has no control characters but line breaks: programs print it, and terminals obey escape sequences.
+/// Checks that a text has no control characters, except line breaks between class names: programs print it, and terminals obey
+/// escape sequences.
 #[inline(never)]
 fn check_printable(role: Role, text: &str) -> Result<(), Error> {
-    if !text.chars().any(|c| c.is_control() && c != '\n') {
+    if !text.chars().any(|c| c.is_control() && (role, c) != (Role::ClassNames, '\n')) {
         return Ok(());
     }
     let (role, field) = (role.name(), "control characters");

@@ -9,9 +9,23 @@ use super::format::{
 };
 use crate::error::Error;
 
-/// Every dimension is below this bound, which is generous for BEiT and so small that no product of three dimensions overflows
-/// 64 bits.
-const LIMIT: u32 = 1 << 16;
+/// Largest dimension of any kind: sides of the input, classes, channels of the MLP. It is generous for BEiT, and so small that no
+/// product of three dimensions overflows 64 bits.
+pub const MAX_DIMENSION: u32 = 65_535;
+/// Largest side of a patch in pixels.
+pub const MAX_PATCH: u32 = 256;
+/// Most channels of the residual stream.
+pub const MAX_CHANNELS: u32 = 8192;
+/// Most attention heads.
+pub const MAX_HEADS: u32 = 255;
+/// Most channels of an attention head.
+pub const MAX_HEAD_DIM: u32 = 256;
+/// Most transformer blocks.
+pub const MAX_BLOCKS: u32 = 512;
+/// Most branches of the pooling module.
+pub const MAX_POOLS: u32 = 8;
+/// Largest output side of a branch of the pooling module.
+pub const MAX_POOL_SCALE: u32 = 64;
 
 /// Most bytes per class name, its line break included.
 pub const MAX_NAME: u32 = 256;
@@ -99,10 +113,10 @@ fn check_sizes(h: &Header) -> Result<(), Error> {
         ("classes", h.classes),
     ];
     for (field, v) in dimensions {
-        require((1..LIMIT).contains(&v), field, v, "1 to 65535")?;
+        require((1..MAX_DIMENSION + 1).contains(&v), field, v, "1 to 65535")?;
     }
     require(h.header_bytes as usize == size_of::<Header>(), "header_bytes", h.header_bytes, "512")?;
-    require(h.patch <= 256, "patch", h.patch, "at most 256")?;
+    require(h.patch <= MAX_PATCH, "patch", h.patch, "at most 256")?;
     for (field, v) in [("width", h.width), ("height", h.height)] {
         let whole = v.is_multiple_of(h.patch) && (2..=256).contains(&(v / h.patch));
         require(whole, field, v, "a whole number of patches, 2 to 256")?;
@@ -112,10 +126,10 @@ fn check_sizes(h: &Header) -> Result<(), Error> {
 
 /// Channels, heads, blocks, and the blocks after which features are taken.
 fn check_backbone(h: &Header) -> Result<(), Error> {
-    let channels = h.channels.is_multiple_of(h.heads) && h.channels <= 8192 && h.heads <= 255;
+    let channels = h.channels.is_multiple_of(h.heads) && h.channels <= MAX_CHANNELS && h.heads <= MAX_HEADS;
     require(channels, "channels", h.channels, "at most 8192 and a multiple of `heads` (at most 255)")?;
-    require(h.channels / h.heads <= 256, "heads", h.heads, "a head dimension of at most 256")?;
-    let blocks = h.blocks <= 512 && h.blocks <= h.source_blocks;
+    require(h.channels / h.heads <= MAX_HEAD_DIM, "heads", h.heads, "a head dimension of at most 256")?;
+    let blocks = h.blocks <= MAX_BLOCKS && h.blocks <= h.source_blocks;
     require(blocks, "blocks", h.blocks, "at most 512 and at most `source_blocks`")?;
     let last = h.feature_blocks[3];
     let features = h.feature_blocks.is_sorted() && last == h.blocks;
@@ -124,9 +138,9 @@ fn check_backbone(h: &Header) -> Result<(), Error> {
 
 /// The scales of the pooling module.
 fn check_pooling(h: &Header) -> Result<(), Error> {
-    require(h.pool_count <= 8, "pool_count", h.pool_count, "at most 8")?;
+    require(h.pool_count <= MAX_POOLS, "pool_count", h.pool_count, "at most 8")?;
     for &scale in &h.pool_scales[..h.pool_count as usize] {
-        require((1..=64).contains(&scale), "pool_scales", scale, "1 to 64")?;
+        require((1..=MAX_POOL_SCALE).contains(&scale), "pool_scales", scale, "1 to 64")?;
     }
     Ok(())
 }
@@ -141,7 +155,7 @@ fn check_preprocessing(h: &Header) -> Result<(), Error> {
     }
     require(matches!(h.resample, 0..=5 | 16), "resample", h.resample, "0 to 5 or 16")?;
     require(h.resize <= 1, "resize", h.resize, "0 (stretch) or 1 (keep the aspect ratio)")?;
-    let window = [h.short_side, h.stride].iter().all(|v| (1..LIMIT).contains(v));
+    let window = [h.short_side, h.stride].iter().all(|v| (1..MAX_DIMENSION + 1).contains(v));
     require(h.resize == 0 || window, "short_side, stride", h.short_side, "1 to 65535")
 }
 

@@ -1,11 +1,11 @@
 //! Verification of the contents of a file, which opening it does not read.
 //!
-//! Besides checksums it checks what the kernels rely on: the sums of integer weights, zero padding, and the range of the
-//! weights. Kernels of different instruction sets use them differently, so that a file in which they are wrong could give
+//! Besides checksums it checks what the kernels rely on: the sums of integer weights, zero padding, and the range of all
+//! values. Kernels of different instruction sets use them differently, so that a file in which they are wrong could give
 //! different results on different CPUs.
 
 use super::crc::crc32;
-use super::format::{GROUP, Header, LANES, Role};
+use super::format::{GROUP, Header, LANES, Role, TensorKind};
 use super::linear::{Linear, Panels};
 use super::weight_file::WeightFile;
 use crate::error::Error;
@@ -26,9 +26,16 @@ pub(super) fn verify(file: &WeightFile) -> Result<(), Error> {
         if gap.iter().any(|&b| b != 0) || crc32(file.bytes_of(e)) != e.crc {
             return Err(damaged);
         }
+        let wrong = |(field, found, expected)| Error::Tensor { role, layer, field, found, expected };
         if let Some(linear) = Linear::new(file, e) {
-            let wrong = |(field, found, expected)| Error::Tensor { role, layer, field, found, expected };
             check_linear(&linear).map_err(wrong)?;
+            for matrix in 0..linear.matrices {
+                check_finite(linear.bias(matrix).unwrap_or(&[])).map_err(wrong)?;
+            }
+        } else if e.kind == TensorKind::Plain as u8
+            && let Ok(values) = bytemuck::try_cast_slice(file.bytes_of(e))
+        {
+            check_finite(values).map_err(wrong)?;
         }
         end = (e.offset + e.bytes) as usize;
     }
@@ -46,17 +53,27 @@ type Fault = (&'static str, u64, u64);
 #[inline(never)]
 fn check_linear(t: &Linear) -> Result<(), Fault> {
     match t.panels {
-        Panels::F32(w) => check_padding(t, bytemuck::cast_slice(w), 4, t.k),
-        Panels::F16(w) => check_padding(t, bytemuck::cast_slice(w), 2, t.k),
+        Panels::F32(w) => {
+            check_finite(w)?;
+            check_padding(t, bytemuck::cast_slice(w), 4, t.k)
+        }
+        Panels::F16(w) => {
+            if let Some(w) = w.iter().find(|w| !w.is_finite()) {
+                return Err(("bits of an f16 weight", w.to_bits().into(), 0));
+            }
+            check_padding(t, bytemuck::cast_slice(w), 2, t.k)
+        }
         Panels::Int8 { weights, scale, sum } => {
+            check_finite(scale)?;
             check_padding(t, bytemuck::cast_slice(scale), 4, 1)?;
             let groups = weights.as_chunks::<64>().0;
             check_sums(t, sum, t.k.div_ceil(4), &|panel, group| groups[panel * t.k.div_ceil(4) + group])
         }
         Panels::Int4 { weights, scale, sum, multipliers } => {
+            check_finite(scale)?;
             check_padding(t, bytemuck::cast_slice(scale), 4, 1)?;
-            if multipliers.iter().any(|m| m.unsigned_abs() > 15) {
-                return Err(("multiplier", 16, 15));
+            if let Some(m) = multipliers.iter().find(|m| m.unsigned_abs() > 15) {
+                return Err(("magnitude of a multiplier", m.unsigned_abs().into(), 15));
             }
             let groups = weights.as_chunks::<64>().0;
             check_sums(t, sum, 2 * t.k.div_ceil(8), &|panel, group| {
@@ -71,14 +88,26 @@ fn check_linear(t: &Linear) -> Result<(), Fault> {
     }
 }
 
+/// Checks that all values are finite: not every CPU gives the same bits for NaN.
+#[inline(never)]
+fn check_finite(values: &[f32]) -> Result<(), Fault> {
+    match values.iter().find(|x| !x.is_finite()) {
+        Some(x) => Err(("bits of an f32 value", x.to_bits().into(), 0)),
+        None => Ok(()),
+    }
+}
+
 /// Checks that the values of outputs beyond `n` are zero, in an array `[matrices][panels][depth][16]` of values of `size` bytes.
 #[inline(never)]
 fn check_padding(t: &Linear, bytes: &[u8], size: usize, depth: usize) -> Result<(), Fault> {
     let used = t.n % LANES * size;
     for (row, values) in bytes.chunks_exact(LANES * size).enumerate() {
         let is_last_panel = (row / depth + 1).is_multiple_of(t.panel_count());
-        if used > 0 && is_last_panel && values[used..].iter().any(|b| *b != 0) {
-            return Err(("padding", 1, 0));
+        if used > 0
+            && is_last_panel
+            && let Some(b) = values[used..].iter().find(|b| **b != 0)
+        {
+            return Err(("padding", (*b).into(), 0));
         }
     }
     Ok(())
@@ -99,7 +128,7 @@ fn check_sums(
         for g in 0..groups {
             for (i, w) in group(panel, g).into_iter().enumerate().filter(|(_, w)| *w != 0) {
                 if i / 4 >= outputs || 4 * g + i % 4 >= t.k {
-                    return Err(("padding", 1, 0));
+                    return Err(("padding", w.unsigned_abs().into(), 0));
                 }
                 if w == -128 {
                     return Err(("magnitude of a weight", 128, 127));

@@ -4,6 +4,9 @@ use super::crc::Crc32;
 use super::format::{ALIGN, Header, MAGIC, Role, TensorEntry, TensorKind, VERSION};
 use crate::error::Error;
 
+/// The table has at most this many entries. No header requires more than 2,597.
+const MAX_TENSORS: u32 = 4096;
+
 /// A weight file whose structure is valid: header, table, and the size, offset and shape of every tensor.
 #[derive(Clone, Copy)]
 pub struct WeightFile<'a> {
@@ -30,6 +33,10 @@ impl<'a> WeightFile<'a> {
         let header: &Header = bytemuck::from_bytes(head);
         if header.version != VERSION {
             return Err(Error::Version { found: header.version, expected: VERSION });
+        }
+        if header.tensor_count > MAX_TENSORS {
+            let (field, found) = ("tensor_count", header.tensor_count.into());
+            return Err(Error::Header { field, found, expected: "at most 4096" });
         }
         let table_end =
             size_of::<Header>() as u64 + u64::from(header.tensor_count) * size_of::<TensorEntry>() as u64;

@@ -59,14 +59,35 @@ mod tests {
         assert_eq!(read(file.path(), 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
+    /// A file below /proc says that it is empty, but is not: it looks like one that grows while it is read.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_growing_file_is_read_up_to_the_limit() {
+        let path = Path::new("/proc/self/status");
+        assert_eq!(open(path).unwrap().1, 0);
+        assert!(read(path, 1 << 20).unwrap().len() > 100);
+        let error = read(path, 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "has 101 bytes; expected at most 100");
+    }
+
     #[test]
     #[cfg(unix)]
     fn only_regular_files_are_opened() {
-        let fifo = std::env::temp_dir().join(format!("beitle-fifo-{}", std::process::id()));
+        let temporary =
+            |name: &str| std::env::temp_dir().join(format!("beitle-{name}-{}", std::process::id()));
+        let (fifo, link, good) = (temporary("fifo"), temporary("link"), temporary("good"));
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        for path in [Path::new("/dev/zero"), Path::new("/"), &fifo] {
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for path in [Path::new("/dev/zero"), Path::new("/dev/null"), Path::new("/"), &fifo, &link] {
             assert_eq!(read(path, 9).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", path.display());
         }
-        std::fs::remove_file(&fifo).unwrap();
+        std::fs::remove_file(&link).unwrap();
+        std::fs::write(&good, "x").unwrap();
+        std::os::unix::fs::symlink(&good, &link).unwrap();
+        assert_eq!(read(&link, 1).unwrap(), b"x");
+        for path in [fifo, link, good] {
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

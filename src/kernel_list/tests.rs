@@ -70,7 +70,7 @@ fn int8_tiles_of_every_shape_equal_exact_sums() {
         let shape = isa.shape_i8();
         for rows in 1..=shape.rows {
             for panels in 1..=shape.panels {
-                for groups in [1, 2, 3, 4, 5, 7, 16, 33, 259] {
+                for &groups in if cfg!(miri) { &[3][..] } else { &[1, 2, 3, 4, 5, 7, 16, 33, 259] } {
                     let seed = (rows * 100 + panels * 10 + groups) as u64;
                     let name = isa.name();
                     let got = int8_tile(isa, rows, panels, groups, seed);
@@ -103,6 +103,7 @@ fn reference_i8(rows: usize, panels: usize, groups: usize, seed: u64) -> Vec<i32
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "arithmetic at the limits; the test above runs the same code")]
 fn int8_tiles_do_not_saturate_for_4096_inputs_at_the_limits() {
     for isa in Isa::available() {
         for (q, w) in [(0u8, 127i8), (0, -127), (255, 127), (255, -127)] {
@@ -123,7 +124,7 @@ fn float_tiles_of_every_shape_equal_a_chain_of_fused_multiply_adds() {
         let max = isa.shape_f();
         for rows in 1..=max.rows {
             for panels in 1..=max.panels {
-                for k in [1, 2, 3, 7, 64, 65] {
+                for &k in if cfg!(miri) { &[3][..] } else { &[1, 2, 3, 7, 64, 65] } {
                     for overwrite in [true, false] {
                         let shape = (rows, panels, k, overwrite);
                         let seed = (rows * 1000 + panels * 100 + k) as u64;
@@ -179,8 +180,14 @@ fn same_bits_everywhere(kernel: &Kernel, size: Size, seed: u64) -> Result<(), Te
     Ok(())
 }
 
+/// Miri takes seconds for what takes microseconds elsewhere.
+pub(super) fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 64 })
+}
+
 /// Heads as wide as a block or wider, and several whole blocks of keys, which the sizes of the next test do not reach.
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes, and the next test runs the same code")]
 fn attention_with_whole_blocks_has_the_same_bits_on_every_instruction_set() {
     let attention = KERNELS.iter().find(|k| k.name == "attention, int8").unwrap();
     for (n, rows, k) in
@@ -191,7 +198,7 @@ fn attention_with_whole_blocks_has_the_same_bits_on_every_instruction_set() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases())]
 
     #[test]
     fn every_kernel_has_the_same_bits_on_every_instruction_set(n in 1usize..200, rows in 1usize..20, k in 1usize..70, seed: u64) {
@@ -199,6 +206,7 @@ proptest! {
             // Kernels with a variant in their name, which include all operators, would take long on the portable instruction set.
             let small = Size { n: n % 40 + 1, rows: rows % 9 + 1, k: k % 9 + 1 };
             let size = if kernel.name.contains(", ") { small } else { Size { n, rows, k } };
+            let size = if cfg!(miri) { Size { n: 17, rows: 2, k: 3 } } else { size };
             prop_assert!((kernel.work)(size) > 0);
             same_bits_everywhere(kernel, size, seed)?;
         }
@@ -207,6 +215,7 @@ proptest! {
     /// Several tiles of every number of rows and panels: the epilogue of a tile may run while the next one is multiplied.
     #[test]
     fn int8_products_of_several_tiles_have_the_same_bits_on_every_instruction_set(n in 1usize..100, rows in 1usize..40, k in 1usize..70, seed: u64) {
+        let (n, rows, k) = if cfg!(miri) { (20, 9, 5) } else { (n, rows, k) };
         for kernel in KERNELS.iter().filter(|k| k.name.starts_with("gemm, int8")) {
             same_bits_everywhere(kernel, Size { n, rows, k }, seed)?;
         }

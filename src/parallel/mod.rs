@@ -1,5 +1,5 @@
-//! Parallelism: a trait that runs numbered tasks on workers, a thread pool that implements it, and loops over chunks of
-//! slices.
+//! Parallelism: a trait that calls a closure on several threads, a thread pool that implements it, the tasks that the engine
+//! hands out inside the closure, and loops over chunks of slices.
 //!
 //! A *task* is a numbered, independent piece of an operator's output. A *worker* runs tasks, one at a time; its id selects
 //! its own scratch memory. A *chunk* is the range of elements that one task writes. Operators split their outputs among

@@ -11,12 +11,14 @@ pub trait Parallel: Sync {
     /// as 1.
     fn workers(&self) -> usize;
 
-    /// Calls `work(thread)` up to `calls` times, on different threads at the same time, and returns when all calls have
-    /// returned. The calling thread may be one of them.
+    /// Calls `work(thread)` `calls` times, on different threads at the same time, and returns when all calls have returned. The
+    /// calling thread may be one of them.
     ///
-    /// `thread` should be the same number for the same thread in every step, from 0 to [`workers`](Parallel::workers) − 1: a
-    /// thread then gets the tasks whose data it has in its caches. A call returns when no task is left. Fewer calls, even none,
-    /// are slower but correct, since the calling thread completes the step; further calls return at once.
+    /// `thread` should always be the same number for the same thread, from 0 to [`workers`](Parallel::workers) − 1: a thread
+    /// then gets the tasks whose data it has in its caches. A call returns when no task is left. Fewer calls, even none, are
+    /// slower but correct, since the calling thread completes the work; further calls return at once.
+    ///
+    /// An implementation with unsafe code must ensure that whatever the calls did happens before this function returns.
     fn run(&self, calls: usize, work: &(dyn Fn(usize) + Sync));
 
     /// Runs `body` once. `body` calls [`run`](Parallel::run) many times, so this is the place to enter a thread pool.
@@ -38,7 +40,8 @@ impl Parallel for Serial {
     }
 }
 
-/// A pool of its own threads (rayon). With one worker no thread is started: the calling thread runs all tasks.
+/// A pool of its own threads (rayon). With one worker no thread is started: the calling thread runs all tasks. Use a pool for
+/// one run at a time: runs that share it wait for one another.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadPool {
@@ -48,7 +51,7 @@ pub struct ThreadPool {
 
 #[cfg(feature = "std")]
 impl ThreadPool {
-    /// A pool of `n` workers; 0 means as many as the process may use.
+    /// A pool of `n` workers; 0: as many as [`available_parallelism`](std::thread::available_parallelism) reports.
     ///
     /// # Errors
     /// If the operating system cannot start the threads.

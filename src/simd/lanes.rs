@@ -107,7 +107,7 @@ pub(crate) trait Lanes: Copy {
     /// Interleaves the low bytes of four vectors: byte j of lane i of the result is the low byte of lane i of `v[j]`.
     fn interleave_low_bytes(self, v: [Self::I; 4]) -> Self::I;
     /// # Safety
-    /// 16 i32 can be written at `p`.
+    /// 16 i32 can be written at `p`, which may be misaligned.
     unsafe fn store_i32_at(self, v: Self::I, p: *mut i32);
 
     /// # Safety

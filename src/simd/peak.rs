@@ -195,6 +195,7 @@ mod tests {
     use crate::parallel::Serial;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it measures time")]
     fn every_instruction_set_except_portable_has_peaks() {
         for isa in Isa::available() {
             for int8 in [true, false] {

@@ -150,7 +150,7 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn store_i32_at(self, v: Self::I, p: *mut i32) {
-        unsafe { p.cast::<Self::I>().write(v) }
+        unsafe { p.cast::<Self::I>().write_unaligned(v) }
     }
     #[inline(always)]
     unsafe fn load_i16_at(self, p: *const i16) -> Self::H {

@@ -14,6 +14,8 @@ pub(super) const MAX_INDEX: u64 = 8 << 20;
 pub(super) const MAX_HEADER: u64 = 8 << 20;
 /// Length of the zip directory of a `torch.save` file in bytes.
 pub(super) const MAX_DIRECTORY: u64 = 8 << 20;
+/// Entries in the zip directory of a `torch.save` file: one for each storage, and a few others.
+pub(super) const MAX_ENTRIES: usize = 2 * MAX_TENSORS;
 /// Length of a pickle in bytes.
 pub(super) const MAX_PICKLE: u64 = 16 << 20;
 /// What a pickle may make the parser store, in values and references to values.

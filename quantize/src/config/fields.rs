@@ -15,7 +15,7 @@ use crate::text::excerpt;
 /// Upper bound on a configuration's length in bytes: room for the names of 65,535 classes in both of its tables.
 const MAX_BYTES: u64 = 4 << 20;
 /// Upper bound on the side of a picture, in pixels: that of weight files.
-const MAX_SIDE: usize = 65_535;
+const MAX_SIDE: usize = beitle::file::tensors::MAX_DIMENSION as usize;
 
 /// The top-level object of a JSON file.
 pub(super) struct Fields {

@@ -2,19 +2,12 @@
 
 use std::path::Path;
 
+use beitle::file::tensors::{
+    MAX_BLOCKS, MAX_CHANNELS, MAX_DIMENSION, MAX_HEAD_DIM, MAX_HEADS, MAX_PATCH, MAX_POOL_SCALE, MAX_POOLS,
+};
+
 use super::fields::Fields;
 use crate::error::Error;
-
-// The limits of weight files, which `beitle::file::tensors::check_header` checks.
-const MAX_CHANNELS: usize = 8192;
-const MAX_HEADS: usize = 255;
-const MAX_HEAD_CHANNELS: usize = 256;
-const MAX_INTERMEDIATE: usize = 65_535;
-const MAX_PATCH: usize = 256;
-const MAX_BLOCKS: usize = 512;
-const MAX_CLASSES: usize = 65_535;
-const MAX_POOLS: usize = 8;
-const MAX_POOL_SCALE: usize = 64;
 
 /// A model's dimensions, as its configuration gives them.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,17 +57,17 @@ impl ModelConfig {
 
     fn from_fields(fields: &Fields) -> Result<ModelConfig, Error> {
         check_architecture(fields)?;
-        let hidden = fields.count("hidden_size", 1..=MAX_CHANNELS)?.unwrap_or(768);
+        let hidden = fields.count("hidden_size", 1..=MAX_CHANNELS as usize)?.unwrap_or(768);
         let layers = fields.count("num_hidden_layers", 1..=1000)?.unwrap_or(12);
-        let heads = fields.count("num_attention_heads", 1..=MAX_HEADS)?.unwrap_or(12);
-        if !hidden.is_multiple_of(heads) || hidden / heads > MAX_HEAD_CHANNELS {
+        let heads = fields.count("num_attention_heads", 1..=MAX_HEADS as usize)?.unwrap_or(12);
+        if !hidden.is_multiple_of(heads) || hidden / heads > MAX_HEAD_DIM as usize {
             let expected = format!(
-                "a divisor of hidden_size {hidden}, of at most {MAX_HEAD_CHANNELS} channels for each head"
+                "a divisor of hidden_size {hidden}, of at most {MAX_HEAD_DIM} channels for each head"
             );
             return Err(fields.wrong("num_attention_heads", &expected, heads));
         }
         let patch = fields.side("patch_size")?.unwrap_or(16);
-        if patch > MAX_PATCH {
+        if patch > MAX_PATCH as usize {
             return Err(fields.wrong("patch_size", &format!("at most {MAX_PATCH}"), patch));
         }
         let image_size = fields.side("image_size")?.unwrap_or(224);
@@ -90,7 +83,7 @@ impl ModelConfig {
             hidden,
             layers,
             heads: Some(heads),
-            intermediate: fields.count("intermediate_size", 1..=MAX_INTERMEDIATE)?.unwrap_or(3072),
+            intermediate: fields.count("intermediate_size", 1..=MAX_DIMENSION as usize)?.unwrap_or(3072),
             image_size,
             patch,
             out_indices: out_indices(fields, layers)?,
@@ -98,7 +91,7 @@ impl ModelConfig {
             classes,
             class_names: Some(names),
             pool_scales: fields
-                .counts("pool_scales", MAX_POOLS, 1..=MAX_POOL_SCALE)?
+                .counts("pool_scales", MAX_POOLS as usize, 1..=MAX_POOL_SCALE as usize)?
                 .unwrap_or_else(|| vec![1, 2, 3, 6]),
             absolute: fields.flag("use_absolute_position_embeddings")?.unwrap_or(false),
             relative: fields.flag("use_relative_position_bias")?.unwrap_or(false),
@@ -125,7 +118,7 @@ fn check_architecture(fields: &Fields) -> Result<(), Error> {
 /// `out_indices` under any of the names the field has had; `[3, 5, 7, 11]` by default.
 fn out_indices(fields: &Fields, layers: usize) -> Result<[usize; 4], Error> {
     for name in ["out_indices", "segmentation_indices", "semantic_out_indices"] {
-        let Some(found) = fields.counts(name, 4, 0..=layers.min(MAX_BLOCKS))? else { continue };
+        let Some(found) = fields.counts(name, 4, 0..=layers.min(MAX_BLOCKS as usize))? else { continue };
         let expected = "four ascending block numbers";
         let four: [usize; 4] =
             found.as_slice().try_into().map_err(|_| fields.wrong(name, expected, format!("{found:?}")))?;
@@ -143,11 +136,11 @@ fn out_indices(fields: &Fields, layers: usize) -> Result<[usize; 4], Error> {
 /// The number of classes and their names.
 fn classes(fields: &Fields) -> Result<(usize, Vec<String>), Error> {
     let Some(map) = fields.object("id2label")? else {
-        let count = fields.count("num_labels", 1..=MAX_CLASSES)?.unwrap_or(2);
+        let count = fields.count("num_labels", 1..=MAX_DIMENSION as usize)?.unwrap_or(2);
         return Ok((count, (0..count).map(|number| format!("LABEL_{number}")).collect()));
     };
-    if !(1..=MAX_CLASSES).contains(&map.len()) {
-        return Err(fields.wrong("id2label", &format!("1 to {MAX_CLASSES} classes"), map.len()));
+    if !(1..=MAX_DIMENSION as usize).contains(&map.len()) {
+        return Err(fields.wrong("id2label", &format!("1 to {MAX_DIMENSION} classes"), map.len()));
     }
     let mut names = vec![None; map.len()];
     for (key, name) in map {

@@ -100,7 +100,7 @@ fn long_names_do_not_take_quadratic_time() {
 }
 
 #[test]
-fn lengths_of_pickle_and_directory() {
+fn sizes_of_pickle_and_directory() {
     let folder = Folder::new();
     // Bytes that the pickle removes again.
     let padded = |length: u64| {
@@ -133,6 +133,14 @@ fn lengths_of_pickle_and_directory() {
     assert_fails(&with_directory(MAX_DIRECTORY), &["without data.pkl"]);
     let parts = ["its zip directory has 8388609 bytes; expected at most 8388608"];
     assert_fails(&with_directory(MAX_DIRECTORY + 1), &parts);
+
+    let with_entries = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+        let entries: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &[][..])).collect();
+        folder.file("model.pth", &archive(&entries))
+    };
+    assert_fails(&with_entries(MAX_ENTRIES), &["without data.pkl"]);
+    assert_fails(&with_entries(MAX_ENTRIES + 1), &["its zip archive has more than 131072 entries"]);
 }
 
 #[test]

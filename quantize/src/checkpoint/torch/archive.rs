@@ -77,7 +77,7 @@ fn locate(tensor: DescribedTensor, storage: EntrySpan, file: usize) -> Result<St
 }
 
 /// The folder of the archive that holds `data.pkl`, with its trailing slash; empty for the archive's root.
-fn root(archive: &Archive<'_>) -> Result<String, String> {
+fn root(archive: &Archive) -> Result<String, String> {
     let mut roots = archive.names().filter_map(|name| name.strip_suffix("data.pkl")).filter(|root| {
         root.is_empty() || (root.ends_with('/') && root.bytes().filter(|byte| *byte == b'/').count() == 1)
     });

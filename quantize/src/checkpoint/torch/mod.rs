@@ -1,7 +1,7 @@
 //! Files written by `torch.save` (PyTorch 1.6 and later): an uncompressed zip archive.
 //!
 //! The entry `data.pkl` is a pickle that describes the tensors ([`pickle`]); the entries under `data/` hold their values
-//! ([`archive`]). [`zip`] reads the archive's directory.
+//! ([`archive`]). [`zip`] finds the archive's entries.
 
 mod archive;
 mod pickle;
