@@ -120,7 +120,8 @@ impl Memory {
         self.before.copy_from_slice(&self.bytes);
         let status = call();
         assert!(status != Status::InternalError, "a panic");
-        let allowed = |i: usize| outputs.iter().any(|p| p.at.is_some_and(|at| (at..at + p.bytes).contains(&i)));
+        let allowed =
+            |i: usize| outputs.iter().any(|p| p.at.is_some_and(|at| (at..at + p.bytes).contains(&i)));
         let wrong = (0..END).step_by(64).filter(|&i| self.bytes[i..i + 64] != self.before[i..i + 64]);
         let wrong = wrong.flat_map(|i| i..i + 64).find(|&i| self.bytes[i] != self.before[i] && !allowed(i));
         assert!(wrong.is_none(), "{status:?}, but byte {wrong:x?} was written");
@@ -208,7 +209,8 @@ impl Memory {
         CALLS.set(if input.u8() < 192 { usize::MAX } else { 1 + usize::from(input.u8()) });
         let pool_at = input.pick(&[None, None, Some(POOL), Some(POOL), Some(POOL), Some(POOL + 4)]);
         let params_at = input.pick(&[Some(PARAMS); 15]).filter(|_| input.u8() < 250);
-        let params_at = if input.u8() < 250 { params_at } else { Some(input.pick(&[PARAMS + 4, ENGINES[0], FILE])) };
+        let params_at =
+            if input.u8() < 250 { params_at } else { Some(input.pick(&[PARAMS + 4, ENGINES[0], FILE])) };
         let params = CRunParams {
             size,
             arena: self.pointer(arena),

@@ -61,7 +61,9 @@ fn safetensors(header: &[u8]) -> Vec<u8> {
 /// A good safetensors file with one tensor of block `block`.
 fn good_safetensors(block: usize) -> Vec<u8> {
     let name = QUERY.replace(".0.", &format!(".{block}."));
-    safetensors(json!({name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).to_string().as_bytes())
+    safetensors(
+        json!({name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).to_string().as_bytes(),
+    )
 }
 
 /// An uncompressed zip archive.

@@ -100,6 +100,9 @@ fn check(view: &ImageView, filter: Filter, to: (usize, usize), out: &[u8]) {
     assert!(out == expected, "{view:?} to {to:?}, {filter:?}");
     if !matches!(filter, Filter::Lanczos | Filter::Bicubic) {
         let (low, high) = (copy.iter().min().expect("a pixel"), copy.iter().max().expect("a pixel"));
-        assert!(out.iter().all(|v| (low..=high).contains(&v)), "{view:?} to {to:?}, {filter:?}: out of range");
+        assert!(
+            out.iter().all(|v| (low..=high).contains(&v)),
+            "{view:?} to {to:?}, {filter:?}: out of range"
+        );
     }
 }

@@ -13,8 +13,11 @@ pub mod pictures;
 pub mod random_model;
 pub mod weight_file;
 
-/// The name of each target and its function.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a target and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
     ("c_api", c_api::run),
     ("checkpoint", checkpoint::run),
     ("image", image::run),

@@ -12,7 +12,8 @@ pub struct Aligned {
 impl Aligned {
     /// Memory of at least one byte, filled with a pattern.
     pub fn new(bytes: usize) -> Aligned {
-        let layout = Layout::from_size_align(bytes.max(1), beitle::file::format::ALIGN).expect("a small size");
+        let layout =
+            Layout::from_size_align(bytes.max(1), beitle::file::format::ALIGN).expect("a small size");
         // SAFETY: the layout has at least one byte.
         let start = unsafe { alloc(layout) };
         if start.is_null() {

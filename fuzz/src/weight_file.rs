@@ -88,7 +88,8 @@ fn results(model: &Model, plan: &Plan, isa: Isa, map_size: (usize, usize)) -> Op
     let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).expect("a picture");
     let mut map = vec![u16::MAX; map_size.0 * map_size.1];
     let mut logits = vec![0f32; facts.classes * facts.level(0).0 * facts.level(0).1];
-    let mut output = Output { logits: Some(&mut logits), ..Output::map(map_size, ClassMapMut::U16(&mut map)) };
+    let mut output =
+        Output { logits: Some(&mut logits), ..Output::map(map_size, ClassMapMut::U16(&mut map)) };
     match engine.run(&Serial, &picture, &mut output, &mut Budget(1 << 24)) {
         Err(Error::Cancelled) => return None,
         result => result.expect("a class map"),
@@ -120,12 +121,15 @@ fn use_model(model: &Model, [width, height, map_width]: [usize; 3]) {
     let names: Vec<&str> = model.class_names().collect();
     assert!(names.len() <= facts.classes && model.class_name(0) == names.first().copied());
     let shown = names.iter().copied().chain([model.source(), model.tool()]);
-    assert!(shown.flat_map(str::chars).all(|c| c == '\n' || !c.is_control()), "a control character");
+    assert!(!shown.flat_map(str::chars).any(char::is_control), "a control character");
     let _ = (model.report(), model.colour(0), model.colour(facts.classes), model.class_name(usize::MAX));
     let verified = model.verify().is_ok();
     // Within these limits a run takes milliseconds.
     let pixels = 16 * facts.patches();
-    if facts.tokens() > 260 || pixels * facts.classes > 1 << 20 || model.file().bytes().len() * pixels > 1 << 28 {
+    if facts.tokens() > 260
+        || pixels * facts.classes > 1 << 20
+        || model.file().bytes().len() * pixels > 1 << 28
+    {
         return;
     }
     let Ok(plan) = Plan::new(model, 1 + width % 3, (width, height)) else { return };

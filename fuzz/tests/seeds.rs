@@ -68,7 +68,8 @@ fn checkpoints() -> Vec<Vec<u8>> {
 /// Files of 5x3 pixels in the formats of the crate `image`. JPEG files are in `tests/data/jpeg`.
 fn pictures() -> Vec<Vec<u8>> {
     let picture = image::RgbImage::from_raw(5, 3, noise(1, 45)).unwrap();
-    let pictures = [DynamicImage::from(picture.clone()), DynamicImage::from(picture).into_luma_alpha8().into()];
+    let pictures =
+        [DynamicImage::from(picture.clone()), DynamicImage::from(picture).into_luma_alpha8().into()];
     let formats = [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm, ImageFormat::WebP];
     let encode = |(format, picture): (ImageFormat, &DynamicImage)| {
         let mut file = Cursor::new(Vec::new());
@@ -92,9 +93,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "checkpoint" => checkpoints(),
         "image" => (0..12).map(|i| with(&[i, i, if i < 10 { 200 } else { 0 }], i.into(), 60)).collect(),
         "pictures" => pictures(),
-        "random_model" => (0..6).map(|i| with(&[[1, 0, 255][i as usize % 3]], i, 50)).collect(),
+        "random_model" => (0..6).map(|i| noise(i, 50)).collect(),
         // Valid files of a few kinds, then some with changes.
-        "weight_file" => (0..12).map(|i| with(&[1 | i << 4, 9, 7, 9], i.into(), 11 * usize::from(i / 4))).collect(),
+        "weight_file" => {
+            (0..12).map(|i| with(&[1 | i << 4, 9, 7, 9], i.into(), 11 * usize::from(i / 4))).collect()
+        }
         _ => panic!("no seeds for {target}"),
     }
 }
@@ -116,7 +119,10 @@ fn seeds_are_recorded() {
             }
         }
         for (i, seed) in seeds.iter().enumerate() {
-            assert!(std::fs::read(folder.join(format!("{i:02}"))).unwrap() == *seed, "{target}: seed {i} differs");
+            assert!(
+                std::fs::read(folder.join(format!("{i:02}"))).unwrap() == *seed,
+                "{target}: seed {i} differs"
+            );
         }
     }
 }

@@ -29,7 +29,8 @@ impl<'a> Random<'a> {
             self.choices = rest;
             return u64::from(*first);
         }
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.state >> 33
     }
 
@@ -151,7 +152,11 @@ fn random_tensor(r: &mut Random, role: Role, layer: u16, form: Form) -> (TensorE
     };
     match form {
         Form::Bytes(len) => (entry(TensorKind::Bytes, 0, 0, 1, len), vec![9; len as usize]),
-        Form::Text(_) => (entry(TensorKind::Bytes, 0, 0, 1, 5), b"a\nb\nc".to_vec()),
+        // Only class names have several lines.
+        Form::Text(_) => {
+            let text = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
+            (entry(TensorKind::Bytes, 0, 0, 1, 5), text.to_vec())
+        }
         Form::Plain { n, k } => {
             let mut r = r.for_tensor();
             let values = (0..n * k).flat_map(|_| r.float().to_le_bytes()).collect();
