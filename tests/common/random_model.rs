@@ -133,7 +133,10 @@ fn random_tensor(r: &mut Random, role: Role, layer: u16, form: Form) -> (TensorE
     };
     match form {
         Form::Bytes(len) => (entry(TensorKind::Bytes, 0, 0, 1, len), vec![9; len as usize]),
-        Form::Text(_) => (entry(TensorKind::Bytes, 0, 0, 1, 5), b"a\nb\nc".to_vec()),
+        Form::Text(_) => {
+            let text: &[u8] = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
+            (entry(TensorKind::Bytes, 0, 0, 1, 5), text.to_vec())
+        }
         Form::Plain { n, k } => {
             let values = (0..n * k).flat_map(|_| r.float().to_le_bytes()).collect();
             (entry(TensorKind::Plain, 0, 0, n, k), values)
