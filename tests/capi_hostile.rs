@@ -123,6 +123,12 @@ fn the_weight_file_is_never_written_to() {
         params.map =
             CClassMap { data: image_map.as_mut_ptr().cast(), bytes: 4, width: 0, height: 0, pixel_bytes: 1 };
         assert_eq!(beitle_run(e, &params, inside.cast(), 64), Status::InvalidArgument);
+        // Other errors do not make the message go there either.
+        assert_eq!(beitle_open(null_mut(), start.cast(), len, inside.cast(), 64), Status::InvalidArgument);
+        let bad = CRunParams { size: 1, ..params };
+        assert_eq!(beitle_run(e, &bad, inside.cast(), 64), Status::InvalidArgument);
+        let unplanned = beitle_run(e, &CRunParams { arena: inside.cast(), ..params }, inside.cast(), 64);
+        assert_eq!(unplanned, Status::InvalidArgument);
         assert_eq!(beitle_run(e, &params, null_mut(), 0), Status::Ok);
     }
     assert_eq!(copy.bytes()[..len], *f.file.bytes());
@@ -207,7 +213,7 @@ fn concurrent_runs_share_an_engine_and_a_file() {
     assert_eq!(want.0, Status::Ok);
     std::thread::scope(|s| {
         // More runs with thread pools than the library can serve at once: the others use their own thread.
-        for _ in 0..8 {
+        for _ in 0..20 {
             s.spawn(|| {
                 let mut f = Fixture::new(2);
                 let pool = CThreadPool { workers: 2, run: Some(two_threads), context: null_mut() };
@@ -255,7 +261,16 @@ fn stale_null_and_misaligned_arguments_are_rejected() {
         }
         // A second open that fails leaves no engine of the first.
         assert_eq!(beitle_open(&mut engine, file, len, null_mut(), 0), Status::Ok);
-        assert_eq!(beitle_open(&mut engine, file, len - 1, null_mut(), 0), Status::CorruptFile);
-        assert_eq!(beitle_verify(&engine, null_mut(), 0), Status::InvalidArgument);
+        for (bad, bytes, want) in [
+            (file, len - 1, Status::CorruptFile),
+            (null(), len, Status::InvalidArgument),
+            (file.wrapping_byte_add(1), len - 1, Status::Misaligned),
+            (file, usize::MAX, Status::InvalidArgument),
+        ] {
+            assert_eq!(beitle_open(&mut engine, file, len, null_mut(), 0), Status::Ok);
+            let status = beitle_open(&mut engine, bad, bytes, null_mut(), 0);
+            assert!(status == want || status == Status::NotAModel, "{status:?}");
+            assert_eq!(beitle_verify(&engine, null_mut(), 0), Status::InvalidArgument);
+        }
     }
 }

@@ -118,9 +118,13 @@ fn one_bad_picture_does_not_end_the_rest_of_a_folder() {
     let output = segment_folder(&folder);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for words in
-        ["2.jpg: JPEG: no frame header", "4.tif: TIFF is not", "200000x200000", "--max-pixels", "3 of 5"]
-    {
+    for words in [
+        "2.jpg: truncated: scans of the JPEG file are missing",
+        "4.tif: TIFF is not",
+        "200000x200000",
+        "--max-pixels",
+        "3 of 5",
+    ] {
         assert!(stderr.contains(words), "no {words:?}: {stderr}");
     }
     let mut written = files_below(&folder.0.join("out"));
@@ -156,7 +160,7 @@ fn pictures_have_a_limit() {
     );
     assert_fails(&[&limited[..], &["0"]].concat(), 2, &["--max-pixels"]);
     assert_fails(&["bench", model, "--image", &picture, "--max-pixels", "1"], 1, &["2x1", "--max-pixels"]);
-    assert_fails(&["segment", "/dev/null", "-m", model, "-o", out], 1, &["/dev/null: not a regular file"]);
+    assert_fails(&["segment", "/dev/null", "-m", model, "-o", out], 1, &["/dev/null: is not a regular file"]);
 }
 
 #[test]

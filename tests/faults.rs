@@ -90,7 +90,7 @@ fn outputs_are_never_inputs_or_other_outputs() {
         "would overwrite",
     );
     let missing = folder.path("none/x.png");
-    refuse(&["segment", &a, "-m", &model, "-o", &missing], "does not exist");
+    refuse(&["segment", &a, "-m", &model, "-o", &missing], "not a folder that exists");
 }
 
 #[test]

@@ -171,6 +171,6 @@ fn invalid_options_are_refused() {
     assert_refused(&with(&|o| o.checkpoint = golden("resize")), &["resize"]);
     assert_refused(
         &with(&|o| o.output = golden("relative").join("no/such/folder.beitle")),
-        &["folder.beitle", "does not exist"],
+        &["folder.beitle", "not a folder that exists"],
     );
 }

@@ -64,7 +64,11 @@ fn the_checkpoint_is_never_overwritten() {
         assert!(std::fs::read(&path).unwrap() == before);
     }
     assert_ends(&folder.command(&folder.path("out"), &[]).output().unwrap(), 1, "is a folder");
-    assert_ends(&folder.command(&folder.path("none/x"), &[]).output().unwrap(), 1, "does not exist");
+    assert_ends(
+        &folder.command(&folder.path("none/x"), &[]).output().unwrap(),
+        1,
+        "not a folder that exists",
+    );
 }
 
 #[test]

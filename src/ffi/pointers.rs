@@ -99,14 +99,14 @@ impl ByteRange {
         Ok(ByteRange { name, start: p.addr(), bytes: len * size_of::<T>() })
     }
 
-    /// `len` elements at `p`, whatever `p` and `len` are: invalid ones are reported by whoever makes a reference of them.
+    /// `len` elements at `p`; empty if they cannot exist, which whoever makes a reference of them reports.
     pub fn of<T>(p: *const T, len: usize, name: &'static str) -> ByteRange {
-        let len = if p.is_null() { 0 } else { len };
-        ByteRange { name, start: p.addr(), bytes: len.saturating_mul(size_of::<T>()) }
+        let bytes = len.checked_mul(size_of::<T>()).filter(|&n| p.addr().checked_add(n).is_some());
+        ByteRange { name, start: p.addr(), bytes: if p.is_null() { 0 } else { bytes.unwrap_or(0) } }
     }
 
     fn overlaps(&self, other: &ByteRange) -> bool {
-        let end = |s: &ByteRange| s.start.saturating_add(s.bytes);
+        let end = |s: &ByteRange| s.start + s.bytes;
         self.bytes > 0 && other.bytes > 0 && self.start < end(other) && other.start < end(self)
     }
 }

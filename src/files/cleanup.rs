@@ -1,4 +1,4 @@
-//! Signals: temporary files are removed before a signal ends the program.
+//! Signals that end the program: temporary files are removed before, except for SIGBUS.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,9 @@ pub(crate) fn forget(list: &mut Vec<PathBuf>, path: &Path) {
     list.retain(|other| other != path);
 }
 
-/// Starts to handle signals: SIGINT, SIGTERM and SIGHUP remove all temporary files, then end the program as they do by default.
-/// SIGBUS, which the operating system raises when a mapped file has become shorter, ends it with a message. Call it once, at
-/// the start of a program. Does nothing on platforms without these signals.
+/// Starts to handle signals: SIGINT, SIGTERM and SIGHUP, unless they are ignored, remove all temporary files, then end the
+/// program as they do by default. SIGBUS, which the operating system raises when a mapped file has become shorter or cannot be
+/// read, ends it with a message. Call it once, at the start of a program. Does nothing on platforms without these signals.
 pub fn handle_signals() {
     #[cfg(unix)]
     unix::handle_signals();
@@ -32,11 +32,15 @@ mod unix {
     pub(super) fn handle_signals() {
         // SAFETY: `bus_error` calls only functions that are safe in a signal handler.
         let _ = unsafe { signal_hook::low_level::register(SIGBUS, bus_error) };
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
-        // Without a thread the signals are caught, but nothing would act on them: better to keep the default action.
+        // `nohup`, and shells for jobs in the background, start programs with signals ignored.
+        let handled: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !is_ignored(*s)).collect();
+        let Ok(mut signals) = Signals::new(&handled) else { return };
         let handle = signals.handle();
+        let restored = handled.clone();
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {
+                // A second signal ends the program at once, should a file system hang.
+                restore_default(&restored);
                 // The lock is kept: no output file appears under its final name any more.
                 let files = super::lock();
                 for file in files.iter() {
@@ -45,17 +49,32 @@ mod unix {
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
         });
+        // If the thread cannot be started, nothing would act on the signals.
         if thread.is_err() {
             handle.close();
-            for signal in [SIGINT, SIGTERM, SIGHUP] {
-                // SAFETY: the default action is valid for these signals.
-                unsafe { libc::signal(signal, libc::SIG_DFL) };
-            }
+            restore_default(&handled);
+        }
+    }
+
+    fn is_ignored(signal: i32) -> bool {
+        // SAFETY: all bits zero are a valid `sigaction`, and the call only writes the current action to it.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+        }
+    }
+
+    fn restore_default(signals: &[i32]) {
+        for signal in signals {
+            // SAFETY: the default action is valid for these signals.
+            unsafe { libc::signal(*signal, libc::SIG_DFL) };
         }
     }
 
     fn bus_error() {
-        const MESSAGE: &[u8] = b"error: a file became shorter while it was used (SIGBUS)\n";
+        const MESSAGE: &[u8] =
+            b"error: a mapped file cannot be read: it became shorter, or the disk failed (SIGBUS)\n";
         // SAFETY: both functions are safe in a signal handler; the message is valid for its length.
         unsafe {
             libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());

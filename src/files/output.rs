@@ -26,7 +26,11 @@ impl Target {
             Ok(found) if found.is_file() && found.permissions().readonly() => {
                 Err(io::Error::new(io::ErrorKind::PermissionDenied, "is write-protected"))
             }
-            // A symbolic link stays; the file that it points to is replaced.
+            // Standard output of the program, redirected to a file: what is there already must stay.
+            Ok(_) if path.starts_with("/dev") || path.starts_with("/proc") => {
+                Ok(Target::Stream(path.to_path_buf()))
+            }
+            // A symbolic link to a file stays; the file that it points to is replaced.
             Ok(found) if found.is_file() => Ok(Target::File(fs::canonicalize(path)?)),
             Ok(_) => Ok(Target::Stream(path.to_path_buf())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Target::File(path.to_path_buf())),
@@ -46,9 +50,13 @@ impl Target {
         let prefix = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(".tmp");
-        // As for any new file; by default temporary files are readable for their owner only.
+        // As the file that is replaced, or as any new file. For streams the default stays: readable for the owner only.
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        if let Target::File(path) = self {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(path).map_or(0o666, |replaced| replaced.permissions().mode() & 0o777);
+            builder.permissions(fs::Permissions::from_mode(mode));
+        }
         let mut list = lock();
         let file = builder.tempfile_in(folder)?;
         list.push(file.path().to_path_buf());
@@ -75,15 +83,15 @@ impl OutputFile {
         Ok(OutputFile { file: Some(file), target })
     }
 
-    /// Writes everything to the disk and gives the file its name.
+    /// Writes everything to the disk and gives the file its name; or copies it into a device or pipe.
     ///
     /// # Errors
-    /// The file cannot be written or renamed; the target is then as it was.
+    /// The file cannot be written or renamed; the target is then as it was. A device or pipe may have received a part.
     pub fn commit(mut self) -> io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         match &self.target {
             Target::Stream(path) => {
-                let mut stream = OpenOptions::new().write(true).open(path)?;
+                let mut stream = OpenOptions::new().append(true).open(path)?;
                 file.seek(SeekFrom::Start(0))?;
                 io::copy(file.as_file_mut(), &mut stream)?;
                 stream.flush()

@@ -13,7 +13,7 @@ fn irregular() -> io::Error {
 /// # Errors
 /// The error of the operating system, or [`InvalidInput`](io::ErrorKind::InvalidInput) for any other kind of file.
 pub fn open(path: &Path) -> io::Result<(File, u64)> {
-    // Opening a device can have effects, so the kind is asked first.
+    // Opening a device can have effects, so check its kind first.
     if !std::fs::metadata(path)?.is_file() {
         return Err(irregular());
     }
@@ -41,7 +41,8 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large(length));
     }
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length as usize + 1).map_err(io::Error::other)?;
+    let expected = usize::try_from(length).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(expected.saturating_add(1)).map_err(io::Error::other)?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
     if found > limit { Err(too_large(found)) } else { Ok(bytes) }

@@ -48,7 +48,7 @@ pub fn check<'a>(
     for output in outputs {
         let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
-            return Err(format!("{}: the folder {} does not exist", output.display(), folder.display()));
+            return Err(format!("{}: {} is not a folder that exists", output.display(), folder.display()));
         }
         Target::new(output).map_err(|e| format!("{}: {e}", output.display()))?;
         let Some(identity) = identity(output) else { continue };
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(check(&[&new, &path("other")]), Ok(()));
         assert!(check(&[&input]).unwrap_err().contains("would overwrite"));
         assert!(check(&[&new, &folder.join("./new")]).unwrap_err().contains("two results"));
-        assert!(check(&[&path("missing/new")]).unwrap_err().contains("does not exist"));
+        assert!(check(&[&path("missing/new")]).unwrap_err().contains("not a folder that exists"));
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(&input, path("link")).unwrap();

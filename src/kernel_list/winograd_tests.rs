@@ -89,6 +89,7 @@ proptest! {
     #![proptest_config(super::tests::cases())]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes")]
     fn input_transform_equals_its_definition(vectors in 1usize..5, seed: u64) {
         input_transform_equals(two().b, vectors, seed);
         input_transform_equals(four().b, vectors, seed);

@@ -214,6 +214,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "printing the panic takes minutes")]
     #[should_panic(expected = "a task panicked")]
     fn a_swallowed_panic_is_raised_again() {
         Workers::new(&Swallows).run(5, &|t, _| assert_ne!(t, 1, "this test panics on purpose"));

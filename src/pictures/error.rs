@@ -5,15 +5,8 @@ use std::fmt;
 /// What is wrong with a file. The message does not contain the path.
 #[derive(Debug)]
 pub enum Error {
-    /// The operating system reported an error.
+    /// The file cannot be read, is not a regular one, or has more bytes than the limit.
     Io(std::io::Error),
-    /// A folder, a device, a pipe or a socket.
-    NotRegular,
-    /// The file has more bytes than the limit.
-    TooManyBytes {
-        /// The limit.
-        max_bytes: u64,
-    },
     /// The file announces more pixels than the limit.
     TooManyPixels {
         /// Announced pixels in a row.
@@ -43,8 +36,6 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io(e) => e.fmt(f),
-            Error::NotRegular => f.write_str("not a regular file"),
-            Error::TooManyBytes { max_bytes } => write!(f, "the file is larger than {max_bytes} bytes"),
             Error::TooManyPixels { width, height, max_pixels } => {
                 write!(f, "the picture has {width}x{height} pixels, more than the limit of {max_pixels}")
             }

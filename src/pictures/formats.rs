@@ -5,8 +5,9 @@ use crate::limits::Limits;
 use crate::memory::zeroed;
 use crate::rgb::{self, Picture};
 use crate::{jpeg, webp};
+use image::codecs::{bmp::BmpDecoder, png::PngDecoder, pnm::PnmDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageError, ImageFormat, ImageReader};
+use image::{ImageDecoder, ImageError, ImageFormat};
 use std::io::Cursor;
 
 /// Decodes a file and applies its orientation.
@@ -18,23 +19,45 @@ pub fn decode(file: &[u8], limits: &Limits) -> Result<Picture, Error> {
 
 fn decode_other(file: &[u8], limits: &Limits) -> Result<(Picture, Orientation), Error> {
     let format = image::guess_format(file).ok();
-    let file = match format {
-        Some(ImageFormat::Png) => checked_png(file, limits)?,
-        Some(ImageFormat::WebP) => webp::checked(file, limits)?,
-        Some(ImageFormat::Bmp | ImageFormat::Pnm) => file,
-        _ => return Err(unsupported(file)),
-    };
-    let format = format.unwrap_or(ImageFormat::Pnm);
-    let damaged = |e: ImageError| Error::content(format!("cannot be read as {}: {e}", name(format)));
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
-    reader.limits(decoder_limits(limits));
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let damaged = |e| damaged(format, e);
+    match format {
+        Some(ImageFormat::Png) => {
+            let file = Cursor::new(checked_png(file, limits)?);
+            pixels(PngDecoder::with_limits(file, decoder_limits(limits)).map_err(damaged)?, format, limits)
+        }
+        Some(ImageFormat::WebP) => {
+            let file = Cursor::new(webp::checked(file, limits)?);
+            pixels(WebPDecoder::new(file).map_err(damaged)?, format, limits)
+        }
+        Some(ImageFormat::Bmp) => {
+            pixels(BmpDecoder::new(Cursor::new(file)).map_err(damaged)?, format, limits)
+        }
+        Some(ImageFormat::Pnm) => {
+            let decoder = PnmDecoder::new(file).map_err(damaged)?;
+            let (width, height) = decoder.dimensions();
+            limits.check(width.into(), height.into())?;
+            if u64::from(width) * u64::from(height) > 8 * file.len() as u64 {
+                return Err(too_short(ImageFormat::Pnm, file.len(), width, height));
+            }
+            pixels(decoder, format, limits)
+        }
+        _ => Err(unsupported(file)),
+    }
+}
+
+fn damaged(format: Option<ImageFormat>, e: ImageError) -> Error {
+    Error::content(format!("cannot be read as {}: {e}", format.map_or("", name)))
+}
+
+/// Decodes what a decoder has opened.
+fn pixels(
+    mut decoder: impl ImageDecoder,
+    format: Option<ImageFormat>,
+    limits: &Limits,
+) -> Result<(Picture, Orientation), Error> {
+    let damaged = |e| damaged(format, e);
     let (width, height) = decoder.dimensions();
     limits.check(width.into(), height.into())?;
-    let pixels = u64::from(width) * u64::from(height);
-    if format == ImageFormat::Pnm && pixels > 8 * file.len() as u64 {
-        return Err(too_short(format, file.len(), width, height));
-    }
     let orientation = decoder.orientation().map_err(damaged)?;
     let colour = decoder.color_type();
     let bytes = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
@@ -44,7 +67,9 @@ fn decode_other(file: &[u8], limits: &Limits) -> Result<(Picture, Orientation), 
     Ok((Picture { width: width as usize, height: height as usize, rgb }, orientation))
 }
 
-/// The limits of the crate `image`: only of memory, to which its PNG decoder keeps. Sizes are checked here.
+/// The limits of the crate `image`: of memory, for what its PNG decoder allocates besides the pixels. The other decoders ignore
+/// it. Those of BMP and PNM allocate no more than a row, that of WebP a few bytes for each pixel that [`webp::checked`] has
+/// found to be announced. Sizes are checked here.
 fn decoder_limits(limits: &Limits) -> image::Limits {
     let mut all = image::Limits::no_limits();
     all.max_alloc = Some(limits.memory() / 4);

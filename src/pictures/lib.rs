@@ -1,9 +1,8 @@
 //! Picture files to packed RGB, for the command line and the converter.
 //!
 //! A file is read whole, its format is detected from its content, its size is checked against [`Limits`] before pixels are
-//! allocated, and it is decoded: JPEG by a decoder of its own, whose pixels equal libjpeg-turbo's, the other formats by the crate
-//! `image`. The result is rotated as the EXIF orientation says and reduced to eight bits per channel as Pillow's
-//! `convert("RGB")` does.
+//! allocated, and it is decoded: JPEG by the crate `jpeg-decoder`, the other formats by the crate `image`. The result is
+//! rotated as the EXIF orientation says and reduced to eight bits per channel as Pillow's `convert("RGB")` does.
 //!
 //! Files may come from anywhere. What cannot be decoded is an [`Error`]: devices and pipes, files that announce more pixels
 //! than the limit or than their bytes can hold, damaged files, and panics inside a decoder. Decoding takes at most
@@ -16,7 +15,6 @@ mod guard;
 mod jpeg;
 mod limits;
 mod memory;
-mod regular_file;
 mod rgb;
 mod webp;
 
@@ -26,7 +24,6 @@ pub use formats::checked_png;
 pub use guard::guarded;
 pub use limits::Limits;
 pub use memory::zeroed;
-pub use regular_file::read as read_file;
 pub use rgb::Picture;
 
 use std::path::Path;
@@ -36,7 +33,15 @@ use std::path::Path;
 /// # Errors
 /// What is wrong with the file, without its path.
 pub fn load(path: &Path, limits: &Limits) -> Result<Picture, Error> {
-    decode(&read_file(path, limits.max_file_bytes)?, limits)
+    decode(&read(path, limits)?, limits)
+}
+
+/// Reads a whole file, if it is a regular one and not too large.
+///
+/// # Errors
+/// What is wrong with the file, without its path.
+pub fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, Error> {
+    beitle_files::read(path, limits.max_file_bytes).map_err(Error::Io)
 }
 
 /// Decodes a picture file in memory.

@@ -22,11 +22,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// An upper bound of the memory that decoding takes, in bytes: 16 for each of `max_pixels`, and 32 MiB. The file itself
-    /// comes on top.
+    /// An upper bound of the memory that decoding takes, in bytes: 20 for each of `max_pixels`, and 32 MiB. The file itself
+    /// comes on top. Usual files take 4 to 8 bytes for each of their pixels. The only exception known are lossless WebP files
+    /// with as many Huffman tables as possible: these can take hundreds of times the file's size, up to some 1.4 GB.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.max_pixels.saturating_mul(16).saturating_add(32 << 20)
+        self.max_pixels.saturating_mul(20).saturating_add(32 << 20)
     }
 
     /// Checks the size that a file announces.
@@ -38,7 +39,7 @@ impl Limits {
             return Err(Error::content("the picture has no pixels"));
         }
         // Sizes of buffers must not overflow on 32-bit processors.
-        let is_addressable = || usize::try_from(width * height * 16).is_ok();
+        let is_addressable = || usize::try_from(width * height * 20).is_ok();
         let is_short = width <= MAX_SIDE && height <= MAX_SIDE;
         if !is_short || width * height > self.max_pixels || !is_addressable() {
             return Err(Error::TooManyPixels { width, height, max_pixels: self.max_pixels });

@@ -42,7 +42,10 @@ fn upper(channel: [u8; 2]) -> u8 {
 }
 
 /// Converts pixels of `N` bytes.
-fn convert<const N: usize>(decoded: &[u8], rgb_of: impl Fn([u8; N]) -> [u8; 3]) -> Result<Vec<u8>, Error> {
+pub fn convert<const N: usize>(
+    decoded: &[u8],
+    rgb_of: impl Fn([u8; N]) -> [u8; 3],
+) -> Result<Vec<u8>, Error> {
     let pixels = decoded.as_chunks::<N>().0;
     let mut rgb = zeroed(pixels.len() * 3)?;
     for (to, from) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {

@@ -1,5 +1,5 @@
-"""Writes small JPEG files and what Pillow decodes from them, with which `tests/pictures.rs` compares the decoder of
-`beitle-pictures`.
+"""Writes small JPEG files and what Pillow decodes from them, with which `tests/pictures.rs` compares what `beitle-pictures`
+decodes.
 
 usage: python make_jpeg.py              writes ../data/jpeg/<name>.jpg and <name>.png
 
@@ -168,12 +168,18 @@ def files():
     # Adobe's segment says that the first three of four components are YCbCr.
     ycck = random_file(19, 17, [(2, 2), (1, 1), (1, 1), (2, 2)], [(0, 1, 2, 3)])
     yield "ycck", ycck[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\2" + ycck[2:]
-    frame = encoded(odd).index(b"\xff\xc0")
+    # The identifiers are those of YCbCr, but Adobe's segment says RGB.
+    rgb = random_file(26, 23, [(1, 1)] * 3, [(0, 1, 2)])
+    yield "adobe-rgb", rgb[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0" + rgb[2:]
     plain = encoded(odd)
+    frame = plain.index(b"\xff\xc0")
     yield "refused-arithmetic", plain[:frame + 1] + b"\xc9" + plain[frame + 2:]
     yield "refused-lossless", plain[:frame + 1] + b"\xc3" + plain[frame + 2:]
     yield "refused-12", plain[:frame + 1] + b"\xc1" + plain[frame + 2:frame + 4] + b"\x0c" + plain[frame + 5:]
     yield "refused-end-of-image", plain[:-2]
+    progressive = encoded(odd, progressive=True)
+    yield "refused-missing", progressive[:progressive.rindex(b"\xff\xda")] + b"\xff\xd9"
+    yield "refused-factors", random_file(35, 19, [(4, 1), (2, 1), (1, 1)], [(0,), (1,), (2,)])
 
 
 def main():

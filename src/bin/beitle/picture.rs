@@ -8,7 +8,7 @@ use std::path::Path;
 /// Arguments that limit pictures.
 #[derive(clap::Args)]
 pub struct PictureArgs {
-    /// Refuse pictures of more than N pixels. Decoding takes at most 16 bytes per pixel
+    /// Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = clap::value_parser!(u64).range(1..))]
     max_pixels: u64,
 }

@@ -18,16 +18,17 @@ use std::fmt;
 /// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
 pub struct ProcessorArgs {
-    /// Number of threads; 0 uses all that the process may use. Results do not depend on it
+    /// Number of threads; 0: one per CPU that is available to the process. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
     /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
-    /// Largest arena that a model may ask for, in MiB. The arena of BEiT-large at 640x640 has less than 64 MiB
+    /// Largest arena that a model may ask for, in MiB. BEiT-large at 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two
+    /// threads)
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_arena: usize,
-    /// Most work that one picture may take, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000
+    /// Limit on the work for one picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000
     #[arg(long, value_name = "GMAC", default_value_t = 20_000)]
     max_work: u64,
 }
@@ -44,8 +45,8 @@ pub struct Limits {
 pub enum RunError {
     /// The engine refused the picture.
     Engine(beitle::Error),
-    /// The arena is larger than allowed: its size in bytes.
-    Arena(usize),
+    /// The arena is larger than allowed: its size and the limit in bytes.
+    Arena(usize, usize),
     /// The operating system refused memory for a buffer of this many bytes.
     Memory(usize),
     /// The run takes more work than allowed: the limit in multiply-accumulates.
@@ -62,9 +63,9 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             RunError::Engine(e) => e.fmt(f),
-            RunError::Arena(n) => {
-                let n = bytes(n as u64);
-                write!(f, "the arena would have {n}, more than --max-arena allows")
+            RunError::Arena(needed, limit) => {
+                let [needed, limit] = [needed, limit].map(|n| bytes(n as u64));
+                write!(f, "the arena would need {needed}; --max-arena allows {limit}")
             }
             RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
             RunError::Work(limit) => {
@@ -229,7 +230,7 @@ impl<'m> Session<'m> {
         }
         let plan = Plan::new(self.model, self.threads.workers(), (width.max(size.0), height.max(size.1)))?;
         if plan.bytes() > self.limits.arena_bytes {
-            return Err(RunError::Arena(plan.bytes()));
+            return Err(RunError::Arena(plan.bytes(), self.limits.arena_bytes));
         }
         let arena = Arena::new(plan.bytes()).map_err(|_| RunError::Memory(plan.bytes()))?;
         Ok((plan, arena))

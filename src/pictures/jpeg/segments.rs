@@ -1,223 +1,130 @@
-//! The segments of a JPEG file: markers, tables and headers (T.81, annex B).
+//! The segments of a JPEG file (ITU-T T.81, annex B), and the file as the decoder receives it.
 
-use super::frame::Frame;
-use super::huffman::HuffmanTable;
-use crate::error::Error;
-use image::metadata::Orientation;
+use std::io::{self, Read};
+use std::iter::Peekable;
 
-/// For each position in zigzag order: the position row by row.
-#[rustfmt::skip]
-pub const ZIGZAG: [u8; 64] = [
-     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
+/// Start of a scan.
+pub const SOS: u8 = 0xda;
+/// End of the image.
+pub const EOI: u8 = 0xd9;
 
-/// What segments define for the scans after them.
-#[derive(Default)]
-pub struct Tables {
-    /// Huffman tables of DC coefficients.
-    pub dc: [Option<HuffmanTable>; 4],
-    /// Huffman tables of AC coefficients.
-    pub ac: [Option<HuffmanTable>; 4],
-    /// Quantisation tables, row by row.
-    pub quantisation: [Option<[u16; 64]>; 4],
-    /// MCUs between restart markers; 0 for none.
-    pub restart_interval: usize,
-    /// Whether the file has a JFIF segment.
-    pub jfif: bool,
-    /// The colour transform of Adobe's segment.
-    pub adobe: Option<u8>,
-    /// The orientation of the first EXIF segment.
-    pub orientation: Option<Orientation>,
+/// Start of the image, and a segment by which `jpeg-decoder` recognises Motion JPEG: it then takes the standard Huffman tables
+/// (T.81, K.3) where a scan uses tables that the file does not define. The frames of many cameras imply them.
+const START: &[u8] = b"\xff\xd8\xff\xe0\0\x07AVI1\0";
+
+/// Ones as entropy-coded data, where a zero byte follows 0xff. No Huffman code consists of ones only.
+const ONES: [u8; 4096] = *[*b"\xff\0"; 2048].as_flattened().first_chunk().unwrap();
+
+/// Bytes of [`ONES`] before a restart marker, 48 bits: the decoder finds the marker behind at most 56 unused bits.
+const BEFORE_RESTART: usize = 12;
+
+/// A marker with what follows it.
+pub struct Segment<'a> {
+    /// The second byte of the marker.
+    pub marker: u8,
+    /// The content after the length.
+    pub content: &'a [u8],
+    /// The whole segment. After a scan header or a restart marker, entropy-coded data belong to it.
+    bytes: &'a [u8],
 }
 
-/// A component in a scan.
-pub struct ScanComponent {
-    /// Its identifier.
-    pub id: u8,
-    /// Index of its table for DC coefficients.
-    pub dc: usize,
-    /// Index of its table for AC coefficients.
-    pub ac: usize,
-}
+/// The segments of a file after its start, up to the end of the image or to a segment that is cut.
+pub struct Segments<'a>(&'a [u8]);
 
-/// A scan header.
-pub struct ScanHeader {
-    /// One to four components.
-    pub components: Vec<ScanComponent>,
-    /// The first and the last coefficient in zigzag order, for progressive files.
-    pub band: (usize, usize),
-    /// How many low bits were missing before this scan (0 for the first one) and are missing after it.
-    pub missing_bits: (u8, u8),
-}
-
-/// A segment that [`Tables`] does not hold.
-pub enum Segment {
-    /// A frame header.
-    Frame(Frame),
-    /// A scan header; entropy-coded data follow.
-    Scan(ScanHeader),
-    /// The end of the image.
-    End,
-}
-
-fn damaged(what: &str) -> Error {
-    Error::content(format!("damaged: the {what} of the JPEG file is invalid"))
-}
-
-/// Reads segments one after another.
-pub struct Reader<'a> {
-    file: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    /// Starts after the start-of-image marker.
+impl<'a> Segments<'a> {
+    /// The segments of a file.
     pub fn new(file: &'a [u8]) -> Self {
-        Reader { file, at: 2 }
+        Segments(file.get(2..).unwrap_or_default())
     }
+}
 
-    /// What has not been read.
-    pub fn rest(&self) -> &'a [u8] {
-        &self.file[self.at..]
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        // Other bytes before the marker are ignored, as in libjpeg.
+        let bytes = &self.0[find_marker(self.0)?..];
+        let marker = bytes[1];
+        let mut end = 2;
+        if marker != EOI && !is_restart(marker) {
+            end += usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])).max(2);
+        }
+        let content = bytes.get(4.min(end)..end)?;
+        if has_data(marker) {
+            end += find_marker(&bytes[end..])?;
+        }
+        self.0 = if marker == EOI { &[] } else { &bytes[end..] };
+        Some(Segment { marker, content, bytes: &bytes[..end] })
     }
+}
 
-    /// Skips bytes of the rest.
-    pub fn skip(&mut self, bytes: usize) {
-        self.at += bytes;
+/// The position of the next marker.
+fn find_marker(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 1 | 0xd8 | 0xff))
+}
+
+fn is_restart(marker: u8) -> bool {
+    matches!(marker, 0xd0..=0xd7)
+}
+
+fn has_data(marker: u8) -> bool {
+    marker == SOS || is_restart(marker)
+}
+
+/// A file as the decoder receives it: with [`START`], without segments that do not concern it (colours and orientation are
+/// handled elsewhere), and with [`ONES`] after entropy-coded data, on which it fails if they end early. Without them, it would
+/// go on with zeros.
+pub struct Repaired<'a> {
+    segments: Peekable<Segments<'a>>,
+    /// What is read next, and what after that.
+    ready: [&'a [u8]; 2],
+}
+
+impl<'a> Repaired<'a> {
+    /// Reads a file.
+    pub fn new(file: &'a [u8]) -> Self {
+        Repaired { segments: Segments::new(file).peekable(), ready: [START, &[]] }
     }
+}
 
-    /// Reads up to the next segment that is not a table.
-    pub fn next(&mut self, tables: &mut Tables) -> Result<Segment, Error> {
-        loop {
-            let marker = self.marker()?;
-            if marker == 0xd9 {
-                return Ok(Segment::End);
+impl Read for Repaired<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.ready[0].is_empty() {
+            self.ready = [self.ready[1], &[]];
+            if !self.ready[0].is_empty() {
+                break;
             }
-            let content = self.content()?;
-            match marker {
-                0xc0..=0xc2 => return Ok(Segment::Frame(Frame::new(content, marker == 0xc2)?)),
-                0xc4 => tables.huffman(content)?,
-                0xc3 | 0xc5..=0xcf | 0xde if marker != 0xcc && marker != 0xc8 => {
-                    return Err(unsupported(marker));
+            let Some(Segment { marker, mut bytes, .. }) = self.segments.next() else { return Ok(0) };
+            if has_data(marker) {
+                // Any number of bytes 0xff may precede a marker; those in the data are followed by zero.
+                while let [data @ .., 0xff] = bytes {
+                    bytes = data;
                 }
-                0xda => return Ok(Segment::Scan(ScanHeader::new(content)?)),
-                0xdb => tables.quantisation(content)?,
-                0xdd => match content {
-                    [high, low, ..] => {
-                        tables.restart_interval = usize::from(u16::from_be_bytes([*high, *low]))
-                    }
-                    _ => return Err(damaged("restart interval")),
-                },
-                0xe0..=0xef => tables.application(marker, content),
-                // Comments and what decoders may ignore.
-                _ => {}
+                let restarts = self.segments.peek().is_some_and(|next| is_restart(next.marker));
+                self.ready = [bytes, if restarts { &ONES[..BEFORE_RESTART] } else { &ONES }];
+            } else if matches!(marker, 0xc0..=0xc2 | 0xc4 | 0xdb | 0xdd | EOI) {
+                self.ready[0] = bytes;
             }
         }
-    }
-
-    /// Skips to the next marker of a segment. Restart markers and zero bytes are what remains of entropy-coded data.
-    fn marker(&mut self) -> Result<u8, Error> {
-        let is_segment = |w: &[u8]| w[0] == 0xff && !matches!(w[1], 0..=1 | 0xd0..=0xd8 | 0xff);
-        let at = self.rest().windows(2).position(is_segment).ok_or_else(no_end)?;
-        self.at += at + 2;
-        Ok(self.file[self.at - 1])
-    }
-
-    /// Reads the content of a segment after its marker.
-    fn content(&mut self) -> Result<&'a [u8], Error> {
-        let [high, low, ..] = self.rest() else { return Err(no_end()) };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        let content = self.rest().get(2..length.max(2)).ok_or_else(no_end)?;
-        self.at += length.max(2);
-        Ok(content)
+        self.ready[0].read(buffer)
     }
 }
 
-fn no_end() -> Error {
-    Error::content("truncated: the JPEG file has no end-of-image marker")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn unsupported(marker: u8) -> Error {
-    let what = match marker {
-        0xc3 => "lossless JPEG",
-        0xc9..=0xcb => "JPEG with arithmetic coding",
-        _ => "hierarchical JPEG",
-    };
-    Error::content(format!(
-        "{what} is not supported, only sequential and progressive JPEG with Huffman codes"
-    ))
-}
-
-impl ScanHeader {
-    fn new(content: &[u8]) -> Result<Self, Error> {
-        let parse = || {
-            let (count, rest) = content.split_first()?;
-            let (parts, rest) = rest.split_at_checked(usize::from(*count) * 2)?;
-            let [first, last, bits, ..] = rest else { return None };
-            let component = |[id, tables]: &[u8; 2]| {
-                let (dc, ac) = (usize::from(tables >> 4), usize::from(tables & 15));
-                (dc < 4 && ac < 4).then_some(ScanComponent { id: *id, dc, ac })
-            };
-            let components = parts.as_chunks::<2>().0.iter().map(component).collect::<Option<Vec<_>>>()?;
-            let band = (usize::from(*first), usize::from(*last));
-            let is_valid = (1..=4).contains(&components.len());
-            is_valid.then_some(ScanHeader { components, band, missing_bits: (bits >> 4, bits & 15) })
-        };
-        parse().ok_or_else(|| damaged("scan header"))
-    }
-}
-
-impl Tables {
-    fn huffman(&mut self, mut content: &[u8]) -> Result<(), Error> {
-        while let [id, rest @ ..] = content {
-            let tables = match id >> 4 {
-                0 => &mut self.dc,
-                1 => &mut self.ac,
-                _ => return Err(damaged("Huffman table")),
-            };
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(|| damaged("Huffman table"))?;
-            let total = counts.iter().map(|n| usize::from(*n)).sum();
-            let (symbols, rest) = rest.split_at_checked(total).ok_or_else(|| damaged("Huffman table"))?;
-            let table = tables.get_mut(usize::from(id & 15)).ok_or_else(|| damaged("Huffman table"))?;
-            *table = Some(HuffmanTable::new(counts, symbols)?);
-            content = rest;
-        }
-        Ok(())
-    }
-
-    fn quantisation(&mut self, mut content: &[u8]) -> Result<(), Error> {
-        while let [id, rest @ ..] = content {
-            let width = 1 + usize::from(id >> 4);
-            let table = self.quantisation.get_mut(usize::from(id & 15));
-            let (Some(table), 1..=2, Some((values, rest))) =
-                (table, width, rest.split_at_checked(64 * width))
-            else {
-                return Err(damaged("quantisation table"));
-            };
-            let mut ordered = [0; 64];
-            for (value, at) in values.chunks(width).zip(ZIGZAG) {
-                ordered[usize::from(at)] = value.iter().fold(0, |all, byte| all << 8 | u16::from(*byte));
-            }
-            *table = Some(ordered);
-            content = rest;
-        }
-        Ok(())
-    }
-
-    /// Application segments that concern colour or orientation.
-    fn application(&mut self, marker: u8, content: &[u8]) {
-        match (marker, content) {
-            (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) => self.jfif = true,
-            (0xe1, [b'E', b'x', b'i', b'f', 0, _, tiff @ ..]) if self.orientation.is_none() => {
-                self.orientation = Orientation::from_exif_chunk(tiff);
-            }
-            (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
-                self.adobe = Some(*transform)
-            }
-            _ => {}
+    #[test]
+    fn the_decoder_receives_what_concerns_it_and_ones_after_data() {
+        let (tables, scan) = (b"\xff\xdb\0\x03q", b"\xff\xda\0\x02a\xff\0b\xff\xd0c");
+        let file =
+            [b"\xff\xd8\xff\xe1\0\x06Exif", &tables[..], b"rubbish", scan, b"\xff\xff\xd9trailer"].concat();
+        let mut read = Vec::new();
+        Repaired::new(&file).read_to_end(&mut read).unwrap();
+        let data = [b"\xff\xda\0\x02a\xff\0b", &ONES[..12], b"\xff\xd0c", &ONES].concat();
+        assert_eq!(read, [START, tables, &data, b"\xff\xd9"].concat());
+        for length in 0..file.len() - 7 {
+            assert!(Segments::new(&file[..length]).all(|segment| segment.marker != EOI), "{length}");
         }
     }
 }

@@ -18,7 +18,7 @@ impl Labels {
     /// # Errors
     /// What is wrong with the file, without the path.
     pub fn load(path: &Path, limits: &Limits) -> Result<Labels, Error> {
-        let file = beitle_pictures::read_file(path, limits.max_file_bytes)?;
+        let file = beitle_pictures::read(path, limits)?;
         beitle_pictures::guarded(|| Labels::decode(&file, limits))
     }
 
