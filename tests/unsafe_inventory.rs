@@ -1,7 +1,7 @@
 //! `docs/UNSAFE.md` lists every file with unsafe code, with its counts and a reason. `BEITLE_RECORD=1` writes the counts of the
 //! sources to the page; reasons are written by hand.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -26,23 +26,32 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             rust_files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") && path.file_stem().is_some_and(|s| s != "tests") {
+        } else if path.extension().is_some_and(|e| e == "rs")
+            && path.file_stem().is_some_and(|s| s != "tests")
+        {
             found.push(path);
         }
     }
 }
 
+/// Whether a token is one of these words.
+fn is_word(token: Option<&TokenTree>, words: &[&str]) -> bool {
+    matches!(token, Some(TokenTree::Ident(word)) if words.iter().any(|w| word == w))
+}
+
+/// Whether a group is that of `#[cfg(test)]`.
+fn is_for_tests(group: &Group) -> bool {
+    group.to_string().replace(' ', "") == "[cfg(test)]"
+}
+
 /// Counts the tokens, those in macros too.
 fn count(tokens: TokenStream, counts: &mut Counts) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    let is_word = |token: Option<&TokenTree>, words: &[&str]| {
-        matches!(token, Some(TokenTree::Ident(word)) if words.iter().any(|w| word == w))
-    };
     let mut i = 0;
     while let Some(token) = tokens.get(i) {
         match token {
             // An item for tests ends with its braces or a semicolon.
-            TokenTree::Group(group) if group.to_string() == "[cfg (test)]" || group.to_string() == "[cfg(test)]" => {
+            TokenTree::Group(group) if is_for_tests(group) => {
                 let is_end = |token: &TokenTree| match token {
                     TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
                     TokenTree::Punct(punct) => punct.as_char() == ';',
@@ -52,7 +61,9 @@ fn count(tokens: TokenStream, counts: &mut Counts) {
             }
             TokenTree::Group(group) => count(group.stream(), counts),
             TokenTree::Ident(word) if word == "unsafe" => match tokens.get(i + 1) {
-                Some(TokenTree::Group(group)) => counts.blocks += usize::from(group.delimiter() == Delimiter::Brace),
+                Some(TokenTree::Group(group)) => {
+                    counts.blocks += usize::from(group.delimiter() == Delimiter::Brace)
+                }
                 next if is_word(next, &["impl", "trait"]) => counts.implementations += 1,
                 // A function pointer has no name: `unsafe fn(…)`, `unsafe extern "C" fn(…)`.
                 next if is_word(next, &["fn", "extern"]) => {
@@ -101,7 +112,8 @@ fn the_page_lists_all_unsafe_code() {
         let [_, file, .., reason, _] = cells[..] else { return line.to_owned() };
         match file.strip_prefix('`').and_then(|file| file.strip_suffix('`')) {
             Some(file) => {
-                let counts = left.remove(file).unwrap_or_else(|| panic!("{file} has no unsafe code; delete its row"));
+                let counts =
+                    left.remove(file).unwrap_or_else(|| panic!("{file} has no unsafe code; delete its row"));
                 assert!(reason.len() > 10, "{file} needs a reason");
                 row(file, counts, reason)
             }
