@@ -26,6 +26,9 @@ mod config;
 mod convert;
 mod error;
 mod fold;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod options;
 mod output;

@@ -7,17 +7,36 @@ use beitle::file::format::{
 };
 use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
 
-/// A linear congruential generator.
-pub struct Random(u64);
+/// A source of choices: given bytes first, then a linear congruential generator.
+pub struct Random<'a> {
+    choices: &'a [u8],
+    state: u64,
+}
 
-impl Random {
+impl<'a> Random<'a> {
     pub fn new(seed: u64) -> Self {
-        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66)
+        Random { choices: &[], state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5DEE_CE66 }
+    }
+
+    /// Makes the first choices as the bytes say, so that a fuzzer that changes a byte changes one choice.
+    #[allow(dead_code)] // the fuzz targets use it
+    pub fn of_choices(choices: &'a [u8]) -> Self {
+        Random { choices, ..Random::new(0) }
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
+        if let Some((first, rest)) = self.choices.split_first() {
+            self.choices = rest;
+            return u64::from(*first);
+        }
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.state >> 33
+    }
+
+    /// A generator for the contents of a tensor, which takes a single choice.
+    fn for_tensor(&mut self) -> Random<'static> {
+        Random::new(self.next())
     }
 
     /// A number from `low` to `high`, both included.
@@ -31,7 +50,7 @@ impl Random {
     }
 }
 
-/// The facts of a random model, `size` times as large as the smallest.
+/// The facts of a random model: 0 is the smallest size.
 fn random_header(r: &mut Random, size: usize) -> Header {
     let heads = r.range(1, 1 + size);
     let patch = r.range(1, 2 + size);
@@ -59,9 +78,9 @@ fn random_header(r: &mut Random, size: usize) -> Header {
         width: (grid_width * patch) as u32,
         height: (grid_height * patch) as u32,
         patch: patch as u32,
-        channels: (heads * r.range(1, 8 * size)) as u32,
+        channels: (heads * r.range(1, (8 * size).max(5))) as u32,
         heads: heads as u32,
-        hidden: r.range(1, 40 * size) as u32,
+        hidden: r.range(1, (40 * size).max(20)) as u32,
         blocks,
         source_blocks: blocks + r.range(0, 2) as u32,
         feature_blocks,
@@ -86,7 +105,7 @@ fn random_header(r: &mut Random, size: usize) -> Header {
     }
 }
 
-/// A weight file of a random model. `size` 1 gives tiny ones.
+/// A weight file of a random model. `size` 0 gives tiny ones.
 pub fn random_model(r: &mut Random, size: usize) -> Vec<u8> {
     let mut header = random_header(r, size);
     let mut tensors = Vec::new();
@@ -133,18 +152,21 @@ fn random_tensor(r: &mut Random, role: Role, layer: u16, form: Form) -> (TensorE
     };
     match form {
         Form::Bytes(len) => (entry(TensorKind::Bytes, 0, 0, 1, len), vec![9; len as usize]),
+        // Only class names have several lines.
         Form::Text(_) => {
-            let text: &[u8] = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
+            let text = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
             (entry(TensorKind::Bytes, 0, 0, 1, 5), text.to_vec())
         }
         Form::Plain { n, k } => {
+            let mut r = r.for_tensor();
             let values = (0..n * k).flat_map(|_| r.float().to_le_bytes()).collect();
             (entry(TensorKind::Plain, 0, 0, n, k), values)
         }
         Form::Linear { matrices, bias_rows, n, k } => {
             let kinds = [TensorKind::F32, TensorKind::F16, TensorKind::Int8, TensorKind::Int4];
             let kind = if is_winograd(role, matrices) { TensorKind::Int8 } else { kinds[r.range(0, 3)] };
-            let mut bytes = random_weights(r, kind, matrices.into(), n as usize, k as usize);
+            let mut r = r.for_tensor();
+            let mut bytes = random_weights(&mut r, kind, matrices.into(), n as usize, k as usize);
             for _ in 0..bias_rows {
                 bytes.extend(row(n as usize, |_| r.float()).into_iter().flat_map(f32::to_le_bytes));
             }
