@@ -152,8 +152,9 @@ fn random_tensor(r: &mut Random, role: Role, layer: u16, form: Form) -> (TensorE
     };
     match form {
         Form::Bytes(len) => (entry(TensorKind::Bytes, 0, 0, 1, len), vec![9; len as usize]),
+        // Only class names have several lines.
         Form::Text(_) => {
-            let text: &[u8] = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
+            let text = if role == Role::ClassNames { b"a\nb\nc" } else { b"a b c" };
             (entry(TensorKind::Bytes, 0, 0, 1, 5), text.to_vec())
         }
         Form::Plain { n, k } => {
