@@ -20,7 +20,7 @@ const HEADER: usize = size_of::<Header>();
 const ENTRY: usize = size_of::<TensorEntry>();
 
 /// A valid file; there are 16.
-pub(crate) fn valid(seed: u8) -> &'static [u8] {
+fn valid(seed: u8) -> &'static [u8] {
     static FILES: [OnceLock<Vec<u8>>; 16] = [const { OnceLock::new() }; 16];
     let seed = usize::from(seed % 16);
     FILES[seed].get_or_init(|| random_model(&mut Random::new(seed as u64), usize::from(seed % 4 == 2)))
