@@ -204,7 +204,7 @@ proptest! {
     fn every_kernel_has_the_same_bits_on_every_instruction_set(n in 1usize..200, rows in 1usize..20, k in 1usize..70, seed: u64) {
         for kernel in KERNELS {
             // Kernels with a variant in their name, which include all operators, would take long on the portable instruction set,
-            // and minutes in Miri, which runs them as parts of `tests/random_models.rs`.
+            // and minutes in Miri.
             if cfg!(miri) && kernel.name.contains(", ") {
                 continue;
             }
