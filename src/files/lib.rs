@@ -5,14 +5,17 @@
 //! | `regular` | opening and reading regular files, within a limit |
 //! | `output` | [`OutputFile`], a file that appears under its name when it is complete, and [`TemporaryFile`] |
 //! | `targets` | checks, before any work, that no output is an input or another output |
+//! | `terminal` | [`printable`]: text from files, without escape sequences |
 //! | `cleanup` | removal of temporary files when a signal ends the program; the message for a mapped file that shrinks |
 
 mod cleanup;
 mod output;
 mod regular;
 mod targets;
+mod terminal;
 
 pub use cleanup::handle_signals;
 pub use output::{OutputFile, TemporaryFile, write};
 pub use regular::{open, read};
-pub use targets::check;
+pub use targets::{TargetError, check};
+pub use terminal::printable;

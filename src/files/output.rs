@@ -39,12 +39,9 @@ impl Target {
     }
 
     /// Creates an empty file for the output under a name that nothing else has, and lists it for removal.
-    fn temporary(&self) -> io::Result<NamedTempFile> {
+    fn temporary(&self) -> io::Result<TemporaryFile> {
         let (folder, name) = match self {
-            Target::File(path) => {
-                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                (folder.to_path_buf(), path.file_name().unwrap_or_default())
-            }
+            Target::File(path) => (folder_of(path).to_path_buf(), path.file_name().unwrap_or_default()),
             Target::Stream(path) => (std::env::temp_dir(), path.file_name().unwrap_or_default()),
         };
         let prefix = format!(".{}.", name.to_string_lossy().chars().take(40).collect::<String>());
@@ -60,14 +57,18 @@ impl Target {
         let mut list = lock();
         let file = builder.tempfile_in(folder)?;
         list.push(file.path().to_path_buf());
-        Ok(file)
+        Ok(TemporaryFile(Some(file)))
     }
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file being written. It appears under its name with [`commit`](OutputFile::commit); dropped before, it leaves nothing.
 pub struct OutputFile {
-    /// `None` once committed.
-    file: Option<NamedTempFile>,
+    file: TemporaryFile,
     target: Target,
 }
 
@@ -80,7 +81,7 @@ impl OutputFile {
     pub fn create(path: &Path) -> io::Result<OutputFile> {
         let target = Target::new(path)?;
         let file = target.temporary()?;
-        Ok(OutputFile { file: Some(file), target })
+        Ok(OutputFile { file, target })
     }
 
     /// Writes everything to the disk and gives the file its name; or copies it into a device or pipe.
@@ -88,73 +89,45 @@ impl OutputFile {
     /// # Errors
     /// The file cannot be written or renamed; the target is then as it was. A device or pipe may have received a part.
     pub fn commit(mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let file = self.file.file()?;
         match &self.target {
             Target::Stream(path) => {
                 let mut stream = OpenOptions::new().append(true).open(path)?;
                 file.seek(SeekFrom::Start(0))?;
-                io::copy(file.as_file_mut(), &mut stream)?;
+                io::copy(file, &mut stream)?;
                 stream.flush()
             }
             Target::File(path) => {
                 if let Ok(replaced) = fs::metadata(path) {
-                    file.as_file().set_permissions(replaced.permissions())?;
+                    file.set_permissions(replaced.permissions())?;
                 }
-                file.as_file().sync_all()?;
-                let mut list = lock();
-                let Some(file) = self.file.take() else { return Ok(()) };
-                let temporary = file.path().to_path_buf();
-                // On failure, the error holds the temporary file and removes it.
-                let renamed = file.persist(path).map_err(|e| e.error);
-                forget(&mut list, &temporary);
-                drop(list);
-                renamed?;
+                file.sync_all()?;
+                self.file.rename(path)?;
                 sync_folder(path);
                 Ok(())
             }
-        }
-    }
-
-    fn inner(&mut self) -> io::Result<&mut File> {
-        match &mut self.file {
-            Some(file) => Ok(file.as_file_mut()),
-            None => Err(io::Error::other("the file is complete")),
         }
     }
 }
 
 /// Makes a renaming durable, where the operating system can.
 fn sync_folder(path: &Path) {
-    #[cfg(unix)]
-    if let Some(folder) = path.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        // Some file systems cannot synchronise folders; the file itself is on the disk.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
-    #[cfg(not(unix))]
-    let _ = path;
+    // Some file systems, and Windows, cannot synchronise folders; the file itself is on the disk.
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
 }
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner()?.write(bytes)
+        self.file.file()?.write(bytes)
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.inner()?.flush()
+        self.file.file()?.flush()
     }
 }
 
 impl Seek for OutputFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.inner()?.seek(to)
-    }
-}
-
-impl Drop for OutputFile {
-    fn drop(&mut self) {
-        if let Some(file) = self.file.take() {
-            remove(file);
-        }
+        self.file.file()?.seek(to)
     }
 }
 
@@ -168,7 +141,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// A file under a name of its own that is removed when this is dropped, or when a signal ends the program.
+/// A file under a name of its own that is removed when this is dropped, or when a signal ends the program. `None` once it has
+/// been renamed.
 pub struct TemporaryFile(Option<NamedTempFile>);
 
 impl TemporaryFile {
@@ -177,29 +151,43 @@ impl TemporaryFile {
     /// # Errors
     /// As [`OutputFile::create`].
     pub fn beside(target: &Path) -> io::Result<TemporaryFile> {
-        Target::new(target)?.temporary().map(|file| TemporaryFile(Some(file)))
+        Target::new(target)?.temporary()
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
         self.0.as_ref().map_or(Path::new(""), NamedTempFile::path)
     }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        self.0
+            .as_mut()
+            .map(NamedTempFile::as_file_mut)
+            .ok_or_else(|| io::Error::other("the file has been renamed"))
+    }
+
+    /// Gives the file its final name.
+    fn rename(&mut self, to: &Path) -> io::Result<()> {
+        // On failure, the error holds the file and removes it.
+        self.end(|file| file.persist(to).map(|_| ()).map_err(|e| e.error))
+    }
+
+    /// Renames or removes the file by `end`, together with its entry in the list.
+    fn end(&mut self, end: impl FnOnce(NamedTempFile) -> io::Result<()>) -> io::Result<()> {
+        let Some(file) = self.0.take() else { return Ok(()) };
+        let mut list = lock();
+        let path = file.path().to_path_buf();
+        let result = end(file);
+        forget(&mut list, &path);
+        result
+    }
 }
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        if let Some(file) = self.0.take() {
-            remove(file);
-        }
+        // A failure is not reported: the program ends, or has an error to report already.
+        let _ = self.end(NamedTempFile::close);
     }
-}
-
-/// Removes a temporary file. A failure is not reported: the program ends, or has an error to report already.
-fn remove(file: NamedTempFile) {
-    let mut list = lock();
-    let path = file.path().to_path_buf();
-    let _ = file.close();
-    forget(&mut list, &path);
 }
 
 #[cfg(test)]

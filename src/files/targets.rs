@@ -1,7 +1,8 @@
 //! Checks of output paths, before any work.
 
-use crate::output::Target;
+use crate::output::{Target, folder_of};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,9 +29,24 @@ fn identity(path: &Path) -> Option<Identity> {
         #[cfg(not(unix))]
         Ok(_) => fs::canonicalize(path).ok().map(Identity::Path),
         Err(_) => {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some(Identity::Path(fs::canonicalize(folder).ok()?.join(path.file_name()?)))
+            let folder = fs::canonicalize(folder_of(path)).ok()?;
+            Some(Identity::Path(folder.join(path.file_name()?)))
         }
+    }
+}
+
+/// An output that must not be written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TargetError {
+    /// The output.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.message)
     }
 }
 
@@ -38,27 +54,27 @@ fn identity(path: &Path) -> Option<Identity> {
 /// that their folders exist.
 ///
 /// # Errors
-/// A description that begins with the path in question.
+/// The first output that must not be written.
 pub fn check<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     inputs: impl IntoIterator<Item = &'a Path>,
-) -> Result<(), String> {
+) -> Result<(), TargetError> {
     let inputs: HashMap<_, _> = inputs.into_iter().filter_map(|path| Some((identity(path)?, path))).collect();
     let mut seen = HashMap::new();
     for output in outputs {
-        let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let wrong = |message: String| TargetError { path: output.to_path_buf(), message };
+        let folder = folder_of(output);
         if !folder.is_dir() {
-            return Err(format!("{}: {} is not a folder that exists", output.display(), folder.display()));
+            return Err(wrong(format!("{} is not a folder that exists", folder.display())));
         }
-        Target::new(output).map_err(|e| format!("{}: {e}", output.display()))?;
+        Target::new(output).map_err(|e| wrong(e.to_string()))?;
         let Some(identity) = identity(output) else { continue };
         if let Some(input) = inputs.get(&identity) {
-            let (output, input) = (output.display(), input.display());
-            return Err(format!("{output}: would overwrite {input}, which this run reads"));
+            return Err(wrong(format!("would overwrite {}, which this run reads", input.display())));
         }
         if let Some(other) = seen.insert(identity, output) {
-            let (output, other) = (output.display(), other.display());
-            return Err(format!("{output}: two results would be written to this file (also as {other})"));
+            let other = other.display();
+            return Err(wrong(format!("two results would be written to this file (also as {other})")));
         }
     }
     Ok(())
@@ -77,15 +93,15 @@ mod tests {
         let (input, new) = (path("in"), path("new"));
         let check = |outputs: &[&Path]| check(outputs.iter().copied(), [input.as_path()]);
         assert_eq!(check(&[&new, &path("other")]), Ok(()));
-        assert!(check(&[&input]).unwrap_err().contains("would overwrite"));
-        assert!(check(&[&new, &folder.join("./new")]).unwrap_err().contains("two results"));
-        assert!(check(&[&path("missing/new")]).unwrap_err().contains("not a folder that exists"));
+        assert!(check(&[&input]).unwrap_err().message.contains("would overwrite"));
+        assert!(check(&[&new, &folder.join("./new")]).unwrap_err().message.contains("two results"));
+        assert!(check(&[&path("missing/new")]).unwrap_err().message.contains("not a folder that exists"));
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink(&input, path("link")).unwrap();
-            assert!(check(&[&path("link")]).unwrap_err().contains("would overwrite"));
+            assert!(check(&[&path("link")]).unwrap_err().message.contains("would overwrite"));
             fs::hard_link(&input, path("hard")).unwrap();
-            assert!(check(&[&path("hard")]).unwrap_err().contains("would overwrite"));
+            assert!(check(&[&path("hard")]).unwrap_err().message.contains("would overwrite"));
             let null = Path::new("/dev/null");
             assert_eq!(check(&[null, null]), Ok(()));
         }

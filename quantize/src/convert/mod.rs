@@ -34,8 +34,5 @@ fn check_output(options: &Options) -> Result<(), Error> {
     let inputs = checkpoint.paths();
     let inputs = inputs.iter().map(AsRef::as_ref).chain(pictures.paths());
     let output: &Path = &options.output;
-    beitle_files::check([output], inputs).map_err(|e| {
-        // The message begins with the path, which the error adds.
-        Error::new(output, e.split_once(": ").map_or(e.as_str(), |(_, what)| what))
-    })
+    beitle_files::check([output], inputs).map_err(|e| Error::new(e.path, e.message))
 }

@@ -3,6 +3,7 @@
 //! Standard output may be closed at any time (`beitle ... | head`). The commands then continue without printing, so
 //! that their output files are complete.
 
+use beitle_files::printable;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
@@ -66,11 +67,6 @@ pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "beitle: {}", printable(message));
 }
 
-/// Replaces control characters except line breaks. File names may contain escape sequences, which terminals obey.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
 /// A progress bar on standard error, hidden for a single picture and where standard error is not a terminal.
 pub fn progress_bar(pictures: usize) -> ProgressBar {
     if pictures < 2 {
@@ -102,11 +98,6 @@ pub fn plural(n: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn escape_sequences_are_not_printed() {
-        assert_eq!(super::printable("a\x1b[31m\n\u{9b}b"), "a\u{fffd}[31m\n\u{fffd}b");
-    }
-
     #[test]
     fn bytes_have_binary_units() {
         assert_eq!(super::bytes(1023), "1023 bytes");

@@ -1,7 +1,7 @@
 //! `beitle segment`: class maps, overlays and logits of pictures.
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, Stdout, printable, progress_bar, warn};
+use crate::console::{Failure, Stdout, progress_bar, warn};
 use crate::inputs::{self, PictureFiles};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::overlay::{self, LegendEntry};
@@ -9,6 +9,7 @@ use crate::picture::{Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use crate::{npy, png_file};
 use beitle::Model;
+use beitle_files::printable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -3,6 +3,7 @@
 mod arguments;
 
 use arguments::Arguments;
+use beitle_files::printable;
 use beitle_quantize::{Options, convert};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,9 +52,4 @@ fn main() -> ExitCode {
 /// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
 fn warn(message: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{}", printable(&message.to_string()));
-}
-
-/// Replaces control characters except line breaks: names in checkpoints may contain escape sequences, which terminals obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }

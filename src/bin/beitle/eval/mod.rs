@@ -15,11 +15,12 @@ mod scores;
 mod worst_pictures;
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, printable, progress_bar};
+use crate::console::{Failure, progress_bar};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::picture::{self, Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use beitle::{Isa, Model};
+use beitle_files::printable;
 use dataset::Sample;
 use labels::Labels;
 use noise::{Noise, TensorComparison, TensorRecorder};
