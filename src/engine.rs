@@ -55,8 +55,8 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture is larger than planned, or if `par` has more
-    /// workers than planned. [`Error::Image`] if the size of the class map is invalid or the class numbers do not fit the type of the map. [`Error::Cancelled`] if
-    /// `observer` asked to stop; the output is then incomplete.
+    /// workers than planned. [`Error::Image`] if the size of the class map is invalid, or the class numbers do not fit its type.
+    /// [`Error::Cancelled`] if `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,
         par: &dyn Parallel,

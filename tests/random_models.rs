@@ -92,7 +92,8 @@ fn every_instruction_set_gives_the_same_bits() {
     }
 }
 
-/// Changes bytes of a tensor that `find` picks, corrects its checksum, and returns the error of `verify`.
+/// Changes bytes of the first tensor of a kind that has padding, corrects all checksums, and returns the error of `verify`.
+/// `None` if there is no such tensor, or `verify` finds nothing.
 fn verify_changed(file: &[u8], kind: TensorKind, change: impl Fn(&TensorEntry, &mut [u8])) -> Option<Error> {
     let mut file = file.to_vec();
     let count =
@@ -128,7 +129,7 @@ fn verification_finds_wrong_sums_and_padding() {
     for seed in 0..200 {
         let file = random_model(&mut Random::new(seed), 2);
         let flip = |at: usize| move |_: &TensorEntry, bytes: &mut [u8]| bytes[at] ^= 0x11;
-        // A weight; the last weight of the last group, an input beyond k; the last bias-free part, a sum.
+        // The last weight: an output and an input beyond the last.
         let last_weight = |e: &TensorEntry, bytes: &mut [u8]| {
             let [weights, ..] = e.linear_parts().unwrap();
             bytes[weights - 1] ^= 0x11;

@@ -83,8 +83,7 @@ pub unsafe extern "C" fn beitle_model_info(
         check_disjoint(&[text], &[OpenEngine::range(engine), info_range])?;
         // SAFETY: nothing else writes to the engine.
         let open = unsafe { OpenEngine::at(engine)? };
-        check_disjoint(&[text, info_range], &[open.file_range()])?;
-        check_disjoint(&[info_range], &[OpenEngine::range(engine)])?;
+        check_disjoint(&[text, info_range], &[open.file_range(), OpenEngine::range(engine)])?;
         let facts = open.model.facts();
         let (logits_width, logits_height) = facts.level(0);
         let value = CInfo {
@@ -114,9 +113,8 @@ pub unsafe extern "C" fn beitle_class_name(
 ) -> Status {
     let mut truncated = false;
     let status = call_without_message(|| {
-        let engine_range = OpenEngine::range(engine);
         let written = [ByteRange::of(name, name_bytes, "name")];
-        check_disjoint(&written, &[engine_range])?;
+        check_disjoint(&written, &[OpenEngine::range(engine)])?;
         // SAFETY: nothing else writes to the engine.
         let opened = unsafe { OpenEngine::at(engine) };
         if let Ok(open) = &opened {
@@ -179,8 +177,7 @@ pub unsafe extern "C" fn beitle_plan(
             let open = unsafe { OpenEngine::at(engine)? };
             (open.model, open.file_range())
         };
-        check_disjoint(&[text, result], &[file])?;
-        check_disjoint(&[result], &[OpenEngine::range(engine)])?;
+        check_disjoint(&[text, result], &[file, OpenEngine::range(engine)])?;
         if workers == 0 {
             return Err(CallError::Argument("workers", "is 0"));
         }

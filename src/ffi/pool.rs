@@ -15,8 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The caller's thread pool as a [`Parallel`].
 pub(crate) struct CallerThreads<'a>(&'a CThreadPool);
 
-// SAFETY: `CThreadPool` is not `Sync` because of its pointer `context`. The pointer is read in `run` only,
-// which the engine calls on the thread that called `beitle_run`, and passed to the caller's own function.
+// SAFETY: `CThreadPool` is not `Sync` because of its pointer `context`. The pointer is read in `run` only, which the engine calls
+// on the thread that called `beitle_run`, and passed to the caller's own function.
 unsafe impl Sync for CallerThreads<'_> {}
 
 impl<'a> CallerThreads<'a> {

@@ -122,6 +122,11 @@ impl<'a> Linear<'a> {
         self.bias.get(row * n..(row + 1) * n)
     }
 
+    /// All rows of biases.
+    pub fn biases(&self) -> &'a [f32] {
+        self.bias
+    }
+
     /// Panels of 16 outputs in each matrix.
     pub fn panel_count(&self) -> usize {
         self.n.div_ceil(LANES)

@@ -10,12 +10,12 @@ use super::linear::{Linear, Panels};
 use super::weight_file::WeightFile;
 use crate::error::Error;
 
-/// Reads the whole file: compares the checksum of every tensor, and checks that the gaps between tensors are zero and that
-/// padding and sums of the weights are what the format requires.
+/// Reads the whole file: compares the checksum of every tensor, and checks that the gaps between tensors are zero, that padding
+/// and sums of the weights are what the format requires, and that all values are finite.
 ///
 /// # Errors
-/// [`Error::Checksum`] for a damaged tensor; a gap counts as part of the tensor after it. [`Error::Tensor`] for wrong padding or
-/// sums.
+/// [`Error::Checksum`] for a damaged tensor; a gap counts as part of the tensor after it. [`Error::Tensor`] for contents that the
+/// format does not allow.
 pub(super) fn verify(file: &WeightFile) -> Result<(), Error> {
     let mut end = size_of::<Header>() + size_of_val(file.table());
     for e in file.table() {
@@ -29,9 +29,7 @@ pub(super) fn verify(file: &WeightFile) -> Result<(), Error> {
         let wrong = |(field, found, expected)| Error::Tensor { role, layer, field, found, expected };
         if let Some(linear) = Linear::new(file, e) {
             check_linear(&linear).map_err(wrong)?;
-            for matrix in 0..linear.matrices {
-                check_finite(linear.bias(matrix).unwrap_or(&[])).map_err(wrong)?;
-            }
+            check_finite(linear.biases()).map_err(wrong)?;
         } else if e.kind == TensorKind::Plain as u8
             && let Ok(values) = bytemuck::try_cast_slice(file.bytes_of(e))
         {

@@ -35,7 +35,7 @@ pub struct ProcessorArgs {
 
 /// What one run may use. Without limits a small hostile file could ask for all memory, or run for hours.
 #[derive(Clone, Copy)]
-pub struct Limits {
+pub struct RunLimits {
     arena_bytes: usize,
     macs: u64,
 }
@@ -117,8 +117,8 @@ impl ProcessorArgs {
     }
 
     /// The limits of a run.
-    pub fn limits(&self) -> Limits {
-        Limits {
+    pub fn limits(&self) -> RunLimits {
+        RunLimits {
             arena_bytes: self.max_arena.saturating_mul(1 << 20),
             macs: self.max_work.saturating_mul(1_000_000_000),
         }
@@ -139,7 +139,7 @@ pub struct Session<'m> {
     model: &'m Model<'m>,
     isa: Isa,
     threads: ThreadPool,
-    limits: Limits,
+    limits: RunLimits,
     planned: Option<(Plan, Arena)>,
 }
 
