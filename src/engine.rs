@@ -50,12 +50,12 @@ impl<'a> Engine<'a> {
         self.plan
     }
 
-    /// Segments a picture: computes the class map, and the logits if `output` asks for them. The results do not depend on
+    /// Segments a picture in the views of the plan: computes the class map, and the logits if `output` asks for them. The results do not depend on
     /// `par`. Pass `&mut ()` as the observer to observe nothing.
     ///
     /// # Errors
-    /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture is larger than planned, or if `par` has more
-    /// workers than planned. [`Error::Image`] if the size of the class map is invalid, or the class numbers do not fit its type.
+    /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture needs more memory than planned, or if `par` has
+    /// more workers than planned. [`Error::Views`] if `output` asks for logits and the plan's views have none. [`Error::Image`] if the size of the class map is invalid, or the class numbers do not fit its type.
     /// [`Error::Cancelled`] if `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,
@@ -70,7 +70,7 @@ impl<'a> Engine<'a> {
         let mut body = || {
             let layout = self.plan.layout();
             let (mut cx, arena) = Context::new(self.model, self.isa, workers, layout, observer, self.arena);
-            result.get_or_insert_with(|| model::run(&mut cx, arena, image, output));
+            result.get_or_insert_with(|| model::run(&mut cx, arena, image, self.plan.views(), output));
         };
         par.enter(&mut body);
         // In case `enter` did not call it.
@@ -88,7 +88,24 @@ impl<'a> Engine<'a> {
         check_size(output.size.0, output.size.1)?;
         let pixels = output.size.0.checked_mul(output.size.1).ok_or(Error::TooLarge)?;
         output.map.check(pixels, f.classes)?;
-        let (w, h) = f.level(0);
-        output.logits.as_ref().map_or(Ok(()), |l| require("logits", f.classes * w * h, l.len()))
+        let views = self.plan.views();
+        if let Some(logits) = &output.logits {
+            if !views.is_whole() {
+                return Err(Error::Views {
+                    what: "only a picture that is seen once and as a whole has logits",
+                });
+            }
+            let (w, h) = f.level(0);
+            require("logits", f.classes * w * h, logits.len())?;
+        }
+        if !views.are_several() {
+            return Ok(());
+        }
+        let scores = pixels.checked_mul(f.classes).ok_or(Error::TooLarge)?;
+        require(
+            "scores of several views (pixels times classes)",
+            scores,
+            output.scores.as_ref().map_or(0, |s| s.len()),
+        )
     }
 }

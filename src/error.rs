@@ -83,6 +83,11 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The chosen views are not possible.
+    Views {
+        /// What is wrong with them.
+        what: &'static str,
+    },
     /// The plan was made for another model.
     OtherModel,
     /// The model needs more memory than this machine can address.
@@ -120,7 +125,7 @@ impl fmt::Display for Error {
             Error::Buffer { what, needed, found } => {
                 write!(f, "{what}: {needed} needed, {found} given")
             }
-            Error::Image { what } => f.write_str(what),
+            Error::Image { what } | Error::Views { what } => f.write_str(what),
             Error::OtherModel => f.write_str("the plan was made for another model"),
             Error::TooLarge => f.write_str("the model needs more memory than this machine can address"),
             Error::Cancelled => f.write_str("cancelled"),

@@ -96,6 +96,7 @@ pub mod output;
 pub mod parallel;
 pub mod plan;
 mod simd;
+pub mod views;
 
 pub use error::Error;
 pub use file::{Facts, Model};

@@ -67,6 +67,12 @@ pub trait Observer: Send {
     /// `false` stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
     fn done(&mut self, stage: Stage, macs: u64) -> bool;
 
+    /// `done` of `total` windows of the picture have run, the views of one picture together. Called after each window, also if there
+    /// is only one. The default does nothing.
+    fn window(&mut self, done: usize, total: usize) {
+        let _ = (done, total);
+    }
+
     /// An intermediate tensor has been computed: rows of `width` values, `pitch` values apart. Called only if
     /// [`wants_tensors`](Observer::wants_tensors) returns `true`.
     fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {

@@ -5,36 +5,59 @@ use crate::arena::Layout;
 use crate::error::Error;
 use crate::file::format::LANES;
 use crate::file::{Facts, Model};
-use crate::image::preprocess;
+use crate::image::{check_size, preprocess};
 use crate::model::backbone::mlp::MLP_TOKENS;
 use crate::model::{self, Planner};
+use crate::views::{Mode, Views};
 use core::ops::Range;
 
-/// The layout of the arena for a model, a number of workers and a largest picture.
+/// The layout of the arena for a model, a number of workers, a picture size and views.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     layout: Layout,
     workers: usize,
     picture: (usize, usize),
+    views: Views,
     /// The checksum of the model's header and tensor table, from which the sizes of all buffers follow.
     head_crc: u32,
 }
 
 impl Plan {
-    /// Plans the arena for up to `workers` workers (0 counts as 1) and for pictures of up to `picture` (width, height) pixels.
+    /// Plans the arena for up to `workers` workers (0 counts as 1) and for pictures of up to `picture` (width, height) pixels,
+    /// stretched to the input size.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the arena would be larger than the address space.
     pub fn new(model: &Model, workers: usize, picture: (usize, usize)) -> Result<Plan, Error> {
-        let workers = workers.max(1);
-        check_sizes(model.facts(), workers, picture)?;
+        Plan::with_views(model, workers, picture, &Views::new(Mode::Whole))
+    }
+
+    /// As [`Plan::new`], for runs with these views. Unless the mode is [`Mode::Whole`], the plan is for pictures of exactly this
+    /// size: how much of a window must be kept for the windows that overlap it does not grow steadily with the picture. A run with a
+    /// picture of another size works if it needs no more.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the arena would be larger than the address space, [`Error::Image`] if the size of the picture is
+    /// invalid, [`Error::Views`] or [`Error::Header`] if the model cannot be run in these views.
+    pub fn with_views(
+        model: &Model,
+        workers: usize,
+        picture: (usize, usize),
+        views: &Views,
+    ) -> Result<Plan, Error> {
+        let (workers, views) = (workers.max(1), *views);
+        if !views.is_whole() {
+            check_size(picture.0, picture.1)?;
+            views.check(model.facts(), picture)?;
+        }
+        check_sizes(model.facts(), workers, picture, &views)?;
         let mut layout = Layout::new();
         let facts = *model.facts();
-        model::buffers(&mut Planner { model, facts, workers, picture, layout: &mut layout })?;
+        model::buffers(&mut Planner { model, facts, workers, picture, views, layout: &mut layout })?;
         if layout.bytes() > isize::MAX as usize {
             return Err(Error::TooLarge);
         }
-        Ok(Plan { layout, workers, picture, head_crc: model.file().header().head_crc })
+        Ok(Plan { layout, workers, picture, views, head_crc: model.file().header().head_crc })
     }
 
     /// The size of the arena in bytes.
@@ -47,9 +70,14 @@ impl Plan {
         self.workers
     }
 
-    /// The (width, height) in pixels of the largest picture that the plan allows.
+    /// The (width, height) in pixels of the picture that the arena was planned for: the largest one, if it is stretched.
     pub fn picture(&self) -> (usize, usize) {
         self.picture
+    }
+
+    /// The views in which runs with this plan see a picture.
+    pub fn views(&self) -> &Views {
+        &self.views
     }
 
     /// Every buffer: its name, its byte range in the arena, and the phases in which it is alive, one bit each: 0 resize,
@@ -75,7 +103,7 @@ impl Plan {
 ///
 /// # Errors
 /// [`Error::TooLarge`] if one of the bounds exceeds the address space.
-fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize)) -> Result<(), Error> {
+fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize), views: &Views) -> Result<(), Error> {
     // The length of a row of n values, with at least the padding of any layout.
     let padded = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
@@ -84,11 +112,14 @@ fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize)) -> Result<(),
     let widths = [f.channels, f.hidden, f.classes, 3 * f.patch * f.patch, 3 * f.head_padded()];
     // No buffer takes more bytes per row and channel than a ring of four rows of nine f32 products: 144.
     let shared = widths.map(padded).into_iter().fold(0, u64::max).checked_mul(160 * rows);
-    // The scratch of up-sampling, attention and Winograd tiles, a padded row, and a row of logits.
+    // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels.
     let own = 768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
-    let resize = preprocess::scratch_bytes(f, picture) as u64;
-    for bytes in [shared, own, Some(resize)] {
+    let resize = views
+        .of_picture(f, picture)
+        .map(|view| preprocess::scratch_bytes(f, picture, view.size) as u64)
+        .max();
+    for bytes in [shared, own, resize] {
         if bytes.is_none_or(|bytes| bytes >= isize::MAX as u64) {
             return Err(Error::TooLarge);
         }

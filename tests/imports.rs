@@ -10,6 +10,7 @@ const FLOORS: &[&str] = &[
     "error",
     "file",
     "image",
+    "views",
     "output",
     "observe",
     "parallel",

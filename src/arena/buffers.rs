@@ -14,6 +14,8 @@ pub(crate) mod phase {
     pub const BANDS: u8 = 64;
     pub const BACKBONE: u8 = EMBED | ATTENTION | MLP;
     pub const HEAD: u8 = COARSE | LEVEL2 | BANDS;
+    /// For what is kept from one window of a picture to the next.
+    pub const ALL: u8 = RESIZE | BACKBONE | HEAD;
 }
 
 // Defines `Buf`. Each line is `Variant = "name in plans";`; a new buffer is one new line.
@@ -116,8 +118,12 @@ buffers! {
     WinogradScratch = "Winograd scratch";
     /// Ring of map rows of logits, f32.
     Logits = "logits ring";
-    /// One interpolated row of logits, f32, for each worker.
+    /// One interpolated row of logits, f32, for each worker; or what a block of pixels reads of overlapping windows.
     MapScratch = "map scratch";
+    /// Logits that later windows need too: tiles of pixels in 16-bit fixed point.
+    KeptTiles = "kept logits";
+    /// Which tile holds which logits, and until when: u32.
+    KeptIndex = "index of kept logits";
     /// int4 weights expanded to int8, for each worker. Every matrix product may use it, so it lies after all other buffers.
     UnpackedWeights = "unpacked weights";
 }

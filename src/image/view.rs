@@ -142,8 +142,13 @@ impl<'a> ImageView<'a> {
 
     /// Writes row `y` to `out`, as packed RGB. Stops at the end of the shorter of the two.
     pub fn rgb_row(&self, y: usize, out: &mut [u8]) {
+        self.rgb_row_from(y, 0, out);
+    }
+
+    /// [`rgb_row`](ImageView::rgb_row), from column `left` on.
+    pub(crate) fn rgb_row_from(&self, y: usize, left: usize, out: &mut [u8]) {
         let [r, g, b] = self.format.offsets();
-        let pixels = self.row(y).chunks_exact(self.format.bytes());
+        let pixels = self.row(y).chunks_exact(self.format.bytes()).skip(left);
         for (out, pixel) in out.chunks_exact_mut(3).zip(pixels) {
             out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
         }

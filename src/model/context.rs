@@ -11,14 +11,16 @@ use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
 use crate::parallel::Workers;
 use crate::simd::isa::Isa;
+use crate::views::Views;
 
 /// Collects the buffers that the steps need.
 pub(crate) struct Planner<'a> {
     pub model: &'a Model<'a>,
     pub facts: Facts,
     pub workers: usize,
-    /// Width and height of the largest picture, in pixels.
+    /// Width and height of the picture, in pixels. If it is stretched to the input size, of the largest one.
     pub picture: (usize, usize),
+    pub views: Views,
     pub layout: &'a mut Layout,
 }
 
@@ -102,6 +104,16 @@ impl<'a> Context<'a> {
             needed,
             found,
         })
+    }
+
+    /// The size in bytes of a buffer of the arena.
+    pub fn buffer_len(&self, buf: Buf) -> usize {
+        self.layout.range(buf).len()
+    }
+
+    /// Tells the observer that `done` of `total` windows have run.
+    pub fn window_done(&mut self, done: usize, total: usize) {
+        self.observer.window(done, total);
     }
 
     /// Tells the observer that a step of `stage` has ended.

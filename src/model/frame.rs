@@ -2,12 +2,12 @@
 
 use super::backbone::{attention, embed, features, mlp};
 use super::context::{Context, Planner};
-use super::head;
-use super::input;
+use super::head::{self, LogitsSink};
+use super::{input, mosaic};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::image::ImageView;
-use crate::output::Output;
+use crate::image::preprocess::InputWindow;
 
 /// Collects the buffers of all steps and places them in the arena.
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
@@ -19,20 +19,22 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     }
     features::buffers(p)?;
     head::buffers(p)?;
+    mosaic::buffers(p)?;
     p.layout.place();
     let unpacked = p.unpacked_bytes()?;
     p.layout.append(Buf::UnpackedWeights, unpacked, phase::BACKBONE | phase::HEAD);
     Ok(())
 }
 
-/// Runs all steps, from a picture to the class map and logits of `output`.
-pub(crate) fn run(
+/// Runs all steps on one window of a picture. The logits go to `sink`, row by row.
+pub(super) fn run(
     cx: &mut Context,
     arena: &mut [u8],
     image: &ImageView,
-    output: &mut Output,
+    window: &InputWindow,
+    sink: &mut dyn LogitsSink,
 ) -> Result<(), Error> {
-    input::run(cx, arena, image)?;
+    input::run(cx, arena, image, window)?;
     embed::run(cx, arena)?;
     features::store(cx, arena, 0)?;
     for block in 0..cx.facts.blocks {
@@ -41,5 +43,5 @@ pub(crate) fn run(
         features::show_stream(cx, arena, block + 1)?;
         features::store(cx, arena, block + 1)?;
     }
-    head::run(cx, arena, output)
+    head::run(cx, arena, sink)
 }

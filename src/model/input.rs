@@ -3,18 +3,26 @@
 use super::context::{Context, Planner};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::image::{ImageView, preprocess};
+use crate::image::ImageView;
+use crate::image::preprocess::{self, InputWindow};
 use crate::observe::Stage;
 
 pub(super) fn buffers(p: &mut Planner) {
     let f = &p.facts;
     p.layout.need(Buf::Pixels, f.width * f.height * 3, phase::RESIZE | phase::EMBED);
-    p.layout.need(Buf::ResizeScratch, preprocess::scratch_bytes(f, p.picture), phase::RESIZE);
+    for view in p.views.of_picture(f, p.picture) {
+        p.layout.need(Buf::ResizeScratch, preprocess::scratch_bytes(f, p.picture, view.size), phase::RESIZE);
+    }
 }
 
-/// Resizes a picture to [`Buf::Pixels`], bytes `[height][width][rgb]`.
-pub(super) fn run(cx: &mut Context, arena: &mut [u8], image: &ImageView) -> Result<(), Error> {
+/// Resizes a picture and cuts `window` from it, to [`Buf::Pixels`], bytes `[height][width][rgb]`.
+pub(super) fn run(
+    cx: &mut Context,
+    arena: &mut [u8],
+    image: &ImageView,
+    window: &InputWindow,
+) -> Result<(), Error> {
     let [pixels, scratch] = cx.buffers(arena, [Buf::Pixels, Buf::ResizeScratch])?;
-    preprocess::run(&cx.facts, image, pixels, scratch)?;
+    preprocess::run(&cx.facts, image, window, pixels, scratch)?;
     cx.done(Stage::Resize)
 }

@@ -1,7 +1,8 @@
 //! The model as a sequence of steps: a picture in, a class map out.
 //!
 //! The data flows through `input` (resize), [`backbone`] (patch embedding, transformer blocks, features) and [`head`] (neck,
-//! pooling module, pyramid, classifier). A step reads and writes buffers of the arena and calls operators
+//! pooling module, pyramid, classifier), once for a picture that is stretched to the input size. `mosaic` runs them for one window
+//! after another and puts the class map together. A step reads and writes buffers of the arena and calls operators
 //! ([`ops`](crate::ops)); none allocates. Each step is a file with two functions: `buffers` tells the [`Planner`] which buffers
 //! the step needs, of which sizes and for how long, and `run` does the work. Both take the shapes from the same function, so
 //! they cannot disagree. Functions that both call are not inlined: they run a few times per frame, and one copy keeps the
@@ -12,6 +13,29 @@ mod context;
 mod frame;
 pub(crate) mod head;
 mod input;
+mod mosaic;
 
+use crate::error::Error;
+use crate::image::ImageView;
+use crate::image::preprocess::InputWindow;
+use crate::output::Output;
+use crate::views::Views;
 pub(crate) use context::{Context, Planner};
-pub(crate) use frame::{buffers, run};
+pub(crate) use frame::buffers;
+
+/// Runs a picture in the given views, to the class map and logits of `output`.
+pub(crate) fn run(
+    cx: &mut Context,
+    arena: &mut [u8],
+    image: &ImageView,
+    views: &Views,
+    output: &mut Output,
+) -> Result<(), Error> {
+    if !views.is_whole() {
+        return mosaic::run(cx, arena, image, views, output);
+    }
+    let window = InputWindow::whole(&cx.facts);
+    frame::run(cx, arena, image, &window, &mut head::ClassMapRows::new(&cx.facts, output))?;
+    cx.window_done(1, 1);
+    Ok(())
+}

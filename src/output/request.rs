@@ -10,12 +10,18 @@ pub struct Output<'a> {
     /// The class of each pixel, row by row; at least width · height pixels long.
     pub map: ClassMapMut<'a>,
     /// The logits, f32 `[classes][4 · grid height][4 · grid width]`, or `None` if they are not wanted.
+    /// Only a picture that is stretched as a whole has logits.
     pub logits: Option<&'a mut [f32]>,
+    /// With several views ([`Views::are_several`]): the memory for their scores, `[height][width][classes]`; else `None`. After the
+    /// run a score is the mean of the class's probabilities in all views, in units of about 1/65535.
+    ///
+    /// [`Views::are_several`]: crate::views::Views::are_several
+    pub scores: Option<&'a mut [u16]>,
 }
 
 impl<'a> Output<'a> {
     /// Only a class map, of `size` (width, height) pixels.
     pub fn map(size: (usize, usize), map: ClassMapMut<'a>) -> Self {
-        Output { size, map, logits: None }
+        Output { size, map, logits: None, scores: None }
     }
 }

@@ -144,7 +144,7 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
     let mut map = vec![u16::MAX; picture.width * picture.height];
     let mut logits = vec![f32::NAN; f.classes * w * h];
     let mut output =
-        Output { size: picture.size(), map: ClassMapMut::U16(&mut map), logits: Some(&mut logits) };
+        Output { logits: Some(&mut logits), ..Output::map(picture.size(), ClassMapMut::U16(&mut map)) };
     engine.run(&pool, &picture.view(), &mut output, observer).unwrap();
     Outcome { map, logits, shape: [f.classes, h, w] }
 }

@@ -4,9 +4,6 @@ use super::facts::Spec;
 use beitle::file::format::{ABSOLUTE, Header, RELATIVE, Recipe, Role, SHARED};
 use bytemuck::Zeroable;
 
-/// The stride with which unilm moves its sliding window of 640 pixels.
-const STRIDE_AT_640: usize = 426;
-
 /// The number as the header's type. One that does not fit becomes the largest, which no field allows.
 fn capped(n: usize) -> u32 {
     n.try_into().unwrap_or(u32::MAX)
@@ -42,7 +39,8 @@ impl Spec {
             resample: self.preprocessing.resample,
             resize: u32::from(slide),
             short_side: if slide { window as u32 } else { 0 },
-            stride: if slide { (window * STRIDE_AT_640 / 640).max(1) as u32 } else { 0 },
+            // The rule of all configurations of unilm: 426 at 640 pixels, 341 at 512.
+            stride: if slide { (2 * window / 3).max(1) as u32 } else { 0 },
             position: self.position_bits(),
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,

@@ -5,6 +5,7 @@ use crate::model_file::{FileArgs, ModelFile};
 use crate::picture::{Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use crate::trace::{self, Event};
+use crate::views::{ViewArgs, describe};
 use beitle::Model;
 use beitle::file::format::{Role, TensorKind};
 use beitle::observe::{Observer, Stage};
@@ -18,9 +19,14 @@ pub struct Args {
     /// Weight file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Picture to run [default: a generated one of the network's input size]
+    /// Picture to run [default: a generated one]
     #[arg(long, value_name = "IMAGE")]
     image: Option<PathBuf>,
+    /// Size of the generated picture in pixels [default: the network's input size]
+    #[arg(long, value_name = "WIDTHxHEIGHT", conflicts_with = "image", value_parser = parse_size)]
+    size: Option<(usize, usize)>,
+    #[command(flatten)]
+    views: ViewArgs,
     #[command(flatten)]
     open: FileArgs,
     #[command(flatten)]
@@ -42,6 +48,7 @@ pub struct Args {
 struct Recorder {
     start: Instant,
     events: Vec<Event>,
+    windows: usize,
 }
 
 impl Recorder {
@@ -65,6 +72,9 @@ impl Observer for Recorder {
         self.events.push(Event { stage, start, seconds, macs });
         true
     }
+    fn window(&mut self, done: usize, _: usize) {
+        self.windows = done;
+    }
 }
 
 /// Runs the command.
@@ -82,15 +92,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let model = file.model()?;
     let facts = model.facts();
     let open_seconds = start.elapsed().as_secs_f64();
-    let mut session = Session::new(&model, &args.processor)?;
+    let mut session = Session::new(&model, args.views.views(&model)?, &args.processor)?;
+    let picture = match (&args.image, args.size) {
+        (Some(path), _) => args.pictures.load(path)?,
+        (None, size) => test_pattern(size.unwrap_or((facts.width, facts.height))),
+    };
+    let size = (picture.width, picture.height);
     let start = Instant::now();
-    Plan::new(&model, session.workers(), (facts.width, facts.height))
+    Plan::with_views(&model, session.workers(), size, session.views())
         .map_err(|e| Failure::file(&args.file, e))?;
     let open_seconds = open_seconds + start.elapsed().as_secs_f64();
-    let picture = match &args.image {
-        Some(path) => args.pictures.load(path)?,
-        None => test_pattern(facts.width, facts.height),
-    };
     let runs = measure(args, &mut session, &picture)?;
     if let Some(path) = &args.profile {
         let name = args.file.file_name().unwrap_or_default().to_string_lossy();
@@ -98,7 +109,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         beitle_files::write(path, trace.as_bytes()).map_err(|e| Failure::file(path, e))?;
     }
     let measurement = Measurement {
-        size: (picture.width, picture.height),
+        size,
+        windows: runs.windows,
         open_seconds,
         seconds: median(runs.seconds),
         stages: stage_medians(&model, &runs.stages),
@@ -116,17 +128,20 @@ struct Runs {
     stages: Vec<Vec<(f64, u64)>>,
     /// The steps of the last run.
     last: Vec<Event>,
+    /// Windows in a run.
+    windows: usize,
 }
 
 fn measure(args: &Args, session: &mut Session<'_>, picture: &Picture) -> Result<Runs, Failure> {
     let mut runs = Runs::default();
     for is_measured in (0..=args.runs).map(|i| i > 0) {
         let start = Instant::now();
-        let mut recorder = Recorder { start, events: Vec::new() };
+        let mut recorder = Recorder { start, events: Vec::new(), windows: 0 };
         session.run(picture, None, &mut recorder).map_err(|e| Failure::file(&args.file, e))?;
         if is_measured {
             runs.seconds.push(start.elapsed().as_secs_f64());
             runs.stages.push(recorder.stages());
+            runs.windows = recorder.windows;
             runs.last = recorder.events;
         }
     }
@@ -173,6 +188,7 @@ struct Row {
 /// The result of all runs; times are medians.
 struct Measurement {
     size: (usize, usize),
+    windows: usize,
     /// Seconds to open the file and plan the arena.
     open_seconds: f64,
     seconds: f64,
@@ -203,7 +219,12 @@ impl Measurement {
         out.line(format_args!("{}", self.row("all", self.seconds, &self.stages)))?;
         let (width, height) = self.size;
         let threads = plural(session.workers(), "thread");
-        out.line(format_args!("\npicture {width}x{height}, {}, {threads}", session.isa()))?;
+        let (views, windows) = (describe(session.views()), plural(self.windows, "window"));
+        out.line(format_args!(
+            "\npicture {width}x{height}, {views}, {windows} ({:.1} ms each), {}, {threads}",
+            self.seconds * 1e3 / self.windows as f64,
+            session.isa()
+        ))?;
         if let [Some(f32), Some(int8)] = self.peak.map(|p| p.map(|p| p / 1e9)) {
             out.line(format_args!(
                 "peak rate (operands in registers): int8 {int8:.1} GMAC/s, f32 {f32:.1} GMAC/s"
@@ -237,6 +258,8 @@ impl Measurement {
             "file": args.file.to_string_lossy(),
             "width": self.size.0,
             "height": self.size.1,
+            "views": describe(session.views()),
+            "windows": self.windows,
             "isa": session.isa(),
             "threads": session.workers(),
             "runs": args.runs,
@@ -278,10 +301,17 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// A picture of gradients and edges. The engine's time does not depend on the content.
-fn test_pattern(width: usize, height: usize) -> Picture {
+fn test_pattern((width, height): (usize, usize)) -> Picture {
     let pixel = |x: usize, y: usize| [(x * 7 + y) as u8, (x ^ y) as u8, (y * 3) as u8];
     let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
     Picture { width, height, rgb }
+}
+
+/// Parses `WIDTHxHEIGHT`, both from 1 to 65535.
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let side = |text: &str| text.parse::<u16>().ok().filter(|&side| side > 0).map(usize::from);
+    let sides = text.split_once(['x', 'X']).and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    sides.ok_or_else(|| "expected WIDTHxHEIGHT in pixels, such as 640x480".into())
 }
 
 /// A field of Linux's `/proc/self/status` in bytes: `VmHWM:` is the peak resident size, mapped files included;

@@ -67,12 +67,12 @@ pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "beitle: {}", printable(message));
 }
 
-/// A progress bar on standard error, hidden for a single picture and where standard error is not a terminal.
-pub fn progress_bar(pictures: usize) -> ProgressBar {
-    if pictures < 2 {
+/// A progress bar on standard error, hidden for a single item and where standard error is not a terminal.
+pub fn progress_bar(items: usize) -> ProgressBar {
+    if items < 2 {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(pictures as u64);
+    let bar = ProgressBar::new(items as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {eta} left  {wide_msg}") {
         bar.set_style(style);
     }

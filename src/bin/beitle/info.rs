@@ -83,14 +83,20 @@ fn source(file: &ModelFile<'_>, model: &Model<'_>) -> Vec<Row> {
     ]
 }
 
-/// From picture to network input. The engine stretches every picture, even if the file asks for sliding windows.
+/// From picture to network input, in the mode that the file is meant for.
 fn preprocessing(f: &Facts) -> Vec<Row> {
     let filter = Filter::from_code(f.resample).map_or("?", Filter::name);
-    let mut rows = vec![("resize", format!("stretch to {}x{} ({filter})", f.width, f.height))];
-    if let Some((side, stride)) = f.sliding {
-        let windows = format!("short side {side}, windows of {}x{}, stride {stride}", f.width, f.height);
-        rows.push(("", format!("sliding windows are not supported yet; the file asks for: {windows}")));
-    }
+    let (width, height) = (f.width, f.height);
+    let stretch = format!("mode whole: stretch to {width}x{height} ({filter})");
+    let mut rows = match f.sliding {
+        None => vec![("resize", stretch)],
+        Some((side, stride)) => vec![(
+            "resize",
+            format!(
+                "mode slide: short side to {side}, windows of {width}x{height}, stride {stride} ({filter})"
+            ),
+        )],
+    };
     let scale = f.rescale;
     rows.push(("normalise", format!("pixels times {scale}, mean {:?}, std {:?}", f.mean, f.std)));
     rows

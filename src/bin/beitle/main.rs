@@ -17,9 +17,11 @@ mod npy;
 mod overlay;
 mod picture;
 mod png_file;
+mod progress;
 mod segment;
 mod session;
 mod trace;
+mod views;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -6,7 +6,9 @@ use crate::inputs::{self, PictureFiles};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::overlay::{self, LegendEntry};
 use crate::picture::{Picture, PictureArgs};
+use crate::progress::WindowProgress;
 use crate::session::{ProcessorArgs, Session};
+use crate::views::ViewArgs;
 use crate::{npy, png_file};
 use beitle::Model;
 use beitle_files::printable;
@@ -26,9 +28,8 @@ pub struct Args {
     /// folder]
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// How the picture is fitted to the network's input
-    #[arg(long, value_enum, default_value_t = Mode::Whole)]
-    mode: Mode,
+    #[command(flatten)]
+    views: ViewArgs,
     /// Also write <name>.overlay.png: the picture blended with the colours of its classes, with a legend
     #[arg(long)]
     overlay: bool,
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Also write the logits as a NumPy file, f32 [classes, height, width]: a file for one picture, a folder for
-    /// several
+    /// several. Only with --mode whole
     #[arg(long, value_name = "FILE.npy")]
     logits: Option<PathBuf>,
     /// First read the whole weight file and verify its checksums
@@ -48,12 +49,6 @@ pub struct Args {
     pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Mode {
-    /// Stretch the whole picture to the input size; sliding windows are not supported yet
-    Whole,
 }
 
 /// Result of one picture.
@@ -69,7 +64,6 @@ struct Segmented {
 /// # Errors
 /// Invalid arguments, an unreadable weight file, or pictures that failed; the other pictures are still processed.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let Mode::Whole = args.mode;
     args.processor.isa()?;
     let path = match &args.model {
         Some(path) => path,
@@ -80,15 +74,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.verify {
         model.verify().map_err(|e| Failure::file(path, e))?;
     }
+    let views = args.views.views(&model)?;
+    if args.logits.is_some() && !views.is_whole() {
+        let reason = "only a picture that is run once and as a whole has logits (--mode whole)";
+        return Err(Failure::usage(format_args!("--logits: {reason}")));
+    }
     let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;
     inputs::check_results(&pictures, args.overlay, path)?;
-    let mut session = Session::new(&model, &args.processor)?;
+    let mut session = Session::new(&model, views, &args.processor)?;
     let mut out = Stdout::default();
     let bar = progress_bar(pictures.len());
     let mut failed = 0;
     for files in &pictures {
-        bar.set_message(printable(&files.image.display().to_string()));
-        match segment(&mut session, &model, files, args) {
+        let name = printable(&files.image.display().to_string());
+        bar.set_message(name.clone());
+        let mut windows = WindowProgress::new(&bar, name);
+        match segment(&mut session, &model, files, args, &mut windows) {
             Ok(result) => bar.suspend(|| match args.json {
                 true => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
                 false => print_table(&mut out, &model, files, &result),
@@ -114,12 +115,14 @@ fn segment(
     model: &Model<'_>,
     files: &PictureFiles,
     args: &Args,
+    windows: &mut WindowProgress<'_>,
 ) -> Result<Segmented, Failure> {
     let picture = args.pictures.load(&files.image)?;
     let start = Instant::now();
     let failed = |e| Failure::file(&files.image, e);
     let mut logits = files.logits.as_ref().map(|_| session.new_logits()).transpose().map_err(failed)?;
-    let map = session.run(&picture, logits.as_deref_mut(), &mut ()).map_err(failed)?;
+    let map = session.run(&picture, logits.as_deref_mut(), windows).map_err(failed)?;
+    windows.finish();
     let seconds = start.elapsed().as_secs_f64();
 
     let classes = classes_by_frequency(&map, model);

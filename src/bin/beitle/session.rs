@@ -11,6 +11,7 @@ use beitle::memory::Arena;
 use beitle::observe::{Observer, Stage, TensorName};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
+use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
 use beitle_pictures::zeroed;
 use std::fmt;
@@ -24,11 +25,12 @@ pub struct ProcessorArgs {
     /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
-    /// Largest arena that a model may ask for, in MiB. BEiT-large at 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two
-    /// threads)
+    /// Largest arena that a run may ask for, in MiB, together with the memory that --flip and --scales need. BEiT-large at
+    /// 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two threads), and at most 30 MiB more for sliding windows
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_arena: usize,
-    /// Limit on the work for one picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000
+    /// Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less
+    /// than 2000
     #[arg(long, value_name = "GMAC", default_value_t = 20_000)]
     max_work: u64,
 }
@@ -65,7 +67,7 @@ impl fmt::Display for RunError {
             RunError::Engine(e) => e.fmt(f),
             RunError::Arena(needed, limit) => {
                 let [needed, limit] = [needed, limit].map(|n| bytes(n as u64));
-                write!(f, "the arena would need {needed}; --max-arena allows {limit}")
+                write!(f, "the run would need {needed} of working memory; --max-arena allows {limit}")
             }
             RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
             RunError::Work(limit) => {
@@ -76,9 +78,10 @@ impl fmt::Display for RunError {
     }
 }
 
-/// An observer that stops a run at a limit of multiply-accumulates, and passes everything on to another observer.
+/// An observer that stops a run at a limit of multiply-accumulates for each window, and passes everything on to another observer.
 struct WorkLimit<'a> {
     inner: &'a mut dyn Observer,
+    limit: u64,
     left: u64,
     exceeded: bool,
 }
@@ -88,6 +91,10 @@ impl Observer for WorkLimit<'_> {
         self.exceeded |= macs > self.left;
         self.left = self.left.saturating_sub(macs);
         self.inner.done(stage, macs) && !self.exceeded
+    }
+    fn window(&mut self, done: usize, total: usize) {
+        self.left = self.limit;
+        self.inner.window(done, total);
     }
     fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
         self.inner.tensor(name, data, width, pitch);
@@ -140,6 +147,7 @@ pub struct Session<'m> {
     isa: Isa,
     threads: ThreadPool,
     limits: RunLimits,
+    views: Views,
     planned: Option<(Plan, Arena)>,
 }
 
@@ -148,9 +156,14 @@ impl<'m> Session<'m> {
     ///
     /// # Errors
     /// The arguments name an instruction set that this processor lacks, or the operating system cannot start the threads.
-    pub fn new(model: &'m Model<'m>, processor: &ProcessorArgs) -> Result<Self, Failure> {
+    pub fn new(model: &'m Model<'m>, views: Views, processor: &ProcessorArgs) -> Result<Self, Failure> {
         let (isa, threads, limits) = (processor.isa()?, processor.threads()?, processor.limits());
-        Ok(Session { model, isa, threads, limits, planned: None })
+        Ok(Session { model, isa, threads, limits, views, planned: None })
+    }
+
+    /// The views in which pictures are run.
+    pub fn views(&self) -> &Views {
+        &self.views
     }
 
     /// Number of worker threads.
@@ -197,8 +210,11 @@ impl<'m> Session<'m> {
         let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
             .ok_or(RunError::Memory(size.0 * size.1))?;
         let (plan, mut arena) = self.plan_for(size)?;
+        let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
-        let mut observer = WorkLimit { inner: observer, left: self.limits.macs, exceeded: false };
+        output.scores = scores.as_deref_mut();
+        let mut observer =
+            WorkLimit { inner: observer, limit: self.limits.macs, left: self.limits.macs, exceeded: false };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, &mut observer));
         self.planned = Some((plan, arena));
@@ -218,19 +234,33 @@ impl<'m> Session<'m> {
         zeroed(len).map_err(|_| RunError::Memory(len * size_of::<f32>()))
     }
 
-    /// Takes the current plan and arena if they fit pictures of this size, else makes larger ones.
+    /// Memory for the scores of several views of a picture, if there are several views.
+    fn new_scores(&self, size: (usize, usize)) -> Result<Option<Vec<u16>>, RunError> {
+        if !self.views.are_several() {
+            return Ok(None);
+        }
+        let len = size.0 * size.1 * self.model.facts().classes;
+        zeroed(len).map(Some).map_err(|_| RunError::Memory(len * size_of::<u16>()))
+    }
+
+    /// Takes the current plan and arena if they fit pictures of this size, else makes new ones.
     fn plan_for(&mut self, size: (usize, usize)) -> Result<(Plan, Arena), RunError> {
         let old = self.planned.take();
+        let stretched = self.views.mode() == Mode::Whole;
         let (width, height) = old.as_ref().map_or((0, 0), |(plan, _)| plan.picture());
+        let fits = if stretched { size.0 <= width && size.1 <= height } else { size == (width, height) };
         if let Some(planned) = old
-            && size.0 <= width
-            && size.1 <= height
+            && fits
         {
             return Ok(planned);
         }
-        let plan = Plan::new(self.model, self.threads.workers(), (width.max(size.0), height.max(size.1)))?;
-        if plan.bytes() > self.limits.arena_bytes {
-            return Err(RunError::Arena(plan.bytes(), self.limits.arena_bytes));
+        let planned = if stretched { (width.max(size.0), height.max(size.1)) } else { size };
+        let plan = Plan::with_views(self.model, self.threads.workers(), planned, &self.views)?;
+        let scores =
+            if self.views.are_several() { 2 * size.0 * size.1 * self.model.facts().classes } else { 0 };
+        let needed = plan.bytes().saturating_add(scores);
+        if needed > self.limits.arena_bytes {
+            return Err(RunError::Arena(needed, self.limits.arena_bytes));
         }
         let arena = Arena::new(plan.bytes()).map_err(|_| RunError::Memory(plan.bytes()))?;
         Ok((plan, arena))

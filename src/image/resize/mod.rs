@@ -23,11 +23,21 @@ use pillow::Pillow;
 /// A photograph of 12 megapixels (4000x3000) resized to 640x640 with the bicubic filter needs about 110 KB.
 #[must_use]
 pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, filter: Filter) -> usize {
+    part_scratch_bytes((src_w, src_h), (dst_w, dst_h), dst_w, filter)
+}
+
+/// [`scratch_bytes`] for a part of the result that is `width` pixels wide.
+pub(crate) fn part_scratch_bytes(
+    src: (usize, usize),
+    dst: (usize, usize),
+    width: usize,
+    filter: Filter,
+) -> usize {
     let words = match filter {
-        _ if check_size(src_w, src_h).and(check_size(dst_w, dst_h)).is_err() => Some(0),
-        Filter::Nearest => Nearest::words(dst_w),
-        Filter::LinearCv => OpenCv::words(dst_w),
-        _ => Pillow::words(src_w, src_h, dst_w, dst_h, filter),
+        _ if check_size(src.0, src.1).and(check_size(dst.0, dst.1)).is_err() => Some(0),
+        Filter::Nearest => Nearest::words(width),
+        Filter::LinearCv => OpenCv::words(width),
+        _ => Pillow::words(src, dst, width, filter),
     };
     // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
@@ -57,11 +67,19 @@ pub fn resize(
     Ok(())
 }
 
+/// A rectangle of the resized picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub left: usize,
+    pub top: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
 /// Resizes a picture, one output row at a time.
 pub struct Resizer<'a, 's> {
     view: ImageView<'a>,
-    width: usize,
-    height: usize,
+    part: Part,
     /// Output rows written so far.
     done: usize,
     method: Method<'s>,
@@ -87,23 +105,44 @@ impl<'a, 's> Resizer<'a, 's> {
         dst_h: usize,
         scratch: &'s mut [u8],
     ) -> Result<Self, Error> {
-        check_size(dst_w, dst_h)?;
-        let (src_w, src_h) = (view.width(), view.height());
-        let (needed, found) = (scratch_bytes(src_w, src_h, dst_w, dst_h, filter), scratch.len());
+        Self::part(
+            view,
+            filter,
+            (dst_w, dst_h),
+            Part { left: 0, top: 0, width: dst_w, height: dst_h },
+            scratch,
+        )
+    }
+
+    /// A resizer that writes only a part of the picture resized to `dst`. The part lies inside. Every pixel is the same as that of
+    /// the whole result.
+    ///
+    /// # Errors
+    /// As [`Resizer::new`], with the scratch of [`part_scratch_bytes`].
+    pub(crate) fn part(
+        view: &ImageView<'a>,
+        filter: Filter,
+        dst: (usize, usize),
+        part: Part,
+        scratch: &'s mut [u8],
+    ) -> Result<Self, Error> {
+        check_size(dst.0, dst.1)?;
+        let src = (view.width(), view.height());
+        let (needed, found) = (part_scratch_bytes(src, dst, part.width, filter), scratch.len());
         if found < needed {
             return Err(Error::Buffer { what: "scratch memory for resizing", needed, found });
         }
         let (_, words, _) = bytemuck::pod_align_to_mut::<u8, i32>(scratch);
-        let method = if (src_w, src_h) == (dst_w, dst_h) {
+        let method = if src == dst {
             Method::Copy
         } else {
             match filter {
-                Filter::Nearest => Method::Nearest(Nearest::new(src_w, src_h, dst_w, dst_h, words)),
-                Filter::LinearCv => Method::OpenCv(OpenCv::new(src_w, src_h, dst_w, dst_h, words)),
-                _ => Method::Pillow(Pillow::new(src_w, src_h, dst_w, dst_h, filter, words)),
+                Filter::Nearest => Method::Nearest(Nearest::new(src, dst, part, words)),
+                Filter::LinearCv => Method::OpenCv(OpenCv::new(src, dst, part, words)),
+                _ => Method::Pillow(Pillow::new(src, dst, part, filter, words)),
             }
         };
-        Ok(Resizer { view: *view, width: dst_w, height: dst_h, done: 0, method })
+        Ok(Resizer { view: *view, part, done: 0, method })
     }
 
     /// Writes the next output row, as packed RGB, into the first `dst_w * 3` bytes of `out`. Returns false if all rows
@@ -112,16 +151,17 @@ impl<'a, 's> Resizer<'a, 's> {
     /// # Errors
     /// [`Error::Buffer`] if `out` is too short.
     pub fn next_row(&mut self, out: &mut [u8]) -> Result<bool, Error> {
-        if self.done == self.height {
+        if self.done == self.part.height {
             return Ok(false);
         }
-        let (needed, found) = (self.width * 3, out.len());
+        let (needed, found) = (self.part.width * 3, out.len());
         let out = out.get_mut(..needed).ok_or(Error::Buffer { what: "a resized row", needed, found })?;
+        let (y, left) = (self.part.top + self.done, self.part.left);
         match &mut self.method {
-            Method::Copy => self.view.rgb_row(self.done, out),
+            Method::Copy => self.view.rgb_row_from(y, left, out),
             Method::Nearest(m) => m.row(&self.view, out),
-            Method::Pillow(m) => m.row(&self.view, self.done, out),
-            Method::OpenCv(m) => m.row(&self.view, self.done, out),
+            Method::Pillow(m) => m.row(&self.view, y, out),
+            Method::OpenCv(m) => m.row(&self.view, y, out),
         }
         self.done += 1;
         Ok(true)

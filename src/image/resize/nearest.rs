@@ -3,6 +3,7 @@
 //! Source: Pillow, `src/libImaging/Geometry.c` (`ImagingScaleAffine`). It adds the step up from pixel to pixel in
 //! double precision; this code accumulates the same rounding errors, so it picks the same pixels.
 
+use super::Part;
 use crate::image::view::ImageView;
 
 /// The state of a nearest-pixel resize.
@@ -16,21 +17,20 @@ pub(super) struct Nearest<'s> {
 
 impl<'s> Nearest<'s> {
     /// Scratch size in 32-bit words; `None` on overflow.
-    pub(super) fn words(dst_w: usize) -> Option<usize> {
-        Some(dst_w)
+    pub(super) fn words(width: usize) -> Option<usize> {
+        Some(width)
     }
 
     /// Computes the source columns into `words`, which holds at least [`Nearest::words`].
-    pub(super) fn new(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, words: &'s mut [i32]) -> Self {
-        let columns = &mut words[..dst_w];
-        let step = src_w as f64 / dst_w as f64;
-        let mut x = step * 0.5;
+    pub(super) fn new(src: (usize, usize), dst: (usize, usize), part: Part, words: &'s mut [i32]) -> Self {
+        let columns = &mut words[..part.width];
+        let (mut x, step) = start(src.0, dst.0, part.left);
         for column in columns.iter_mut() {
-            *column = (x as usize).min(src_w - 1) as i32;
+            *column = (x as usize).min(src.0 - 1) as i32;
             x += step;
         }
-        let step = src_h as f64 / dst_h as f64;
-        Nearest { columns, y: step * 0.5, step }
+        let (y, step) = start(src.1, dst.1, part.top);
+        Nearest { columns, y, step }
     }
 
     /// Writes the next output row to `out`, as packed RGB.
@@ -43,4 +43,10 @@ impl<'s> Nearest<'s> {
         }
         self.y += self.step;
     }
+}
+
+/// The position of output pixel `first` of an axis, and the step to the next one, in source pixels.
+fn start(src: usize, dst: usize, first: usize) -> (f64, f64) {
+    let step = src as f64 / dst as f64;
+    ((0..first).fold(step * 0.5, |at, _| at + step), step)
 }

@@ -6,6 +6,7 @@
 //! Source: OpenCV, `modules/imgproc/src/resize.cpp` (`HResizeLinear`, `VResizeLinear` for `uchar`, and the choice of
 //! method in `hal::resize`).
 
+use super::Part;
 use crate::image::view::ImageView;
 
 /// The weight 1 in fixed point.
@@ -23,37 +24,40 @@ pub(super) struct OpenCv<'s> {
     scale: f64,
     /// Whether both sides are halved exactly.
     halves: bool,
+    /// The first output column.
+    left: usize,
 }
 
 impl<'s> OpenCv<'s> {
     /// Scratch size in 32-bit words; `None` on overflow.
-    pub(super) fn words(dst_w: usize) -> Option<usize> {
-        dst_w.checked_mul(4 + 2 * 3)
+    pub(super) fn words(width: usize) -> Option<usize> {
+        width.checked_mul(4 + 2 * 3)
     }
 
     /// Computes the column weights into `words`, which holds at least [`OpenCv::words`].
-    pub(super) fn new(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, words: &'s mut [i32]) -> Self {
-        let halves = src_w == 2 * dst_w && src_h == 2 * dst_h;
-        let width = if halves { 0 } else { dst_w };
+    pub(super) fn new(src: (usize, usize), dst: (usize, usize), part: Part, words: &'s mut [i32]) -> Self {
+        let halves = src == (2 * dst.0, 2 * dst.1);
+        let width = if halves { 0 } else { part.width };
         let (columns, words) = words.split_at_mut(width * 4);
         let (upper, words) = words.split_at_mut(width * 3);
         let lower = &mut words[..width * 3];
-        let scale = ratio(src_w, dst_w);
-        for (x, column) in columns.chunks_exact_mut(4).enumerate() {
+        let (scale, last) = (ratio(src.0, dst.0), src.0 as i32 - 1);
+        for (x, column) in (part.left..).zip(columns.chunks_exact_mut(4)) {
             let (mut left, mut fraction) = position(x, scale);
-            if left < 0 || left as usize >= src_w - 1 {
-                (left, fraction) = (left.clamp(0, src_w as i32 - 1), 0.0);
+            if left < 0 || left >= last {
+                (left, fraction) = (left.clamp(0, last), 0.0);
             }
             let [a, b] = weights(fraction);
-            column.copy_from_slice(&[left, (left + 1).min(src_w as i32 - 1), a, b]);
+            column.copy_from_slice(&[left, (left + 1).min(last), a, b]);
         }
-        OpenCv { columns, rows: [upper, lower], held: [None; 2], scale: ratio(src_h, dst_h), halves }
+        let scale = ratio(src.1, dst.1);
+        OpenCv { columns, rows: [upper, lower], held: [None; 2], scale, halves, left: part.left }
     }
 
     /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
     pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
         if self.halves {
-            return mean_of_four(view, y, out);
+            return mean_of_four(view, y, self.left, out);
         }
         let (upper, fraction) = position(y, self.scale);
         let last = view.height() as i32 - 1;
@@ -111,11 +115,11 @@ fn resize_row(columns: &[i32], view: &ImageView<'_>, y: usize, out: &mut [i32]) 
     }
 }
 
-/// Writes output row `y` of a picture whose sides are both halved.
-fn mean_of_four(view: &ImageView<'_>, y: usize, out: &mut [u8]) {
+/// Writes output row `y` of a picture whose sides are both halved, from column `left` on.
+fn mean_of_four(view: &ImageView<'_>, y: usize, left: usize, out: &mut [u8]) {
     let (bytes, offsets) = (view.format().bytes(), view.format().offsets());
     let (upper, lower) = (view.row(2 * y), view.row(2 * y + 1));
-    let pairs = upper.chunks_exact(2 * bytes).zip(lower.chunks_exact(2 * bytes));
+    let pairs = upper.chunks_exact(2 * bytes).zip(lower.chunks_exact(2 * bytes)).skip(left);
     for (out, (upper, lower)) in out.chunks_exact_mut(3).zip(pairs) {
         for (out, o) in out.iter_mut().zip(offsets) {
             let sum: u32 =

@@ -8,6 +8,7 @@
 //! Source: Pillow 13, `src/libImaging/Resample.c` (`ImagingResampleInner` and the 8-bit passes). Older versions
 //! always start with the horizontal pass; for pictures that lose so many rows, some of their bytes differ by one.
 
+use super::Part;
 use super::axis::{Axis, PRECISION};
 use super::filter::Filter;
 use crate::image::view::ImageView;
@@ -26,6 +27,8 @@ fn to_byte(sum: i32) -> u8 {
 pub(super) struct Pillow<'s> {
     horizontal: Option<Horizontal<'s>>,
     vertical: Option<Vertical<'s>>,
+    /// The first output column.
+    left: usize,
 }
 
 /// The horizontal pass, with the weights of all columns.
@@ -54,9 +57,9 @@ enum Store<'s> {
 }
 
 /// Whether the vertical pass comes first.
-fn vertical_first(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize) -> bool {
+fn vertical_first(src: (usize, usize), dst: (usize, usize)) -> bool {
     let lost = |src: usize, dst: usize| src as i64 - dst as i64;
-    src_w != dst_w && src_h > dst_h && lost(src_h, dst_h) > 2 * lost(src_w, dst_w)
+    src.0 != dst.0 && src.1 > dst.1 && lost(src.1, dst.1) > 2 * lost(src.0, dst.0)
 }
 
 /// Takes the first `n` words from `words`.
@@ -69,49 +72,47 @@ fn take<'s>(words: &mut &'s mut [i32], n: usize) -> &'s mut [i32] {
 impl<'s> Pillow<'s> {
     /// Scratch size in 32-bit words, enough for every smaller source too; `None` on overflow.
     pub(super) fn words(
-        src_w: usize,
-        src_h: usize,
-        dst_w: usize,
-        dst_h: usize,
+        src: (usize, usize),
+        dst: (usize, usize),
+        width: usize,
         filter: Filter,
     ) -> Option<usize> {
-        let horizontal = dst_w.checked_mul(Axis::new(filter, src_w, dst_w).max_weights() + 2)?;
-        let max_weights = Axis::new(filter, src_h, dst_h).max_weights();
+        let horizontal = width.checked_mul(Axis::new(filter, src.0, dst.0).max_weights() + 2)?;
+        let max_weights = Axis::new(filter, src.1, dst.1).max_weights();
         // Either a ring, or one row of the picture with at most four bytes per pixel.
-        let store = (dst_w * 3).checked_mul(max_weights)?.div_ceil(4).max(src_w);
+        let store = (width * 3).checked_mul(max_weights)?.div_ceil(4).max(src.0);
         horizontal.checked_add(max_weights)?.checked_add(store)
     }
 
     /// Computes the horizontal weights into `words`, which holds at least [`Pillow::words`].
     pub(super) fn new(
-        src_w: usize,
-        src_h: usize,
-        dst_w: usize,
-        dst_h: usize,
+        src: (usize, usize),
+        dst: (usize, usize),
+        part: Part,
         filter: Filter,
         mut words: &'s mut [i32],
     ) -> Self {
         let horizontal =
-            (src_w != dst_w).then(|| Horizontal::new(Axis::new(filter, src_w, dst_w), dst_w, &mut words));
-        let vertical = (src_h != dst_h).then(|| {
-            let axis = Axis::new(filter, src_h, dst_h);
+            (src.0 != dst.0).then(|| Horizontal::new(Axis::new(filter, src.0, dst.0), part, &mut words));
+        let vertical = (src.1 != dst.1).then(|| {
+            let axis = Axis::new(filter, src.1, dst.1);
             let weights = take(&mut words, axis.max_weights());
-            let store = if vertical_first(src_w, src_h, dst_w, dst_h) {
-                Store::Row(bytemuck::cast_slice_mut(take(&mut words, src_w)))
+            let store = if vertical_first(src, dst) {
+                Store::Row(bytemuck::cast_slice_mut(take(&mut words, src.0)))
             } else {
-                let ring = (dst_w * 3 * axis.max_weights()).div_ceil(4);
+                let ring = (part.width * 3 * axis.max_weights()).div_ceil(4);
                 Store::Ring { rows: bytemuck::cast_slice_mut(take(&mut words, ring)), next: 0 }
             };
             Vertical { axis, weights, store }
         });
-        Pillow { horizontal, vertical }
+        Pillow { horizontal, vertical, left: part.left }
     }
 
     /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
     pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
-        let horizontal = self.horizontal.as_ref();
+        let (horizontal, left) = (self.horizontal.as_ref(), self.left);
         let Some(Vertical { axis, weights, store }) = &mut self.vertical else {
-            return resize_row(horizontal, view, view.row(y), out);
+            return resize_row(horizontal, (view, left), view.row(y), out);
         };
         let slots = weights.len();
         let (first, count) = axis.weights(y, weights);
@@ -119,12 +120,13 @@ impl<'s> Pillow<'s> {
             Store::Row(row) => {
                 let row = &mut row[..view.width() * view.format().bytes()];
                 sum_rows(|i| view.row(first + i), &weights[..count], row);
-                resize_row(horizontal, view, row, out);
+                resize_row(horizontal, (view, left), row, out);
             }
             Store::Ring { rows, next } => {
                 let bytes = out.len();
                 for src in first.max(*next)..first + count {
-                    resize_row(horizontal, view, view.row(src), &mut rows[src % slots * bytes..][..bytes]);
+                    let slot = &mut rows[src % slots * bytes..][..bytes];
+                    resize_row(horizontal, (view, left), view.row(src), slot);
                 }
                 *next = (first + count).max(*next);
                 sum_rows(|i| &rows[(first + i) % slots * bytes..][..bytes], &weights[..count], out);
@@ -133,12 +135,18 @@ impl<'s> Pillow<'s> {
     }
 }
 
-/// Converts a row in the picture's pixel format to packed RGB, through the horizontal pass if there is one.
-fn resize_row(horizontal: Option<&Horizontal<'_>>, view: &ImageView<'_>, row: &[u8], out: &mut [u8]) {
+/// Converts a row in the picture's pixel format to packed RGB, through the horizontal pass if there is one, else from column
+/// `left` on.
+fn resize_row(
+    horizontal: Option<&Horizontal<'_>>,
+    (view, left): (&ImageView<'_>, usize),
+    row: &[u8],
+    out: &mut [u8],
+) {
     let offsets = view.format().offsets();
     match (horizontal, view.format().bytes()) {
         (None, bytes) => {
-            for (out, pixel) in out.chunks_exact_mut(3).zip(row.chunks_exact(bytes)) {
+            for (out, pixel) in out.chunks_exact_mut(3).zip(row.chunks_exact(bytes).skip(left)) {
                 out.copy_from_slice(&offsets.map(|o| pixel[o]));
             }
         }
@@ -149,12 +157,12 @@ fn resize_row(horizontal: Option<&Horizontal<'_>>, view: &ImageView<'_>, row: &[
 }
 
 impl<'s> Horizontal<'s> {
-    /// Computes the weights of `dst_w` columns into memory taken from `words`.
-    fn new(axis: Axis, dst_w: usize, words: &mut &'s mut [i32]) -> Self {
+    /// Computes the weights of the columns of `part` into memory taken from `words`.
+    fn new(axis: Axis, part: Part, words: &mut &'s mut [i32]) -> Self {
         let max_weights = axis.max_weights();
-        let (bounds, weights) = (take(words, dst_w * 2), take(words, dst_w * max_weights));
+        let (bounds, weights) = (take(words, part.width * 2), take(words, part.width * max_weights));
         let columns = bounds.chunks_exact_mut(2).zip(weights.chunks_exact_mut(max_weights));
-        for (x, (bound, weights)) in columns.enumerate() {
+        for (x, (bound, weights)) in (part.left..).zip(columns) {
             let (first, count) = axis.weights(x, weights);
             bound.copy_from_slice(&[first as i32, count as i32]);
         }

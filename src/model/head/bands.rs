@@ -4,7 +4,7 @@
 use super::conv::{ConvInput, ConvInputShape, ConvScratch, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
-use super::{level2, psp};
+use super::{SinkBuffers, level2, psp};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
@@ -106,8 +106,8 @@ pub(super) struct Bands<'a> {
     pub fpn0_rows: ConvInput<'a>,
     pub conv_scratch: ConvScratch<'a>,
     pub upsample_scratch: &'a mut [f32],
-    pub logits: &'a mut [f32],
-    pub map_scratch: &'a mut [f32],
+    /// The logits, and what else their receiver needs.
+    pub sink: SinkBuffers<'a>,
     pub done: Progress,
 }
 
@@ -156,6 +156,8 @@ impl<'a> Bands<'a> {
             upsample_scratch = UpsampleScratch,
             logits = Logits,
             map_scratch = MapScratch,
+            kept_tiles = KeptTiles,
+            kept_index = KeptIndex,
         );
         let s = shapes(cx.model)?;
         let [p1, p2, p3] = s.products;
@@ -177,8 +179,12 @@ impl<'a> Bands<'a> {
                 workers: bytemuck::cast_slice_mut(winograd_scratch),
             },
             upsample_scratch: bytemuck::cast_slice_mut(upsample_scratch),
-            logits: typed(logits, rings::LOGITS * s.logits_row),
-            map_scratch: typed(map_scratch, cx.workers.count() * s.logits_row),
+            sink: SinkBuffers {
+                logits: typed(logits, rings::LOGITS * s.logits_row),
+                scratch: bytemuck::cast_slice_mut(map_scratch),
+                kept_tiles: bytemuck::cast_slice_mut(kept_tiles),
+                kept_index: bytemuck::cast_slice_mut(kept_index),
+            },
             done: Progress::default(),
         })
     }

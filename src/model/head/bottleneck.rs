@@ -72,7 +72,7 @@ impl Bands<'_> {
         let mut rows = classifier_rows(cx.model)?.over(self.conv_scratch.rows);
         cx.store(&mut rows, 0, out);
         let row_len = w * padded(f.classes);
-        let logits = &mut self.logits[4 * r % rings::LOGITS * row_len..][..4 * row_len];
+        let logits = &mut self.sink.logits[4 * r % rings::LOGITS * row_len..][..4 * row_len];
         cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], 4 * w, logits);
         cx.done(Stage::Classify)
     }

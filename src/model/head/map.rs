@@ -1,9 +1,10 @@
 //! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of
 //! the class map (`align_corners = false`), and each pixel gets the class with the largest logit.
 
-use super::rings;
+use super::{LogitsSink, SinkBuffers, rings};
 use crate::file::Facts;
 use crate::file::format::padded;
+use crate::model::context::Context;
 use crate::ops::upsample::source_position;
 use crate::output::{ClassMapMut, Output};
 use crate::parallel::Workers;
@@ -11,72 +12,85 @@ use crate::parallel::chunks::chunks2_with;
 use crate::simd::isa::Isa;
 use core::ops::Range;
 
-/// Computes rows of the class map as soon as the logits that they read exist.
-pub(super) struct ClassMapRows {
+/// Computes rows of the class map as soon as the logits that they read exist, and copies logits.
+pub(in crate::model) struct ClassMapRows<'a, 'o> {
+    shape: Shape,
+    output: &'a mut Output<'o>,
+    /// The first row of the class map that has not been computed.
+    next: usize,
+}
+
+/// The sizes of the map of logits and of the class map.
+#[derive(Clone, Copy)]
+struct Shape {
     /// Width and height of the map of logits, and the number of classes.
     width: usize,
     height: usize,
     classes: usize,
     /// Width and height of the class map.
     size: (usize, usize),
-    /// The first row of the class map that has not been computed.
-    next: usize,
 }
 
-impl ClassMapRows {
-    /// Starts the class map of `output`.
-    pub fn new(f: &Facts, output: &Output) -> Self {
-        let (width, height) = f.level(0);
-        ClassMapRows { width, height, classes: f.classes, size: output.size, next: 0 }
+impl LogitsSink for ClassMapRows<'_, '_> {
+    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
+        self.copy_logits(ready - 4..ready, buffers.logits);
+        self.compute(cx, ready, buffers.logits, buffers.scratch);
     }
+}
 
-    /// Values in a row of logits, `[x][padded classes]`.
-    fn row_len(&self) -> usize {
-        self.width * padded(self.classes)
+impl<'a, 'o> ClassMapRows<'a, 'o> {
+    /// Starts the class map of `output`.
+    pub fn new(f: &Facts, output: &'a mut Output<'o>) -> Self {
+        let (width, height) = f.level(0);
+        let shape = Shape { width, height, classes: f.classes, size: output.size };
+        ClassMapRows { shape, output, next: 0 }
     }
 
     /// Copies rows of logits from their ring to `[classes][height][width]`, if the caller asked for logits.
-    pub fn copy_logits(&self, rows: Range<usize>, logits: &[f32], output: &mut Output) {
-        let Some(out) = &mut output.logits else { return };
+    fn copy_logits(&mut self, rows: Range<usize>, logits: &[f32]) {
+        let (Shape { width, height, classes, .. }, row_len) = (self.shape, self.shape.row_len());
+        let Some(out) = &mut self.output.logits else { return };
         for y in rows {
-            let row = &logits[y % rings::LOGITS * self.row_len()..][..self.row_len()];
-            for (x, pixel) in row.chunks(padded(self.classes)).enumerate() {
-                for (class, &v) in pixel[..self.classes].iter().enumerate() {
-                    out[(class * self.height + y) * self.width + x] = v;
+            let row = &logits[y % rings::LOGITS * row_len..][..row_len];
+            for (x, pixel) in row.chunks(padded(classes)).enumerate() {
+                for (class, &v) in pixel[..classes].iter().enumerate() {
+                    out[(class * height + y) * width + x] = v;
                 }
             }
         }
     }
 
     /// Computes all rows that read only the first `ready` rows of logits. `scratch` holds a row of logits for each worker.
-    pub fn compute(
-        &mut self,
-        isa: Isa,
-        workers: Workers,
-        ready: usize,
-        logits: &[f32],
-        scratch: &mut [f32],
-        output: &mut Output,
-    ) {
-        let (width, height) = self.size;
-        let first = self.next;
-        while self.next < height && source_position(self.next, self.height, height).high < ready {
+    fn compute(&mut self, cx: &Context, ready: usize, logits: &[f32], scratch: &mut [f32]) {
+        let (shape, first) = (self.shape, self.next);
+        let (width, height) = shape.size;
+        while self.next < height && source_position(self.next, shape.height, height).high < ready {
             self.next += 1;
         }
         let pixels = first * width..self.next * width;
-        match &mut output.map {
+        let (isa, workers) = (cx.isa, cx.workers);
+        match &mut self.output.map {
             ClassMapMut::U8(map) => {
-                self.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c as u8)
+                shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c as u8)
             }
-            ClassMapMut::U16(map) => self.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c),
+            ClassMapMut::U16(map) => {
+                shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c)
+            }
         }
+    }
+}
+
+impl Shape {
+    /// Values in a row of logits, `[x][padded classes]`.
+    fn row_len(self) -> usize {
+        self.width * padded(self.classes)
     }
 
     /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while
     /// taking the argmax of each pixel.
     #[allow(clippy::too_many_arguments)]
     fn fill<T: Send>(
-        &self,
+        self,
         isa: Isa,
         workers: Workers,
         first: usize,

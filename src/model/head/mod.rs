@@ -1,5 +1,5 @@
-//! Neck and head of UPerNet (Xiao et al. 2018, "Unified Perceptual Parsing for Scene Understanding"): four features in, the class
-//! map out.
+//! Neck and head of UPerNet (Xiao et al. 2018, "Unified Perceptual Parsing for Scene Understanding"): four features in, rows
+//! of logits out.
 //!
 //! The neck brings the features to four resolutions, levels 0 to 3: 4, 2, 1 and 1/2 times the patch grid. The pyramid
 //! pooling module (PSP) runs on level 3. A feature pyramid (FPN) adds each coarser level to the next finer one and convolves
@@ -22,7 +22,24 @@ mod schedule;
 
 use super::context::{Context, Planner};
 use crate::error::Error;
-use crate::output::Output;
+pub(super) use map::ClassMapRows;
+pub(super) use rings::LOGITS;
+
+/// Receives the logits of a frame.
+pub(super) trait LogitsSink {
+    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last [`LOGITS`].
+    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers);
+}
+
+/// The buffers of a [`LogitsSink`].
+pub(super) struct SinkBuffers<'a> {
+    /// The ring of map rows of logits, `[LOGITS][width][padded classes]`; row y is in slot y % [`LOGITS`].
+    pub logits: &'a mut [f32],
+    /// Scratch of all workers.
+    pub scratch: &'a mut [f32],
+    pub kept_tiles: &'a mut [u16],
+    pub kept_index: &'a mut [u32],
+}
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     psp::buffers(p)?;
@@ -30,9 +47,9 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     bands::buffers(p)
 }
 
-/// From the features to the class map and logits of `output`.
-pub(crate) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Result<(), Error> {
+/// From the features to rows of logits.
+pub(super) fn run(cx: &mut Context, arena: &mut [u8], sink: &mut dyn LogitsSink) -> Result<(), Error> {
     psp::run(cx, arena)?;
     level2::run(cx, arena)?;
-    schedule::run(cx, arena, output)
+    schedule::run(cx, arena, sink)
 }

@@ -14,4 +14,4 @@ pub(super) const FPN0: usize = 7;
 /// Rows in the f32 buffer at full resolution: the most that one step computes.
 pub(super) const FINE_ROWS: usize = 4;
 /// Rows of logits.
-pub(super) const LOGITS: usize = 8;
+pub(in crate::model) const LOGITS: usize = 8;

@@ -1,11 +1,11 @@
-//! The fine half of the head in bands of rows: the features and the coarse maps in, the class map out. No map at full resolution
+//! The fine half of the head in bands of rows: the features and the coarse maps in, rows of logits out. No map at full resolution
 //! ever exists as a whole.
 //!
 //! Band r corresponds to row r of the patch grid and computes rows 4r to 4r + 3 of the logits:
 //!
 //! ```text
 //! feature 1 -> lateral 1 (+ lateral 2 up) -> fpn 1 -> nine products --.
-//! feature 0 -> deconvolution -> lateral 0 (+ lateral 1 up) -> fpn 0 --+-> fpn bottleneck -> classifier -> class map
+//! feature 0 -> deconvolution -> lateral 0 (+ lateral 1 up) -> fpn 0 --+-> fpn bottleneck -> classifier -> logits
 //!                                   level 2, level 3 -> products -----'
 //! ```
 //!
@@ -26,17 +26,15 @@
 //! only every second band computes a strip of it: an even band r computes rows 2r + 1 to 2r + 4, which read lateral 1 up to row
 //! 2r + 5, the end of chunk r + 2.
 
+use super::LogitsSink;
 use super::bands::Bands;
-use super::map::ClassMapRows;
 use crate::error::Error;
 use crate::model::context::Context;
 use crate::observe::Stage;
-use crate::output::Output;
 
-/// From the features and the coarse maps to the class map and logits of `output`.
-pub(super) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Result<(), Error> {
+/// From the features and the coarse maps to rows of logits.
+pub(super) fn run(cx: &mut Context, arena: &mut [u8], sink: &mut dyn LogitsSink) -> Result<(), Error> {
     let mut bands = Bands::new(cx, arena)?;
-    let mut map = ClassMapRows::new(&cx.facts, output);
     let last = cx.facts.grid_height - 1;
     for r in 0..=last {
         while bands.done.lateral1_chunks <= (r + 2).min(last) {
@@ -48,8 +46,7 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8], output: &mut Output) -> Re
         bands.fpn0(cx, r)?;
         bands.products(cx, 4 * r + 4)?;
         bands.bottleneck(cx, r)?;
-        map.copy_logits(4 * r..4 * r + 4, bands.logits, output);
-        map.compute(cx.isa, cx.workers, 4 * r + 4, bands.logits, bands.map_scratch, output);
+        sink.rows(cx, 4 * r + 4, &mut bands.sink);
         cx.done(Stage::Map)?;
     }
     Ok(())

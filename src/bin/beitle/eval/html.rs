@@ -26,7 +26,9 @@ pub fn render(reports: &[Report<'_>], reference: Option<&Path>) -> String {
     page += &score_table(reports);
     for report in reports.iter().filter(|r| !r.comparisons.is_empty()) {
         let _ = writeln!(page, "<h2>{}</h2>", escape(report.path.display()));
-        page += &noise_chart(report);
+        if report.comparisons.iter().any(|c| c.logits.is_some()) {
+            page += &noise_chart(report);
+        }
         if !report.changed_pixels.worst().is_empty() {
             page += "<p>The changed pixels with the largest margins in the reference:</p><ul>";
             for pixel in report.changed_pixels.worst() {
@@ -63,7 +65,7 @@ fn score_table(reports: &[Report<'_>]) -> String {
             number(labels.map(|s| s.mean_accuracy()), 5),
             number(reference.as_ref().map(|r| r.0.pixel_accuracy()), 5),
             number(reference.as_ref().map(|r| r.0.mean_iou()), 5),
-            number(reference.as_ref().and_then(|r| r.1.db()), 1),
+            number(reference.as_ref().and_then(|r| r.1?.db()), 1),
         );
     }
     table + "</table>\n"

@@ -19,6 +19,7 @@ use crate::console::{Failure, progress_bar};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::picture::{self, Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
+use crate::views::{ViewArgs, describe};
 use beitle::{Isa, Model};
 use beitle_files::printable;
 use dataset::Sample;
@@ -60,6 +61,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     #[command(flatten)]
+    views: ViewArgs,
+    #[command(flatten)]
     open: FileArgs,
     #[command(flatten)]
     pictures: PictureArgs,
@@ -97,7 +100,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             check_comparable((path, model), (reference_path, reference))?;
         }
     }
-    let new_session = |model| Session::new(model, &args.processor);
+    let new_session = |model| Session::new(model, args.views.views(model)?, &args.processor);
     let new_candidate =
         |(path, model)| Ok::<_, Failure>(Candidate::new(path, model, isa, new_session(model)?));
     let mut candidates =
@@ -159,8 +162,8 @@ struct Candidate<'m> {
 /// The reference's results for a picture.
 struct Reference {
     map: ClassMapBuf,
-    logits: Vec<f32>,
-    tensors: TensorRecorder,
+    /// Logits and tensors, if the picture is run once and as a whole.
+    details: Option<(Vec<f32>, TensorRecorder)>,
 }
 
 /// Runs a picture through the reference and all candidates, and adds the results to their reports.
@@ -207,20 +210,25 @@ fn load_labels(args: &Args, path: &Path, picture: &Picture) -> Result<Labels, Fa
 
 impl Reference {
     fn new(session: &mut Session<'_>, sample: &Sample, picture: &Picture) -> Result<Self, Failure> {
-        let mut tensors = TensorRecorder::default();
         let failed = |e| Failure::file(&sample.image, e);
+        if !session.views().is_whole() {
+            let map = session.run(picture, None, &mut ()).map_err(failed)?;
+            return Ok(Reference { map, details: None });
+        }
+        let mut tensors = TensorRecorder::default();
         let mut logits = session.new_logits().map_err(failed)?;
         let map = session.run(picture, Some(&mut logits), &mut tensors).map_err(failed)?;
-        Ok(Reference { map, logits, tensors })
+        Ok(Reference { map, details: Some((logits, tensors)) })
     }
 }
 
 impl<'m> Candidate<'m> {
     fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa, session: Session<'m>) -> Self {
-        Candidate { model, session, report: Report::new(path, model, isa) }
+        let views = describe(session.views());
+        Candidate { model, session, report: Report::new(path, model, isa, views) }
     }
 
-    /// Runs a picture and compares every tensor, the logits and the map with the reference's.
+    /// Runs a picture and compares the map, and if the picture is run as a whole every tensor and the logits, with the reference's.
     fn compare(
         &mut self,
         sample: &Sample,
@@ -228,25 +236,30 @@ impl<'m> Candidate<'m> {
         reference: &Reference,
         wants_views: bool,
     ) -> Result<ClassMapBuf, Failure> {
-        let shape = self.session.logits_shape();
         let failed = |e| Failure::file(&sample.image, e);
-        let mut logits = self.session.new_logits().map_err(failed)?;
-        let mut comparison = TensorComparison::new(&reference.tensors);
-        let map = self.session.run(picture, Some(&mut logits), &mut comparison).map_err(failed)?;
+        let (mut stages, mut logits_noise) = (Vec::new(), None);
+        let map = match &reference.details {
+            Some((reference_logits, tensors)) if self.session.views().is_whole() => {
+                let shape = self.session.logits_shape();
+                let mut logits = self.session.new_logits().map_err(failed)?;
+                let mut comparison = TensorComparison::new(tensors);
+                let map = self.session.run(picture, Some(&mut logits), &mut comparison).map_err(failed)?;
+                let size = (picture.width, picture.height);
+                self.report.changed_pixels.add(&sample.image, size, shape, reference_logits, &logits);
+                stages = comparison.into_stages();
+                logits_noise = Some(Noise::of(reference_logits, &logits));
+                map
+            }
+            _ => self.session.run(picture, None, &mut ()).map_err(failed)?,
+        };
         let mut scores = Scores::new(self.model.facts().classes);
         scores.add(map.classes().zip(reference.map.classes().map(Some)));
-        let size = (picture.width, picture.height);
-        self.report.changed_pixels.add(&sample.image, size, shape, &reference.logits, &logits);
         if wants_views {
             let views = || worst_pictures::views(picture, &reference.map, &map, self.model);
             self.report.worst_pictures.add(&sample.image, scores.pixel_accuracy(), views);
         }
-        self.report.comparisons.push(Comparison {
-            image: sample.image.clone(),
-            scores,
-            stages: comparison.into_stages(),
-            logits: Noise::of(&reference.logits, &logits),
-        });
+        let comparison = Comparison { image: sample.image.clone(), scores, stages, logits: logits_noise };
+        self.report.comparisons.push(comparison);
         Ok(map)
     }
 

@@ -20,8 +20,8 @@ pub struct Comparison {
     pub scores: Scores,
     /// Noise of each stage.
     pub stages: Vec<(String, Noise)>,
-    /// Noise of the logits.
-    pub logits: Noise,
+    /// Noise of the logits, if the picture was run once and as a whole.
+    pub logits: Option<Noise>,
 }
 
 /// The evaluation of one model.
@@ -30,6 +30,8 @@ pub struct Report<'m> {
     pub path: &'m Path,
     model: &'m Model<'m>,
     isa: Isa,
+    /// Description of the views in which pictures are run.
+    views: String,
     /// Number of pictures.
     pub pictures: usize,
     /// Scores against the labels, if there are labels.
@@ -44,11 +46,12 @@ pub struct Report<'m> {
 
 impl<'m> Report<'m> {
     /// A report on no pictures.
-    pub fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa) -> Self {
+    pub fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa, views: String) -> Self {
         Report {
             path,
             model,
             isa,
+            views,
             pictures: 0,
             labels: None,
             comparisons: Vec::new(),
@@ -71,12 +74,14 @@ impl<'m> Report<'m> {
     }
 
     /// Scores and logits' noise over all comparisons.
-    pub fn overall(&self) -> Option<(Scores, Noise)> {
+    pub fn overall(&self) -> Option<(Scores, Option<Noise>)> {
         let (first, others) = self.comparisons.split_first()?;
         let mut all = (first.scores.clone(), first.logits);
         for comparison in others {
             all.0.join(&comparison.scores);
-            all.1.join(comparison.logits);
+            if let (Some(all), Some(noise)) = (&mut all.1, comparison.logits) {
+                all.join(noise);
+            }
         }
         Some(all)
     }
@@ -106,7 +111,8 @@ impl<'m> Report<'m> {
         let mut out = Stdout::default();
         let (path, precision) = (self.path.display(), self.model.facts().precision.name());
         let (pictures, isa) = (plural(self.pictures, "picture"), self.isa.name());
-        out.line(format_args!("{path}: {precision}, {pictures}, {isa}"))?;
+        let views = &self.views;
+        out.line(format_args!("{path}: {precision}, {pictures}, {views}, {isa}"))?;
         if let Some(scores) = &self.labels {
             self.print_labels(&mut out, scores)?;
         }
@@ -130,15 +136,25 @@ impl<'m> Report<'m> {
         Ok(())
     }
 
-    fn print_reference(&self, out: &mut Stdout, scores: &Scores, logits: Noise) -> Result<(), Failure> {
+    fn print_reference(
+        &self,
+        out: &mut Stdout,
+        scores: &Scores,
+        logits: Option<Noise>,
+    ) -> Result<(), Failure> {
         let (agreement, miou) = (scores.pixel_accuracy(), scores.mean_iou());
         out.line(format_args!(
             "  reference: pixel agreement {agreement:.5}  mIoU against its maps {miou:.5}"
         ))?;
-        out.line(format_args!("  signal-to-quantisation-noise ratio after each stage:"))?;
-        let db = |n: Noise| n.db().map_or("exact".into(), |db| format!("{db:.1} dB"));
-        for (name, noise) in self.stages().into_iter().chain([("logits".into(), logits)]) {
-            out.line(format_args!("    {name:12}{:>10}", db(noise)))?;
+        match logits {
+            Some(logits) => {
+                out.line(format_args!("  signal-to-quantisation-noise ratio after each stage:"))?;
+                let db = |n: Noise| n.db().map_or("exact".into(), |db| format!("{db:.1} dB"));
+                for (name, noise) in self.stages().into_iter().chain([("logits".into(), logits)]) {
+                    out.line(format_args!("    {name:12}{:>10}", db(noise)))?;
+                }
+            }
+            None => out.line(format_args!("  noise after each stage: compared only with --mode whole"))?,
         }
         out.line(format_args!("  pictures with the lowest agreement:"))?;
         for (image, agreement) in self.by_agreement().into_iter().take(LISTED.0) {
@@ -160,6 +176,7 @@ impl<'m> Report<'m> {
             "file": self.path.to_string_lossy(),
             "precision": self.model.facts().precision.name(),
             "isa": self.isa.name(),
+            "views": self.views,
             "pictures": self.pictures,
             "labels": self.labels.as_ref().map(|scores| self.labels_json(scores)),
             "reference": self.overall().map(|(scores, logits)| self.reference_json(&scores, logits)),
@@ -176,17 +193,17 @@ impl<'m> Report<'m> {
                "classes": classes})
     }
 
-    fn reference_json(&self, scores: &Scores, logits: Noise) -> Value {
+    fn reference_json(&self, scores: &Scores, logits: Option<Noise>) -> Value {
         let stages: Vec<_> =
             self.stages().into_iter().map(|(name, n)| json!({"name": name, "sqnr_db": n.db()})).collect();
         let picture = |c: &Comparison| {
             json!({"image": c.image.to_string_lossy(), "agreement": c.scores.pixel_accuracy(),
-                   "miou": c.scores.mean_iou(), "logits_sqnr_db": c.logits.db()})
+                   "miou": c.scores.mean_iou(), "logits_sqnr_db": c.logits.and_then(Noise::db)})
         };
         json!({
             "agreement": scores.pixel_accuracy(),
             "miou": scores.mean_iou(),
-            "logits_sqnr_db": logits.db(),
+            "logits_sqnr_db": logits.and_then(Noise::db),
             "stages": stages,
             "pictures": self.comparisons.iter().map(picture).collect::<Vec<_>>(),
             "worst_pixels": self.changed_pixels.worst().iter().map(ChangedPixel::json).collect::<Vec<_>>(),

@@ -1,0 +1,167 @@
+//! Sliding windows, mirrored views and scales: against the test protocol of BEiT's authors, and the same on every instruction set.
+//! `tests/goldens/make_views.py` makes the golden maps.
+
+mod common;
+
+use beitle::Isa;
+use beitle::engine::{Engine, Output};
+use beitle::file::format::Precision;
+use beitle::memory::{Arena, FileBytes};
+use beitle::observe::{Observer, Stage};
+use beitle::output::ClassMapMut;
+use beitle::parallel::ThreadPool;
+use beitle::plan::Plan;
+use beitle::views::{Mode, Views};
+use beitle::{Error, Model};
+use common::{Case, Picture};
+use safetensors::SafeTensors;
+
+/// The views of a golden map.
+fn views_of(name: &str) -> Views {
+    let mode = match name {
+        _ if name.starts_with("native") => Mode::Native,
+        _ if name.starts_with("whole") => Mode::Whole,
+        _ => Mode::Slide,
+    };
+    let scales: &[f64] = match name {
+        _ if name.starts_with("published") => &Views::PUBLISHED_SCALES,
+        _ if name.starts_with("two scales") => &[1.0, 1.4],
+        _ => &[],
+    };
+    Views::new(mode).with_flip(name.ends_with("flip")).with_scales(scales).unwrap()
+}
+
+/// Runs a picture, with a class map of `size` pixels.
+fn run_sized(
+    file: &FileBytes,
+    picture: &Picture,
+    views: &Views,
+    (isa, threads): (Isa, usize),
+    size: (usize, usize),
+    observer: &mut dyn Observer,
+) -> Result<Vec<u16>, Error> {
+    let model = Model::new(file.bytes())?;
+    let plan = Plan::with_views(&model, threads, picture.size(), views)?;
+    let mut arena = Arena::new(plan.bytes()).unwrap();
+    // The contents of the arena must not matter.
+    arena.bytes_mut().fill(0xFF);
+    let mut engine = Engine::new(&model, &plan, isa, arena.bytes_mut())?;
+    let mut map = vec![u16::MAX; size.0 * size.1];
+    let mut scores = vec![0xFFFF; if views.are_several() { map.len() * model.facts().classes } else { 0 }];
+    let mut output = Output::map(size, ClassMapMut::U16(&mut map));
+    output.scores = views.are_several().then_some(&mut scores);
+    engine.run(&ThreadPool::new(threads).unwrap(), &picture.view(), &mut output, observer)?;
+    Ok(map)
+}
+
+fn run(file: &FileBytes, picture: &Picture, views: &Views, how: (Isa, usize)) -> Result<Vec<u16>, Error> {
+    run_sized(file, picture, views, how, picture.size(), &mut ())
+}
+
+fn run_observed(
+    file: &FileBytes,
+    picture: &Picture,
+    views: &Views,
+    observer: &mut dyn Observer,
+) -> Result<Vec<u16>, Error> {
+    run_sized(file, picture, views, (Isa::detect(), 2), picture.size(), observer)
+}
+
+/// The golden pictures, in order, with their maps and the pixels whose two best scores are close.
+fn goldens() -> Vec<(String, Picture, Vec<u8>, Vec<u8>)> {
+    let bytes = std::fs::read(common::root().join("tests/data/views/views.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names: Vec<_> = tensors.names().into_iter().filter_map(|n| n.strip_suffix(".picture")).collect();
+    names.sort_unstable();
+    let golden = |name: &str| {
+        let tensor = |what| tensors.tensor(&format!("{name}.{what}")).unwrap();
+        let picture = tensor("picture");
+        let &[height, width, 3] = picture.shape() else { panic!("{name}: {:?}", picture.shape()) };
+        let picture = Picture { rgb: picture.data().to_vec(), width, height };
+        (name.to_owned(), picture, tensor("map").data().to_vec(), tensor("close").data().to_vec())
+    };
+    names.into_iter().map(golden).collect()
+}
+
+fn unilm(precision: Precision) -> FileBytes {
+    FileBytes::read(Case::open("unilm").convert(precision)).unwrap()
+}
+
+#[test]
+fn f32_gives_the_maps_of_the_published_protocol() {
+    let file = unilm(Precision::F32);
+    let goldens = goldens();
+    assert!(goldens.len() >= 16);
+    for (name, picture, want, close) in goldens {
+        let map = run(&file, &picture, &views_of(&name), (Isa::detect(), 2)).unwrap();
+        let wrong =
+            map.iter().zip(&want).zip(&close).filter(|((a, b), close)| **a != u16::from(**b) && **close == 0);
+        let differ = map.iter().zip(&want).filter(|(a, b)| **a != u16::from(**b)).count();
+        println!("{name}: {differ} of {} pixels differ", map.len());
+        assert_eq!(wrong.count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn every_instruction_set_and_thread_count_gives_the_same_map() {
+    let file = unilm(Precision::Int8);
+    for (name, picture, ..) in goldens() {
+        let views = views_of(&name);
+        let first = run(&file, &picture, &views, (Isa::detect(), 1)).unwrap();
+        for isa in Isa::available() {
+            for threads in [1, 3] {
+                let map = run(&file, &picture, &views, (isa, threads)).unwrap();
+                assert!(map == first, "{name}: {} with {threads} threads", isa.name());
+            }
+        }
+    }
+}
+
+/// Counts windows.
+#[derive(Default)]
+struct Windows {
+    done: usize,
+    total: usize,
+}
+
+impl Observer for Windows {
+    fn done(&mut self, _: Stage, _: u64) -> bool {
+        true
+    }
+    fn window(&mut self, done: usize, total: usize) {
+        assert_eq!(done, self.done + 1, "windows are counted one by one");
+        (self.done, self.total) = (done, total);
+    }
+}
+
+/// A picture of random colours.
+fn noise(width: usize, height: usize) -> Picture {
+    let mut state = 1u32;
+    let byte = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    Picture { width, height, rgb: (0..3 * width * height).map(byte).collect() }
+}
+
+#[test]
+fn the_memory_for_overlaps_changes_the_number_of_windows_and_not_the_map() {
+    let file = unilm(Precision::Int8);
+    let picture = noise(500, 420);
+    for flip in [false, true] {
+        let views = Views::new(Mode::Native).with_flip(flip);
+        let mut counts = Vec::new();
+        let mut run_with = |bytes| {
+            let mut windows = Windows::default();
+            let map = run_observed(&file, &picture, &views.with_overlap_bytes(bytes), &mut windows).unwrap();
+            assert_eq!(windows.done, windows.total);
+            counts.push(windows.done);
+            map
+        };
+        let want = run_with(usize::MAX);
+        for bytes in [200_000, 100_000, 0] {
+            assert!(run_with(bytes) == want, "{bytes} bytes");
+        }
+        assert!(counts.is_sorted() && counts[0] < counts[1] && counts[1] < counts[3], "{counts:?}");
+    }
+}
