@@ -40,6 +40,9 @@
  * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
  * function uses the engine at the same time. Calls on different engines are independent.
  *
+ * Versions. A structure with a field `size` may come from an older or a newer version of this header: fields that the
+ * caller does not have count as zero, and fields that the library does not know must be zero.
+ *
  * Results. The same weight file and image give the same class map and the same logits, bit for bit, on every CPU and
  * for every number of threads.
  */
@@ -85,12 +88,37 @@ typedef struct beitle_engine {
 
 /* The dimensions of a model. */
 typedef struct beitle_info {
-    size_t input_width;   /* in pixels; every image is resized to the input size */
+    size_t input_width;   /* in pixels: the size of a window */
     size_t input_height;  /* in pixels */
     size_t classes;       /* number of classes */
     size_t logits_width;  /* columns of the logits */
     size_t logits_height; /* rows of the logits */
 } beitle_info;
+
+/* How an image is fitted to the network's input. */
+enum {
+    BEITLE_MODE_DEFAULT = 0, /* as the weight file says: BEITLE_MODE_SLIDE if the model was tested so, else whole */
+    BEITLE_MODE_WHOLE = 1,   /* stretched to the input size */
+    BEITLE_MODE_SLIDE = 2,   /* resized, keeping its aspect ratio, until its short side is as long as the window's, but
+                                its long side at most four times as long; a window slides over it, and the logits of
+                                overlapping windows are averaged */
+    BEITLE_MODE_NATIVE = 3   /* a window slides over the image at its own resolution */
+};
+
+/* The arguments of beitle_plan_views. Zero the structure, then set `size` and the fields you need. */
+typedef struct beitle_plan_params {
+    size_t size;           /* sizeof(beitle_plan_params) */
+    size_t workers;        /* number of threads, at least 1 (1: only the thread that calls beitle_run) */
+    size_t width;          /* size of the images in pixels: the largest with BEITLE_MODE_WHOLE, the exact one otherwise */
+    size_t height;
+    uint32_t mode;         /* BEITLE_MODE_DEFAULT ... BEITLE_MODE_NATIVE */
+    uint32_t flip;         /* 1: run mirrored images too, and average the probabilities; else 0 */
+    const double *scales;  /* NULL, or ratios of the window's size: run the image at each scale, and average the
+                              probabilities. Only with BEITLE_MODE_SLIDE; each above 0 and at most 16 */
+    size_t scale_count;    /* number of ratios, at most 16 */
+    size_t overlap_bytes;  /* about how much of the arena may hold logits of overlapping windows, 0: 34 MiB. If an image
+                              needs more, some windows run twice. The result does not depend on it */
+} beitle_plan_params;
 
 /* Pixel formats, named after the order of the bytes in memory. */
 enum {
@@ -155,7 +183,13 @@ typedef struct beitle_run_params {
                                        calls it a few hundred times per run, while no worker is running. It returns 0
                                        to continue and any other value to cancel the run. The restrictions of
                                        beitle_thread_pool.run apply. */
-    void *progress_context; /* passed to progress */
+    void *progress_context; /* passed to progress and window_done */
+    uint16_t *scores;    /* the output scores if the plan has several views (flip or scales), else NULL: [height][width]
+                            [classes], height and width those of the class map. A score is the mean of the class's
+                            probabilities in all views, in units of about 1/65535 */
+    size_t scores_count; /* size of the memory at `scores`, in elements */
+    void (*window_done)(void *context, size_t done, size_t total); /* NULL, or a callback after each of the `total` windows
+                                                                      of the image, under the restrictions of progress */
 } beitle_run_params;
 
 /* Opens a model.
@@ -195,14 +229,24 @@ beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index,
 beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
 /* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width`
- * x `height` pixels, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be
+ * x `height` pixels that are stretched to the input size, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be
  * called again with other arguments. If it fails, a previous plan remains valid.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
                           char *message, size_t message_bytes);
 
-/* Segments an image: writes the class map and, if requested, the logits. Arena, class map, logits and message must
+/* As beitle_plan, for images that are run in several windows, mirrored, or at several scales. `arena_bytes` receives the
+ * size of the arena, `scores_count` the number of scores that a run needs for a class map of the size of the image (it may
+ * be NULL if there is a single view). Unless the mode is BEITLE_MODE_WHOLE the plan is for images of exactly this size;
+ * beitle_run refuses an image that needs more memory than planned.
+ *
+ * Errors: as beitle_plan; BEITLE_INVALID_ARGUMENT if the views are invalid, BEITLE_CORRUPT_FILE if the windows that the
+ * file asks for do not fit each other. */
+beitle_status beitle_plan_views(beitle_engine *engine, const beitle_plan_params *params, size_t *arena_bytes,
+                                size_t *scores_count, char *message, size_t message_bytes);
+
+/* Segments an image in the views of the plan: writes the class map and, if requested, the logits. Arena, class map, logits, scores and message must
  * not overlap each other, the image, the file, the engine, `params` or the thread pool. `params` and the thread
  * pool must not change during the call, not even by its callbacks.
  *

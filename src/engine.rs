@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::ALIGN;
 use crate::image::{ImageView, check_size};
-use crate::model::{self, Context};
+use crate::model::Context;
 use crate::observe::Observer;
 pub use crate::output::Output;
 use crate::parallel::{Parallel, Workers};
@@ -70,7 +70,8 @@ impl<'a> Engine<'a> {
         let mut body = || {
             let layout = self.plan.layout();
             let (mut cx, arena) = Context::new(self.model, self.isa, workers, layout, observer, self.arena);
-            result.get_or_insert_with(|| model::run(&mut cx, arena, image, self.plan.views(), output));
+            let run = || (self.plan.run())(&mut cx, arena, image, self.plan.views(), output);
+            result.get_or_insert_with(run);
         };
         par.enter(&mut body);
         // In case `enter` did not call it.

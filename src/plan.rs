@@ -7,8 +7,8 @@ use crate::file::format::LANES;
 use crate::file::{Facts, Model};
 use crate::image::{check_size, preprocess};
 use crate::model::backbone::mlp::MLP_TOKENS;
-use crate::model::{self, Planner};
-use crate::views::{Mode, Views};
+use crate::model::{self, Planner, RunFn};
+use crate::views::{Mode, View, Views};
 use core::ops::Range;
 
 /// The layout of the arena for a model, a number of workers, a picture size and views.
@@ -18,8 +18,18 @@ pub struct Plan {
     workers: usize,
     picture: (usize, usize),
     views: Views,
+    /// Runs a picture in these views.
+    run: RunFn,
     /// The checksum of the model's header and tensor table, from which the sizes of all buffers follow.
     head_crc: u32,
+}
+
+/// The pictures that a plan is for.
+struct Pictures {
+    size: (usize, usize),
+    views: Views,
+    /// Bytes of scratch for resizing them.
+    resize_scratch: usize,
 }
 
 impl Plan {
@@ -29,7 +39,10 @@ impl Plan {
     /// # Errors
     /// [`Error::TooLarge`] if the arena would be larger than the address space.
     pub fn new(model: &Model, workers: usize, picture: (usize, usize)) -> Result<Plan, Error> {
-        Plan::with_views(model, workers, picture, &Views::new(Mode::Whole))
+        let (f, views) = (model.facts(), Views::new(Mode::Whole));
+        let resize_scratch = preprocess::scratch_bytes(f, picture, (f.width, f.height));
+        let pictures = Pictures { size: picture, views, resize_scratch };
+        Plan::make(model, workers, pictures, model::run_whole, &|_| Ok(()))
     }
 
     /// As [`Plan::new`], for runs with these views. Unless the mode is [`Mode::Whole`], the plan is for pictures of exactly this
@@ -45,19 +58,38 @@ impl Plan {
         picture: (usize, usize),
         views: &Views,
     ) -> Result<Plan, Error> {
-        let (workers, views) = (workers.max(1), *views);
-        if !views.is_whole() {
-            check_size(picture.0, picture.1)?;
-            views.check(model.facts(), picture)?;
+        if views.is_whole() {
+            return Plan::new(model, workers, picture);
         }
-        check_sizes(model.facts(), workers, picture, &views)?;
-        let mut layout = Layout::new();
-        let facts = *model.facts();
-        model::buffers(&mut Planner { model, facts, workers, picture, views, layout: &mut layout })?;
+        let f = model.facts();
+        check_size(picture.0, picture.1)?;
+        views.check(f, picture)?;
+        let scratch = |view: View| preprocess::scratch_bytes(f, picture, view.size);
+        let resize_scratch = views.of_picture(f, picture).map(scratch).max().unwrap_or(0);
+        let pictures = Pictures { size: picture, views: *views, resize_scratch };
+        Plan::make(model, workers, pictures, model::run_views, &|p| model::view_buffers(p, views, picture))
+    }
+
+    /// Plans the arena for all steps of a frame, and what `more` needs.
+    fn make(
+        model: &Model,
+        workers: usize,
+        pictures: Pictures,
+        run: RunFn,
+        more: &dyn Fn(&mut Planner) -> Result<(), Error>,
+    ) -> Result<Plan, Error> {
+        let workers = workers.max(1);
+        let Pictures { size: picture, views, resize_scratch } = pictures;
+        check_sizes(model.facts(), workers, resize_scratch)?;
+        let (facts, mut layout) = (*model.facts(), Layout::new());
+        let mut planner = Planner { model, facts, workers, resize_scratch, layout: &mut layout };
+        model::buffers(&mut planner)?;
+        more(&mut planner)?;
+        planner.place()?;
         if layout.bytes() > isize::MAX as usize {
             return Err(Error::TooLarge);
         }
-        Ok(Plan { layout, workers, picture, views, head_crc: model.file().header().head_crc })
+        Ok(Plan { layout, workers, picture, views, run, head_crc: model.file().header().head_crc })
     }
 
     /// The size of the arena in bytes.
@@ -92,6 +124,12 @@ impl Plan {
         self.head_crc == model.file().header().head_crc
     }
 
+    /// The function that runs a picture. The plan names it, so that a program without plans of several windows does not contain
+    /// what they need.
+    pub(crate) fn run(&self) -> RunFn {
+        self.run
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -103,7 +141,7 @@ impl Plan {
 ///
 /// # Errors
 /// [`Error::TooLarge`] if one of the bounds exceeds the address space.
-fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize), views: &Views) -> Result<(), Error> {
+fn check_sizes(f: &Facts, workers: usize, resize_scratch: usize) -> Result<(), Error> {
     // The length of a row of n values, with at least the padding of any layout.
     let padded = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
@@ -115,11 +153,7 @@ fn check_sizes(f: &Facts, workers: usize, picture: (usize, usize), views: &Views
     // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels.
     let own = 768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
-    let resize = views
-        .of_picture(f, picture)
-        .map(|view| preprocess::scratch_bytes(f, picture, view.size) as u64)
-        .max();
-    for bytes in [shared, own, resize] {
+    for bytes in [shared, own, Some(resize_scratch as u64)] {
         if bytes.is_none_or(|bytes| bytes >= isize::MAX as u64) {
             return Err(Error::TooLarge);
         }

@@ -68,7 +68,8 @@ fn constants() -> Vec<(String, usize)> {
     layout!("beitle_image", CImage, data bytes width height stride format);
     layout!("beitle_class_map", CClassMap, data bytes width height pixel_bytes);
     layout!("beitle_thread_pool", CThreadPool, workers run context);
-    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context);
+    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context scores scores_count window_done);
+    layout!("beitle_plan_params", CPlanParams, size workers width height mode flip scales scale_count overlap_bytes);
     all
 }
 

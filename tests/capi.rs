@@ -215,7 +215,9 @@ fn invalid_parameters_are_rejected() {
     let file = f.file.bytes().as_ptr().cast_mut().cast::<c_void>();
     type Change<'a> = &'a dyn Fn(&mut CRunParams);
     let cases: &[(&str, Status, Change)] = &[
-        ("params.size", Status::InvalidArgument, &|p| p.size -= 8),
+        ("params.size", Status::InvalidArgument, &|p| p.size = 8),
+        ("params.size", Status::InvalidArgument, &|p| p.size = 0),
+        ("params.size", Status::InvalidArgument, &|p| p.size = usize::MAX),
         ("params.arena is NULL", Status::InvalidArgument, &|p| p.arena = null_mut()),
         ("params.arena is not aligned", Status::Misaligned, &|p| p.arena = p.arena.wrapping_byte_add(32)),
         ("arena bytes", Status::BufferTooSmall, &|p| p.arena_bytes -= 1),
@@ -242,6 +244,10 @@ fn invalid_parameters_are_rejected() {
         ("params.logits is not aligned", Status::Misaligned, &|p| {
             (p.logits, p.logits_count) = (out.wrapping_byte_add(2), room - 1);
         }),
+        ("params.scores is not aligned", Status::Misaligned, &|p| {
+            (p.scores, p.scores_count) = (out.wrapping_byte_add(1).cast(), 2);
+        }),
+        ("overlaps", Status::InvalidArgument, &|p| (p.scores, p.scores_count) = (p.map.data.cast(), 1)),
         ("overlaps", Status::InvalidArgument, &|p| p.map.data = p.arena),
         ("overlaps", Status::InvalidArgument, &|p| p.image.data = p.arena.cast()),
         ("overlaps", Status::InvalidArgument, &|p| p.arena = file),
@@ -280,4 +286,117 @@ fn invalid_parameters_are_rejected() {
         assert_eq!(beitle_open(&mut f.engine, bytes.as_ptr().cast(), bytes.len(), null_mut(), 0), Status::Ok);
     }
     assert_eq!(f.run(&params), (Status::InvalidArgument, "engine has no plan".into()));
+}
+
+/// A callback that counts windows: `context` points to the number of the last one and to the total.
+unsafe extern "C" fn count_windows(context: *mut c_void, done: usize, total: usize) {
+    // SAFETY: `context` points to the counters of the test, which only the calling thread uses.
+    let counts = unsafe { &mut *context.cast::<[usize; 2]>() };
+    assert_eq!(done, counts[0] + 1);
+    *counts = [done, total];
+}
+
+#[test]
+fn several_views_give_the_results_of_the_rust_interface() {
+    let mut f = Fixture::new(1);
+    let (width, height) = f.picture.size();
+    let plan = CPlanParams {
+        size: size_of::<CPlanParams>(),
+        workers: 2,
+        width,
+        height,
+        mode: 2,
+        flip: 1,
+        scales: [1.0, 1.5].as_ptr(),
+        scale_count: 2,
+        overlap_bytes: 0,
+    };
+    let mut scores_count = 0;
+    let plan_with = |f: &mut Fixture, plan: &CPlanParams, scores_count: *mut usize| {
+        // SAFETY: every pointer refers to memory of this test.
+        unsafe {
+            let (message, room) = (f.message.as_mut_ptr(), f.message.len());
+            beitle_plan_views(&mut f.engine, plan, &mut f.arena_bytes, scores_count, message, room)
+        }
+    };
+    assert_eq!(plan_with(&mut f, &plan, &mut scores_count), Status::Ok);
+    let classes = expected(&f).shape[0];
+    assert_eq!(scores_count, width * height * classes);
+
+    let model = beitle::Model::new(f.file.bytes()).unwrap();
+    let views =
+        beitle::views::Views::new(beitle::views::Mode::Slide).with_flip(true).with_scales(&[1.0, 1.5]);
+    let rust_plan = beitle::plan::Plan::with_views(&model, 2, (width, height), &views.unwrap()).unwrap();
+    assert_eq!(rust_plan.bytes(), f.arena_bytes);
+    let (mut want, mut want_scores) = (vec![0u16; width * height], vec![0u16; scores_count]);
+    let mut arena = Arena::new(rust_plan.bytes()).unwrap();
+    let mut engine =
+        beitle::engine::Engine::new(&model, &rust_plan, Isa::detect(), arena.bytes_mut()).unwrap();
+    let mut output =
+        beitle::engine::Output::map((width, height), beitle::output::ClassMapMut::U16(&mut want));
+    output.scores = Some(&mut want_scores);
+    engine.run(&beitle::parallel::Serial, &f.picture.view(), &mut output, &mut ()).unwrap();
+
+    f.arena = Arena::new(f.arena_bytes).unwrap();
+    let mut scores = vec![7u16; scores_count];
+    let mut counts = [0usize; 2];
+    let mut params = f.params();
+    assert_eq!(f.run(&params).0, Status::BufferTooSmall, "scores are missing");
+    (params.scores, params.scores_count) = (scores.as_mut_ptr(), scores.len());
+    params.window_done = Some(count_windows);
+    params.progress_context = (&raw mut counts).cast();
+    assert_eq!(f.run(&params), (Status::Ok, String::new()));
+    assert!(f.map == want && scores == want_scores);
+    assert!(counts[0] > 4 && counts[0] == counts[1], "{counts:?}");
+    // Logits exist only of a whole picture.
+    let mut logits = [0f32; 4];
+    (params.logits, params.logits_count) = (logits.as_mut_ptr(), 4);
+    assert_eq!(f.run(&params).0, Status::InvalidArgument);
+
+    let zero = [0.0];
+    let wrong: [&dyn Fn(&mut CPlanParams); 8] = [
+        &|p| p.size = 3,
+        &|p| p.workers = 0,
+        &|p| p.mode = 4,
+        &|p| p.flip = 2,
+        &|p| p.scales = zero.as_ptr(),
+        &|p| p.scales = null(),
+        &|p| p.scale_count = usize::MAX,
+        &|p| p.mode = 1,
+    ];
+    for (i, change) in wrong.iter().enumerate() {
+        let mut plan = plan;
+        change(&mut plan);
+        assert_eq!(plan_with(&mut f, &plan, &mut scores_count), Status::InvalidArgument, "{i}");
+    }
+    assert_eq!(plan_with(&mut f, &plan, null_mut()), Status::InvalidArgument, "several views need scores");
+    let single = CPlanParams { flip: 0, scale_count: 0, ..plan };
+    assert_eq!(plan_with(&mut f, &single, null_mut()), Status::Ok);
+}
+
+/// Parameters as a program passes them that was compiled with another version of the header.
+#[repr(C)]
+struct Newer {
+    params: CRunParams,
+    unknown: [usize; 3],
+}
+
+#[test]
+fn parameters_of_other_versions_of_the_header_are_accepted() {
+    let mut f = Fixture::new(1);
+    let want = expected(&f).map;
+    // An older program has no scores: what lies behind its structure must not be read.
+    let mut older = f.params();
+    older.size = std::mem::offset_of!(CRunParams, scores);
+    (older.scores, older.scores_count) = (std::ptr::without_provenance_mut(1), 1);
+    assert_eq!(f.run(&older), (Status::Ok, String::new()));
+    assert_eq!(f.map, want);
+    let mut newer = Newer { params: f.params(), unknown: [0; 3] };
+    newer.params.size = size_of::<Newer>();
+    // SAFETY: the parameters are the first field of the structure.
+    let run = |f: &mut Fixture, newer: &Newer| f.run(unsafe { &*(&raw const *newer).cast::<CRunParams>() });
+    assert_eq!(run(&mut f, &newer).0, Status::Ok);
+    newer.unknown[2] = 1;
+    let (status, message) = run(&mut f, &newer);
+    assert!(status == Status::InvalidArgument && message.contains("does not know"), "{message}");
 }

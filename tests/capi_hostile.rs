@@ -74,6 +74,24 @@ fn overlapping_arguments_are_rejected() {
         put_engine(&f.engine, m.place(p[0]));
         unsafe { beitle_plan(m.place(p[0]), 1, 9, 9, m.place(p[1]), m.place(p[2]), 100) }
     });
+    check_pairs(5, |m, p| {
+        let plan = CPlanParams {
+            size: size_of::<CPlanParams>(),
+            workers: 1,
+            width: 9,
+            height: 9,
+            mode: 2,
+            flip: 0,
+            scales: null(),
+            scale_count: 0,
+            overlap_bytes: 0,
+        };
+        // SAFETY: the place has room for the parameters.
+        unsafe { m.place::<CPlanParams>(p[1]).write(plan) };
+        put_engine(&f.engine, m.place(p[0]));
+        let (engine, plan) = (m.place(p[0]), m.place::<CPlanParams>(p[1]));
+        unsafe { beitle_plan_views(engine, plan, m.place(p[2]), m.place(p[3]), m.place(p[4]), 100) }
+    });
 }
 
 #[test]
@@ -134,16 +152,20 @@ fn overlaps_of_a_run_are_rejected() {
     let (arena, map, image) = (params.arena, params.map.data, params.image.data.cast_mut().cast::<c_void>());
     let (file, engine) = (f.file.bytes().as_ptr().cast_mut().cast::<c_void>(), (&raw mut f.engine).cast());
     let logits_at = logits.as_mut_ptr().cast::<c_void>();
+    let mut scores = vec![0u16; 1 << 10];
+    let scores_at = scores.as_mut_ptr().cast::<c_void>();
     let read = [image, file, engine, pool.cast()];
     // Written memory against all other memory, and the message against everything.
-    for (i, written) in [arena, map, logits_at].into_iter().enumerate() {
-        for other in [arena, map, logits_at].into_iter().chain(read).filter(|o| *o != written) {
+    for (i, written) in [arena, map, logits_at, scores_at].into_iter().enumerate() {
+        for other in [arena, map, logits_at, scores_at].into_iter().chain(read).filter(|o| *o != written) {
             let mut p = params;
             (p.logits, p.logits_count, p.thread_pool) = (logits_at.cast(), logits.len(), pool);
+            (p.scores, p.scores_count) = (scores_at.cast(), scores.len());
             match i {
                 0 => p.arena = other.map_addr(|a| a & !63),
                 1 => p.map.data = other,
-                _ => p.logits = other.cast(),
+                2 => p.logits = other.cast(),
+                _ => p.scores = other.cast(),
             }
             let (status, message) = f.run(&p);
             assert_eq!(status, Status::InvalidArgument, "{i}: {message}");
@@ -152,8 +174,9 @@ fn overlaps_of_a_run_are_rejected() {
     }
     let mut p = params;
     (p.logits, p.logits_count, p.thread_pool) = (logits_at.cast(), logits.len(), pool);
+    (p.scores, p.scores_count) = (scores_at.cast(), scores.len());
     let own: *mut c_void = (&raw mut p).cast();
-    for other in [arena, map, logits_at, own].into_iter().chain(read) {
+    for other in [arena, map, logits_at, scores_at, own].into_iter().chain(read) {
         // SAFETY: a message that overlaps anything is not written.
         let status = unsafe { beitle_run(&f.engine, &p, other.cast(), 16) };
         assert_eq!(status, Status::InvalidArgument);

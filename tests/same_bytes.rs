@@ -8,10 +8,9 @@ use beitle::Isa;
 use beitle::file::crc::crc32;
 use beitle::file::format::Precision;
 use beitle_quantize::Conv;
-use common::{Case, run};
+use common::{Case, converted, run};
 use sha2::{Digest, Sha256};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 const CASES: &[&str] = &["relative", "odd7", "head24", "absolute"];
 const DEMONSTRATION: &str = "dad128ce79531df43bf8aadac485e35ce1bc756a38c6a21c4cd690d53b118f32";
@@ -66,19 +65,6 @@ fn every_instruction_set_and_thread_count_gives_the_recorded_bits() {
 
 /// Numbers of threads to try. That they do not matter is tested where it is fast: other architectures run under emulation.
 const THREADS: RangeInclusive<usize> = if cfg!(target_arch = "x86_64") { 1..=3 } else { 2..=2 };
-
-/// The weight file of a case. If `BEITLE_CONVERTED` names a folder, the file is taken from there, or converted and stored there:
-/// tests of the engine on other CPUs, under emulation, need not convert again.
-fn converted(case: &Case, kind: &str, precision: Precision, conv: Conv) -> PathBuf {
-    let convert = || case.convert_with(precision, |options| options.conv = conv);
-    let Some(folder) = std::env::var_os("BEITLE_CONVERTED").map(PathBuf::from) else { return convert() };
-    let stored = folder.join(format!("{} {kind}.beitle", case.name));
-    if !stored.exists() {
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(convert(), &stored).unwrap();
-    }
-    stored
-}
 
 /// The demonstration model and the sample picture of the README: one SHA-256 of the logits for all CPUs. Other architectures
 /// run under emulation, which is slow: only the fastest kernels, once.

@@ -242,6 +242,9 @@ impl Memory {
             thread_pool: self.pointer::<CThreadPool>(Place { at: pool_at, bytes: 0 }),
             progress: (options & 64 != 0).then_some(progress as _),
             progress_context: null_mut(),
+            scores: null_mut(),
+            scores_count: 0,
+            window_done: None,
         };
         let e = self.pointer::<CEngine>(engine);
         let p = self.pointer::<CRunParams>(Place { at: params_at, bytes: 0 });

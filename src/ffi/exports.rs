@@ -5,11 +5,12 @@
 
 use crate::call::{call, call_without_message};
 use crate::open::OpenEngine;
+use crate::plan;
 use crate::pointers::{self, ByteRange, check_disjoint};
 use crate::run;
 use crate::status::{CallError, Status};
 use crate::text::TextBuffer;
-use crate::types::{CEngine, CInfo, CRunParams};
+use crate::types::{CEngine, CInfo, CPlanParams, CRunParams};
 use beitle::image::check_size;
 use beitle::plan::Plan;
 use core::ffi::{c_char, c_void};
@@ -190,6 +191,26 @@ pub unsafe extern "C" fn beitle_plan(
     };
     // SAFETY: nothing else uses the memory at `message`.
     unsafe { call(message, message_bytes, body) }
+}
+
+/// Plans the arena for images in the given views. Writes its size to `arena_bytes`, and the number of scores that a run needs to
+/// `scores_count`.
+///
+/// # Safety
+/// See the module; it applies to the pointer in `params`, too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn beitle_plan_views(
+    engine: *mut CEngine,
+    params: *const CPlanParams,
+    arena_bytes: *mut usize,
+    scores_count: *mut usize,
+    message: *mut c_char,
+    message_bytes: usize,
+) -> Status {
+    // SAFETY: `plan::plan_views` requires of its arguments what this function requires; nothing else uses the memory at `message`.
+    unsafe {
+        call(message, message_bytes, |text| plan::plan_views(engine, params, arena_bytes, scores_count, text))
+    }
 }
 
 /// Segments an image.

@@ -10,6 +10,8 @@
 //! | `pointers` | pointers and sizes from C: validated, then turned into references and slices |
 //! | `open` | the open engine inside a [`CEngine`] |
 //! | `pool` | the caller's threads as a [`Parallel`](beitle::parallel::Parallel) |
+//! | `versioned` | structures of arguments of older and newer versions of the header |
+//! | `plan` | `beitle_plan_views` |
 //! | `run` | `beitle_run` |
 //! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
 //! | `exports` | the exported functions |
@@ -24,6 +26,7 @@ mod exports;
 mod open;
 #[cfg(feature = "panic-test")]
 mod panic_test;
+mod plan;
 mod pointers;
 #[cfg(target_has_atomic = "ptr")]
 mod pool;
@@ -31,9 +34,12 @@ mod run;
 mod status;
 mod text;
 mod types;
+mod versioned;
 
 pub use exports::*;
 #[cfg(feature = "panic-test")]
 pub use panic_test::beitle_panic_test;
 pub use status::Status;
-pub use types::{CClassMap, CEngine, CImage, CInfo, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn};
+pub use types::{
+    CClassMap, CEngine, CImage, CInfo, CPlanParams, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn,
+};

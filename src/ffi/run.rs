@@ -4,6 +4,7 @@ use crate::open::OpenEngine;
 use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice, slice_mut};
 use crate::status::CallError;
 use crate::types::{CClassMap, CEngine, CImage, CRunParams};
+use crate::versioned::versioned;
 use beitle::engine::{Engine, Output};
 use beitle::file::format::ALIGN;
 use beitle::image::{ImageView, PixelFormat, check_size};
@@ -18,6 +19,7 @@ const IMAGE: &str = "params.image.data";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
 const PARAMS: &str = "params";
+const SCORES: &str = "params.scores";
 const THREAD_POOL: &str = "params.thread_pool";
 
 /// Runs the engine.
@@ -36,30 +38,31 @@ pub(crate) unsafe fn run(
     let open = unsafe { OpenEngine::at(engine)? };
     check_disjoint(&[message], &[open.file_range()])?;
     // SAFETY: the parameters are not written to during the call; outputs that overlap them are rejected below.
-    let params = unsafe { checked_params(params)? };
+    let (params, params_range) = unsafe { versioned(params, PARAMS, "params.size")? };
+    let params = &params;
+    check_disjoint(&[message], &[params_range])?;
     check_disjoint(&[message], &buffers(params))?;
     let OpenEngine { model, plan, .. } = open;
     let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
-    check_buffers(engine, open, params)?;
+    check_buffers(engine, open, (params, params_range))?;
 
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
     let image = unsafe { image(&params.image)? };
     let size = map_size(&params.map, &image)?;
-    // SAFETY: `check_buffers` established that map, logits and arena are disjoint from each other and from everything that
-    // is read; the caller does not use them during the call.
-    let (map, logits, arena) = unsafe {
-        let logits = match params.logits.is_null() {
-            true => None,
-            false => Some(slice_mut(params.logits, params.logits_count, LOGITS)?),
-        };
-        (class_map(&params.map)?, logits, slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?)
+    // SAFETY: `check_buffers` established that map, logits, scores and arena are disjoint from each other and from everything
+    // that is read; the caller does not use them during the call.
+    let (map, logits, scores, arena) = unsafe {
+        let logits = optional(params.logits, params.logits_count, LOGITS)?;
+        let scores = optional(params.scores, params.scores_count, SCORES)?;
+        let arena = slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?;
+        (class_map(&params.map)?, logits, scores, arena)
     };
     if arena.len() < plan.bytes() {
         let (needed, found) = (plan.bytes(), arena.len());
         return Err(Error::Buffer { what: "arena bytes", needed, found }.into());
     }
 
-    let mut output = Output { size, map, logits };
+    let mut output = Output { size, map, logits, scores };
     let mut engine = Engine::new(model, plan, Isa::detect(), arena)?;
     let mut run =
         |par: &dyn Parallel| Ok(engine.run(par, &image, &mut output, &mut ProgressCallback(params))?);
@@ -73,36 +76,26 @@ pub(crate) unsafe fn run(
     Err(CallError::Argument(THREAD_POOL, "requires a CPU with atomic operations"))
 }
 
-/// The parameters, if they have the size that this library expects.
-///
-/// # Safety
-/// If `params` is non-null and aligned, it points to a [`CRunParams`] of any version that is not written to during `'a`.
-unsafe fn checked_params<'a>(params: *const CRunParams) -> Result<&'a CRunParams, CallError> {
-    // SAFETY: `size` is the first field in every version.
-    if *unsafe { read(params.cast::<usize>(), PARAMS)? } != size_of::<CRunParams>() {
-        return Err(CallError::Argument(
-            "params.size",
-            "is wrong: header and library have different versions, or it was not set",
-        ));
-    }
-    // SAFETY: the structure has the size, and thus the layout, of this version.
-    unsafe { read(params, PARAMS) }
-}
-
 /// The memory that `params` names, whatever it is.
-fn buffers(params: &CRunParams) -> [ByteRange; 5] {
+fn buffers(params: &CRunParams) -> [ByteRange; 6] {
     [
         ByteRange::of(params.arena.cast::<u8>(), params.arena_bytes, ARENA),
         ByteRange::of(params.map.data.cast::<u8>(), params.map.bytes, MAP),
         ByteRange::of(params.logits, params.logits_count, LOGITS),
+        ByteRange::of(params.scores, params.scores_count, SCORES),
         ByteRange::of(params.image.data, params.image.bytes, IMAGE),
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
     ]
 }
 
 /// Checks pointers and sizes of all buffers, and that none that is written overlaps another. No slice of them exists yet.
-fn check_buffers(engine: *const CEngine, open: &OpenEngine, params: &CRunParams) -> Result<(), CallError> {
+fn check_buffers(
+    engine: *const CEngine,
+    open: &OpenEngine,
+    (params, params_range): (&CRunParams, ByteRange),
+) -> Result<(), CallError> {
     let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
+    let scores_count = if params.scores.is_null() { 0 } else { params.scores_count };
     let map = match params.map.pixel_bytes {
         1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
         2 => ByteRange::new(params.map.data.cast::<u16>(), params.map.bytes / 2, MAP)?,
@@ -113,15 +106,29 @@ fn check_buffers(engine: *const CEngine, open: &OpenEngine, params: &CRunParams)
         ByteRange::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
         map,
         ByteRange::new(params.logits, logits_count, LOGITS)?,
+        ByteRange::new(params.scores, scores_count, SCORES)?,
     ];
     let only_read = [
         open.file_range(),
         ByteRange::new(params.image.data, params.image.bytes, IMAGE)?,
         OpenEngine::range(engine),
-        ByteRange::of(params, 1, PARAMS),
+        params_range,
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
     ];
     check_disjoint(&written, &only_read)
+}
+
+/// An output that may be null.
+///
+/// # Safety
+/// That of [`slice_mut`].
+unsafe fn optional<'a, T: bytemuck::Pod>(
+    p: *mut T,
+    len: usize,
+    name: &'static str,
+) -> Result<Option<&'a mut [T]>, CallError> {
+    // SAFETY: the requirement is the same.
+    if p.is_null() { Ok(None) } else { unsafe { slice_mut(p, len, name).map(Some) } }
 }
 
 /// # Safety
@@ -183,5 +190,12 @@ impl Observer for ProgressCallback<'_> {
         let CRunParams { progress, progress_context, .. } = *self.0;
         // SAFETY: `include/beitle.h` requires a function that accepts `progress_context`, on the calling thread.
         progress.is_none_or(|progress| unsafe { progress(progress_context) } == 0)
+    }
+
+    fn window(&mut self, done: usize, total: usize) {
+        if let Some(window_done) = self.0.window_done {
+            // SAFETY: as in `done`.
+            unsafe { window_done(self.0.progress_context, done, total) };
+        }
     }
 }

@@ -95,7 +95,7 @@ pub struct CThreadPool {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct CRunParams {
-    /// Size of this structure. It shows whether header and library have the same version.
+    /// Size of this structure in the caller's version of the header.
     pub size: usize,
     /// Scratch memory, aligned to 64 bytes.
     pub arena: *mut c_void,
@@ -113,6 +113,55 @@ pub struct CRunParams {
     pub thread_pool: *const CThreadPool,
     /// Called a few hundred times during a run, or null. A value other than 0 cancels the run.
     pub progress: Option<unsafe extern "C" fn(context: *mut c_void) -> c_int>,
-    /// Passed to `progress`.
+    /// Passed to `progress` and `window_done`.
     pub progress_context: *mut c_void,
+    /// Output scores of several views, or null.
+    pub scores: *mut u16,
+    /// Size of the memory at `scores`, in elements.
+    pub scores_count: usize,
+    /// Called after each window of the image, or null.
+    pub window_done: Option<unsafe extern "C" fn(context: *mut c_void, done: usize, total: usize)>,
+}
+
+/// `beitle_plan_params`: the arguments of a plan with views.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CPlanParams {
+    /// Size of this structure in the caller's version of the header.
+    pub size: usize,
+    /// Number of threads.
+    pub workers: usize,
+    /// Width of the image in pixels.
+    pub width: usize,
+    /// Height of the image in pixels.
+    pub height: usize,
+    /// How the image is fitted to the network's input: 0 as the file says, 1 whole, 2 slide, 3 native.
+    pub mode: u32,
+    /// Whether mirrored views are run, too: 0 or 1.
+    pub flip: u32,
+    /// Ratios of several scales.
+    pub scales: *const f64,
+    /// Number of ratios.
+    pub scale_count: usize,
+    /// About how many bytes of logits to keep for overlapping windows; 0: the default.
+    pub overlap_bytes: usize,
+}
+
+/// A structure of arguments that begins with its size, so that later versions can have more fields.
+///
+/// # Safety
+/// The structure is `repr(C)`, its first field is the size, a `usize`, and all other fields may be zero.
+pub(crate) unsafe trait Versioned: Copy {
+    /// The size in the first version of the header that had it.
+    const FIRST_SIZE: usize;
+}
+
+// SAFETY: numbers, pointers, and optional functions, for which zero is `None`.
+unsafe impl Versioned for CRunParams {
+    const FIRST_SIZE: usize = core::mem::offset_of!(CRunParams, scores);
+}
+
+// SAFETY: numbers and a pointer.
+unsafe impl Versioned for CPlanParams {
+    const FIRST_SIZE: usize = size_of::<CPlanParams>();
 }

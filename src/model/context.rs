@@ -1,7 +1,7 @@
 //! What all steps share: a [`Planner`] while the arena is planned, and a [`Context`] (model, instruction set, threads, layout,
 //! observer) while a frame runs.
 
-use crate::arena::{Buf, Layout};
+use crate::arena::{Buf, Layout, phase};
 use crate::error::Error;
 use crate::file::format::{Role, TensorKind, padded};
 use crate::file::{Facts, Linear, LinearShape, Model};
@@ -11,16 +11,14 @@ use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
 use crate::parallel::Workers;
 use crate::simd::isa::Isa;
-use crate::views::Views;
 
 /// Collects the buffers that the steps need.
 pub(crate) struct Planner<'a> {
     pub model: &'a Model<'a>,
     pub facts: Facts,
     pub workers: usize,
-    /// Width and height of the picture, in pixels. If it is stretched to the input size, of the largest one.
-    pub picture: (usize, usize),
-    pub views: Views,
+    /// Bytes of scratch for resizing pictures.
+    pub resize_scratch: usize,
     pub layout: &'a mut Layout,
 }
 
@@ -39,8 +37,16 @@ impl<'a> Planner<'a> {
         self.layout.need_f32(buf, self.workers * len, phases);
     }
 
+    /// Gives every buffer its place in the arena. All buffers must have been collected.
+    pub fn place(&mut self) -> Result<(), Error> {
+        self.layout.place();
+        let unpacked = self.unpacked_bytes()?;
+        self.layout.append(Buf::UnpackedWeights, unpacked, phase::BACKBONE | phase::HEAD);
+        Ok(())
+    }
+
     /// Bytes that all workers together need to unpack the int4 weights of any layer.
-    pub fn unpacked_bytes(&self) -> Result<usize, Error> {
+    fn unpacked_bytes(&self) -> Result<usize, Error> {
         let mut most = 0;
         for entry in self.model.file().table() {
             if entry.kind == TensorKind::Int4 as u8

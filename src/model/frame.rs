@@ -3,13 +3,12 @@
 use super::backbone::{attention, embed, features, mlp};
 use super::context::{Context, Planner};
 use super::head::{self, LogitsSink};
-use super::{input, mosaic};
-use crate::arena::{Buf, phase};
+use super::input;
 use crate::error::Error;
 use crate::image::ImageView;
 use crate::image::preprocess::InputWindow;
 
-/// Collects the buffers of all steps and places them in the arena.
+/// Collects the buffers of all steps.
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     input::buffers(p);
     embed::buffers(p)?;
@@ -18,12 +17,7 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
         mlp::buffers(p, block)?;
     }
     features::buffers(p)?;
-    head::buffers(p)?;
-    mosaic::buffers(p)?;
-    p.layout.place();
-    let unpacked = p.unpacked_bytes()?;
-    p.layout.append(Buf::UnpackedWeights, unpacked, phase::BACKBONE | phase::HEAD);
-    Ok(())
+    head::buffers(p)
 }
 
 /// Runs all steps on one window of a picture. The logits go to `sink`, row by row.

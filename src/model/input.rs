@@ -10,9 +10,7 @@ use crate::observe::Stage;
 pub(super) fn buffers(p: &mut Planner) {
     let f = &p.facts;
     p.layout.need(Buf::Pixels, f.width * f.height * 3, phase::RESIZE | phase::EMBED);
-    for view in p.views.of_picture(f, p.picture) {
-        p.layout.need(Buf::ResizeScratch, preprocess::scratch_bytes(f, p.picture, view.size), phase::RESIZE);
-    }
+    p.layout.need(Buf::ResizeScratch, p.resize_scratch, phase::RESIZE);
 }
 
 /// Resizes a picture and cuts `window` from it, to [`Buf::Pixels`], bytes `[height][width][rgb]`.

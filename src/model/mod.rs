@@ -22,18 +22,19 @@ use crate::output::Output;
 use crate::views::Views;
 pub(crate) use context::{Context, Planner};
 pub(crate) use frame::buffers;
+pub(crate) use mosaic::{buffers as view_buffers, run as run_views};
 
-/// Runs a picture in the given views, to the class map and logits of `output`.
-pub(crate) fn run(
+/// Runs a picture in the given views, to the class map and logits of the output.
+pub(crate) type RunFn = fn(&mut Context, &mut [u8], &ImageView, &Views, &mut Output) -> Result<(), Error>;
+
+/// [`RunFn`] for a picture that is stretched to the input size and seen once.
+pub(crate) fn run_whole(
     cx: &mut Context,
     arena: &mut [u8],
     image: &ImageView,
-    views: &Views,
+    _: &Views,
     output: &mut Output,
 ) -> Result<(), Error> {
-    if !views.is_whole() {
-        return mosaic::run(cx, arena, image, views, output);
-    }
     let window = InputWindow::whole(&cx.facts);
     frame::run(cx, arena, image, &window, &mut head::ClassMapRows::new(&cx.facts, output))?;
     cx.window_done(1, 1);

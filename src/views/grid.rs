@@ -12,7 +12,7 @@
 //! strip runs again the windows of the strip before it that its pixels read. Strips change the time and the memory of a run, not
 //! its result.
 
-use super::Axis;
+use super::axis::Axis;
 use core::ops::Range;
 
 /// Width and height of a tile of kept logits.

@@ -6,6 +6,7 @@
 //!
 //! | file | content |
 //! | --- | --- |
+//! | `mode` | the three ways to fit a picture to the input |
 //! | `size` | the size to which a picture is resized |
 //! | `axis` | the windows along one axis, and which of their logits a pixel reads |
 //! | `grid` | the windows of a view, in the order in which they run |
@@ -15,26 +16,15 @@
 
 mod axis;
 mod grid;
+mod mode;
 mod size;
 
 use crate::error::Error;
 use crate::file::Facts;
+use crate::image::check_size;
 pub(crate) use axis::{Axis, Source};
 pub(crate) use grid::{Grid, Strip, TILE};
-
-/// How pictures are fitted to the network's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mode {
-    /// The whole picture is stretched to the input size, as transformers does it.
-    Whole,
-    /// The picture is resized, keeping its aspect ratio, until its short side is as long as the window's, but its long side at most
-    /// four times as long. A window slides over it, and the logits of overlapping windows are averaged. This is how unilm and
-    /// mmsegmentation test models.
-    Slide,
-    /// A window slides over the picture at its own resolution.
-    Native,
-}
+pub use mode::Mode;
 
 /// The most ratios of [`Views::with_scales`].
 pub const MAX_SCALES: usize = 16;
@@ -162,7 +152,7 @@ impl Views {
         picture: (usize, usize),
     ) -> impl Iterator<Item = View> + use<> {
         let (views, f) = (*self, *f);
-        let size = move |i: usize| size::resized(&views, &f, picture, i);
+        let size = move |i: usize| size::resized(&f, picture, views.mode, views.scales().get(i).copied());
         let count = views.scale_count.max(1);
         (0..count).filter(move |&i| (0..i).all(|j| size(j) != size(i))).flat_map(move |i| {
             let weight = (0..count).filter(|&j| size(j) == size(i)).count() as u32;
@@ -199,6 +189,9 @@ impl Views {
             let expected = "half a window to a whole window, for sliding windows";
             return Err(Error::Header { field: "stride", found: stride as u64, expected });
         }
-        size::check(self.of_picture(f, picture))
+        let too_large =
+            Error::Views { what: "the resized picture would be more than 16777216 pixels wide or high" };
+        let mut views = self.of_picture(f, picture);
+        views.try_for_each(|view| check_size(view.size.0, view.size.1).map_err(|_| too_large))
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! Source: mmcv, `imrescale` and `rescale_size`; unilm, `SETR_Resize` for several scales. The arithmetic is that of their f64.
 
-use super::{Mode, View, Views};
-use crate::error::Error;
+use super::mode::Mode;
 use crate::file::Facts;
-use crate::image::check_size;
 
 /// The long side may be this many times as long as the window's short side, if there are no scales.
 const LONGEST: f64 = 4.0;
@@ -20,11 +18,11 @@ pub(super) fn stride(f: &Facts) -> usize {
     f.sliding.map_or((2 * f.width.min(f.height) / 3).max(1), |(_, stride)| stride)
 }
 
-/// Width and height of the picture in view number `scale`.
-pub(super) fn resized(views: &Views, f: &Facts, picture: (usize, usize), scale: usize) -> (usize, usize) {
+/// Width and height to which a picture is resized, at the given scale if there are several.
+pub(super) fn resized(f: &Facts, picture: (usize, usize), mode: Mode, ratio: Option<f64>) -> (usize, usize) {
     let (short, long) = (picture.0.min(picture.1) as f64, picture.0.max(picture.1) as f64);
     let side = short_side(f) as f64;
-    let (short_limit, long_limit) = match (views.mode, views.scales[..views.scale_count].get(scale)) {
+    let (short_limit, long_limit) = match (mode, ratio) {
         (Mode::Whole, _) => return (f.width, f.height),
         (Mode::Native, _) => return picture,
         (Mode::Slide, None) => (side, LONGEST * side),
@@ -34,17 +32,7 @@ pub(super) fn resized(views: &Views, f: &Facts, picture: (usize, usize), scale: 
         }
     };
     let factor = (long_limit / long).min(short_limit / short);
-    // `as` saturates; `check` refuses what is too large.
+    // `as` saturates; `Views::check` refuses what is too large.
     let scaled = |side: usize| ((side as f64 * factor + 0.5) as usize).max(1);
     (scaled(picture.0), scaled(picture.1))
-}
-
-/// Checks the sizes of views.
-///
-/// # Errors
-/// [`Error::Views`] if one is too large.
-pub(super) fn check(mut views: impl Iterator<Item = View>) -> Result<(), Error> {
-    let too_large =
-        Error::Views { what: "the resized picture would be more than 16777216 pixels wide or high" };
-    views.try_for_each(|view| check_size(view.size.0, view.size.1).map_err(|_| too_large))
 }

@@ -75,6 +75,9 @@ impl Fixture {
             thread_pool: null(),
             progress: None,
             progress_context: null_mut(),
+            scores: null_mut(),
+            scores_count: 0,
+            window_done: None,
         }
     }
 

@@ -13,7 +13,7 @@ use beitle::observe::Observer;
 use beitle::output::ClassMapMut;
 use beitle::parallel::ThreadPool;
 use beitle::plan::Plan;
-use beitle_quantize::{Options, Rounding, convert};
+use beitle_quantize::{Conv, Options, Rounding, convert};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -147,6 +147,19 @@ pub fn run(file: &Path, picture: &Picture, isa: Isa, threads: usize, observer: &
         Output { logits: Some(&mut logits), ..Output::map(picture.size(), ClassMapMut::U16(&mut map)) };
     engine.run(&pool, &picture.view(), &mut output, observer).unwrap();
     Outcome { map, logits, shape: [f.classes, h, w] }
+}
+
+/// The weight file of a case. If `BEITLE_CONVERTED` names a folder, the file is taken from there, or converted and stored there:
+/// tests of the engine on other CPUs, under emulation, need not convert again.
+pub fn converted(case: &Case, kind: &str, precision: Precision, conv: Conv) -> PathBuf {
+    let convert = || case.convert_with(precision, |options| options.conv = conv);
+    let Some(folder) = std::env::var_os("BEITLE_CONVERTED").map(PathBuf::from) else { return convert() };
+    let stored = folder.join(format!("{} {kind}.beitle", case.name));
+    if !stored.exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(convert(), &stored).unwrap();
+    }
+    stored
 }
 
 /// Values and shape of an f32 tensor.

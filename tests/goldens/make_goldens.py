@@ -235,27 +235,6 @@ def forward(sd, x, *, heads, feature_blocks, eps):
 POOLS = [1, 2, 3, 6]    # set for each case: the only parameter of the architecture that no tensor shape determines
 
 
-def slide(sd, img, size, mean, std, **how):
-    """The original test procedure: resizes the short side to `size`, averages the logits of overlapping windows, and
-    takes the argmax at the size of the image."""
-    h, w = img.shape[:2]
-    s = min(4 * size / max(h, w), size / min(h, w))
-    img2 = resize(img, int(w * s + 0.5), int(h * s + 0.5), "opencv")
-    h2, w2 = img2.shape[:2]
-    stride = size * 426 // 640
-    total, count, windows = 0, torch.zeros(h2, w2, dtype=torch.float64), []
-    for y in range(max(h2 - size + stride - 1, 0) // stride + 1):
-        for x in range(max(w2 - size + stride - 1, 0) // stride + 1):
-            y0, x0 = max(min(y * stride, h2 - size), 0), max(min(x * stride, w2 - size), 0)
-            logits = forward(sd, normalise(img2[y0:y0 + size, x0:x0 + size], mean, std), **how)["logits"]
-            logits = F.interpolate(logits[None], size=(size, size), mode="bilinear", align_corners=False)[0]
-            total = total + F.pad(logits, (x0, w2 - size - x0, y0, h2 - size - y0))
-            count[y0:y0 + size, x0:x0 + size] += 1
-            windows.append([x0, y0])
-    mean_logits = total / count
-    return img2, mean_logits, to_map(mean_logits, h, w), dict(stride=stride, windows=windows)
-
-
 def to_map(logits, h, w):
     best = F.interpolate(logits[None], size=(h, w), mode="bilinear", align_corners=False)[0].argmax(0).numpy()
     return best.astype(np.uint8 if len(logits) <= 256 else np.uint16)
@@ -447,11 +426,6 @@ def make(name):
         v = v[channels] if k.split(".")[0] in ("pyramid", "lateral", "psp", "fpn") else v
         out[k] = np.ascontiguousarray(v.float().numpy())
     out.update(pixels=np.ascontiguousarray(pixels), map=best)
-    extra = {}
-    if recipe == "paper":
-        img2, logits, smap, extra = slide(sd, img, size, mean, std, heads=heads, feature_blocks=feature_blocks, eps=eps)
-        out.update({"slide.pixels": img2, "slide.logits": logits[[0, classes - 1]].float().numpy(), "slide.map": smap})
-        extra = dict(slide=dict(extra, channels=[0, classes - 1]))
     save_numpy({k: np.ascontiguousarray(v) for k, v in out.items()}, folder / "goldens.safetensors")
     position = [k for k, on in (("relative", config.use_relative_position_bias),
                                 ("shared", config.use_shared_relative_position_bias),
@@ -463,7 +437,7 @@ def make(name):
         layer_scale=config.layer_scale_init_value > 0, out_indices=config.out_indices,
         feature_blocks=feature_blocks, eps=eps, mean=mean, std=std,
         resample={0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(how, how),
-        channels=channels, picture=[w, h], transformers_error=float(f"{error:.1e}"), **extra)
+        channels=channels, picture=[w, h], transformers_error=float(f"{error:.1e}"))
     lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items())
     (folder / "golden.json").write_text("{\n" + lines + "\n}\n")
     kb = sum(f.stat().st_size for f in folder.iterdir()) // 1000

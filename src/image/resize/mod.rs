@@ -8,6 +8,7 @@ mod axis;
 mod filter;
 mod nearest;
 mod opencv;
+mod part;
 mod pillow;
 
 use crate::error::Error;
@@ -15,6 +16,7 @@ use crate::image::view::{ImageView, check_size};
 pub use filter::Filter;
 use nearest::Nearest;
 use opencv::OpenCv;
+pub(crate) use part::Part;
 use pillow::Pillow;
 
 /// Bytes of scratch memory for resizing a picture of this size or of any smaller one, in any pixel format.
@@ -65,15 +67,6 @@ pub fn resize(
         rows.next_row(row)?;
     }
     Ok(())
-}
-
-/// A rectangle of the resized picture, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    pub left: usize,
-    pub top: usize,
-    pub width: usize,
-    pub height: usize,
 }
 
 /// Resizes a picture, one output row at a time.

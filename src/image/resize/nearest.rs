@@ -3,7 +3,7 @@
 //! Source: Pillow, `src/libImaging/Geometry.c` (`ImagingScaleAffine`). It adds the step up from pixel to pixel in
 //! double precision; this code accumulates the same rounding errors, so it picks the same pixels.
 
-use super::Part;
+use super::part::Part;
 use crate::image::view::ImageView;
 
 /// The state of a nearest-pixel resize.

@@ -6,7 +6,7 @@
 //! Source: OpenCV, `modules/imgproc/src/resize.cpp` (`HResizeLinear`, `VResizeLinear` for `uchar`, and the choice of
 //! method in `hal::resize`).
 
-use super::Part;
+use super::part::Part;
 use crate::image::view::ImageView;
 
 /// The weight 1 in fixed point.

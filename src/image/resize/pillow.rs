@@ -8,9 +8,9 @@
 //! Source: Pillow 13, `src/libImaging/Resample.c` (`ImagingResampleInner` and the 8-bit passes). Older versions
 //! always start with the horizontal pass; for pictures that lose so many rows, some of their bytes differ by one.
 
-use super::Part;
 use super::axis::{Axis, PRECISION};
 use super::filter::Filter;
+use super::part::Part;
 use crate::image::view::ImageView;
 
 /// Bytes summed at a time in the vertical pass; the sums of a block stay in registers.

@@ -4,7 +4,8 @@
 use super::conv::{ConvInput, ConvInputShape, ConvScratch, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
-use super::{SinkBuffers, level2, psp};
+use super::sink::SinkBuffers;
+use super::{level2, psp};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;

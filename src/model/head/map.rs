@@ -1,7 +1,8 @@
 //! From logits to classes: rows of logits in, rows of the class map out. The logits are interpolated bilinearly to the size of
 //! the class map (`align_corners = false`), and each pixel gets the class with the largest logit.
 
-use super::{LogitsSink, SinkBuffers, rings};
+use super::rings;
+use super::sink::{LogitsSink, SinkBuffers};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::model::context::Context;

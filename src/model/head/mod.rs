@@ -19,27 +19,13 @@ mod products;
 mod psp;
 mod rings;
 mod schedule;
+mod sink;
 
 use super::context::{Context, Planner};
 use crate::error::Error;
 pub(super) use map::ClassMapRows;
 pub(super) use rings::LOGITS;
-
-/// Receives the logits of a frame.
-pub(super) trait LogitsSink {
-    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last [`LOGITS`].
-    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers);
-}
-
-/// The buffers of a [`LogitsSink`].
-pub(super) struct SinkBuffers<'a> {
-    /// The ring of map rows of logits, `[LOGITS][width][padded classes]`; row y is in slot y % [`LOGITS`].
-    pub logits: &'a mut [f32],
-    /// Scratch of all workers.
-    pub scratch: &'a mut [f32],
-    pub kept_tiles: &'a mut [u16],
-    pub kept_index: &'a mut [u32],
-}
+pub(super) use sink::{LogitsSink, SinkBuffers};
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     psp::buffers(p)?;

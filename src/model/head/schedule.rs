@@ -26,8 +26,8 @@
 //! only every second band computes a strip of it: an even band r computes rows 2r + 1 to 2r + 4, which read lateral 1 up to row
 //! 2r + 5, the end of chunk r + 2.
 
-use super::LogitsSink;
 use super::bands::Bands;
+use super::sink::LogitsSink;
 use crate::error::Error;
 use crate::model::context::Context;
 use crate::observe::Stage;

@@ -30,11 +30,9 @@ fn kept_size(f: &Facts, views: &Views, picture: (usize, usize)) -> KeptSize {
     sizes.fold(KeptSize::default(), KeptSize::max)
 }
 
-pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
-    if p.views.is_whole() {
-        return Ok(());
-    }
-    for (buf, bytes) in kept_size(&p.facts, &p.views, p.picture).bytes(&p.facts)? {
+/// The buffers besides those of a frame, for pictures of `picture` (width, height) pixels.
+pub(crate) fn buffers(p: &mut Planner, views: &Views, picture: (usize, usize)) -> Result<(), Error> {
+    for (buf, bytes) in kept_size(&p.facts, views, picture).bytes(&p.facts)? {
         p.layout.need(buf, bytes, phase::ALL);
     }
     p.need_f32_per_worker(Buf::MapScratch, pixels::scratch(&p.facts), phase::BANDS);
@@ -42,7 +40,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
 }
 
 /// Runs a picture in all views, to the class map of `output`.
-pub(super) fn run(
+pub(crate) fn run(
     cx: &mut Context,
     arena: &mut [u8],
     image: &ImageView,

@@ -1,0 +1,20 @@
+//! Where the logits of a frame go: to the class map at once, or to the windows of a larger picture.
+//! [`LOGITS`](super::LOGITS) is the size of their ring.
+
+use crate::model::context::Context;
+
+/// Receives the logits of a frame.
+pub(in crate::model) trait LogitsSink {
+    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last `LOGITS`.
+    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers);
+}
+
+/// The buffers of a [`LogitsSink`].
+pub(in crate::model) struct SinkBuffers<'a> {
+    /// The ring of map rows of logits, `[LOGITS][width][padded classes]`; row y is in slot y % `LOGITS`.
+    pub logits: &'a mut [f32],
+    /// Scratch of all workers.
+    pub scratch: &'a mut [f32],
+    pub kept_tiles: &'a mut [u16],
+    pub kept_index: &'a mut [u32],
+}
