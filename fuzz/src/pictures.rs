@@ -1,7 +1,7 @@
 //! Picture files: any bytes. They are decoded within the limits, or refused. A panic of a decoder, which users see as an error, is a
 //! finding here.
 
-use beitle_pictures::{Limits, decode};
+use beitle_pictures::{Error, Limits, decode};
 
 /// Small, so that a run takes milliseconds.
 const LIMITS: Limits = Limits { max_pixels: 1 << 14, max_file_bytes: 1 << 16 };
@@ -12,9 +12,7 @@ pub fn run(data: &[u8]) {
             let pixels = picture.width * picture.height;
             assert!((1..=1 << 14).contains(&pixels) && picture.rgb.len() == 3 * pixels);
         }
-        Err(e) => {
-            let message = e.to_string();
-            assert!(!message.contains("the decoder failed"), "{message}");
-        }
+        // Not by the message, which may quote the file.
+        Err(e) => assert!(!matches!(e, Error::Panicked(_)), "{e}"),
     }
 }

@@ -23,6 +23,8 @@ pub enum Error {
     },
     /// The content is damaged, or not in a supported format.
     Content(String),
+    /// The decoder panicked: a mistake in it, which this file shows.
+    Panicked(String),
 }
 
 impl Error {
@@ -41,6 +43,7 @@ impl fmt::Display for Error {
             }
             Error::OutOfMemory { bytes } => write!(f, "not enough memory: {bytes} bytes are needed at once"),
             Error::Content(message) => f.write_str(message),
+            Error::Panicked(message) => write!(f, "the decoder failed on this file: {message}"),
         }
     }
 }

@@ -18,7 +18,7 @@ thread_local! {
 /// others. In programs built with `panic = "abort"` a panic still ends the program.
 ///
 /// # Errors
-/// Those of `decode`, and [`Error::Content`] if it panics.
+/// Those of `decode`, and [`Error::Panicked`] if it panics.
 pub fn guarded<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -33,9 +33,7 @@ pub fn guarded<T>(decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error>
     // Unwind safety: `decode` is consumed, and its result is dropped.
     let result = panic::catch_unwind(AssertUnwindSafe(decode));
     IS_GUARDED.set(outer);
-    result.unwrap_or_else(|cause| {
-        Err(Error::Content(format!("the decoder failed on this file: {}", message(&*cause))))
-    })
+    result.unwrap_or_else(|cause| Err(Error::Panicked(message(&*cause).to_owned())))
 }
 
 fn message(cause: &(dyn Any + Send)) -> &str {
