@@ -11,6 +11,7 @@ use beitle::image::{ImageView, PixelFormat};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial};
 use beitle::plan::Plan;
+use beitle::views::{Mode, Views};
 use beitle::{Error, Isa, Model};
 use random_model::{Random, random_model};
 use std::mem::offset_of;
@@ -90,6 +91,132 @@ fn every_instruction_set_gives_the_same_bits() {
             }
         }
     }
+}
+
+/// Class map and scores in some views. `None` if the model cannot be run in them.
+fn run_views(
+    model: &Model,
+    isa: Isa,
+    threads: &dyn Parallel,
+    picture: &ImageView,
+    views: &Views,
+) -> Option<(Vec<u16>, Vec<u16>)> {
+    let size = (picture.width(), picture.height());
+    let plan = match Plan::with_views(model, threads.workers(), size, views) {
+        Err(Error::Header { field: "stride", .. }) => return None,
+        plan => plan.unwrap(),
+    };
+    let mut arena = Aligned::new(plan.bytes());
+    let mut engine = Engine::new(model, &plan, isa, arena.bytes(plan.bytes())).unwrap();
+    let mut map = vec![u16::MAX; size.0 * size.1];
+    let mut scores = vec![u16::MAX; map.len() * model.facts().classes];
+    let mut output = Output::map(size, ClassMapMut::U16(&mut map));
+    output.scores = views.are_several().then_some(&mut scores);
+    engine.run(threads, picture, &mut output, &mut ()).unwrap();
+    Some((map, scores))
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_map_in_all_views() {
+    let mut tried = 0;
+    for seed in 0..40 {
+        let mut r = Random::new(seed);
+        let mut file = Aligned::of(&random_model(&mut r, 2));
+        let len = file.0.len() - ALIGN;
+        let model = Model::new(file.bytes(len)).unwrap();
+        let f = model.facts();
+        let size = (r.range(1, 3 * f.width), r.range(1, 3 * f.height));
+        let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|_| r.range(0, 255) as u8).collect();
+        let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+        let mode = [Mode::Whole, Mode::Slide, Mode::Native][r.range(0, 2)];
+        let scales: &[f64] = if mode == Mode::Slide && r.range(0, 1) == 0 { &[0.5, 1.0, 1.3] } else { &[] };
+        let views = Views::new(mode).with_flip(r.range(0, 1) == 0).with_scales(scales).unwrap();
+        let portable = Isa::by_name("portable").unwrap();
+        let Some(want) = run_views(&model, portable, &Serial, &picture, &views) else { continue };
+        tried += 1;
+        assert!(want.0.iter().all(|&class| usize::from(class) < f.classes), "model {seed}");
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+            let got = run_views(&model, isa, &Threads(threads), &picture, &views).unwrap();
+            assert!(got == want, "model {seed} on {}, {threads} threads, {views:?}", isa.name());
+        }
+    }
+    assert!(tried > 35, "{tried}");
+}
+
+/// The logits of the windows, each run alone, averaged pixel by pixel in f64.
+fn averaged_by_hand(model: &Model, picture: &ImageView) -> Vec<f64> {
+    let f = model.facts();
+    let (columns, rows) = f.level(0);
+    let (width, height) = (picture.width(), picture.height());
+    let starts = |len: usize, window: usize| -> Vec<usize> {
+        let stride = 2 * window / 3;
+        let count = (len - window + stride - 1) / stride + 1;
+        (0..count).map(|i| (i * stride).min(len - window)).collect()
+    };
+    let mut sums = vec![0f64; width * height * f.classes];
+    let mut counts = vec![0f64; width * height];
+    for top in starts(height, f.height) {
+        for left in starts(width, f.width) {
+            let rgb: Vec<u8> = (top..top + f.height)
+                .flat_map(|y| (left..left + f.width).flat_map(move |x| picture.rgb(x, y).unwrap()))
+                .collect();
+            let (_, bits) = run(model, Isa::detect(), &Serial, &rgb, (f.width, f.height));
+            let logit = |class: usize, x: usize, y: usize| {
+                f64::from(f32::from_bits(bits[(class * rows + y) * columns + x]))
+            };
+            let between = |at: usize, cells: usize, pixels: usize| {
+                let x = ((at as f64 + 0.5) * cells as f64 / pixels as f64 - 0.5).max(0.0);
+                let low = (x as usize).min(cells - 1);
+                (low, (low + 1).min(cells - 1), x - low as f64)
+            };
+            for y in 0..f.height {
+                for x in 0..f.width {
+                    let ((x0, x1, u), (y0, y1, v)) =
+                        (between(x, columns, f.width), between(y, rows, f.height));
+                    let pixel = (top + y) * width + left + x;
+                    counts[pixel] += 1.0;
+                    for class in 0..f.classes {
+                        let row = |y| logit(class, x0, y) * (1.0 - u) + logit(class, x1, y) * u;
+                        sums[pixel * f.classes + class] += row(y0) * (1.0 - v) + row(y1) * v;
+                    }
+                }
+            }
+        }
+    }
+    sums.chunks_mut(f.classes).zip(counts).for_each(|(sums, n)| sums.iter_mut().for_each(|s| *s /= n));
+    sums
+}
+
+#[test]
+fn sliding_windows_give_the_mean_of_the_windows() {
+    let (mut tried, mut windows) = (0, 0);
+    for seed in 0..40 {
+        let mut r = Random::new(1000 + seed);
+        let mut file = Aligned::of(&random_model(&mut r, 2));
+        let len = file.0.len() - ALIGN;
+        let model = Model::new(file.bytes(len)).unwrap();
+        let f = model.facts();
+        let size = (f.width + r.range(0, 2 * f.width), f.height + r.range(0, f.height));
+        let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|_| r.range(0, 255) as u8).collect();
+        let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+        let views = Views::new(Mode::Native).with_overlap_bytes(r.range(0, 1) * usize::MAX);
+        let Some((map, _)) = run_views(&model, Isa::detect(), &Threads(2), &picture, &views) else {
+            continue;
+        };
+        let mean = averaged_by_hand(&model, &picture);
+        tried += 1;
+        windows += usize::from(size != (f.width, f.height));
+        for (pixel, (class, mean)) in map.iter().zip(mean.chunks(f.classes)).enumerate() {
+            let best = mean.iter().fold(f64::MIN, |a, &b| a.max(b));
+            let worst = mean.iter().fold(f64::MAX, |a, &b| a.min(b));
+            let chosen = mean[usize::from(*class)];
+            assert!(
+                best - chosen <= 1e-4 * (best - worst),
+                "model {seed}, pixel {pixel}: {chosen} {best} {worst}"
+            );
+        }
+    }
+    assert!(tried > 35 && windows > 35, "{tried} {windows}");
 }
 
 /// Changes bytes of the first tensor of a kind that has padding, corrects all checksums, and returns the error of `verify`.

@@ -168,13 +168,12 @@ impl Views {
 
     /// The windows of a view.
     pub(crate) fn grid(&self, f: &Facts, view: &View) -> Grid {
-        let stride = size::stride(f);
+        let axis = |len, window, cells| {
+            let stride = size::stride(f, window);
+            Axis { len, window, stride, cells, stretched: self.mode == Mode::Whole }
+        };
         let (columns, rows) = f.level(0);
-        let stretched = self.mode == Mode::Whole;
-        Grid::new([
-            Axis { len: view.size.0, window: f.width, stride, cells: columns, stretched },
-            Axis { len: view.size.1, window: f.height, stride, cells: rows, stretched },
-        ])
+        Grid::new([axis(view.size.0, f.width, columns), axis(view.size.1, f.height, rows)])
     }
 
     /// Checks that the model can be run so, and that every resized picture has a valid size.
@@ -183,11 +182,13 @@ impl Views {
     /// [`Error::Header`] if the file's stride leaves gaps between windows or makes more than three of them overlap,
     /// [`Error::Views`] if a resized picture would be too large.
     pub(crate) fn check(&self, f: &Facts, picture: (usize, usize)) -> Result<(), Error> {
-        let stride = size::stride(f);
-        let fits = |window: usize| stride <= window && 2 * stride >= window;
+        let fits = |window: usize| (window.div_ceil(2)..window + 1).contains(&size::stride(f, window));
         if self.mode != Mode::Whole && !(fits(f.width) && fits(f.height)) {
-            let expected = "half a window to a whole window, for sliding windows";
-            return Err(Error::Header { field: "stride", found: stride as u64, expected });
+            let (found, expected) = (
+                f.sliding.map_or(0, |(_, stride)| stride as u64),
+                "half a window to a whole window, for sliding windows",
+            );
+            return Err(Error::Header { field: "stride", found, expected });
         }
         let too_large =
             Error::Views { what: "the resized picture would be more than 16777216 pixels wide or high" };

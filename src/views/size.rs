@@ -13,9 +13,14 @@ fn short_side(f: &Facts) -> usize {
     f.sliding.map_or(f.width.min(f.height), |(short_side, _)| short_side)
 }
 
-/// The step of the window in pixels: from the file, or else two thirds of the window's short side.
-pub(super) fn stride(f: &Facts) -> usize {
-    f.sliding.map_or((2 * f.width.min(f.height) / 3).max(1), |(_, stride)| stride)
+/// The step of the window in pixels along an axis on which it has `window` pixels: two thirds of them, or as the file says for the
+/// shorter axis, and in proportion for the longer one.
+pub(super) fn stride(f: &Facts, window: usize) -> usize {
+    match f.sliding {
+        Some((_, stride)) => stride.saturating_mul(window) / f.width.min(f.height),
+        None => 2 * window / 3,
+    }
+    .max(1)
 }
 
 /// Width and height to which a picture is resized, at the given scale if there are several.
