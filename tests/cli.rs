@@ -213,3 +213,50 @@ fn bench_writes_a_trace() {
         &["trace.json"],
     );
 }
+
+#[test]
+fn pictures_are_segmented_in_all_views() {
+    let folder = Folder::new("views");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let (model, sample) = (format!("{root}/models/demo.beitle"), format!("{root}/models/sample.png"));
+    let out = folder.0.join("map.png");
+    let segment = ["segment", &sample, "-m", &model, "-o", out.to_str().unwrap()];
+    let map = |more: &[&str]| {
+        let output = beitle(&[&segment[..], more].concat());
+        assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(&out).unwrap()
+    };
+    let whole = map(&[]);
+    assert!(whole == map(&["--mode", "whole"]), "the demonstration model is meant for whole pictures");
+    let slide = map(&["--mode", "slide"]);
+    assert!(slide != whole && slide == map(&["--mode", "slide", "--scales", "1"]));
+    assert!(map(&["--native"]) == map(&["--mode", "native"]));
+    map(&["--mode", "slide", "--flip", "--scales", "published", "--threads", "1"]);
+    map(&["--flip"]);
+    let fails = |more: &[&str], words: &[&str]| assert_fails(&[&segment[..], more].concat(), 2, words);
+    fails(&["--scales", "1,2"], &["--scales", "slide"]);
+    fails(&["--mode", "slide", "--scales", "1,x"], &["`x` is not a number"]);
+    fails(&["--mode", "slide", "--scales", "0"], &["above 0"]);
+    fails(&["--mode", "slide", "--native"], &["--native"]);
+    let logits = folder.0.join("logits.npy");
+    fails(&["--mode", "slide", "--logits", logits.to_str().unwrap()], &["--logits", "--mode whole"]);
+    let tight = [&segment[..], &["--flip", "--max-arena", "2"]].concat();
+    assert_fails(&tight, 1, &["sample.png", "working memory", "--max-arena"]);
+}
+
+#[test]
+fn bench_counts_windows() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
+    let bench = |more: &[&str]| {
+        let output = beitle(&[&["bench", model, "--runs", "1", "--json"], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let whole = bench(&["--size", "300x100"]);
+    assert_eq!((&whole["width"], &whole["windows"]), (&300.into(), &1.into()));
+    // The short side becomes 256, the long one 768: (768 - 256) / 170, rounded up, and one more.
+    let slide = bench(&["--size", "300x100", "--mode", "slide"]);
+    assert_eq!(slide["windows"], 5);
+    assert_fails(&["bench", model, "--size", "300"], 2, &["WIDTHxHEIGHT"]);
+    assert_fails(&["bench", model, "--size", "0x4"], 2, &["WIDTHxHEIGHT"]);
+}

@@ -10,13 +10,14 @@ use beitle::file::format::Precision;
 use beitle::memory::{Arena, FileBytes};
 use beitle::observe::{Observer, Stage};
 use beitle::output::ClassMapMut;
-use beitle::parallel::ThreadPool;
+use beitle::parallel::{Serial, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Error, Model};
 use beitle_quantize::Conv;
 use common::{Case, Picture};
 use safetensors::SafeTensors;
+use std::path::Path;
 
 /// The views of a golden map.
 fn views_of(name: &str) -> Views {
@@ -192,5 +193,80 @@ fn the_memory_for_overlaps_changes_the_number_of_windows_and_not_the_map() {
             assert!(run_with(bytes) == want, "{bytes} bytes");
         }
         assert!(counts.is_sorted() && counts[0] < counts[1] && counts[1] < counts[3], "{counts:?}");
+    }
+}
+
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "converts, which is slow under emulation")]
+fn files_of_unilm_are_run_as_they_were_tested() {
+    let case = Case::open("unilm");
+    // Under the name of a published checkpoint; heads and features are those of the architecture.
+    let named =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("beitv2_base_patch16_224_pt1k_ft21k_ftade20k.pth");
+    std::fs::copy(case.checkpoint(), &named).unwrap();
+    for (size, stride) in [(96, 64), (384, 256), (512, 341), (640, 426)] {
+        let file = case.convert_with(Precision::F16, |options| {
+            options.checkpoint = named.clone();
+            options.feature_blocks = None;
+            options.heads = None;
+            options.size = Some((size, size));
+        });
+        let file = FileBytes::read(file).unwrap();
+        let model = Model::new(file.bytes()).unwrap();
+        assert_eq!(model.facts().sliding, Some((size, stride)));
+        assert_eq!(model.facts().feature_blocks, [4, 6, 8, 12]);
+        assert_eq!(Views::of(model.facts()), Views::new(Mode::Slide));
+        assert!(model.source().contains("beitv2_base"));
+    }
+}
+
+#[test]
+fn a_plan_is_for_one_size_and_refuses_what_needs_more() {
+    let file = unilm(Precision::Int8);
+    let model = Model::new(file.bytes()).unwrap();
+    let views = Views::new(Mode::Slide);
+    let plan = Plan::with_views(&model, 1, (96, 96), &views).unwrap();
+    assert_eq!((plan.picture(), plan.views()), ((96, 96), &views));
+    let mut arena = Arena::new(plan.bytes()).unwrap();
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
+    let mut run = |width, height, logits| {
+        let picture = noise(width, height);
+        let mut map = vec![0; width * height];
+        let mut output = Output::map((width, height), ClassMapMut::U8(&mut map));
+        let mut memory = vec![0.0; 1 << 16];
+        output.logits = if logits { Some(&mut memory) } else { None };
+        engine.run(&Serial, &picture.view(), &mut output, &mut ())
+    };
+    assert_eq!(run(96, 96, false), Ok(()));
+    assert_eq!(run(50, 50, false), Ok(()), "one window too");
+    assert!(matches!(run(97, 96, false), Err(Error::Buffer { .. })), "two windows, which overlap");
+    assert!(matches!(run(96, 96, true), Err(Error::Views { .. })), "no logits");
+    assert_eq!(run(96, 96, false), Ok(()));
+    // Resized to a window's height, it would be too long.
+    let scaled = views.with_scales(&[1.0]).unwrap();
+    let error = Plan::with_views(&model, 1, (1 << 24, 1), &scaled).unwrap_err();
+    assert!(matches!(error, Error::Views { .. }));
+    for ratios in [&[0.0][..], &[f64::NAN], &[17.0], &[1.0; 17]] {
+        assert!(views.with_scales(ratios).is_err(), "{ratios:?}");
+    }
+    assert!(Views::new(Mode::Native).with_scales(&[1.0]).is_err());
+}
+
+/// The README's figure for base follows from this: a single view of any picture.
+#[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "converts, which is slow under emulation")]
+fn a_single_view_of_any_picture_keeps_less_than_one_and_a_half_windows() {
+    let file = Case::open("unilm").convert_with(Precision::F16, |options| options.size = Some((640, 640)));
+    let file = FileBytes::read(file).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    let bytes = |size, mode| Plan::with_views(&model, 1, size, &Views::new(mode)).unwrap().bytes();
+    let whole = bytes((640, 640), Mode::Whole);
+    // 160x160 logits of 13 classes: two bytes each, and eight bytes more for each pixel.
+    let window = 160 * 160 * (2 * 13 + 8);
+    for long in (640..2561).step_by(7).chain([641, 1067, 1494, 10_000, 1 << 20]) {
+        for size in [(long, 640), (640, long)] {
+            let bytes = bytes(size, Mode::Slide);
+            assert!(bytes <= whole + window * 3 / 2, "{size:?}: {bytes}, {whole}");
+        }
     }
 }

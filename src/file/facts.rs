@@ -46,8 +46,8 @@ pub struct Facts {
     pub rescale: f32,
     /// The resize filter in Pillow's numbering, or 16 for OpenCV's bilinear; see [`Filter`](crate::image::resize::Filter).
     pub resample: u32,
-    /// Short side and window stride in pixels, if the recipe keeps the aspect ratio and slides a window; `None` if it
-    /// stretches the picture. The engine always stretches.
+    /// Short side and window stride in pixels, if the model was tested with sliding windows on pictures that keep their aspect ratio;
+    /// `None` if pictures are stretched. [`Views::of`](crate::views::Views::of) follows it.
     pub sliding: Option<(usize, usize)>,
     /// Whether the model has absolute position embeddings.
     pub absolute: bool,
