@@ -67,6 +67,8 @@ struct Memory {
     file: &'static [u8],
     /// What `beitle_plan` last returned.
     planned: usize,
+    /// Whether the last plan has several views.
+    several: bool,
 }
 
 /// A pointer argument: an address and the bytes there.
@@ -82,7 +84,7 @@ impl Memory {
         let (mut bytes, file) = (Aligned::new(END), weight_file());
         bytes[FILE..FILE + file.len()].copy_from_slice(file);
         ENGINES.iter().for_each(|&at| bytes[at..at + ENGINE].fill(0));
-        Memory { before: bytes.to_vec(), bytes, file, planned: 0 }
+        Memory { before: bytes.to_vec(), bytes, file, planned: 0, several: false }
     }
 
     fn pointer<T>(&mut self, place: Place) -> *mut T {
@@ -180,6 +182,46 @@ impl Memory {
         }
     }
 
+    fn plan_views(&mut self, input: &mut Input) {
+        let engine = self.engine(input);
+        let mut number = |usual: usize| if input.u8() < 240 { usual } else { input.wild() };
+        let plan = CPlanParams {
+            size: number(size_of::<CPlanParams>()),
+            workers: number(1),
+            width: number(SIDE),
+            height: number(SIDE),
+            mode: number(1) as u32 % 8,
+            flip: number(0) as u32 % 4,
+            scales: null_mut(),
+            scale_count: number(0),
+            overlap_bytes: number(0),
+        };
+        let scales = self.place(input, OUT + 64, 16);
+        let plan = CPlanParams { scales: self.pointer(scales), ..plan };
+        let (out, count) = (self.place(input, OUT, 8), self.place(input, OUT + 8, 8));
+        let (params, message) = (self.place(input, PARAMS, 128), self.buffer(input, MESSAGE, 200));
+        let (e, p, m) = (self.pointer(engine), self.pointer(params), self.pointer(message));
+        let (o, c) = (self.pointer::<usize>(out), self.pointer::<usize>(count));
+        // SAFETY: the memory has room for the parameters and for two ratios at their places.
+        unsafe {
+            self.bytes.as_mut_ptr().add(PARAMS).cast::<CPlanParams>().write(plan);
+            self.bytes.as_mut_ptr().add(OUT + 64).cast::<[f64; 2]>().write([1.0, 1.5]);
+        }
+        // What the parameters name must exist.
+        let room = scales.at.map_or(usize::MAX, |at| (END - at) / 8);
+        if plan.scale_count > room {
+            return;
+        }
+        let status = self.call(engine, &[engine, out, count, message], || unsafe {
+            beitle_plan_views(e, p, o, c, m, message.bytes)
+        });
+        if status == Status::Ok {
+            // SAFETY: the function has written it, and reported misalignment.
+            self.planned = unsafe { o.read() };
+            self.several = plan.flip == 1 || plan.scale_count > 1;
+        }
+    }
+
     fn look(&mut self, input: &mut Input, function: u8) {
         let engine = self.engine(input);
         let class = if input.u8() < 224 { 3 } else { input.wild() };
@@ -202,6 +244,10 @@ impl Memory {
         let map = self.buffer(input, MAP, SIDE * SIDE * pixel_bytes.min(2) as usize);
         let logits = self.buffer(input, LOGITS, FILE - LOGITS);
         let logits = if input.u8() & 1 == 0 { Place { at: None, ..logits } } else { logits };
+        let scores = match self.several {
+            true => self.buffer(input, LOGITS, 2 * SIDE * SIDE * 8),
+            false => Place { at: None, bytes: 0 },
+        };
         let (image, message) = (self.buffer(input, IMAGE, SIDE * SIDE * 4), self.buffer(input, MESSAGE, 200));
         let mut number = |usual: usize| if input.u8() < 240 { usual } else { input.wild() };
         let (width, height, map_width, map_height) = (number(SIDE), number(SIDE), number(0), number(0));
@@ -242,8 +288,8 @@ impl Memory {
             thread_pool: self.pointer::<CThreadPool>(Place { at: pool_at, bytes: 0 }),
             progress: (options & 64 != 0).then_some(progress as _),
             progress_context: null_mut(),
-            scores: null_mut(),
-            scores_count: 0,
+            scores: self.pointer(scores),
+            scores_count: if scores.at.is_some() { scores.bytes / 2 } else { scores.bytes },
             window_done: None,
         };
         let e = self.pointer::<CEngine>(engine);
@@ -255,7 +301,9 @@ impl Memory {
             start.add(PARAMS).cast::<CRunParams>().write(params);
             start.add(POOL).cast::<CThreadPool>().write(pool);
         }
-        self.call(engine, &[arena, map, logits, message], || unsafe { beitle_run(e, p, m, message.bytes) });
+        self.call(engine, &[arena, map, logits, scores, message], || unsafe {
+            beitle_run(e, p, m, message.bytes)
+        });
     }
 }
 
@@ -272,7 +320,8 @@ pub fn run(data: &[u8]) {
         match input.u8() % 16 {
             _ if input.is_empty() => break,
             0 => memory.open(&mut input),
-            1 | 2 => memory.plan(&mut input),
+            1 => memory.plan(&mut input),
+            2 => memory.plan_views(&mut input),
             function @ 3..=6 => memory.look(&mut input, function - 3),
             // A copy of an engine is an engine.
             7 => memory.bytes.copy_within(ENGINES[0]..ENGINES[0] + ENGINE, ENGINES[1]),

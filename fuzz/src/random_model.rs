@@ -12,28 +12,47 @@ use beitle::image::{ImageView, PixelFormat};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial, ThreadPool};
 use beitle::plan::Plan;
+use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
 pub(crate) use generator::{Random, random_model};
 use std::sync::OnceLock;
 
-/// Class map and bits of the logits.
+/// Class map, and bits of the logits or scores.
 fn results(
     model: &Model,
+    views: &Views,
     isa: Isa,
     par: &dyn Parallel,
-    rgb: &[u8],
-    size: (usize, usize),
+    picture: &ImageView,
 ) -> (Vec<u16>, Vec<u32>) {
+    let size = (picture.width(), picture.height());
+    let classes = model.facts().classes;
     let (width, height) = model.facts().level(0);
-    let plan = Plan::new(model, par.workers(), size).expect("a plan");
+    let plan = Plan::with_views(model, par.workers(), size, views).expect("a plan");
     let mut arena = Aligned::new(plan.bytes());
     let mut engine = Engine::new(model, &plan, isa, &mut arena).expect("an engine");
-    let picture = ImageView::packed(rgb, size.0, size.1, PixelFormat::Rgb8).expect("a picture");
     let mut map = vec![u16::MAX; size.0 * size.1];
-    let mut logits = vec![0f32; model.facts().classes * width * height];
-    let mut output = Output { logits: Some(&mut logits), ..Output::map(size, ClassMapMut::U16(&mut map)) };
-    engine.run(par, &picture, &mut output, &mut ()).expect("a class map");
-    (map, logits.iter().map(|x| x.to_bits()).collect())
+    let mut logits = vec![0f32; if views.is_whole() { classes * width * height } else { 0 }];
+    let mut scores = vec![0u16; if views.are_several() { classes * map.len() } else { 0 }];
+    let mut output = Output::map(size, ClassMapMut::U16(&mut map));
+    output.logits = views.is_whole().then_some(&mut logits);
+    output.scores = views.are_several().then_some(&mut scores);
+    engine.run(par, picture, &mut output, &mut ()).expect("a class map");
+    (map, logits.iter().map(|x| x.to_bits()).chain(scores.into_iter().map(u32::from)).collect())
+}
+
+/// The views of a run: mostly of the whole picture, and no more than a few windows.
+fn views(kind: u32, model: &Model, size: (usize, usize)) -> Views {
+    let facts = model.facts();
+    let windows = (size.0 / facts.width + 1) * (size.1 / facts.height + 1);
+    let longest = size.0.max(size.1) / size.0.min(size.1);
+    match kind % 8 {
+        0 if longest < 4 => Views::new(Mode::Slide),
+        1 if longest < 2 => Views::new(Mode::Slide).with_scales(&[1.0, 1.3]).expect("valid scales"),
+        2 if windows < 10 => Views::new(Mode::Native),
+        3 if windows < 5 => Views::new(Mode::Native).with_flip(true).with_overlap_bytes(0),
+        _ => Views::new(Mode::Whole),
+    }
 }
 
 pub fn run(data: &[u8]) {
@@ -48,7 +67,10 @@ pub fn run(data: &[u8]) {
     let file = Aligned::copy_of(&file);
     let model = Model::new(&file).expect("a model");
     model.verify().expect("valid contents");
-    let expected = results(&model, Isa::by_name("portable").expect("a portable set"), &Serial, &rgb, size);
+    let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).expect("a picture");
+    let views = views(kind >> 8, &model, size);
+    let portable = Isa::by_name("portable").expect("a portable set");
+    let expected = results(&model, &views, portable, &Serial, &picture);
     assert!(
         expected.0.iter().all(|&class| usize::from(class) < model.facts().classes),
         "a class out of range"
@@ -56,6 +78,6 @@ pub fn run(data: &[u8]) {
     let pool = POOL.get_or_init(|| ThreadPool::new(2).expect("threads"));
     let par: &dyn Parallel = if kind.is_multiple_of(8) { pool } else { &Serial };
     for isa in Isa::available().filter(|isa| isa.name() != "portable") {
-        assert!(results(&model, isa, par, &rgb, size) == expected, "{} differs", isa.name());
+        assert!(results(&model, &views, isa, par, &picture) == expected, "{} differs", isa.name());
     }
 }
