@@ -46,6 +46,7 @@
 //! | [`memory`] | weight files, read or mapped, and arenas from the operating system (feature `std`) |
 //! | [`plan`] | the size of the arena and the offset of each buffer |
 //! | [`image`] | pictures: pixel formats, strides, and resizing, byte-identical to Pillow or OpenCV |
+//! | [`views`] | how a picture is fitted to the network: stretched, or in sliding windows, mirrored, at several scales |
 //! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map out |
 //! | [`output`] | class maps and logits in the caller's memory |
 //! | [`parallel`] | the threads: a pool, the calling thread alone, or your own implementation of a small trait |
