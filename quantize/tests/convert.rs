@@ -1,7 +1,7 @@
 //! Whole conversions: the effect of the options, invalid options, and no leftover files.
 
 use beitle::Model;
-use beitle::file::format::{Precision, Role, TensorKind};
+use beitle::file::format::{Precision, Recipe, Role, TensorKind};
 use beitle::memory::FileBytes;
 use beitle_quantize::{Options, convert};
 use std::path::{Path, PathBuf};
@@ -48,6 +48,73 @@ fn the_input_size_can_be_changed() {
             assert_eq!((model.facts().width, model.facts().height), size, "{case}");
         }
     }
+}
+
+/// The golden case "relative", with these changes to files of its folder.
+fn changed_folder(name: &str, changes: &[(&str, &dyn Fn(&mut serde_json::Value))]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+        std::fs::copy(golden("relative").join(file), folder.join(file)).unwrap();
+    }
+    for (file, change) in changes {
+        let path = folder.join(file);
+        let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut value);
+        std::fs::write(path, value.to_string()).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_folder_without_configuration_needs_the_options_that_replace_it() {
+    let folder = changed_folder("bare", &[]);
+    std::fs::remove_file(folder.join("config.json")).unwrap();
+    let mut options = Options::new(&folder, target("bare"), Precision::F16);
+    let words = ["model.safetensors", "no config.json", "--recipe", "--taps"];
+    assert_refused(&options, &words);
+    options.recipe = Some(Recipe::Hf);
+    assert_refused(&options, &words);
+    options.feature_blocks = Some([1, 2, 3, 4]);
+    convert(&options, &mut |_, _| {}).unwrap();
+}
+
+#[test]
+fn models_run_at_the_size_of_the_preprocessor_under_hf() {
+    let folder = changed_folder(
+        "resized",
+        &[("preprocessor_config.json", &|json| {
+            json["size"] = serde_json::json!({"height": 64, "width": 128})
+        })],
+    );
+    for (recipe, size, notes) in [(Recipe::Hf, (128, 64), 1), (Recipe::Paper, (96, 96), 0)] {
+        let output = target(&format!("resized-{}", recipe.name()));
+        let mut options = Options::new(&folder, &output, Precision::F16);
+        options.recipe = Some(recipe);
+        options.feature_blocks = Some([1, 2, 3, 4]);
+        let report = convert(&options, &mut |_, _| {}).unwrap();
+        assert_eq!(report.notes.len(), notes, "{:?}", report.notes);
+        let file = FileBytes::read(&output).unwrap();
+        let model = Model::new(file.bytes()).unwrap();
+        assert_eq!((model.facts().width, model.facts().height), size);
+    }
+    let odd = changed_folder("odd", &[("preprocessor_config.json", &|json| json["size"] = 100.into())]);
+    assert_refused(
+        &Options::new(odd, target("odd"), Precision::F16),
+        &["100x100", "multiples of the patch size 16"],
+    );
+}
+
+#[test]
+fn index_0_is_refused_for_what_it_is() {
+    let folder = changed_folder(
+        "zero",
+        &[("config.json", &|json| json["out_indices"] = serde_json::json!([0, 1, 2, 3]))],
+    );
+    assert_refused(
+        &Options::new(folder, target("zero"), Precision::F16),
+        &["out_indices", "transformers 5", "cannot say"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
-use beitle::file::format::Precision;
+use beitle::file::format::{Precision, Recipe};
 use beitle_quantize::{Options, convert};
 
 /// Counts the bytes that are allocated, and their peak. Memory that moves counts twice while it is copied.
@@ -60,7 +60,10 @@ fn assert_peak(what: &str, checkpoint: &Path, part: &str, limit: usize) {
     let output = checkpoint.with_extension("beitle");
     let (before, started) = (NOW.load(SeqCst), Instant::now());
     PEAK.store(before, SeqCst);
-    let result = convert(&Options::new(checkpoint, output, Precision::F32), &mut |_, _| {});
+    let mut options = Options::new(checkpoint, output, Precision::F32);
+    // What a configuration would say, so that tensors are looked at.
+    (options.recipe, options.feature_blocks) = (Some(Recipe::Hf), Some([0, 0, 0, 0]));
+    let result = convert(&options, &mut |_, _| {});
     let peak = PEAK.load(SeqCst) - before;
     let message = result.err().expect("an error").to_string();
     println!(

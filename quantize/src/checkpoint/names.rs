@@ -5,6 +5,8 @@
 //! `blocks.N.<layer>.weight` for the backbone, `fpn1` and `fpn2` for the neck, and `psp.N`, `psp_bottleneck`, `lateral.N`,
 //! `fpn.N`, `fpn_bottleneck` and `classifier` for the UPerNet head.
 
+use std::borrow::Cow;
+
 /// Which code named a checkpoint's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -27,12 +29,38 @@ pub(super) enum NameKind {
     FusedQkv(usize),
     /// A tensor that segmentation does not need.
     Ignored,
-    /// Not part of a BEiT segmentation model.
+    /// Not part of a BEiT segmentation model, although its name begins like one of its parts.
     Unknown,
+    /// Beside the model: a buffer or metric of a training framework.
+    Foreign,
 }
 
 /// Prefixes that wrapper modules add, in any order and number.
-const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "beit."];
+const PREFIXES: [&str; 6] = ["module.", "model.", "net.", "backbone.", "beit.", "data2vec_vision."];
+
+/// Parts that wrapper modules insert anywhere in a name.
+const INSERTED: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
+
+/// Starts of names, without prefixes, of a segmentation model's parts: a tensor that begins so and is unknown changes the result.
+const PARTS: [&str; 17] = [
+    "encoder.",
+    "blocks.",
+    "layers.",
+    "layer.",
+    "embeddings.",
+    "patch_embed.",
+    "fpn",
+    "neck.",
+    "decode_head.",
+    "pos_embed",
+    "cls_token",
+    "rel_pos_bias.",
+    "relative_position_bias.",
+    "shared_position_bias.",
+    "classifier.",
+    "head.",
+    "adapter",
+];
 
 /// Tensors that segmentation does not need, by the start of the name without prefixes.
 const IGNORED: [&str; 9] = [
@@ -131,7 +159,16 @@ const BLOCK_SINGLE: [(&str, &str); 12] = [
 
 /// Classifies a tensor by its original name.
 pub(super) fn classify(original: &str) -> NameKind {
-    let name = without_prefixes(original);
+    let plain = without_inserted(original);
+    let name = without_prefixes(&plain);
+    match classify_plain(name) {
+        // A name that has only the prefixes of a wrapper may be a part of a model as well.
+        NameKind::Unknown if !PARTS.iter().any(|part| name.starts_with(part)) => NameKind::Foreign,
+        kind => kind,
+    }
+}
+
+fn classify_plain(name: &str) -> NameKind {
     let last = name.rsplit('.').next().unwrap_or(name);
     if matches!(last, "relative_position_index" | "num_batches_tracked") {
         return NameKind::Ignored;
@@ -162,7 +199,7 @@ pub(super) fn classify(original: &str) -> NameKind {
 
 /// The naming scheme of a checkpoint's tensors; `None` if no name is that of a transformer block's tensor.
 pub(super) fn scheme<'a>(mut originals: impl Iterator<Item = &'a str>) -> Option<Scheme> {
-    originals.find_map(|original| scheme_of(without_prefixes(original)))
+    originals.find_map(|original| scheme_of(without_prefixes(&without_inserted(original))))
 }
 
 fn scheme_of(name: &str) -> Option<Scheme> {
@@ -181,6 +218,13 @@ fn scheme_of(name: &str) -> Option<Scheme> {
 
 fn lookup<'t>(table: &[(&str, &'t str)], from: &str) -> Option<&'t str> {
     table.iter().find(|(original, _)| *original == from).map(|(_, canonical)| *canonical)
+}
+
+fn without_inserted(name: &str) -> Cow<'_, str> {
+    INSERTED.iter().fold(Cow::Borrowed(name), |name, part| match name.contains(part) {
+        true => Cow::Owned(name.replace(part, "")),
+        false => name,
+    })
 }
 
 fn without_prefixes(mut name: &str) -> &str {
@@ -258,6 +302,25 @@ fn split_head_module(name: &str) -> Option<(String, &str)> {
     }
 }
 
+/// The name that a checkpoint of this scheme has for a tensor of the decode head's convolution modules; `None` for other tensors.
+pub(super) fn head_module_original(scheme: Scheme, canonical: &str) -> Option<String> {
+    let new = scheme == Scheme::Transformers5;
+    let (module, kind, part) = match canonical.rsplit_once(".bn.") {
+        Some((module, part)) => (module, if new { "normalization" } else { "bn" }, part),
+        None => (canonical.strip_suffix(".conv.weight")?, if new { "convolution" } else { "conv" }, "weight"),
+    };
+    let module = match module.split_once('.') {
+        Some(("psp", number)) if new => format!("psp_modules.blocks.{number}.conv"),
+        Some(("psp", number)) => format!("psp_modules.{number}.1"),
+        Some(("lateral", number)) => format!("lateral_convs.{number}"),
+        Some(("fpn", number)) => format!("fpn_convs.{number}"),
+        None if module == "psp_bottleneck" && !new => "bottleneck".into(),
+        None if module.ends_with("_bottleneck") => module.into(),
+        _ => return None,
+    };
+    Some(format!("decode_head.{module}.{kind}.{part}"))
+}
+
 fn is_norm_part(part: &str) -> bool {
     matches!(part, "weight" | "bias" | "running_mean" | "running_var")
 }
@@ -315,11 +378,47 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_head_are_inverted() {
+        for canonical in
+            ["psp.2.conv.weight", "psp_bottleneck.bn.bias", "lateral.0.conv.weight", "fpn.1.bn.weight"]
+        {
+            for scheme in [Scheme::Transformers4, Scheme::Transformers5, Scheme::Unilm, Scheme::Mmseg] {
+                assert_canonical(&head_module_original(scheme, canonical).unwrap(), canonical);
+            }
+        }
+        let name = head_module_original(Scheme::Transformers4, "fpn_bottleneck.conv.weight");
+        assert_eq!(name.as_deref(), Some("decode_head.fpn_bottleneck.conv.weight"));
+        assert_eq!(head_module_original(Scheme::Unilm, "blocks.0.q.weight"), None);
+    }
+
+    #[test]
+    fn wrappers_are_seen_through() {
+        assert_canonical("_orig_mod.beit.encoder.layer.3.attention.attention.query.bias", "blocks.3.q.bias");
+        assert_canonical("module._orig_mod.model.beit.layers.3.attention.q_proj.bias", "blocks.3.q.bias");
+        assert_canonical(
+            "net.backbone._fsdp_wrapped_module.blocks.3._orig_mod.attn.q_bias",
+            "blocks.3.q.bias",
+        );
+        assert_canonical("data2vec_vision.embeddings.cls_token", "cls_token");
+    }
+
+    #[test]
+    fn tensors_beside_the_model_are_foreign_and_those_inside_are_unknown() {
+        for name in ["loss_fn.weight", "train_metric.confmat", "ema_step", "weight", ""] {
+            assert_eq!(classify(name), NameKind::Foreign, "{name}");
+        }
+        for name in [
+            "beit.encoder.layer.0.lora_A.weight",
+            "decode_head.extra.weight",
+            "model.blocks.0.adapter.weight",
+        ] {
+            assert_eq!(classify(name), NameKind::Unknown, "{name}");
+        }
+    }
+
+    #[test]
     fn other_names_are_unknown() {
         for name in [
-            "",
-            ".",
-            "weight",
             "classifier.weight",
             "blocks.0.attn.qkv.bias",
             "blocks.-1.norm1.weight",

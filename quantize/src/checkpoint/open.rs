@@ -84,6 +84,11 @@ fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>
     let named_safetensors = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     let stored = if start.starts_with(b"PK") {
         torch::tensors(path, &file, length, files.len())?
+    } else if start.starts_with(b"version h") {
+        return Err(Error::new(
+            path,
+            "is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`, or download it again",
+        ));
     } else if named_safetensors || start.get(8) == Some(&b'{') {
         safetensors::tensors(path, &mut file, length, files.len())?
     } else if start.first() == Some(&0x80) {
@@ -110,6 +115,7 @@ fn assemble(
 ) -> Result<Checkpoint, Error> {
     let mut tensors = BTreeMap::new();
     let mut ignored = Vec::new();
+    let mut foreign = Vec::new();
     let mut unknown = Vec::new();
     let scheme = names::scheme(stored.iter().map(|tensor| tensor.original.as_str()));
     for tensor in stored {
@@ -122,6 +128,7 @@ fn assemble(
                 }
             }
             NameKind::Ignored => ignored.push(printable(&tensor.original)),
+            NameKind::Foreign => foreign.push(printable(&tensor.original)),
             NameKind::Unknown => unknown.push(tensor.original),
         }
     }
@@ -135,8 +142,14 @@ fn assemble(
     let Some(scheme) = scheme else {
         return Err(Error::new(&main, "holds no transformer blocks; expected a BEiT segmentation model"));
     };
+    let mut notes = Vec::new();
+    if let Some(first) = foreign.first() {
+        let more = if foreign.len() > 1 { format!(" and {} more", foreign.len() - 1) } else { String::new() };
+        notes.push(format!("tensor {first}{more}: left out, not part of the model"));
+    }
+    ignored.append(&mut foreign);
     ignored.sort();
-    Ok(Checkpoint { folder, main, scheme, files, tensors, ignored })
+    Ok(Checkpoint { folder, main, scheme, files, tensors, ignored, notes })
 }
 
 fn insert(

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::names::Scheme;
+use super::names::{self, Scheme};
 use super::tensor::StoredTensor;
 use crate::error::Error;
+use crate::text::printable;
 
 /// One of the checkpoint's weight files.
 pub(super) struct OpenFile {
@@ -24,6 +25,7 @@ pub struct Checkpoint {
     pub(super) files: Vec<OpenFile>,
     pub(super) tensors: BTreeMap<String, StoredTensor>,
     pub(super) ignored: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Checkpoint {
@@ -74,9 +76,33 @@ impl Checkpoint {
         &self.ignored
     }
 
+    /// What the user should know about the checkpoint.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.notes.iter().cloned()
+    }
+
     /// Size of a tensor in the checkpoint, in bytes; 0 if the checkpoint does not have it.
     pub fn source_bytes(&self, canonical: &str) -> u64 {
         self.tensors.get(canonical).map_or(0, StoredTensor::bytes)
+    }
+
+    /// The name that this checkpoint would have for a missing tensor: that of a module of the head by the naming scheme, that of a
+    /// block's tensor by its namesake in another block. The canonical name if neither is known.
+    fn original_name(&self, canonical: &str) -> String {
+        if let Some(name) = names::head_module_original(self.scheme, canonical) {
+            return name;
+        }
+        let block = |name: &str| {
+            let (number, rest) = name.strip_prefix("blocks.")?.split_once('.')?;
+            Some((number.to_owned(), rest.to_owned()))
+        };
+        let namesake = block(canonical).and_then(|(number, rest)| {
+            self.tensors.iter().find_map(|(name, tensor)| {
+                let (other, _) = block(name).filter(|(_, other)| *other == rest)?;
+                Some(tensor.original.replacen(&format!(".{other}."), &format!(".{number}."), 1))
+            })
+        });
+        namesake.map_or_else(|| canonical.to_owned(), |name| printable(&name))
     }
 
     /// Reads a tensor as `f32`, row-major.
@@ -85,9 +111,10 @@ impl Checkpoint {
     /// The tensor is missing, has another shape, cannot be read, or holds a value that is not finite.
     pub fn read(&self, canonical: &str, expected_shape: &[usize]) -> Result<Vec<f32>, Error> {
         let Some(tensor) = self.tensors.get(canonical) else {
+            let name = self.original_name(canonical);
             return Err(Error::new(
                 &self.main,
-                format!("tensor {canonical} is missing; expected one of shape {expected_shape:?}"),
+                format!("tensor {name} is missing; expected one of shape {expected_shape:?}"),
             ));
         };
         let Some(source) = self.files.get(tensor.file) else {

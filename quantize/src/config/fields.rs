@@ -95,8 +95,31 @@ impl Fields {
         })
     }
 
+    /// A list of strings.
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&str>>, Error> {
+        self.typed(name, "a list of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
+    }
+
+    /// A list of 1 to `length` whole numbers from −`most` to `most`.
+    pub(super) fn indices(&self, name: &str, length: usize, most: usize) -> Result<Option<Vec<i64>>, Error> {
+        let expected = format!("a list of 1 to {length} whole numbers from -{most} to {most}");
+        self.typed(name, &expected, |value| {
+            let list = value.as_array().filter(|list| (1..=length).contains(&list.len()))?;
+            list.iter().map(|item| item.as_i64().filter(|i| i.unsigned_abs() <= most as u64)).collect()
+        })
+    }
+
+    /// Whether a size keeps the ratio of the sides: `{shortest_edge}`.
+    pub(super) fn keeps_ratio(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|size| size.get("shortest_edge").is_some())
+    }
+
+    /// Three numbers, or one for all three.
     pub(super) fn triple(&self, name: &str) -> Result<Option<[f64; 3]>, Error> {
         self.typed(name, "three numbers in the range of f32", |value| {
+            if let Some(one) = number(value) {
+                return Some([one; 3]);
+            }
             let list: Option<Vec<f64>> = value.as_array()?.iter().map(number).collect();
             list?.try_into().ok()
         })

@@ -40,6 +40,8 @@ pub struct ModelConfig {
     pub relative: bool,
     /// All blocks share one table of relative positions.
     pub shared: bool,
+    /// What the user should know about the configuration.
+    pub notes: Vec<String>,
 }
 
 impl ModelConfig {
@@ -57,6 +59,7 @@ impl ModelConfig {
 
     fn from_fields(fields: &Fields) -> Result<ModelConfig, Error> {
         check_architecture(fields)?;
+        let mut notes = Vec::new();
         let hidden = fields.count("hidden_size", 1..=MAX_CHANNELS as usize)?.unwrap_or(768);
         let layers = fields.count("num_hidden_layers", 1..=1000)?.unwrap_or(12);
         let heads = fields.count("num_attention_heads", 1..=MAX_HEADS as usize)?.unwrap_or(12);
@@ -74,7 +77,7 @@ impl ModelConfig {
         if image_size < patch {
             return Err(fields.wrong("image_size", &format!("at least patch_size {patch}"), image_size));
         }
-        let (classes, names) = classes(fields)?;
+        let (classes, names) = classes(fields, &mut notes)?;
         let eps = fields.number("layer_norm_eps")?.unwrap_or(1e-12);
         if eps <= 0.0 {
             return Err(fields.wrong("layer_norm_eps", "a positive number", eps));
@@ -86,7 +89,7 @@ impl ModelConfig {
             intermediate: fields.count("intermediate_size", 1..=MAX_DIMENSION as usize)?.unwrap_or(3072),
             image_size,
             patch,
-            out_indices: out_indices(fields, layers)?,
+            out_indices: out_indices(fields, layers, &mut notes)?,
             eps,
             classes,
             class_names: Some(names),
@@ -96,14 +99,21 @@ impl ModelConfig {
             absolute: fields.flag("use_absolute_position_embeddings")?.unwrap_or(false),
             relative: fields.flag("use_relative_position_bias")?.unwrap_or(false),
             shared: fields.flag("use_shared_relative_position_bias")?.unwrap_or(false),
+            notes,
         })
     }
 }
 
-/// Rejects models other than BEiT with GELU and RGB input.
+/// Rejects models other than BEiT with a UPerNet head, GELU and RGB input, by what the configuration says they are.
 fn check_architecture(fields: &Fields) -> Result<(), Error> {
-    if let Some(kind) = fields.text("model_type")?.filter(|kind| *kind != "beit") {
-        return Err(fields.wrong("model_type", "\"beit\"", kind));
+    if let Some(kind) = fields.text("model_type")?.filter(|kind| !["beit", "data2vec-vision"].contains(kind))
+    {
+        return Err(fields.wrong("model_type", "\"beit\" or \"data2vec-vision\"", format!("{kind:?}")));
+    }
+    let known = ["BeitForSemanticSegmentation", "Data2VecVisionForSemanticSegmentation"];
+    let architectures = fields.texts("architectures")?.unwrap_or_default();
+    if let Some(other) = architectures.iter().find(|name| !known.contains(name)) {
+        return Err(fields.wrong("architectures", known[0], other));
     }
     if let Some(activation) = fields.text("hidden_act")?.filter(|name| *name != "gelu") {
         return Err(fields.wrong("hidden_act", "\"gelu\"", activation));
@@ -115,26 +125,60 @@ fn check_architecture(fields: &Fields) -> Result<(), Error> {
     Ok(())
 }
 
-/// `out_indices` under any of the names the field has had; `[3, 5, 7, 11]` by default.
-fn out_indices(fields: &Fields, layers: usize) -> Result<[usize; 4], Error> {
-    for name in ["out_indices", "segmentation_indices", "semantic_out_indices"] {
-        let Some(found) = fields.counts(name, 4, 0..=layers.min(MAX_BLOCKS as usize))? else { continue };
-        let expected = "four ascending block numbers";
-        let four: [usize; 4] =
-            found.as_slice().try_into().map_err(|_| fields.wrong(name, expected, format!("{found:?}")))?;
-        if four.windows(2).any(|pair| pair[0] > pair[1]) {
-            return Err(fields.wrong(name, expected, format!("{found:?}")));
+/// The names that the field `out_indices` has had, the newest first.
+const INDEX_FIELDS: [&str; 3] = ["out_indices", "segmentation_indices", "semantic_out_indices"];
+
+/// `out_indices` under any of its names, or `out_features`; `[3, 5, 7, 11]` by default. Negative indices count from the last hidden
+/// state.
+fn out_indices(fields: &Fields, layers: usize, notes: &mut Vec<String>) -> Result<[usize; 4], Error> {
+    const EXPECTED: &str = "four ascending block numbers";
+    let states = layers.min(MAX_BLOCKS as usize) + 1;
+    let mut lists: Vec<(&str, [usize; 4])> = Vec::new();
+    for name in INDEX_FIELDS {
+        let Some(found) = fields.indices(name, 4, states - 1)? else { continue };
+        let from_start =
+            found.iter().map(|&i| if i < 0 { (states as i64 + i) as usize } else { i as usize }).collect();
+        lists.push((name, four_ascending(fields, name, EXPECTED, from_start)?));
+    }
+    if let Some(&(name, list)) = lists.first() {
+        if let Some((other, differs)) = lists[1..].iter().find(|(_, other)| *other != list) {
+            notes.push(format!(
+                "config.json has {name} {list:?} and {other} {differs:?}: transformers 5 reads the first, which is used \
+                 here; transformers 4.33 to 4.57 read the second"
+            ));
         }
-        return Ok(four);
+        return Ok(list);
+    }
+    if let Some(names) = fields.texts("out_features")? {
+        let expected = "four ascending names such as \"stage4\"";
+        let number = |name: &&str| {
+            name.strip_prefix("stage")?.parse().ok().filter(|stage| (1..states).contains(stage))
+        };
+        let stages: Option<Vec<usize>> = names.iter().map(number).collect();
+        let stages = stages.ok_or_else(|| fields.wrong("out_features", expected, format!("{names:?}")))?;
+        return four_ascending(fields, "out_features", expected, stages);
     }
     if layers < 11 {
-        return Err(fields.wrong("out_indices", "four ascending block numbers", "nothing"));
+        return Err(fields.wrong("out_indices", EXPECTED, "nothing"));
     }
     Ok([3, 5, 7, 11])
 }
 
-/// The number of classes and their names.
-fn classes(fields: &Fields) -> Result<(usize, Vec<String>), Error> {
+fn four_ascending(
+    fields: &Fields,
+    name: &str,
+    expected: &str,
+    found: Vec<usize>,
+) -> Result<[usize; 4], Error> {
+    match <[usize; 4]>::try_from(found.as_slice()) {
+        Ok(four) if four.is_sorted() => Ok(four),
+        _ => Err(fields.wrong(name, expected, format!("{found:?}"))),
+    }
+}
+
+/// The number of classes, which is that of the entries of `id2label` as in transformers, and their names. A class without an entry
+/// gets the name of an entry without a class.
+fn classes(fields: &Fields, notes: &mut Vec<String>) -> Result<(usize, Vec<String>), Error> {
     let Some(map) = fields.object("id2label")? else {
         let count = fields.count("num_labels", 1..=MAX_DIMENSION as usize)?.unwrap_or(2);
         return Ok((count, (0..count).map(|number| format!("LABEL_{number}")).collect()));
@@ -143,16 +187,26 @@ fn classes(fields: &Fields) -> Result<(usize, Vec<String>), Error> {
         return Err(fields.wrong("id2label", &format!("1 to {MAX_DIMENSION} classes"), map.len()));
     }
     let mut names = vec![None; map.len()];
+    let mut others = Vec::new();
     for (key, name) in map {
-        let place = key.parse::<usize>().ok().and_then(|number| names.get_mut(number));
-        match (place, name.as_str()) {
-            (Some(place @ None), Some(name)) => *place = Some(name.to_string()),
-            _ => {
-                let expected = format!("a name for each of 0 to {}", map.len().saturating_sub(1));
-                return Err(fields.wrong("id2label", &expected, format!("{key:?}: {name}")));
-            }
+        let wrong = || fields.wrong("id2label", "names with numbers as keys", format!("{key:?}: {name}"));
+        let number = key.parse::<u32>().map_err(|_| wrong())?;
+        let name = name.as_str().ok_or_else(wrong)?;
+        match names.get_mut(number as usize) {
+            Some(place @ None) => *place = Some(name.to_string()),
+            Some(_) => return Err(wrong()),
+            None => others.push((number, name.to_string())),
         }
     }
-    let names: Vec<String> = names.into_iter().flatten().collect();
+    others.sort();
+    if let Some((number, _)) = others.first() {
+        notes.push(format!(
+            "id2label has {} entries, hence as many classes, but numbers such as {number}: classes without an \
+             entry get these names",
+            names.len()
+        ));
+    }
+    let mut others = others.into_iter().map(|(_, name)| name);
+    let names: Vec<String> = names.into_iter().filter_map(|name| name.or_else(|| others.next())).collect();
     Ok((names.len(), names))
 }

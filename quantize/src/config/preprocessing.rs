@@ -23,6 +23,8 @@ pub struct Preprocessing {
     pub rescale: f64,
     /// Label files number the classes from 1, and 0 is ignored.
     pub reduce_labels: bool,
+    /// What the engine does differently, if it does.
+    pub notes: Vec<String>,
 }
 
 impl Default for Preprocessing {
@@ -36,6 +38,7 @@ impl Default for Preprocessing {
             std: [0.5; 3],
             rescale: 1.0 / 255.0,
             reduce_labels: false,
+            notes: Vec::new(),
         }
     }
 }
@@ -80,7 +83,20 @@ impl Preprocessing {
         }
         let reduce = fields.flag("do_reduce_labels")?.or(fields.flag("reduce_labels")?);
         let reduce_labels = reduce.unwrap_or(false);
-        Ok(Preprocessing { width, height, resample, mean, std, rescale, reduce_labels })
+        let mut notes = Vec::new();
+        if !fields.flag("do_resize")?.unwrap_or(true) {
+            notes.push(
+                "preprocessor_config.json has do_resize false: transformers takes a picture in its own size, here it is \
+                 resized to the model's input"
+                    .into(),
+            );
+        } else if fields.keeps_ratio("size") {
+            notes.push(format!(
+                "preprocessor_config.json resizes the shortest edge to {width}: transformers 5 keeps the ratio of the \
+                 sides, here pictures are stretched to a square"
+            ));
+        }
+        Ok(Preprocessing { width, height, resample, mean, std, rescale, reduce_labels, notes })
     }
 }
 

@@ -77,7 +77,13 @@ fn errors_name_the_file_and_the_field() {
         ("layer_norm_eps", r#"{"layer_norm_eps": 0}"#),
         ("out_indices", r#"{"out_indices": [1, 2, 3]}"#),
         ("out_indices", r#"{"out_indices": [4, 3, 2, 1]}"#),
-        ("id2label", r#"{"id2label": {"0": "a", "2": "b"}}"#),
+        ("id2label", r#"{"id2label": {"0": "a", "x": "b"}}"#),
+        ("id2label", r#"{"id2label": {"0": "a", "1": 2}}"#),
+        ("id2label", r#"{"id2label": {"0": "a", "00": "b"}}"#),
+        ("architectures", r#"{"architectures": ["BeitForMaskedImageModeling"], "out_indices": [4]}"#),
+        ("out_indices", r#"{"out_indices": [-1, 2, 3, 4]}"#),
+        ("out_features", r#"{"out_features": ["stem", "stage1", "stage2", "stage3"]}"#),
+        ("out_features", r#"{"out_features": ["stage2", "stage1", "stage3", "stage4"]}"#),
         ("id2label", r#"{"id2label": {}}"#),
         ("pool_scales", r#"{"pool_scales": "all"}"#),
         ("pool_scales", r#"{"pool_scales": []}"#),
@@ -108,6 +114,34 @@ fn errors_name_the_file_and_the_field() {
     }
     let missing = ModelConfig::read(&std::env::temp_dir().join("beitle-no-such-folder")).unwrap_err();
     assert!(missing.to_string().contains("config.json"), "{missing}");
+}
+
+#[test]
+fn what_transformers_accepts_is_accepted_with_a_note_where_versions_differ() {
+    let of = |json: &str| {
+        let model = model("accepted", json).unwrap();
+        (model.out_indices, model.class_names.unwrap(), model.notes)
+    };
+    let (indices, names, notes) =
+        of(r#"{"out_features": ["stage2", "stage4", "stage6", "stage8"], "num_labels": 1}"#);
+    assert_eq!((indices, notes.len()), ([2, 4, 6, 8], 0));
+    assert_eq!(names, ["LABEL_0"]);
+    assert_eq!(of(r#"{"out_indices": [-10, 5, -6, -1]}"#).0, [3, 5, 7, 12]);
+    let (indices, _, notes) = of(r#"{"out_indices": [1, 2, 3, 4], "segmentation_indices": [3, 5, 7, 11]}"#);
+    assert_eq!(indices, [1, 2, 3, 4]);
+    assert!(notes[0].contains("segmentation_indices") && notes[0].contains("4.57"), "{notes:?}");
+    assert!(of(r#"{"out_indices": [1, 2, 3, 4], "segmentation_indices": [1, 2, 3, 4]}"#).2.is_empty());
+    // Three classes, one without an entry and an entry without a class.
+    let (_, names, notes) = of(r#"{"id2label": {"0": "a", "255": "unknown", "2": "c"}}"#);
+    assert_eq!(names, ["a", "unknown", "c"]);
+    assert!(notes[0].contains("255"), "{notes:?}");
+    assert!(model("kind", r#"{"model_type": "data2vec-vision"}"#).is_ok());
+
+    let notes = |json| preprocessing("notes", json).unwrap().unwrap().notes;
+    assert!(notes(r#"{"size": 96}"#).is_empty());
+    assert!(notes(r#"{"size": 96, "do_resize": false}"#)[0].contains("do_resize"));
+    assert!(notes(r#"{"size": {"shortest_edge": 96}}"#)[0].contains("shortest edge to 96"));
+    assert_eq!(preprocessing("scalar", r#"{"image_mean": 0.25}"#).unwrap().unwrap().mean, [0.25; 3]);
 }
 
 /// A field at the weight file's limit, beyond it, and the error.
@@ -156,7 +190,7 @@ fn the_limits_of_weight_files_hold_for_configurations() {
         (
             field("\"num_hidden_layers\": 600, \"out_indices\": [1, 2, 3, 512]"),
             field("\"num_hidden_layers\": 600, \"out_indices\": [1, 2, 3, 513]"),
-            "out_indices: expected a list of 1 to 4 whole numbers from 0 to 512",
+            "out_indices: expected a list of 1 to 4 whole numbers from -512 to 512",
         ),
     ];
     for (good, bad, message) in cases {

@@ -1,7 +1,7 @@
 //! Merges the checkpoint's configuration with the options and checks the result.
 
 use super::facts::Spec;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Scheme};
 use crate::config::{self, ModelConfig, Preprocessing};
 use crate::error::Error;
 use crate::options::{Conv, Options};
@@ -14,14 +14,17 @@ impl Spec {
     /// # Errors
     /// The configuration is missing or malformed, a fact is unknown, or an option contradicts the checkpoint.
     pub fn new(checkpoint: &Checkpoint, options: &Options) -> Result<Spec, Error> {
-        let mut notes = Vec::new();
         let folder = checkpoint.folder();
-        let model = match folder {
+        check_stated(checkpoint, options)?;
+        let mut model = match folder {
             Some(folder) => ModelConfig::read(folder)?,
             None => config::infer(checkpoint)?,
         };
+        let mut notes = std::mem::take(&mut model.notes);
+        notes.extend(checkpoint.notes());
         let recipe = options.recipe.unwrap_or(if folder.is_some() { Recipe::Hf } else { Recipe::Paper });
-        let preprocessing = preprocessing(folder, &model, recipe, &mut notes)?;
+        let mut preprocessing = preprocessing(folder, &model, recipe, &mut notes)?;
+        notes.append(&mut preprocessing.notes);
         let context = Context { checkpoint, options, model: &model, recipe };
         let heads = context.heads(&mut notes)?;
         let feature_blocks = context.feature_blocks()?;
@@ -55,6 +58,19 @@ impl Spec {
             notes,
         })
     }
+}
+
+/// Checks that a checkpoint in the names of transformers has a configuration, or that the options say what it would say: features
+/// would otherwise be read after the wrong blocks, and pictures normalised wrongly.
+fn check_stated(checkpoint: &Checkpoint, options: &Options) -> Result<(), Error> {
+    let transformers = matches!(checkpoint.scheme(), Scheme::Transformers4 | Scheme::Transformers5);
+    let stated = options.recipe.is_some() && options.feature_blocks.is_some();
+    if checkpoint.folder().is_some() || !transformers || stated {
+        return Ok(());
+    }
+    let what = "its tensors have the names of transformers, but there is no config.json beside it; expected one, or \
+                --recipe hf and --taps A,B,C,D (the blocks before each feature, out_indices minus 1)";
+    Err(Error::new(checkpoint.main_file(), what))
 }
 
 /// The sources of facts.
@@ -112,8 +128,8 @@ impl Context<'_> {
                 Recipe::Paper => Ok(indices.map(|i| i + 1)),
                 Recipe::Hf if indices[0] > 0 => Ok(indices.map(|i| i - 1)),
                 Recipe::Hf => Err(self.wrong(format!(
-                    "config.json: `out_indices` {indices:?} must be at least 1 (or give the number of blocks before each \
-                     feature with --taps)"
+                    "config.json: `out_indices` {indices:?} must be at least 1: for index 0 transformers 4 feeds only three \
+                     features and transformers 5 the last hidden state, which --taps cannot say either"
                 ))),
             };
         }
@@ -128,18 +144,21 @@ impl Context<'_> {
 
     fn size(&self, preprocessing: &Preprocessing, notes: &mut Vec<String>) -> Result<(usize, usize), Error> {
         let patch = self.model.patch;
-        let size = self.options.size.unwrap_or((self.model.image_size, self.model.image_size));
+        let trained = (self.model.image_size, self.model.image_size);
+        let resized = (preprocessing.width, preprocessing.height);
+        // transformers runs models at the size to which the preprocessor resizes.
+        let size = self.options.size.unwrap_or(if self.recipe == Recipe::Hf { resized } else { trained });
         if [size.0, size.1].iter().any(|s| !s.is_multiple_of(patch) || !(2..=256).contains(&(s / patch))) {
             return Err(self.wrong(format!(
                 "{}x{}: width and height must be multiples of the patch size {patch}, 2 to 256 patches each",
                 size.0, size.1
             )));
         }
-        let resized = (preprocessing.width, preprocessing.height);
-        if self.options.size.is_none() && self.checkpoint.folder().is_some() && resized != size {
+        if self.options.size.is_none() && size != trained {
             notes.push(format!(
-                "preprocessor_config.json resizes to {}x{}, but the model's input is {}x{}: pictures are resized to the latter",
-                resized.0, resized.1, size.0, size.1
+                "preprocessor_config.json resizes to {}x{}, but the model was trained at {}x{}: it runs at the former, as in \
+                 transformers 5 (--size chooses)",
+                size.0, size.1, trained.0, trained.1
             ));
         }
         Ok(size)
@@ -179,7 +198,9 @@ fn preprocessing(
         (Recipe::Hf, Some(own)) => Ok(own),
         (Recipe::Hf, None) => {
             notes.push(
-                "no preprocessor_config.json; using the defaults of transformers' BeitImageProcessor".into(),
+                "no preprocessor_config.json; using the defaults of transformers' BeitImageProcessor: bicubic resize, \
+                 rescaled by 1/255, mean 0.5, standard deviation 0.5; and the size that the model was trained at"
+                    .into(),
             );
             Ok(Preprocessing { width, height, ..Preprocessing::default() })
         }
@@ -191,6 +212,7 @@ fn preprocessing(
             std: [0.229, 0.224, 0.225],
             rescale: 1.0 / 255.0,
             reduce_labels: own.map_or(model.classes == 150, |p| p.reduce_labels || model.classes == 150),
+            notes: Vec::new(),
         }),
     }
 }

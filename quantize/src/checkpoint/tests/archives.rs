@@ -83,7 +83,7 @@ fn strides_offsets_and_wrappers_are_respected() {
     assert_eq!(read(&dict(QUERY, &part), &[2, 2]), [2., 3., 4., 5.]);
     let repeated = tensor("FloatStorage", 5, &[1, 3], &[9, 0]);
     assert_eq!(read(&dict(QUERY, &repeated), &[1, 3]), [5., 5., 5.]);
-    for wrapper in ["state_dict", "model", "module"] {
+    for wrapper in ["state_dict", "model", "module", "state_dict_ema", "ema", "params", "weights"] {
         assert_eq!(read(&dict(wrapper, &dict(QUERY, &part)), &[2, 2]), [2., 3., 4., 5.]);
     }
     let parameter = [b"ctorch._utils\n_rebuild_parameter\n(", part.as_slice(), b"\x88NtR"].concat();
@@ -126,6 +126,13 @@ fn unknown_objects_are_opaque() {
     assert_eq!(state_dict(&pickle(&both)).unwrap().len(), 1);
     assert!(state_dict(&pickle(&call)).unwrap_err().contains("holds an object, not a state dict"));
     assert!(state_dict(&pickle(b"}")).unwrap_err().contains("no tensors"));
+    let keys = [&b"}("[..], &text("epoch"), b"K\x03", &text("optimizer"), b"}u"].concat();
+    assert!(state_dict(&pickle(&keys)).unwrap_err().contains("found the keys epoch, optimizer"));
+    // An object with items is a subclass of a dictionary.
+    let subclass =
+        [&b"cmy.code\nStateDict\n)\x81"[..], &text(QUERY), &tensor("FloatStorage", 0, &[1], &[1]), b"s"]
+            .concat();
+    assert_eq!(state_dict(&pickle(&subclass)).unwrap().len(), 1);
 }
 
 #[test]

@@ -238,12 +238,30 @@ fn unknown_and_duplicate_names_are_errors() {
             tensors.iter().map(|name| (*name, "F32", &[1usize][..], one.as_slice())).collect();
         folder.file("model.safetensors", &safetensors_of(&tensors))
     };
-    assert_fails(&file(&[QUERY, "head.weight", "what"]), &["head.weight and 1 more", "UPerNet"]);
+    assert_fails(&file(&[QUERY, "head.weight", "what"]), &["head.weight:", "UPerNet"]);
     assert_fails(&file(&[QUERY, "beit.layers.0.attention.q_proj.weight"]), &["are the same", QUERY]);
     assert_fails(&file(&["beit.embeddings.cls_token"]), &["transformer blocks"]);
     assert_fails(&file(&["blocks.0.attn.qkv.weight"]), &["[1]; expected [3 x hidden, hidden]"]);
     let checkpoint = Checkpoint::open(&file(&[QUERY, "beit.pooler.layernorm.weight"])).unwrap();
     assert_eq!(checkpoint.ignored(), ["beit.pooler.layernorm.weight"]);
+    // Buffers and metrics of training frameworks.
+    let checkpoint = Checkpoint::open(&file(&[QUERY, "loss_fn.weight", "val_metric.total"])).unwrap();
+    let notes: Vec<_> = checkpoint.notes().collect();
+    assert_eq!(notes, ["tensor loss_fn.weight and 1 more: left out, not part of the model"]);
+    assert_eq!(checkpoint.ignored(), ["loss_fn.weight", "val_metric.total"]);
+    // Missing tensors are named as the checkpoint would name them.
+    let message = |name: &str| checkpoint.read(name, &[1]).unwrap_err().to_string();
+    assert!(message("fpn_bottleneck.conv.weight").contains("tensor decode_head.fpn_bottleneck.conv"));
+    assert!(message("blocks.7.q.weight").contains(&QUERY.replace(".0.", ".7.")));
+}
+
+#[test]
+fn pointers_of_git_lfs_are_named() {
+    let folder = Folder::new();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n";
+    for name in ["model.safetensors", "pytorch_model.bin"] {
+        assert_fails(&folder.file(name, pointer), &["Git LFS pointer"]);
+    }
 }
 
 #[test]

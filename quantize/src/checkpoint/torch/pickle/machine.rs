@@ -159,8 +159,11 @@ impl<'a> Machine<'a> {
     pub(super) fn set_items(&mut self, items: &[ValueId]) -> PickleResult {
         self.count(items.len())?;
         let dict = self.top()?;
-        if let Some(Value::Dict(entries)) = self.values.get_mut(dict.0 as usize) {
-            entries.extend(pairs(items));
+        match self.values.get_mut(dict.0 as usize) {
+            Some(Value::Dict(entries)) => entries.extend(pairs(items)),
+            // An object with items is a subclass of a dictionary.
+            Some(value @ Value::Opaque) => *value = Value::Dict(pairs(items).collect()),
+            _ => {}
         }
         Ok(())
     }

@@ -5,9 +5,22 @@ use std::collections::BTreeMap;
 use super::interpret;
 use super::machine::{Machine, Value, ValueId};
 use crate::checkpoint::limits::{MAX_DIMENSIONS, MAX_NAME, MAX_STORAGE_NAME, MAX_TENSORS};
+use crate::text::excerpt;
 
 /// Keys under which training frameworks nest the state dict, in order of preference.
-const WRAPPERS: [&str; 4] = ["state_dict", "model", "module", "model_state_dict"];
+const WRAPPERS: [&str; 11] = [
+    "state_dict",
+    "model",
+    "module",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "params",
+    "weights",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+];
 /// Upper bound on nested wrappers.
 const MAX_WRAPPERS: usize = 4;
 
@@ -47,7 +60,7 @@ pub(in crate::checkpoint) fn state_dict(bytes: &[u8]) -> Result<Vec<DescribedTen
         }
     }
     match tensors.len() {
-        0 => return Err("holds no tensors; expected a state dict".into()),
+        0 => return Err(format!("holds no tensors; expected a state dict{}", keys(&machine, dict))),
         1..=MAX_TENSORS => {}
         found => return Err(format!("holds {found} tensors; expected at most {MAX_TENSORS}")),
     }
@@ -72,6 +85,14 @@ fn unwrap(machine: &Machine<'_>, root: ValueId) -> ValueId {
         }
     }
     dict
+}
+
+/// The first keys of a dictionary, for a message.
+fn keys(machine: &Machine<'_>, dict: ValueId) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<_> =
+        entries(machine, dict).iter().filter_map(|(key, _)| machine.text(*key)).take(SHOWN).collect();
+    if names.is_empty() { String::new() } else { excerpt(&format!(", found the keys {}", names.join(", "))) }
 }
 
 fn entries<'m>(machine: &'m Machine<'_>, dict: ValueId) -> &'m [(ValueId, ValueId)] {
