@@ -109,3 +109,47 @@ fn messages_name_the_bad_data() {
     std::fs::write(data.label(), b"nothing").unwrap();
     assert_fails(&["eval", data.root()], &["a.png", "PNG"]);
 }
+
+/// A folder with `images` and `labels`, of which each picture is the sample with its own map as labels.
+fn plain_data(name: &str, pictures: &[&str]) -> Data {
+    let data = Data::new(name);
+    for folder in ["images", "labels"] {
+        std::fs::create_dir_all(data.0.join("plain").join(folder)).unwrap();
+    }
+    for picture in pictures {
+        let place = |folder: &str| data.0.join("plain").join(folder).join(format!("{picture}.png"));
+        std::fs::copy(data.0.join("images/validation/a.png"), place("images")).unwrap();
+        std::fs::copy(data.label(), place("labels")).unwrap();
+    }
+    data
+}
+
+#[test]
+fn names_may_have_dots_and_a_bad_picture_does_not_end_the_run() {
+    let data = plain_data("dots", &["shot.001", "shot.002"]);
+    let plain = data.0.join("plain");
+    let run = || beitle(&["eval", plain.to_str().unwrap()]);
+    // Other labels that the names with their ends cut off would lead to.
+    std::fs::write(plain.join("labels/shot.png"), b"other").unwrap();
+    let output = run();
+    assert!(output.status.success() && text(&output).contains("2 pictures"), "{}", text(&output));
+    assert!(text(&output).contains("mIoU 1.00000"), "{}", text(&output));
+    std::fs::write(plain.join("images/shot.001.png"), b"damaged").unwrap();
+    let output = run();
+    assert_eq!(output.status.code(), Some(1));
+    for word in ["shot.001.png", "1 picture,", "mIoU 1.00000", "1 of 2 pictures were left out"] {
+        assert!(text(&output).contains(word), "no {word:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn nothing_to_score_is_no_score() {
+    let data = Data::new("ignored");
+    image::save_buffer(data.label(), &vec![255; 640 * 480], 640, 480, image::ColorType::L8).unwrap();
+    let json = data.0.join("r.json");
+    let output = beitle(&["eval", data.root(), "--json", json.to_str().unwrap()]);
+    assert!(output.status.success() && text(&output).contains("mIoU -  aAcc -  mAcc -"), "{}", text(&output));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let labels = &report["models"][0]["labels"];
+    assert!(labels["miou"].is_null() && labels["aacc"].is_null() && labels["macc"].is_null());
+}

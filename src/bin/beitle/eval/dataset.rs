@@ -31,7 +31,10 @@ pub fn find(data: &Path, labels: Option<&Path>, limit: Option<usize>) -> Result<
     pictures
         .map(|image| {
             let file = labels.as_ref().map(|folder| {
-                folder.join(image.file_stem().unwrap_or(image.as_os_str())).with_extension("png")
+                // Not by `with_extension`, which would cut off the end of a name with dots.
+                let mut name = image.file_stem().unwrap_or(image.as_os_str()).to_os_string();
+                name.push(".png");
+                folder.join(name)
             });
             match file {
                 Some(file) if !file.is_file() => {

@@ -60,11 +60,11 @@ fn score_table(reports: &[Report<'_>]) -> String {
             "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
             escape(report.path.display()),
             report.pictures,
-            number(labels.map(|s| s.mean_iou()), 5),
-            number(labels.map(|s| s.pixel_accuracy()), 5),
-            number(labels.map(|s| s.mean_accuracy()), 5),
-            number(reference.as_ref().map(|r| r.0.pixel_accuracy()), 5),
-            number(reference.as_ref().map(|r| r.0.mean_iou()), 5),
+            number(labels.and_then(|s| s.mean_iou()), 5),
+            number(labels.and_then(|s| s.pixel_accuracy()), 5),
+            number(labels.and_then(|s| s.mean_accuracy()), 5),
+            number(reference.as_ref().and_then(|r| r.0.pixel_accuracy()), 5),
+            number(reference.as_ref().and_then(|r| r.0.mean_iou()), 5),
             number(reference.as_ref().and_then(|r| r.1?.db()), 1),
         );
     }

@@ -44,6 +44,11 @@ impl Labels {
         Ok(Labels { size: (width, height), values })
     }
 
+    /// The largest label other than `ignore`; 0 if there is none.
+    pub fn largest(&self, ignore: u16) -> u16 {
+        self.values.iter().copied().filter(|v| *v != ignore).max().unwrap_or(0)
+    }
+
     /// The class of each pixel, `None` where the pixel is ignored: where its label is `ignore` and, with `reduce`, where
     /// it is 0. With `reduce`, label 1 is class 0.
     ///

@@ -15,7 +15,7 @@ mod scores;
 mod worst_pictures;
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, progress_bar};
+use crate::console::{Failure, progress_bar, warn};
 use crate::model_file::{FileArgs, ModelFile, demonstration_model};
 use crate::picture::{self, Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
@@ -107,14 +107,58 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         paths.iter().copied().zip(&models).map(new_candidate).collect::<Result<Vec<_>, _>>()?;
     let mut reference = reference_model.as_ref().map(new_session).transpose()?;
 
+    for candidate in &mut candidates {
+        candidate.reduces = reduces_labels(args, candidate.model, &samples);
+    }
     let bar = progress_bar(samples.len());
+    let mut failed = 0;
     for sample in &samples {
         bar.set_message(printable(&sample.image.display().to_string()));
-        evaluate(args, sample, reference.as_mut(), &mut candidates)?;
+        match evaluate(args, sample, reference.as_mut(), &mut candidates) {
+            Err(failure) if samples.len() == 1 => return Err(failure),
+            Err(failure) => {
+                failed += 1;
+                bar.suspend(|| warn(&failure.message));
+            }
+            Ok(()) => {}
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    publish(args, &candidates.into_iter().map(|c| c.report).collect::<Vec<_>>())
+    if failed < samples.len() {
+        publish(args, &candidates.into_iter().map(|c| c.report).collect::<Vec<_>>())?;
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(Failure::work(format_args!("{n} of {} pictures were left out", samples.len()))),
+    }
+}
+
+/// Whether label files number the classes of a model from 1: as the arguments or the weight file say. Files of transformers do not
+/// say it of ADE20K, whose annotations do: there, a label of 150 tells.
+fn reduces_labels(args: &Args, model: &Model<'_>, samples: &[Sample]) -> bool {
+    let facts = model.facts();
+    let is_ade20k =
+        facts.classes == 150 && model.class_name(0) == Some("wall") && model.class_name(149) == Some("flag");
+    if args.reduce_labels.is_some() || facts.reduce_labels || !is_ade20k {
+        return args.reduce_labels.unwrap_or(facts.reduce_labels);
+    }
+    let files = || samples.iter().filter_map(|sample| sample.labels.as_deref());
+    if files().next().is_none() {
+        return false;
+    }
+    let load = |path| Labels::load(path, &args.pictures.limits()).ok();
+    let found = files().filter_map(load).any(|labels| labels.largest(args.ignore) == 150);
+    if found {
+        warn(
+            "the labels go up to 150, as in ADE20K, whose annotations number the classes from 1: they are read so (--reduce-labels false: from 0)",
+        );
+    } else {
+        warn(
+            "the model has ADE20K's classes, whose annotations number them from 1, but the weight file does not say so: labels are read from 0 (--reduce-labels: from 1)",
+        );
+    }
+    found
 }
 
 /// Checks that two models have the same classes and input size, so that their maps can be compared.
@@ -156,6 +200,8 @@ fn publish(args: &Args, reports: &[Report<'_>]) -> Result<(), Failure> {
 struct Candidate<'m> {
     model: &'m Model<'m>,
     session: Session<'m>,
+    /// Whether label files number the classes from 1.
+    reduces: bool,
     report: Report<'m>,
 }
 
@@ -225,7 +271,7 @@ impl Reference {
 impl<'m> Candidate<'m> {
     fn new(path: &'m Path, model: &'m Model<'m>, isa: Isa, session: Session<'m>) -> Self {
         let views = describe(session.views());
-        Candidate { model, session, report: Report::new(path, model, isa, views) }
+        Candidate { model, session, reduces: false, report: Report::new(path, model, isa, views) }
     }
 
     /// Runs a picture and compares the map, and if the picture is run as a whole every tensor and the logits, with the reference's.
@@ -256,7 +302,8 @@ impl<'m> Candidate<'m> {
         scores.add(map.classes().zip(reference.map.classes().map(Some)));
         if wants_views {
             let views = || worst_pictures::views(picture, &reference.map, &map, self.model);
-            self.report.worst_pictures.add(&sample.image, scores.pixel_accuracy(), views);
+            let agreement = scores.pixel_accuracy().unwrap_or(1.0);
+            self.report.worst_pictures.add(&sample.image, agreement, views);
         }
         let comparison = Comparison { image: sample.image.clone(), scores, stages, logits: logits_noise };
         self.report.comparisons.push(comparison);
@@ -266,8 +313,8 @@ impl<'m> Candidate<'m> {
     /// Adds a map's scores against the labels.
     fn score(&mut self, args: &Args, path: &Path, labels: &Labels, map: &ClassMapBuf) -> Result<(), Failure> {
         let facts = self.model.facts();
-        let reduce = args.reduce_labels.unwrap_or(facts.reduce_labels);
-        let truth = labels.classes(facts.classes, reduce, args.ignore).map_err(|e| Failure::file(path, e))?;
+        let truth =
+            labels.classes(facts.classes, self.reduces, args.ignore).map_err(|e| Failure::file(path, e))?;
         self.report.labels.get_or_insert_with(|| Scores::new(facts.classes)).add(map.classes().zip(truth));
         Ok(())
     }

@@ -24,6 +24,11 @@ pub struct Comparison {
     pub logits: Option<Noise>,
 }
 
+/// A score with five digits, or a dash if nothing was scored.
+fn number(score: Option<f64>) -> String {
+    score.map_or("-".into(), |score| format!("{score:.5}"))
+}
+
 /// The evaluation of one model.
 pub struct Report<'m> {
     /// Path of the weight file.
@@ -97,8 +102,11 @@ impl<'m> Report<'m> {
 
     /// Pictures and their agreement, the lowest first.
     fn by_agreement(&self) -> Vec<(&Path, f64)> {
-        let mut all: Vec<_> =
-            self.comparisons.iter().map(|c| (c.image.as_path(), c.scores.pixel_accuracy())).collect();
+        let mut all: Vec<_> = self
+            .comparisons
+            .iter()
+            .filter_map(|c| Some((c.image.as_path(), c.scores.pixel_accuracy()?)))
+            .collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1));
         all
     }
@@ -123,8 +131,9 @@ impl<'m> Report<'m> {
     }
 
     fn print_labels(&self, out: &mut Stdout, scores: &Scores) -> Result<(), Failure> {
-        let (miou, aacc, macc) = (scores.mean_iou(), scores.pixel_accuracy(), scores.mean_accuracy());
-        out.line(format_args!("  labels: mIoU {miou:.5}  aAcc {aacc:.5}  mAcc {macc:.5}"))?;
+        let all = [scores.mean_iou(), scores.pixel_accuracy(), scores.mean_accuracy()];
+        let [miou, aacc, macc] = all.map(number);
+        out.line(format_args!("  labels: mIoU {miou}  aAcc {aacc}  mAcc {macc}"))?;
         out.line(format_args!("    {:>3}  {:6}  {:6}  {:>7}  class", "", "IoU", "acc", "share"))?;
         for class in (0..self.model.facts().classes).filter(|&c| scores.iou(c).is_some()) {
             let iou = scores.iou(class).unwrap_or(0.0);
@@ -142,10 +151,8 @@ impl<'m> Report<'m> {
         scores: &Scores,
         logits: Option<Noise>,
     ) -> Result<(), Failure> {
-        let (agreement, miou) = (scores.pixel_accuracy(), scores.mean_iou());
-        out.line(format_args!(
-            "  reference: pixel agreement {agreement:.5}  mIoU against its maps {miou:.5}"
-        ))?;
+        let [agreement, miou] = [scores.pixel_accuracy(), scores.mean_iou()].map(number);
+        out.line(format_args!("  reference: pixel agreement {agreement}  mIoU against its maps {miou}"))?;
         match logits {
             Some(logits) => {
                 out.line(format_args!("  signal-to-quantisation-noise ratio after each stage:"))?;

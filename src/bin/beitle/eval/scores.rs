@@ -54,19 +54,20 @@ impl Scores {
         self.truth[class]
     }
 
-    /// mIoU: the mean over the classes that have an IoU.
-    pub fn mean_iou(&self) -> f64 {
+    /// mIoU: the mean over the classes that have an IoU; `None` if none has.
+    pub fn mean_iou(&self) -> Option<f64> {
         mean((0..self.truth.len()).filter_map(|c| self.iou(c)))
     }
 
-    /// mAcc: the mean over the classes that have an accuracy.
-    pub fn mean_accuracy(&self) -> f64 {
+    /// mAcc: the mean over the classes that have an accuracy; `None` if none has.
+    pub fn mean_accuracy(&self) -> Option<f64> {
         mean((0..self.truth.len()).filter_map(|c| self.accuracy(c)))
     }
 
-    /// aAcc: the share of all counted pixels whose predicted class is the true one.
-    pub fn pixel_accuracy(&self) -> f64 {
-        self.intersection.iter().sum::<u64>() as f64 / self.pixels().max(1) as f64
+    /// aAcc: the share of all counted pixels whose predicted class is the true one; `None` if no pixel was counted.
+    pub fn pixel_accuracy(&self) -> Option<f64> {
+        let right = self.intersection.iter().sum::<u64>() as f64;
+        (self.pixels() > 0).then(|| right / self.pixels() as f64)
     }
 
     /// Number of counted pixels.
@@ -75,9 +76,9 @@ impl Scores {
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
-    if n == 0 { 0.0 } else { sum / f64::from(n) }
+    (n > 0).then(|| sum / f64::from(n))
 }
 
 #[cfg(test)]
@@ -101,9 +102,10 @@ mod tests {
         assert_eq!(s.iou(3), None);
         assert_eq!(s.accuracy(0), Some(2.0 / 3.0));
         assert_eq!(s.accuracy(2), None);
-        assert!((s.mean_iou() - 0.25).abs() < 1e-12);
-        assert!((s.mean_accuracy() - 0.5).abs() < 1e-12);
-        assert!((s.pixel_accuracy() - 0.5).abs() < 1e-12);
+        let near = |found: Option<f64>, want: f64| (found.unwrap() - want).abs() < 1e-12;
+        assert!(near(s.mean_iou(), 0.25) && near(s.mean_accuracy(), 0.5) && near(s.pixel_accuracy(), 0.5));
+        let nothing = Scores::new(4);
+        assert_eq!([nothing.mean_iou(), nothing.mean_accuracy(), nothing.pixel_accuracy()], [None; 3]);
         assert_eq!(s.area(1), 3);
     }
 }
