@@ -150,7 +150,7 @@ fn averaged_by_hand(model: &Model, picture: &ImageView) -> Vec<f64> {
     let (width, height) = (picture.width(), picture.height());
     let starts = |len: usize, window: usize| -> Vec<usize> {
         let stride = 2 * window / 3;
-        let count = (len - window + stride - 1) / stride + 1;
+        let count = (len - window).div_ceil(stride) + 1;
         (0..count).map(|i| (i * stride).min(len - window)).collect()
     };
     let mut sums = vec![0f64; width * height * f.classes];

@@ -50,8 +50,11 @@ fn the_input_size_can_be_changed() {
     }
 }
 
+/// The name of a JSON file, and how it is changed.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut serde_json::Value));
+
 /// The golden case "relative", with these changes to files of its folder.
-fn changed_folder(name: &str, changes: &[(&str, &dyn Fn(&mut serde_json::Value))]) -> PathBuf {
+fn changed_folder(name: &str, changes: &[Change]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for file in ["config.json", "preprocessor_config.json", "model.safetensors"] {

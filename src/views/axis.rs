@@ -60,7 +60,7 @@ impl Axis {
         if self.stretched {
             return 1;
         }
-        (self.len.saturating_sub(self.window) + self.stride - 1) / self.stride + 1
+        self.len.saturating_sub(self.window).div_ceil(self.stride) + 1
     }
 
     /// The first pixel of a window in the resized picture.

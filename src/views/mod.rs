@@ -1,7 +1,7 @@
 //! Views of a picture: in which sizes it is presented to the network, whether mirrored too, and which windows cover each size.
 //!
-//! In: the facts of a model, the size of a picture, and [`Views`], the caller's choice. Out: a list of [`View`]s, each with a
-//! [`Grid`] of windows of the network's input size. A view that is stretched to the input size has one window; otherwise a
+//! In: the facts of a model, the size of a picture, and [`Views`], the caller's choice. Out: a list of views, each with a
+//! grid of windows of the network's input size. A view that is stretched to the input size has one window; otherwise a
 //! window slides over the resized picture in both directions.
 //!
 //! | file | content |

@@ -232,12 +232,12 @@ fn fill_sources(
     size: usize,
     out: &mut [Source],
 ) -> Range<usize> {
-    let mut used = usize::MAX..0;
+    let (mut first, mut end) = (usize::MAX, 0);
     for (at, source) in pixels.zip(out) {
         *source = axis.source(i, at, size);
         for (cell, _) in source.terms() {
-            used = used.start.min(cell)..used.end.max(cell + 1);
+            (first, end) = (first.min(cell), end.max(cell + 1));
         }
     }
-    if used.start < used.end { used } else { 0..0 }
+    first.min(end)..end
 }
