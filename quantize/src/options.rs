@@ -10,6 +10,8 @@ pub struct Options {
     pub checkpoint: PathBuf,
     /// The weight file to write.
     pub output: PathBuf,
+    /// The key of the state dict in a `torch.save` file that holds several; the usual ones are tried without it.
+    pub key: Option<String>,
     /// Storage type of the weights.
     pub precision: Precision,
     /// Which reference implementation the model follows. `None`: transformers for a transformers folder, the paper's code
@@ -39,6 +41,7 @@ impl Options {
         Options {
             checkpoint: checkpoint.into(),
             output: output.into(),
+            key: None,
             precision,
             recipe: None,
             feature_blocks: None,

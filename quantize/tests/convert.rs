@@ -109,6 +109,30 @@ fn models_run_at_the_size_of_the_preprocessor_under_hf() {
 }
 
 #[test]
+fn the_hash_of_a_sharded_checkpoint_covers_its_shards() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("shards-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(golden("sharded")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    let hash = |name: &str| {
+        let output = target(name);
+        convert(&Options::new(&folder, &output, Precision::F16), &mut |_, _| {}).unwrap();
+        let file = FileBytes::read(&output).unwrap();
+        Model::new(file.bytes()).unwrap().facts().source_sha256
+    };
+    let before = hash("shards-before");
+    assert_eq!(before, hash("shards-again"));
+    // A bit of the last value of a shard.
+    let shard = folder.join("model-00002-of-00003.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 0x80;
+    std::fs::write(&shard, bytes).unwrap();
+    assert_ne!(before, hash("shards-changed"));
+}
+
+#[test]
 fn index_0_is_refused_for_what_it_is() {
     let folder = changed_folder(
         "zero",

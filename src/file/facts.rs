@@ -59,7 +59,7 @@ pub struct Facts {
     pub reduce_labels: bool,
     /// The precision that was asked of the converter.
     pub precision: Precision,
-    /// SHA-256 of the checkpoint file.
+    /// SHA-256 of the checkpoint file, or of all files of a sharded checkpoint.
     pub source_sha256: [u8; 32],
 }
 

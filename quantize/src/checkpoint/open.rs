@@ -23,12 +23,22 @@ const WEIGHT_FILES: [&str; 4] = [
 ];
 
 impl Checkpoint {
-    /// Opens a transformers folder, one of its weight files or indices, or a `.pth`, `.pt`, `.bin` or `.safetensors`
-    /// file. Only headers are read.
+    /// [`Checkpoint::open_with`] without a key.
     ///
     /// # Errors
-    /// There is no such file, a file is not a checkpoint or is damaged, or a tensor's name is unknown.
+    /// As [`Checkpoint::open_with`].
+    #[cfg(any(test, feature = "fuzzing"))]
     pub fn open(path: &Path) -> Result<Checkpoint, Error> {
+        Checkpoint::open_with(path, None)
+    }
+
+    /// Opens a transformers folder, one of its weight files or indices, or a `.pth`, `.pt`, `.bin` or `.safetensors`
+    /// file. Only headers are read. `key` names the state dict in a `torch.save` file; the usual names are tried without it.
+    ///
+    /// # Errors
+    /// There is no such file, a file is not a checkpoint or is damaged, it has no state dict under this key, or a tensor's name is
+    /// unknown.
+    pub fn open_with(path: &Path, key: Option<&str>) -> Result<Checkpoint, Error> {
         let metadata = std::fs::metadata(path).map_err(|e| Error::io(path, "cannot open", e))?;
         let main = if metadata.is_dir() { weight_file_in(path)? } else { path.to_path_buf() };
         let parent = match main.parent() {
@@ -37,9 +47,9 @@ impl Checkpoint {
         };
         let mut files = Vec::new();
         let stored = if main.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
-            open_shards(&main, &parent, &mut files)?
+            open_shards(&main, &parent, key, &mut files)?
         } else {
-            open_file(&main, &mut files)?
+            open_file(&main, key, &mut files)?
         };
         let folder = Some(parent).filter(|parent| parent.join("config.json").exists());
         assemble(main, folder, files, stored)
@@ -48,19 +58,40 @@ impl Checkpoint {
 
 fn weight_file_in(folder: &Path) -> Result<PathBuf, Error> {
     WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.exists()).ok_or_else(|| {
-        Error::new(folder, format!("holds no checkpoint; expected {}", WEIGHT_FILES.join(" or ")))
+        let found = OTHER_FILES.iter().find(|(name, _)| has_file(folder, name));
+        let found = found.map_or("", |(_, what)| what);
+        Error::new(folder, format!("holds no checkpoint{found}; expected {}", WEIGHT_FILES.join(" or ")))
     })
 }
 
+/// Other files of a folder by the start of their names, and what they are.
+const OTHER_FILES: [(&str, &str); 5] = [
+    ("model-0", " but shards without their index (model.safetensors.index.json)"),
+    ("pytorch_model-0", " but shards without their index (pytorch_model.bin.index.json)"),
+    ("adapter_", " but an adapter; merge it into its model first"),
+    ("flax_model", " but weights of Flax; load them with from_flax=True and save the model"),
+    ("tf_model", " but weights of TensorFlow; load them with from_tf=True and save the model"),
+];
+
+fn has_file(folder: &Path, start: &str) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().starts_with(start))
+}
+
 /// Opens every file of a sharded checkpoint. Returns the tensors that the index lists.
-fn open_shards(index: &Path, folder: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
+fn open_shards(
+    index: &Path,
+    folder: &Path,
+    key: Option<&str>,
+    files: &mut Vec<OpenFile>,
+) -> Result<Vec<StoredTensor>, Error> {
     let mut stored = Vec::new();
     for (name, wanted) in shards::read_index(index)? {
         let shard = folder.join(&name);
         if !shard.exists() {
             return Err(Error::new(index, format!("names the file {name}, which is missing")));
         }
-        let available = open_file(&shard, files)?;
+        let available = open_file(&shard, key, files)?;
         for tensor in wanted {
             let found = available.binary_search_by(|other| other.original.cmp(&tensor)).map_err(|_| {
                 Error::new(index, format!("says that {name} holds {tensor}, but it does not"))
@@ -73,7 +104,7 @@ fn open_shards(index: &Path, folder: &Path, files: &mut Vec<OpenFile>) -> Result
 
 /// Opens one weight file, whose format is recognised by its first bytes, and adds it to `files`. Returns its tensors,
 /// sorted by name.
-fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
+fn open_file(path: &Path, key: Option<&str>, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>, Error> {
     let (mut file, length) = regular_file::open(path)?;
     if length > MAX_FILE {
         return Err(Error::new(path, format!("has {length} bytes; expected at most {MAX_FILE}")));
@@ -83,12 +114,14 @@ fn open_file(path: &Path, files: &mut Vec<OpenFile>) -> Result<Vec<StoredTensor>
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, "cannot seek", e))?;
     let named_safetensors = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     let stored = if start.starts_with(b"PK") {
-        torch::tensors(path, &file, length, files.len())?
+        torch::tensors(path, &file, length, (files.len(), key))?
     } else if start.starts_with(b"version h") {
         return Err(Error::new(
             path,
             "is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`, or download it again",
         ));
+    } else if key.is_some() {
+        return Err(Error::new(path, "is not a file of torch.save, so that --key does not apply"));
     } else if named_safetensors || start.get(8) == Some(&b'{') {
         safetensors::tensors(path, &mut file, length, files.len())?
     } else if start.first() == Some(&0x80) {

@@ -49,6 +49,14 @@ impl Checkpoint {
         &self.main
     }
 
+    /// The weight files, the index of a sharded checkpoint first, then its shards by name.
+    pub fn weight_paths(&self) -> Vec<PathBuf> {
+        let mut shards: Vec<_> = self.files.iter().map(|file| file.path.clone()).collect();
+        shards.retain(|path| *path != self.main);
+        shards.sort();
+        [vec![self.main.clone()], shards].concat()
+    }
+
     /// All files that the checkpoint consists of.
     pub fn paths(&self) -> Vec<PathBuf> {
         let config =

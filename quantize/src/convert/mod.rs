@@ -26,7 +26,7 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
 
 /// Checks, before any work, that the output can be written and is none of the files that the conversion reads.
 fn check_output(options: &Options) -> Result<(), Error> {
-    let checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let checkpoint = Checkpoint::open_with(&options.checkpoint, options.key.as_deref())?;
     let pictures = match &options.rounding {
         Rounding::Compensated(folder) => Pictures::find(folder.as_deref())?,
         Rounding::Nearest => Pictures::find(None)?,

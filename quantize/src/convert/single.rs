@@ -13,11 +13,11 @@ use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
 use beitle_files::TemporaryFile;
 use sha2::{Digest, Sha256};
 use std::io::Read;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Converts a checkpoint to the precision of `options`; `agreement` is ignored.
 pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
-    let checkpoint = Checkpoint::open(&options.checkpoint)?;
+    let checkpoint = Checkpoint::open_with(&options.checkpoint, options.key.as_deref())?;
     let mut spec = Spec::new(&checkpoint, options)?;
     let inputs = match &options.rounding {
         Rounding::Compensated(folder) if matches!(options.precision, Precision::Int8 | Precision::Int4) => {
@@ -46,7 +46,7 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize))
         progress(done, total);
         Ok::<_, Error>(())
     })?;
-    let source_sha256 = sha256(checkpoint.main_file())?;
+    let source_sha256 = sha256(&checkpoint.weight_paths())?;
     let file_bytes = writer.finish(Header { source_sha256, ..facts })?;
     Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored: checkpoint.ignored().to_vec() })
 }
@@ -92,16 +92,20 @@ pub(super) fn convert_half(
     convert(&with(Precision::F16), progress).or_else(|_| convert(&with(Precision::F32), progress))
 }
 
-/// The checksum of a file as long as it is when opened: a file that grows meanwhile does not keep the converter busy.
-fn sha256(path: &Path) -> Result<[u8; 32], Error> {
-    let (file, length) = regular_file::open(path)?;
-    let mut file = file.take(length);
+/// The checksum of all files, one after another, as long as they are when opened: a file that grows meanwhile does not keep the
+/// converter busy.
+fn sha256(paths: &[PathBuf]) -> Result<[u8; 32], Error> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(|e| Error::io(path, "cannot read", e))? {
-            0 => return Ok(hash.finalize().into()),
-            n => hash.update(&buffer[..n]),
+    for path in paths {
+        let (file, length) = regular_file::open(path)?;
+        let mut file = file.take(length);
+        loop {
+            match file.read(&mut buffer).map_err(|e| Error::io(path, "cannot read", e))? {
+                0 => break,
+                n => hash.update(&buffer[..n]),
+            }
         }
     }
+    Ok(hash.finalize().into())
 }

@@ -18,6 +18,10 @@ pub struct Arguments {
     /// The weight file to write
     #[arg(short, long)]
     output: PathBuf,
+    /// Key of the state dict in a .pth or .bin file that holds several, such as state_dict_ema [default: the first of the usual
+    /// names]
+    #[arg(long, value_name = "NAME")]
+    key: Option<String>,
     /// Precision of the weights: f32; f16; int8 (activations are then quantised to int8 as well); int4 (half the size of int8,
     /// int8 activations); or auto (int8, with as many layers in half precision as --agreement needs)
     #[arg(long, default_value = "int8", value_parser = ["f32", "f16", "int8", "int4", "auto"])]
@@ -82,6 +86,7 @@ impl Arguments {
             },
             checkpoint: self.checkpoint,
             output: self.output,
+            key: self.key,
             // Under auto, layers start as int8.
             precision: precision.unwrap_or(Precision::Int8),
             recipe: self.recipe,

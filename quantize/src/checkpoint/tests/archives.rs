@@ -5,7 +5,7 @@ use std::io::{Cursor, Read, Write};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-use super::{Folder, QUERY, assert_fails, floats, golden};
+use super::{Folder, QUERY, assert_fails, floats, golden, safetensors_of};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::torch::state_dict;
 
@@ -88,6 +88,21 @@ fn strides_offsets_and_wrappers_are_respected() {
     }
     let parameter = [b"ctorch._utils\n_rebuild_parameter\n(", part.as_slice(), b"\x88NtR"].concat();
     assert_eq!(read(&dict(&format!("module.{QUERY}"), &parameter), &[2, 2]), [2., 3., 4., 5.]);
+}
+
+#[test]
+fn a_key_chooses_the_state_dict() {
+    let folder = Folder::new();
+    let first = dict(QUERY, &tensor("FloatStorage", 0, &[2], &[1]));
+    let second = dict(QUERY, &tensor("FloatStorage", 2, &[2], &[1]));
+    let both = [&b"}("[..], &text("state_dict"), &first, &text("teacher"), &second, b"u"].concat();
+    let path = folder.file("model.pth", &saved(&pickle(&both)));
+    let read = |key| Checkpoint::open_with(&path, key).unwrap().read("blocks.0.q.weight", &[2]).unwrap();
+    assert_eq!((read(None), read(Some("teacher"))), (vec![0., 1.], vec![2., 3.]));
+    let message = Checkpoint::open_with(&path, Some("student")).unwrap_err().to_string();
+    assert!(message.contains("under the key student, found the keys state_dict, teacher"), "{message}");
+    let other = folder.file("model.safetensors", &safetensors_of(&[(QUERY, "F32", &[1], &[0; 4])]));
+    assert!(Checkpoint::open_with(&other, Some("x")).unwrap_err().to_string().contains("--key"));
 }
 
 #[test]

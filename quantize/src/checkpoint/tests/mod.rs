@@ -268,6 +268,15 @@ fn pointers_of_git_lfs_are_named() {
 fn folders_without_weights_and_bad_indices_are_errors() {
     let folder = Folder::new();
     assert_fails(&folder.0, &["model.safetensors or", "pytorch_model.bin"]);
+    for (file, word) in [
+        ("tf_model.h5", "TensorFlow"),
+        ("flax_model.msgpack", "Flax"),
+        ("adapter_model.safetensors", "an adapter"),
+        ("model-00001-of-00002.safetensors", "without their index"),
+    ] {
+        folder.file(file, b"");
+        assert_fails(&folder.0, &[word, "expected model.safetensors"]);
+    }
     assert_fails(&folder.0.join("nothing.pth"), &["cannot open"]);
     let index =
         |value: serde_json::Value| folder.file("model.safetensors.index.json", value.to_string().as_bytes());

@@ -9,24 +9,25 @@ use crate::checkpoint::limits::{MAX_ELEMENTS, MAX_PICKLE, MAX_SHARING, MAX_SPREA
 use crate::checkpoint::tensor::{Dtype, StoredTensor};
 use crate::error::Error;
 
-/// All tensors, sorted by name, of a file of `length` bytes. `index` is the file's index in its checkpoint.
+/// All tensors, sorted by name, of a file of `length` bytes. `index` is the file's index in its checkpoint, `key` that of the state
+/// dict if it is not one of the usual ones.
 pub(in crate::checkpoint) fn tensors(
     path: &Path,
     file: &File,
     length: u64,
-    index: usize,
+    (index, key): (usize, Option<&str>),
 ) -> Result<Vec<StoredTensor>, Error> {
-    find(file, length, index).map_err(|what| Error::new(path, what))
+    find(file, length, index, key).map_err(|what| Error::new(path, what))
 }
 
-fn find(file: &File, length: u64, index: usize) -> Result<Vec<StoredTensor>, String> {
+fn find(file: &File, length: u64, index: usize, key: Option<&str>) -> Result<Vec<StoredTensor>, String> {
     let archive = Archive::open(file, length)?;
     let root = root(&archive)?;
     let order = format!("{root}byteorder");
     if archive.contains(&order) && archive.read(&order, 16)? != b"little" {
         return Err("was saved on a big-endian machine, which is not supported".into());
     }
-    let described = pickle::state_dict(&archive.read(&format!("{root}data.pkl"), MAX_PICKLE)?)?;
+    let described = pickle::state_dict(&archive.read(&format!("{root}data.pkl"), MAX_PICKLE)?, key)?;
     let mut found = Vec::with_capacity(described.len());
     let mut total = 0u64;
     for tensor in described {

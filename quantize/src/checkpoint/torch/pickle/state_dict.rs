@@ -41,10 +41,19 @@ pub(in crate::checkpoint) struct DescribedTensor {
     pub strides: Vec<usize>,
 }
 
-/// The tensors of a pickled state dict, sorted by name. The error says what is wrong with the pickle.
-pub(in crate::checkpoint) fn state_dict(bytes: &[u8]) -> Result<Vec<DescribedTensor>, String> {
+/// The tensors of a pickled state dict, sorted by name: that under `key`, or under one of the usual keys. The error says what is
+/// wrong with the pickle.
+pub(in crate::checkpoint) fn state_dict(
+    bytes: &[u8],
+    key: Option<&str>,
+) -> Result<Vec<DescribedTensor>, String> {
     let (machine, root) = interpret::run(bytes)?;
-    let dict = unwrap(&machine, root);
+    let dict = match key {
+        Some(key) => entry(&machine, root, key).ok_or_else(|| {
+            format!("has no dictionary under the key {}{}", excerpt(key), keys(&machine, root))
+        })?,
+        None => unwrap(&machine, root),
+    };
     if !matches!(machine.value(dict), Some(Value::Dict(_))) {
         return Err("holds an object, not a state dict; save the model's state_dict() instead".into());
     }
@@ -71,20 +80,20 @@ pub(in crate::checkpoint) fn state_dict(bytes: &[u8]) -> Result<Vec<DescribedTen
 fn unwrap(machine: &Machine<'_>, root: ValueId) -> ValueId {
     let mut dict = root;
     for _ in 0..MAX_WRAPPERS {
-        let inner = WRAPPERS.iter().find_map(|name| {
-            entries(machine, dict)
-                .iter()
-                .rev()
-                .find(|(key, _)| machine.text(*key) == Some(name))
-                .map(|(_, value)| *value)
-                .filter(|value| matches!(machine.value(*value), Some(Value::Dict(_))))
-        });
+        let inner = WRAPPERS.iter().find_map(|name| entry(machine, dict, name));
         match inner {
             Some(inner) => dict = inner,
             None => break,
         }
     }
     dict
+}
+
+/// The dictionary under a key of another one; the last, if there are several.
+fn entry(machine: &Machine<'_>, dict: ValueId, name: &str) -> Option<ValueId> {
+    let mut found = entries(machine, dict).iter().rev().filter(|(key, _)| machine.text(*key) == Some(name));
+    let (_, value) = found.next()?;
+    Some(*value).filter(|value| matches!(machine.value(*value), Some(Value::Dict(_))))
 }
 
 /// The first keys of a dictionary, for a message.
