@@ -61,6 +61,15 @@ fn a_model_agrees_with_itself() {
     let model = &report["models"][0];
     assert_eq!(model["pictures"], 1);
     assert_eq!(model["labels"]["miou"], 1.0);
+    assert_eq!(model["labels"]["reference"]["miou"], 1.0);
+    assert_eq!(model["labels"]["classes"][0]["reference_iou"], 1.0);
+    // A pixel is on the diagonal of the confusion matrix if it is right.
+    let confusion = model["labels"]["confusion"].as_array().unwrap();
+    let total: u64 =
+        confusion.iter().flat_map(|row| row.as_array().unwrap()).map(|n| n.as_u64().unwrap()).sum();
+    let right: u64 = (0..confusion.len()).map(|i| confusion[i][i].as_u64().unwrap()).sum();
+    assert_eq!((total, right), (640 * 480, 640 * 480));
+    assert!(text(&output).contains("difference: mIoU +0.00000"), "{}", text(&output));
     assert_eq!(model["reference"]["agreement"], 1.0);
     assert!(model["reference"]["logits_sqnr_db"].is_null(), "no noise");
     assert!(model["reference"]["stages"].as_array().unwrap().len() > 15);

@@ -234,7 +234,7 @@ fn evaluate(
             }
         };
         if let Some((path, labels)) = &labels {
-            candidate.score(args, path, labels, &map)?;
+            candidate.score(args, path, labels, &map, reference.as_ref())?;
         }
         candidate.report.pictures += 1;
     }
@@ -310,12 +310,26 @@ impl<'m> Candidate<'m> {
         Ok(map)
     }
 
-    /// Adds a map's scores against the labels.
-    fn score(&mut self, args: &Args, path: &Path, labels: &Labels, map: &ClassMapBuf) -> Result<(), Failure> {
-        let facts = self.model.facts();
-        let truth =
-            labels.classes(facts.classes, self.reduces, args.ignore).map_err(|e| Failure::file(path, e))?;
-        self.report.labels.get_or_insert_with(|| Scores::new(facts.classes)).add(map.classes().zip(truth));
+    /// Adds a map's scores against the labels, and those of the reference's map.
+    fn score(
+        &mut self,
+        args: &Args,
+        path: &Path,
+        labels: &Labels,
+        map: &ClassMapBuf,
+        reference: Option<&Reference>,
+    ) -> Result<(), Failure> {
+        let classes = self.model.facts().classes;
+        let truth = || {
+            let truth = labels.classes(classes, self.reduces, args.ignore);
+            truth.map_err(|e| Failure::file(path, e))
+        };
+        let Report { labels: scores, reference_labels, .. } = &mut self.report;
+        scores.get_or_insert_with(|| Scores::new(classes)).add(map.classes().zip(truth()?));
+        if let Some(reference) = reference {
+            let scores = reference_labels.get_or_insert_with(|| Scores::new(classes));
+            scores.add(reference.map.classes().zip(truth()?));
+        }
         Ok(())
     }
 }

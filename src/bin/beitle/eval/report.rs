@@ -29,6 +29,11 @@ fn number(score: Option<f64>) -> String {
     score.map_or("-".into(), |score| format!("{score:.5}"))
 }
 
+/// The difference of two scores, if there are both.
+fn difference(score: Option<f64>, reference: Option<f64>) -> Option<f64> {
+    Some(score? - reference?)
+}
+
 /// The evaluation of one model.
 pub struct Report<'m> {
     /// Path of the weight file.
@@ -41,6 +46,8 @@ pub struct Report<'m> {
     pub pictures: usize,
     /// Scores against the labels, if there are labels.
     pub labels: Option<Scores>,
+    /// Scores of the reference against the labels, if there are both.
+    pub reference_labels: Option<Scores>,
     /// Comparisons with the reference, if there is one.
     pub comparisons: Vec<Comparison>,
     /// Views of the pictures with the lowest agreement, if an HTML page is wanted.
@@ -59,6 +66,7 @@ impl<'m> Report<'m> {
             views,
             pictures: 0,
             labels: None,
+            reference_labels: None,
             comparisons: Vec::new(),
             worst_pictures: WorstPictures::default(),
             changed_pixels: ChangedPixels::default(),
@@ -131,16 +139,27 @@ impl<'m> Report<'m> {
     }
 
     fn print_labels(&self, out: &mut Stdout, scores: &Scores) -> Result<(), Failure> {
-        let all = [scores.mean_iou(), scores.pixel_accuracy(), scores.mean_accuracy()];
-        let [miou, aacc, macc] = all.map(number);
+        let all = |scores: &Scores| [scores.mean_iou(), scores.pixel_accuracy(), scores.mean_accuracy()];
+        let [miou, aacc, macc] = all(scores).map(number);
         out.line(format_args!("  labels: mIoU {miou}  aAcc {aacc}  mAcc {macc}"))?;
-        out.line(format_args!("    {:>3}  {:6}  {:6}  {:>7}  class", "", "IoU", "acc", "share"))?;
+        let reference = self.reference_labels.as_ref();
+        if let Some(reference) = reference {
+            let [miou, aacc, macc] = all(reference).map(number);
+            out.line(format_args!("  the reference: mIoU {miou}  aAcc {aacc}  mAcc {macc}"))?;
+            let pairs = [0, 1, 2].map(|i| difference(all(scores)[i], all(reference)[i]));
+            let [miou, aacc, macc] = pairs.map(|d| d.map_or("-".into(), |d| format!("{d:+.5}")));
+            out.line(format_args!("  difference: mIoU {miou}  aAcc {aacc}  mAcc {macc}"))?;
+        }
+        let column = if reference.is_some() { "  against reference" } else { "" };
+        out.line(format_args!("    {:>3}  {:6}  {:6}  {:>7}  class{column}", "", "IoU", "acc", "share"))?;
         for class in (0..self.model.facts().classes).filter(|&c| scores.iou(c).is_some()) {
             let iou = scores.iou(class).unwrap_or(0.0);
             let acc = scores.accuracy(class).map_or("-".into(), |a| format!("{a:.4}"));
             let share = 100.0 * scores.area(class) as f64 / scores.pixels().max(1) as f64;
             let name = self.class_name(class);
-            out.line(format_args!("    {class:3}  {iou:.4}  {acc:6}  {share:5.2} %  {name}"))?;
+            let change = difference(Some(iou), reference.and_then(|r| r.iou(class)));
+            let change = change.map_or(String::new(), |d| format!("  {d:+.4}"));
+            out.line(format_args!("    {class:3}  {iou:.4}  {acc:6}  {share:5.2} %  {name}{change}"))?;
         }
         Ok(())
     }
@@ -191,13 +210,19 @@ impl<'m> Report<'m> {
     }
 
     fn labels_json(&self, scores: &Scores) -> Value {
+        let reference = self.reference_labels.as_ref();
         let class = |c| {
             json!({"id": c, "name": self.class_name(c), "iou": scores.iou(c), "accuracy": scores.accuracy(c),
-                   "pixels": scores.area(c)})
+                   "pixels": scores.area(c), "reference_iou": reference.and_then(|r| r.iou(c))})
         };
         let classes: Vec<_> = (0..self.model.facts().classes).map(class).collect();
-        json!({"miou": scores.mean_iou(), "aacc": scores.pixel_accuracy(), "macc": scores.mean_accuracy(),
-               "classes": classes})
+        let all = |scores: &Scores| json!({"miou": scores.mean_iou(), "aacc": scores.pixel_accuracy(), "macc": scores.mean_accuracy()});
+        let mut json = all(scores);
+        json["classes"] = classes.into();
+        json["reference"] = reference.map(all).into();
+        // Pixels of each true class (rows) by predicted class (columns).
+        json["confusion"] = scores.confusion().map(<[u64]>::to_vec).collect::<Vec<_>>().into();
+        json
     }
 
     fn reference_json(&self, scores: &Scores, logits: Option<Noise>) -> Value {

@@ -8,12 +8,23 @@ pub struct Scores {
     intersection: Vec<u64>,
     predicted: Vec<u64>,
     truth: Vec<u64>,
+    /// Pixels by true and predicted class, `[true][predicted]`; empty if there are more than [`MAX_CONFUSION`] classes.
+    confusion: Vec<u64>,
 }
+
+/// The most classes for which pixels are counted by true and predicted class.
+const MAX_CONFUSION: usize = 1024;
 
 impl Scores {
     /// Areas of zero.
     pub fn new(classes: usize) -> Self {
-        Scores { intersection: vec![0; classes], predicted: vec![0; classes], truth: vec![0; classes] }
+        let cells = if classes <= MAX_CONFUSION { classes * classes } else { 0 };
+        Scores {
+            intersection: vec![0; classes],
+            predicted: vec![0; classes],
+            truth: vec![0; classes],
+            confusion: vec![0; cells],
+        }
     }
 
     /// Counts pixels, given as predicted and true class; `None` marks an ignored pixel.
@@ -23,6 +34,10 @@ impl Scores {
             self.predicted[usize::from(predicted)] += 1;
             self.truth[usize::from(truth)] += 1;
             self.intersection[usize::from(predicted)] += u64::from(predicted == truth);
+            let cell = usize::from(truth) * self.truth.len() + usize::from(predicted);
+            if let Some(cell) = self.confusion.get_mut(cell) {
+                *cell += 1;
+            }
         }
     }
 
@@ -32,10 +47,16 @@ impl Scores {
             (&mut self.intersection, &other.intersection),
             (&mut self.predicted, &other.predicted),
             (&mut self.truth, &other.truth),
+            (&mut self.confusion, &other.confusion),
         ];
         for (mine, theirs) in pairs {
             mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         }
+    }
+
+    /// Pixels by predicted class, a row for each true class. Without rows if there are too many classes.
+    pub fn confusion(&self) -> impl Iterator<Item = &[u64]> {
+        self.confusion.chunks(self.truth.len().max(1))
     }
 
     /// Intersection over union of a class; `None` if the class is neither predicted nor true anywhere.
@@ -107,5 +128,8 @@ mod tests {
         let nothing = Scores::new(4);
         assert_eq!([nothing.mean_iou(), nothing.mean_accuracy(), nothing.pixel_accuracy()], [None; 3]);
         assert_eq!(s.area(1), 3);
+        let confusion: Vec<_> = s.confusion().collect();
+        assert_eq!(confusion, [[2, 1, 0, 0], [1, 1, 1, 0], [0; 4], [0; 4]]);
+        assert_eq!(Scores::new(1025).confusion().count(), 0);
     }
 }
