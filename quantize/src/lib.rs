@@ -41,4 +41,5 @@ mod winograd;
 pub use convert::convert;
 pub use error::Error;
 pub use options::{Conv, Options, Rounding};
+pub use output::data_sets::{DATA_SETS, Names};
 pub use output::{Report, TensorReport};

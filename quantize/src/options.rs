@@ -1,5 +1,6 @@
 //! What to convert and how: the options of one conversion.
 
+use crate::output::data_sets::Names;
 use beitle::file::format::{Precision, Recipe, Role};
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub struct Options {
     pub feature_blocks: Option<[usize; 4]>,
     /// Attention heads. `None`: as the checkpoint says, or 64 channels per head.
     pub heads: Option<usize>,
+    /// Class names and colours, instead of those of the checkpoint.
+    pub names: Option<Names>,
     /// Input width and height in pixels. `None`: the size the model was trained with.
     pub size: Option<(usize, usize)>,
     /// How the largest 3x3 convolutions run under int8 and int4. Winograd weights are always int8; they take at least three
@@ -46,6 +49,7 @@ impl Options {
             recipe: None,
             feature_blocks: None,
             heads: None,
+            names: None,
             size: None,
             conv: if precision == Precision::Int4 { Conv::Direct } else { Conv::Winograd4 },
             rounding: Rounding::Compensated(None),

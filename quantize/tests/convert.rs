@@ -3,7 +3,7 @@
 use beitle::Model;
 use beitle::file::format::{Precision, Recipe, Role, TensorKind};
 use beitle::memory::FileBytes;
-use beitle_quantize::{Options, convert};
+use beitle_quantize::{Names, Options, convert};
 use std::path::{Path, PathBuf};
 
 fn golden(case: &str) -> PathBuf {
@@ -106,6 +106,28 @@ fn models_run_at_the_size_of_the_preprocessor_under_hf() {
         &Options::new(odd, target("odd"), Precision::F16),
         &["100x100", "multiples of the patch size 16"],
     );
+}
+
+#[test]
+fn names_of_data_sets_and_files_replace_those_of_the_checkpoint() {
+    // 13 classes.
+    let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("names-{}.txt", std::process::id()));
+    std::fs::write(&list, (0..13).map(|i| format!("{i} 2 3 thing {i}\n")).collect::<String>()).unwrap();
+    let output = target("names");
+    let mut options = Options::new(golden("relative"), &output, Precision::F16);
+    options.names = Some(Names::DataSet("cityscapes".into()));
+    assert_refused(&options, &["13 classes", "cityscapes has 19 names"]);
+    options.names = Some(Names::File("/nowhere.txt".into()));
+    assert_refused(&options, &["/nowhere.txt"]);
+    options.names = Some(Names::File(list.clone()));
+    convert(&options, &mut |_, _| {}).unwrap();
+    let file = FileBytes::read(&output).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    assert_eq!((model.class_name(7), model.colour(7)), (Some("thing 7"), [7, 2, 3]));
+    // The list is an input: it is never overwritten.
+    options.output = list.clone();
+    assert!(convert(&options, &mut |_, _| {}).is_err());
+    assert!(std::fs::read_to_string(list).unwrap().starts_with("0 2 3"));
 }
 
 #[test]

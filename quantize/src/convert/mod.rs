@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
+use crate::output::data_sets::Names;
 use std::path::Path;
 
 /// Converts a checkpoint. `progress` receives the number of finished steps and the number of steps of the current phase.
@@ -31,7 +32,10 @@ fn check_output(options: &Options) -> Result<(), Error> {
         Rounding::Compensated(folder) => Pictures::find(folder.as_deref())?,
         Rounding::Nearest => Pictures::find(None)?,
     };
-    let inputs = checkpoint.paths();
+    let mut inputs = checkpoint.paths();
+    if let Some(Names::File(path)) = &options.names {
+        inputs.push(path.clone());
+    }
     let inputs = inputs.iter().map(AsRef::as_ref).chain(pictures.paths());
     let output: &Path = &options.output;
     beitle_files::check([output], inputs).map_err(|e| Error::new(e.path, e.message))

@@ -109,7 +109,10 @@ impl TensorMaker<'_> {
         let names = self.spec.class_names.as_deref();
         match role {
             Role::ClassNames => classes::names(self.spec.classes, names).into_bytes(),
-            Role::Palette => classes::palette(self.spec.classes, names),
+            Role::Palette => match &self.spec.colours {
+                Some(colours) => colours.concat(),
+                None => classes::palette(self.spec.classes, names),
+            },
             Role::Source => source_name(self.checkpoint.main_file()).into_bytes(),
             Role::Tool => TOOL.into(),
             _ => output::report_json(&self.spec, finished).into_bytes(),

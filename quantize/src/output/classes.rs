@@ -12,8 +12,16 @@ const ADE20K_CLASSES: usize = 150;
 /// Upper bound on the length of a class name, in bytes of UTF-8. Longer ones are cut.
 const MAX_NAME: usize = 255;
 
-fn ade20k_names() -> impl Iterator<Item = &'static str> {
+pub(super) fn ade20k_names() -> impl Iterator<Item = &'static str> {
     ADE20K.lines().filter_map(|line| line.splitn(4, ' ').nth(3))
+}
+
+pub(super) fn ade20k_colours() -> impl Iterator<Item = [u8; 3]> {
+    ADE20K.lines().filter_map(|line| {
+        let mut parts = line.splitn(4, ' ');
+        let mut component = || parts.next()?.parse().ok();
+        Some([component()?, component()?, component()?])
+    })
 }
 
 /// transformers' name of a class that has none.
@@ -50,8 +58,7 @@ pub fn names(classes: usize, names: Option<&[String]>) -> String {
 /// Red, green and blue of each class.
 pub fn palette(classes: usize, names: Option<&[String]>) -> Vec<u8> {
     if is_ade20k(classes, names) {
-        let components = ADE20K.lines().flat_map(|line| line.splitn(4, ' ').take(3));
-        return components.filter_map(|component| component.parse().ok()).collect();
+        return ade20k_colours().flatten().collect();
     }
     let colours = street_colours(classes, names).unwrap_or_else(|| (0..classes).map(colour).collect());
     colours.concat()
@@ -92,11 +99,15 @@ fn street_colours(classes: usize, names: Option<&[String]>) -> Option<Vec<[u8; 3
     names.iter().map(colour).collect()
 }
 
-/// The colour map of PASCAL VOC: the bits of the class number go to the three channels in turn, high bits first. Numbers are
-/// shifted by one because VOC's colour 0 is black.
+/// A colour for a class without one: that of PASCAL VOC for the next number, because VOC's colour 0 is black.
 fn colour(class: usize) -> [u8; 3] {
+    voc_colour(class + 1)
+}
+
+/// The colour map of PASCAL VOC: the bits of the class number go to the three channels in turn, high bits first.
+pub(super) fn voc_colour(class: usize) -> [u8; 3] {
     let mut rgb = [0u8; 3];
-    let mut bits = class + 1;
+    let mut bits = class;
     for shift in (0..8).rev() {
         for channel in &mut rgb {
             *channel |= ((bits & 1) as u8) << shift;

@@ -4,6 +4,7 @@
 //! it is stored in the file. [`classes`] makes the tensors with class names and colours.
 
 pub mod classes;
+pub mod data_sets;
 mod report;
 mod tensor;
 mod writer;

@@ -26,6 +26,8 @@ pub struct Spec {
     pub classes: usize,
     /// Names of the classes, if the checkpoint has any.
     pub class_names: Option<Vec<String>>,
+    /// Colours of the classes, if the options give any.
+    pub colours: Option<Vec<[u8; 3]>>,
     /// Output sides of the pyramid pooling branches.
     pub pools: Vec<usize>,
     /// Absolute position embeddings are added.

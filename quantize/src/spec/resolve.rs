@@ -30,6 +30,13 @@ impl Spec {
         let feature_blocks = context.feature_blocks()?;
         let size = context.size(&preprocessing, &mut notes)?;
         context.note_official_models(&mut notes);
+        let (class_names, colours) = match &options.names {
+            Some(names) => {
+                let (names, colours) = names.classes(checkpoint.main_file(), model.classes)?;
+                (Some(names), colours)
+            }
+            None => (model.class_names, None),
+        };
         Ok(Spec {
             channels: model.hidden,
             heads,
@@ -40,7 +47,8 @@ impl Spec {
             size,
             feature_blocks,
             classes: model.classes,
-            class_names: model.class_names,
+            class_names,
+            colours,
             pools: model.pool_scales,
             absolute: model.absolute,
             relative: model.relative,

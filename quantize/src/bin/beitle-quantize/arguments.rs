@@ -1,7 +1,7 @@
 //! Command-line arguments and their translation to options.
 
 use beitle::file::format::{Precision, Recipe};
-use beitle_quantize::{Conv, Options, Rounding};
+use beitle_quantize::{Conv, DATA_SETS, Names, Options, Rounding};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::path::PathBuf;
@@ -45,7 +45,12 @@ pub struct Arguments {
     /// Number of attention heads, if the checkpoint does not say
     #[arg(long)]
     heads: Option<usize>,
-    /// Input size in pixels, multiples of the patch size [default: the size the model was trained with]
+    /// Class names and colours, instead of the checkpoint's: a data set (ade20k, cityscapes, voc, camvid), or a text file with a
+    /// name on each line, which may follow its colour (red green blue name)
+    #[arg(long, value_name = "NAME|FILE")]
+    names: Option<String>,
+    /// Input size in pixels, multiples of the patch size [default: the preprocessor's under hf, else
+    /// that the model was trained with]
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
     /// For int8, int4 and auto: how the largest 3x3 convolutions run. winograd4: Winograd's F(4x4, 3x3), a quarter of the
@@ -92,11 +97,16 @@ impl Arguments {
             recipe: self.recipe,
             feature_blocks: self.feature_blocks,
             heads: self.heads,
+            names: self.names.map(names),
             size: self.size,
             sqnr_floor: self.sqnr_floor,
             agreement: auto.then_some(self.agreement.unwrap_or(AGREEMENT)),
         })
     }
+}
+
+fn names(s: String) -> Names {
+    if DATA_SETS.contains(&s.as_str()) { Names::DataSet(s) } else { Names::File(s.into()) }
 }
 
 fn share(s: &str) -> Result<f64, String> {
