@@ -24,9 +24,14 @@ pub enum Layout {
     Index,
     Config,
     Preprocessor,
+    /// What follows the magic number of a file of PyTorch before 1.6.
+    Legacy,
 }
 
-pub const LAYOUTS: [Layout; 7] = [
+/// The magic number of such a file.
+pub const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+
+pub const LAYOUTS: [Layout; 8] = [
     Layout::Safetensors,
     Layout::Header,
     Layout::Archive,
@@ -34,6 +39,7 @@ pub const LAYOUTS: [Layout; 7] = [
     Layout::Index,
     Layout::Config,
     Layout::Preprocessor,
+    Layout::Legacy,
 ];
 
 /// A folder of this process. The operating system removes it some time after the process has ended.
@@ -97,6 +103,7 @@ fn write(layout: Layout, bytes: &[u8]) -> PathBuf {
         Layout::Safetensors => file("model.safetensors", bytes),
         Layout::Header => file("model.safetensors", &safetensors(bytes)),
         Layout::Archive => file("model.pth", bytes),
+        Layout::Legacy => file("model.pth", &[LEGACY_MAGIC, bytes].concat()),
         Layout::Pickle => {
             let values: Vec<u8> = (0..512).map(|i| (i % 60) as u8).collect();
             let entries = [("m/data.pkl", bytes), ("m/data/0", &values), ("m/data/1", &values[..24])];

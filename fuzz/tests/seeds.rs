@@ -61,8 +61,23 @@ fn checkpoints() -> Vec<Vec<u8>> {
         (Layout::Index, text(index)),
         (Layout::Config, text(config)),
         (Layout::Preprocessor, text(preprocessor)),
+        (Layout::Legacy, legacy()),
     ];
     contents.map(|(layout, bytes)| [&[layout as u8], bytes.as_slice()].concat()).into()
+}
+
+/// The pickles and storages of a file of PyTorch before 1.6, after its magic number.
+fn legacy() -> Vec<u8> {
+    let pickle = pickle();
+    let mut file = b"\x80\x02M\xe9\x03.\x80\x02}X\x0d\0\0\0little_endian\x88s.".to_vec();
+    file.extend_from_slice(&pickle);
+    // The names of the storages 0 and 1, then 12 numbers of each.
+    file.extend(b"\x80\x02](X\x01\0\0\x000X\x01\0\0\x001e.");
+    for _ in 0..2 {
+        file.extend(12u64.to_le_bytes());
+        file.extend([0; 96]);
+    }
+    file
 }
 
 /// Files of 5x3 pixels in the formats of the crate `image`. JPEG files are in `tests/data/jpeg`.

@@ -110,11 +110,16 @@ fn open_file(path: &Path, key: Option<&str>, files: &mut Vec<OpenFile>) -> Resul
         return Err(Error::new(path, format!("has {length} bytes; expected at most {MAX_FILE}")));
     }
     let mut start = Vec::new();
-    (&mut file).take(9).read_to_end(&mut start).map_err(|e| Error::io(path, "cannot read", e))?;
+    (&mut file)
+        .take(torch::legacy::MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(|e| Error::io(path, "cannot read", e))?;
     file.seek(SeekFrom::Start(0)).map_err(|e| Error::io(path, "cannot seek", e))?;
     let named_safetensors = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"));
     let stored = if start.starts_with(b"PK") {
         torch::tensors(path, &file, length, (files.len(), key))?
+    } else if start == torch::legacy::MAGIC {
+        torch::legacy::tensors(path, &mut file, length, (files.len(), key))?
     } else if start.starts_with(b"version h") {
         return Err(Error::new(
             path,
@@ -124,11 +129,6 @@ fn open_file(path: &Path, key: Option<&str>, files: &mut Vec<OpenFile>) -> Resul
         return Err(Error::new(path, "is not a file of torch.save, so that --key does not apply"));
     } else if named_safetensors || start.get(8) == Some(&b'{') {
         safetensors::tensors(path, &mut file, length, files.len())?
-    } else if start.first() == Some(&0x80) {
-        return Err(Error::new(
-            path,
-            "is in the format of PyTorch before 1.6; load it with torch.load and save it again with torch.save",
-        ));
     } else {
         return Err(Error::new(
             path,

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use super::pickle::{self, DescribedTensor};
-use super::zip::{Archive, EntrySpan};
+use super::span::Span;
+use super::zip::Archive;
 use crate::checkpoint::limits::{MAX_ELEMENTS, MAX_PICKLE, MAX_SHARING, MAX_SPREAD};
 use crate::checkpoint::tensor::{Dtype, StoredTensor};
 use crate::error::Error;
@@ -28,12 +29,20 @@ fn find(file: &File, length: u64, index: usize, key: Option<&str>) -> Result<Vec
         return Err("was saved on a big-endian machine, which is not supported".into());
     }
     let described = pickle::state_dict(&archive.read(&format!("{root}data.pkl"), MAX_PICKLE)?, key)?;
+    locate_all(described, |key| archive.span(&format!("{root}data/{key}")), (index, length))
+}
+
+/// The positions of all tensors in file number `index` of the checkpoint, of `length` bytes, given the span of each storage.
+pub(super) fn locate_all(
+    described: Vec<DescribedTensor>,
+    span: impl Fn(&str) -> Result<Span, String>,
+    (index, length): (usize, u64),
+) -> Result<Vec<StoredTensor>, String> {
     let mut found = Vec::with_capacity(described.len());
     let mut total = 0u64;
     for tensor in described {
         let name = tensor.name.clone();
-        let stored = archive
-            .span(&format!("{root}data/{}", tensor.key))
+        let stored = span(&tensor.key)
             .and_then(|span| locate(tensor, span, index))
             .map_err(|what| format!("tensor {name}: {what}"))?;
         total = total.saturating_add(stored.bytes());
@@ -50,7 +59,7 @@ fn find(file: &File, length: u64, index: usize, key: Option<&str>) -> Result<Vec
 }
 
 /// Position of a tensor in the file, given the span of its storage. Checks that the storage holds all of its elements.
-fn locate(tensor: DescribedTensor, storage: EntrySpan, file: usize) -> Result<StoredTensor, String> {
+fn locate(tensor: DescribedTensor, storage: Span, file: usize) -> Result<StoredTensor, String> {
     let DescribedTensor { name: original, class, offset, shape, strides, .. } = tensor;
     let dtype = dtype(&class);
     let size = dtype.size().unwrap_or(1) as u64;

@@ -1,10 +1,12 @@
-//! Files written by `torch.save` (PyTorch 1.6 and later): an uncompressed zip archive.
+//! Files written by `torch.save`: an uncompressed zip archive (PyTorch 1.6 and later), or the older format ([`legacy`]).
 //!
 //! The entry `data.pkl` is a pickle that describes the tensors ([`pickle`]); the entries under `data/` hold their values
 //! ([`archive`]). [`zip`] finds the archive's entries.
 
 mod archive;
+pub(super) mod legacy;
 mod pickle;
+mod span;
 mod zip;
 
 pub(super) use archive::tensors;

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use rawzip::{CompressionMethod, Error, ErrorKind, FileReader, MAX_CENTRAL_DIRECTORY_RECORD_SIZE};
 use rawzip::{ZipArchive, ZipArchiveEntryWayfinder, ZipEntry, ZipLocator};
 
+use super::span::Span;
 use crate::checkpoint::limits::{MAX_DIRECTORY, MAX_ENTRIES};
 use crate::text::{excerpt, printable};
 
@@ -19,13 +20,6 @@ struct Entry {
     wayfinder: ZipArchiveEntryWayfinder,
     /// Neither compressed nor encrypted.
     plain: bool,
-}
-
-/// Bytes of the file that an entry's content occupies.
-#[derive(Clone, Copy)]
-pub(super) struct EntrySpan {
-    pub(super) start: u64,
-    pub(super) bytes: u64,
 }
 
 /// A zip archive whose directory has been read.
@@ -95,9 +89,9 @@ impl Archive {
     }
 
     /// The span of an entry, which must lie in the file and be neither compressed nor encrypted.
-    pub(super) fn span(&self, name: &str) -> Result<EntrySpan, String> {
+    pub(super) fn span(&self, name: &str) -> Result<Span, String> {
         let (start, end) = self.entry(name)?.compressed_data_range();
-        Ok(EntrySpan { start, bytes: end - start })
+        Ok(Span { start, bytes: end - start })
     }
 
     /// The content of an entry of at most `limit` bytes, whose checksum must be right.

@@ -61,6 +61,10 @@ impl Machine<'_> {
     /// Pushes the storage that a persistent id `('storage', class, key, device, length)` refers to.
     pub(super) fn load_persistent(&mut self, id: ValueId) -> PickleResult {
         match self.items(id) {
+            // In old files the id may end with the part of another storage that this one is.
+            Some(&[kind, .., view]) if self.text(kind) == Some("storage") && self.items(view).is_some() => {
+                Err("a storage is a part of another one, which is not supported".into())
+            }
             Some(&[kind, class, key, ..]) if self.text(kind) == Some("storage") => {
                 self.push(Value::Storage { class, key })
             }

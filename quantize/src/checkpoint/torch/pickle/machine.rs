@@ -69,6 +69,11 @@ impl<'a> Machine<'a> {
         self.values.get(id.0 as usize)
     }
 
+    /// All values made so far.
+    pub(super) fn values(&self) -> &[Value<'a>] {
+        &self.values
+    }
+
     /// The content of a string.
     pub(super) fn text(&self, id: ValueId) -> Option<&'a str> {
         match self.value(id) {

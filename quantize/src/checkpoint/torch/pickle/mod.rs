@@ -8,8 +8,10 @@
 mod calls;
 mod cursor;
 mod interpret;
+mod legacy;
 mod machine;
 mod opcodes;
 mod state_dict;
 
+pub(in crate::checkpoint) use legacy::{LegacyPickles, legacy};
 pub(in crate::checkpoint) use state_dict::{DescribedTensor, state_dict};

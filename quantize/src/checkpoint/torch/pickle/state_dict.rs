@@ -48,18 +48,27 @@ pub(in crate::checkpoint) fn state_dict(
     key: Option<&str>,
 ) -> Result<Vec<DescribedTensor>, String> {
     let (machine, root) = interpret::run(bytes)?;
+    tensors(&machine, root, key)
+}
+
+/// The tensors of the state dict in a value of the machine.
+pub(super) fn tensors(
+    machine: &Machine<'_>,
+    root: ValueId,
+    key: Option<&str>,
+) -> Result<Vec<DescribedTensor>, String> {
     let dict = match key {
-        Some(key) => entry(&machine, root, key).ok_or_else(|| {
-            format!("has no dictionary under the key {}{}", excerpt(key), keys(&machine, root))
+        Some(key) => entry(machine, root, key).ok_or_else(|| {
+            format!("has no dictionary under the key {}{}", excerpt(key), keys(machine, root))
         })?,
-        None => unwrap(&machine, root),
+        None => unwrap(machine, root),
     };
     if !matches!(machine.value(dict), Some(Value::Dict(_))) {
         return Err("holds an object, not a state dict; save the model's state_dict() instead".into());
     }
     // Of entries with the same key, the last counts.
     let mut tensors = BTreeMap::new();
-    for (key, value) in entries(&machine, dict) {
+    for (key, value) in entries(machine, dict) {
         if let (Some(name), Some(Value::Tensor { .. })) = (machine.text(*key), machine.value(*value)) {
             // Long names are refused before they are compared, which a pickle may ask for many times.
             if name.len() > MAX_NAME {
@@ -69,11 +78,11 @@ pub(in crate::checkpoint) fn state_dict(
         }
     }
     match tensors.len() {
-        0 => return Err(format!("holds no tensors; expected a state dict{}", keys(&machine, dict))),
+        0 => return Err(format!("holds no tensors; expected a state dict{}", keys(machine, dict))),
         1..=MAX_TENSORS => {}
         found => return Err(format!("holds {found} tensors; expected at most {MAX_TENSORS}")),
     }
-    tensors.into_iter().map(|(name, id)| describe(&machine, name, id)).collect()
+    tensors.into_iter().map(|(name, id)| describe(machine, name, id)).collect()
 }
 
 /// Follows wrapper dictionaries down to the innermost.
