@@ -27,25 +27,24 @@
  *
  * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
  * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
- * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL
- * and 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong
- * sizes, overlaps and invalid enumeration values are reported. No memory that a call writes to, the message included,
- * may overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate
- * that memory of the stated size exists.
+ * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL and
+ * 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong sizes,
+ * overlaps and invalid enumeration values are reported. No memory that a call writes to, the message included, may
+ * overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate that
+ * memory of the stated size exists.
  *
- * If the library detects a bug of its own, the function returns BEITLE_INTERNAL_ERROR. A library built with
- * panic = "abort" ends the program instead, and one built without the feature `std` calls beitle_panicked.
+ * If the library detects a bug of its own, the function returns BEITLE_INTERNAL_ERROR. A library built with panic =
+ * "abort" ends the program instead, and one built without the feature `std` calls beitle_panicked.
  *
  * Threads. Functions that take a `const beitle_engine *` may run concurrently on the same engine, provided that
- * concurrent calls of beitle_run have different arenas and outputs. beitle_open and beitle_plan require that no other
- * function uses the engine at the same time. Calls on different engines are independent.
+ * concurrent calls of beitle_run have different arenas and outputs. beitle_open, beitle_plan and beitle_plan_views
+ * require that no other function uses the engine at the same time. Calls on different engines are independent.
  *
  * Versions. A structure with a field `size` may come from an older or a newer version of this header: fields that the
  * caller does not have count as zero, and fields that the library does not know must be zero.
  *
  * Results. The same weight file and image give the same class map and the same logits, bit for bit, on every CPU and
- * for every number of threads.
- */
+ * for every number of threads. */
 #ifndef BEITLE_H
 #define BEITLE_H
 
@@ -99,9 +98,9 @@ typedef struct beitle_info {
 enum {
     BEITLE_MODE_DEFAULT = 0, /* as the weight file says: BEITLE_MODE_SLIDE if the model was tested so, else whole */
     BEITLE_MODE_WHOLE = 1,   /* stretched to the input size */
-    BEITLE_MODE_SLIDE = 2,   /* resized, keeping its aspect ratio, until its short side is as long as the window's, but
-                                its long side at most four times as long; a window slides over it, and the logits of
-                                overlapping windows are averaged */
+    BEITLE_MODE_SLIDE = 2,   /* resized, keeping its aspect ratio, until its short side is that of the weight file,
+                                normally the window's, but its long side at most four times as long; a window
+                                slides over it, and the logits of overlapping windows are averaged */
     BEITLE_MODE_NATIVE = 3   /* a window slides over the image at its own resolution */
 };
 
@@ -109,7 +108,7 @@ enum {
 typedef struct beitle_plan_params {
     size_t size;           /* sizeof(beitle_plan_params) */
     size_t workers;        /* number of threads, at least 1 (1: only the thread that calls beitle_run) */
-    size_t width;          /* size of the images in pixels: the largest with BEITLE_MODE_WHOLE, the exact one otherwise */
+    size_t width;          /* size of the images in pixels: the largest with BEITLE_MODE_WHOLE, else the exact one */
     size_t height;
     uint32_t mode;         /* BEITLE_MODE_DEFAULT ... BEITLE_MODE_NATIVE */
     uint32_t flip;         /* 1: run mirrored images too, and average the probabilities; else 0 */
@@ -150,18 +149,18 @@ typedef struct beitle_class_map {
 
 /* The caller's threads.
  *
- * A run consists of parallel steps: about 1,200 per image for the demonstration model, about 3,500 for BEiT base. For
- * each step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on
- * up to `workers` threads concurrently, which may include its own thread, and returns after all these calls have
- * returned. The calls distribute the tasks of the step among themselves.
+ * A run consists of parallel steps: about 1,200 per window for the demonstration model, about 3,500 for BEiT base. For
+ * each step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on up
+ * to `workers` threads concurrently, which may include its own thread, and returns after all these calls have returned.
+ * The calls distribute the tasks of the step among themselves.
  *
  * `run` may make fewer calls than `workers`, even none: the calling thread completes the remaining tasks. Additional
  * calls return immediately, and so do calls after `run` has returned. The library waits for calls that are still active
  * then by spinning: where threads have strict priorities, `run` must return only after its calls have returned. `run`
- * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open or
- * beitle_plan on the running engine. It may block and allocate; since it is called so often, it is much faster to let
- * existing threads wait for work than to create threads for every step. While 16 parallel steps are in progress, a
- * further step runs on its calling thread alone. */
+ * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open,
+ * beitle_plan or beitle_plan_views on the running engine. It may block and allocate; since it is called so often, it is
+ * much faster to let existing threads wait for work than to create threads for every step. While 16 parallel steps are
+ * in progress, a further step runs on its calling thread alone. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
@@ -180,16 +179,16 @@ typedef struct beitle_run_params {
     const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
     int (*progress)(void *context); /* NULL, or a callback for progress or a watchdog. The thread that called beitle_run
-                                       calls it a few hundred times per run, while no worker is running. It returns 0
+                                       calls it a few hundred times per window, while no worker is running. It returns 0
                                        to continue and any other value to cancel the run. The restrictions of
                                        beitle_thread_pool.run apply. */
     void *progress_context; /* passed to progress and window_done */
-    uint16_t *scores;    /* the output scores if the plan has several views (flip or scales), else NULL: [height][width]
-                            [classes], height and width those of the class map. A score is the mean of the class's
-                            probabilities in all views, in units of about 1/65535 */
+    uint16_t *scores;    /* the output scores if the plan has several views (flip, or more than one scale), else
+                            NULL: [height][width][classes], height and width those of the class map. A score is the
+                            mean of the class's probabilities in all views, in units of about 1/65535 */
     size_t scores_count; /* size of the memory at `scores`, in elements */
-    void (*window_done)(void *context, size_t done, size_t total); /* NULL, or a callback after each of the `total` windows
-                                                                      of the image, under the restrictions of progress */
+    /* NULL, or a callback after each of the `total` windows of the image, under the restrictions of progress. */
+    void (*window_done)(void *context, size_t done, size_t total);
 } beitle_run_params;
 
 /* Opens a model.
@@ -228,30 +227,30 @@ beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index,
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
-/* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width`
- * x `height` pixels that are stretched to the input size, and writes its size in bytes to `arena_bytes`. It must be called before beitle_run, and may be
- * called again with other arguments. If it fails, a previous plan remains valid.
+/* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width` x
+ * `height` pixels that are stretched to the input size, and writes its size in bytes to `arena_bytes`. It must be
+ * called before beitle_run, and may be called again with other arguments. If it fails, a previous plan remains valid.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
                           char *message, size_t message_bytes);
 
-/* As beitle_plan, for images that are run in several windows, mirrored, or at several scales. `arena_bytes` receives the
- * size of the arena, `scores_count` the number of scores that a run needs for a class map of the size of the image (it may
- * be NULL if there is a single view). Unless the mode is BEITLE_MODE_WHOLE the plan is for images of exactly this size;
- * beitle_run refuses an image that needs more memory than planned.
+/* As beitle_plan, for images that are run in several windows, mirrored, or at several scales. `arena_bytes` receives
+ * the size of the arena, `scores_count` the number of scores that a run needs for a class map of the size of the image
+ * (it may be NULL if there is a single view). Unless the mode is BEITLE_MODE_WHOLE the plan is for images of exactly
+ * this size; beitle_run refuses an image that needs more memory than planned.
  *
- * Errors: as beitle_plan; BEITLE_INVALID_ARGUMENT if the views are invalid, BEITLE_CORRUPT_FILE if the windows that the
- * file asks for do not fit each other. */
+ * Errors: as beitle_plan; BEITLE_INVALID_ARGUMENT if the views are invalid, BEITLE_CORRUPT_FILE if the file's stride or
+ * short side do not fit its windows. */
 beitle_status beitle_plan_views(beitle_engine *engine, const beitle_plan_params *params, size_t *arena_bytes,
                                 size_t *scores_count, char *message, size_t message_bytes);
 
-/* Segments an image in the views of the plan: writes the class map and, if requested, the logits. Arena, class map, logits, scores and message must
- * not overlap each other, the image, the file, the engine, `params` or the thread pool. `params` and the thread
- * pool must not change during the call, not even by its callbacks.
+/* Segments an image in the views of the plan: writes the class map and, if requested, the logits. Arena, class map,
+ * logits, scores and message must not overlap each other, the image, the file, the engine, `params` or the thread pool.
+ * `params` and the thread pool must not change during the call, not even by its callbacks.
  *
- * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE,
- * BEITLE_TOO_LARGE, BEITLE_CANCELLED. After an error the contents of class map and logits are unspecified. */
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE,
+ * BEITLE_CANCELLED. After an error the contents of class map, logits and scores are unspecified. */
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
 

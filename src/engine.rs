@@ -91,9 +91,9 @@ impl<'a> Engine<'a> {
         output.map.check(pixels, f.classes)?;
         let views = self.plan.views();
         if let Some(logits) = &output.logits {
-            if !views.is_whole() {
+            if !views.is_single_whole() {
                 return Err(Error::Views {
-                    what: "only a picture that is seen once and as a whole has logits",
+                    what: "logits are available only in mode whole without mirrored views",
                 });
             }
             let (w, h) = f.level(0);

@@ -46,7 +46,7 @@ impl Plan {
     }
 
     /// As [`Plan::new`], for runs with these views. Unless the mode is [`Mode::Whole`], the plan is for pictures of exactly this
-    /// size: how much of a window must be kept for the windows that overlap it does not grow steadily with the picture. A run with a
+    /// size: how much of a window must be kept for the windows that overlap it is not monotonic in the size. A run with a
     /// picture of another size works if it needs no more.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Plan {
         picture: (usize, usize),
         views: &Views,
     ) -> Result<Plan, Error> {
-        if views.is_whole() {
+        if views.is_single_whole() {
             return Plan::new(model, workers, picture);
         }
         let f = model.facts();
@@ -124,8 +124,8 @@ impl Plan {
         self.head_crc == model.file().header().head_crc
     }
 
-    /// The function that runs a picture. The plan names it, so that a program without plans of several windows does not contain
-    /// what they need.
+    /// The function that runs a picture. A function pointer, so that the linker drops sliding windows from programs that only call
+    /// [`Plan::new`].
     pub(crate) fn run(&self) -> RunFn {
         self.run
     }
@@ -151,7 +151,8 @@ fn check_sizes(f: &Facts, workers: usize, resize_scratch: usize) -> Result<(), E
     // No buffer takes more bytes per row and channel than a ring of four rows of nine f32 products: 144.
     let shared = widths.map(padded).into_iter().fold(0, u64::max).checked_mul(160 * rows);
     // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels.
-    let own = 768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest as u64 * padded(f.classes);
+    let own =
+        768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest.max(64) as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
     for bytes in [shared, own, Some(resize_scratch as u64)] {
         if bytes.is_none_or(|bytes| bytes >= isize::MAX as u64) {

@@ -216,6 +216,7 @@ fn invalid_parameters_are_rejected() {
     type Change<'a> = &'a dyn Fn(&mut CRunParams);
     let cases: &[(&str, Status, Change)] = &[
         ("params.size", Status::InvalidArgument, &|p| p.size = 8),
+        ("params.size", Status::InvalidArgument, &|p| p.size -= 4),
         ("params.size", Status::InvalidArgument, &|p| p.size = 0),
         ("params.size", Status::InvalidArgument, &|p| p.size = usize::MAX),
         ("params.arena is NULL", Status::InvalidArgument, &|p| p.arena = null_mut()),

@@ -240,6 +240,8 @@ fn pictures_are_segmented_in_all_views() {
     fails(&["--mode", "slide", "--native"], &["--native"]);
     let logits = folder.0.join("logits.npy");
     fails(&["--mode", "slide", "--logits", logits.to_str().unwrap()], &["--logits", "--mode whole"]);
+    let few = [&segment[..], &["--mode", "slide", "--flip", "--max-windows", "3"]].concat();
+    assert_fails(&few, 1, &["sample.png", "4 windows", "--max-windows allows 3"]);
     let tight = [&segment[..], &["--flip", "--max-arena", "2"]].concat();
     assert_fails(&tight, 1, &["sample.png", "working memory", "--max-arena"]);
 }

@@ -149,7 +149,7 @@ fn averaged_by_hand(model: &Model, picture: &ImageView) -> Vec<f64> {
     let (columns, rows) = f.level(0);
     let (width, height) = (picture.width(), picture.height());
     let starts = |len: usize, window: usize| -> Vec<usize> {
-        let stride = 2 * window / 3;
+        let stride = (2 * window / 3).max(window / 2 + 1);
         let count = (len - window).div_ceil(stride) + 1;
         (0..count).map(|i| (i * stride).min(len - window)).collect()
     };

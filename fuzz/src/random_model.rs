@@ -32,10 +32,10 @@ fn results(
     let mut arena = Aligned::new(plan.bytes());
     let mut engine = Engine::new(model, &plan, isa, &mut arena).expect("an engine");
     let mut map = vec![u16::MAX; size.0 * size.1];
-    let mut logits = vec![0f32; if views.is_whole() { classes * width * height } else { 0 }];
+    let mut logits = vec![0f32; if views.is_single_whole() { classes * width * height } else { 0 }];
     let mut scores = vec![0u16; if views.are_several() { classes * map.len() } else { 0 }];
     let mut output = Output::map(size, ClassMapMut::U16(&mut map));
-    output.logits = views.is_whole().then_some(&mut logits);
+    output.logits = views.is_single_whole().then_some(&mut logits);
     output.scores = views.are_several().then_some(&mut scores);
     engine.run(par, picture, &mut output, &mut ()).expect("a class map");
     (map, logits.iter().map(|x| x.to_bits()).chain(scores.into_iter().map(u32::from)).collect())

@@ -27,7 +27,7 @@ const THREAD_POOL: &str = "params.thread_pool";
 /// # Safety
 /// `engine` and `params` are null, misaligned, or point to a [`CEngine`] and a [`CRunParams`] that are not written to during
 /// the call. So do the pointers in `params`, to memory of the sizes stated there, which nothing else writes to; nothing else
-/// reads arena, class map and logits. The callbacks behave as `include/beitle.h` requires.
+/// reads arena, class map, logits and scores. The callbacks behave as `include/beitle.h` requires.
 pub(crate) unsafe fn run(
     engine: *const CEngine,
     params: *const CRunParams,

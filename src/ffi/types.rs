@@ -152,7 +152,7 @@ pub struct CPlanParams {
 /// # Safety
 /// The structure is `repr(C)`, its first field is the size, a `usize`, and all other fields may be zero.
 pub(crate) unsafe trait Versioned: Copy {
-    /// The size in the first version of the header that had it.
+    /// The size in the first version of the header that had it. A third version needs a list here.
     const FIRST_SIZE: usize;
 }
 

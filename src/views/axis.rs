@@ -16,7 +16,7 @@ pub(crate) struct Axis {
     pub len: usize,
     /// Pixels of a window.
     pub window: usize,
-    /// Pixels from one window to the next. The last window is moved back inside the picture. At least half a window and at most a
+    /// Pixels from one window to the next. The last window is moved back inside the picture. More than half a window and at most a
     /// window, so that at most three windows cover a pixel.
     pub stride: usize,
     /// Logits of a window.
@@ -27,7 +27,7 @@ pub(crate) struct Axis {
 }
 
 /// The most consecutive logits of a window that a pixel reads along an axis: three, or more if a patch has fewer than four pixels.
-pub(crate) const SOURCES: usize = 6;
+pub(crate) const MOST_TERMS: usize = 6;
 
 /// The logits of one window that a pixel of the class map reads along an axis, with weights. The pixel is the sum over all windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -36,7 +36,7 @@ pub(crate) struct Source {
     /// The first logit.
     pub first: u32,
     /// The weights of the logits from `first` on. All are zero if the pixel does not read the window.
-    pub weights: [f32; SOURCES],
+    pub weights: [f32; MOST_TERMS],
 }
 
 impl Source {
@@ -126,7 +126,7 @@ impl Axis {
         }
         let used = || sums.iter().filter(|(_, weight)| *weight > 0.0);
         let first = used().map(|(cell, _)| *cell).min().unwrap_or(0);
-        let mut weights = [0.0; SOURCES];
+        let mut weights = [0.0; MOST_TERMS];
         for (cell, weight) in used() {
             weights[cell - first] += weight;
         }
@@ -145,7 +145,7 @@ impl Axis {
     /// The most pixels of a class map of `size` pixels that together read no more than `cells` consecutive logits of a window; at
     /// least 1.
     pub fn pixels_within(&self, cells: usize, size: usize) -> usize {
-        let cells = cells.saturating_sub(SOURCES) as f64;
+        let cells = cells.saturating_sub(MOST_TERMS) as f64;
         let scale = if self.stretched {
             size as f64 / self.cells as f64
         } else {
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_weights_of_a_pixel_sum_to_one_and_its_windows_are_those_that_cover_it() {
         for (len, window, stride) in
-            [(640, 640, 426), (854, 640, 426), (1067, 640, 426), (70, 32, 16), (20, 32, 21), (97, 32, 32)]
+            [(640, 640, 426), (854, 640, 426), (1067, 640, 426), (70, 32, 17), (20, 32, 21), (97, 32, 32)]
         {
             let axis = axis(len, window, stride);
             for size in [1, 37, len, 3 * len + 1] {

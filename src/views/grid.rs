@@ -221,10 +221,17 @@ mod tests {
         Grid::new([axis(size.0), axis(size.1)])
     }
 
+    /// Pictures, and windows with the usual and with the smallest stride.
+    fn grids() -> impl Iterator<Item = ((usize, usize), Grid)> {
+        let usual = [(854, 640), (640, 1067), (1494, 1120), (1067, 1067), (3000, 700)]
+            .map(|size| (size, grid(size, 640, 426)));
+        let small = [(48, 85), (85, 48), (128, 160), (97, 200)].map(|size| (size, grid(size, 32, 17)));
+        usual.into_iter().chain(small)
+    }
+
     #[test]
     fn every_pixel_is_decided_once_by_the_last_window_that_it_reads() {
-        for size in [(854, 640), (640, 1067), (1494, 1120), (1067, 1067), (3000, 700)] {
-            let grid = grid(size, 640, 426);
+        for (size, grid) in grids() {
             for width in [64, 2, 1] {
                 let mut decided = vec![0; grid.axes[0].windows() * grid.axes[1].windows()];
                 for strip in grid.strips(width) {
@@ -266,8 +273,8 @@ mod tests {
 
     #[test]
     fn kept_tiles_are_counted_as_a_run_keeps_them() {
-        for size in [(854, 640), (1494, 1120), (1067, 1067), (900, 7000), (5000, 6100)] {
-            let grid = grid(size, 640, 426);
+        let large = [(900, 7000), (5000, 6100)].map(|size| (size, grid(size, 640, 426)));
+        for (size, grid) in grids().chain(large) {
             let width = grid.strip_width(1000);
             let mut most = 0;
             for strip in grid.strips(width) {

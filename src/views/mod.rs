@@ -29,8 +29,8 @@ pub use mode::Mode;
 /// The most ratios of [`Views::with_scales`].
 pub const MAX_SCALES: usize = 16;
 
-/// About how many bytes of logits are kept for overlapping windows. With it, BEiT base runs a picture of 100 megapixels at its own
-/// resolution in 64 MiB.
+/// About how many bytes of logits are kept for overlapping windows. With it, the arena of BEiT base for a picture of 100 megapixels
+/// at its own resolution is smaller than 64 MiB.
 const OVERLAP_BYTES: usize = 34 << 20;
 
 /// The views of a picture whose results are combined: a mode, optionally with mirrored views and several scales.
@@ -50,7 +50,7 @@ pub(crate) struct View {
     pub size: (usize, usize),
     /// Whether the resized picture is mirrored left to right.
     pub mirror: bool,
-    /// How often the view counts in the mean.
+    /// Weight in the mean: the number of scales that give this size.
     pub weight: u32,
 }
 
@@ -77,8 +77,8 @@ impl Views {
         self
     }
 
-    /// Views at several scales instead of one: for each ratio r, the short side is r times as long as the window's, at least as
-    /// long as the window's, and the long side follows. No ratios: one view.
+    /// Views at several scales instead of one: for each ratio r, the short side is r times as long as without scales, but at least
+    /// as long, and the long side follows. No ratios: one view.
     ///
     /// # Errors
     /// [`Error::Views`] if the mode is not [`Mode::Slide`], if there are more than [`MAX_SCALES`] ratios, or if one is not above 0
@@ -100,7 +100,7 @@ impl Views {
     }
 
     /// The same views with about `bytes` bytes of the arena for the logits of overlapping windows, 34 MiB by default. Where a picture
-    /// would need more, some windows run twice. At least about two windows' logits are always kept. The result does not depend on it.
+    /// would need more, some windows run twice. The minimum is about two windows' logits, whatever `bytes` is. The result does not depend on it.
     #[must_use]
     pub const fn with_overlap_bytes(mut self, bytes: usize) -> Self {
         self.overlap_bytes = bytes;
@@ -132,7 +132,7 @@ impl Views {
 
     /// Whether the picture is stretched and seen once, which is the only case that gives logits.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_single_whole(&self) -> bool {
         self.mode == Mode::Whole && !self.flip
     }
 
@@ -179,16 +179,22 @@ impl Views {
     /// Checks that the model can be run so, and that every resized picture has a valid size.
     ///
     /// # Errors
-    /// [`Error::Header`] if the file's stride leaves gaps between windows or makes more than three of them overlap,
-    /// [`Error::Views`] if a resized picture would be too large.
+    /// [`Error::Header`] if the file's stride leaves gaps between windows or is too small, or its short side is more than four
+    /// windows; [`Error::Views`] if a resized picture would be too large.
     pub(crate) fn check(&self, f: &Facts, picture: (usize, usize)) -> Result<(), Error> {
-        let fits = |window: usize| (window.div_ceil(2)..window + 1).contains(&size::stride(f, window));
+        let fits = |window: usize| size::is_possible(size::stride(f, window), window);
         if self.mode != Mode::Whole && !(fits(f.width) && fits(f.height)) {
             let (found, expected) = (
                 f.sliding.map_or(0, |(_, stride)| stride as u64),
-                "half a window to a whole window, for sliding windows",
+                "more than half the window and at most the window",
             );
             return Err(Error::Header { field: "stride", found, expected });
+        }
+        // The time of a run grows with its square.
+        let short_side = size::short_side(f);
+        if self.mode == Mode::Slide && short_side > 4 * f.width.min(f.height) {
+            let expected = "at most four times the window's short side";
+            return Err(Error::Header { field: "short_side", found: short_side as u64, expected });
         }
         let too_large =
             Error::Views { what: "the resized picture would be more than 16777216 pixels wide or high" };

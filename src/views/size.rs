@@ -5,22 +5,27 @@
 use super::mode::Mode;
 use crate::file::Facts;
 
-/// The long side may be this many times as long as the window's short side, if there are no scales.
+/// Without scales, the long side may be this many times as long as the short side should be.
 const LONGEST: f64 = 4.0;
 
 /// The length in pixels of the short side of a resized picture, from the file if it has one.
-fn short_side(f: &Facts) -> usize {
+pub(super) fn short_side(f: &Facts) -> usize {
     f.sliding.map_or(f.width.min(f.height), |(short_side, _)| short_side)
 }
 
-/// The step of the window in pixels along an axis on which it has `window` pixels: two thirds of them, or as the file says for the
-/// shorter axis, and in proportion for the longer one.
+/// The step of the window in pixels along an axis on which it has `window` pixels: as the file says for the shorter axis, and in
+/// proportion for the longer one; without a file's word two thirds of the window, but more than half of it.
 pub(super) fn stride(f: &Facts, window: usize) -> usize {
     match f.sliding {
         Some((_, stride)) => stride.saturating_mul(window) / f.width.min(f.height),
-        None => 2 * window / 3,
+        None => (2 * window / 3).max(window / 2 + 1),
     }
-    .max(1)
+}
+
+/// Whether windows with this stride leave no gaps, and no window overlaps the one after the next, nor touches it: what is kept of
+/// a window, and for how long, rests on that.
+pub(super) fn is_possible(stride: usize, window: usize) -> bool {
+    stride <= window && 2 * stride > window
 }
 
 /// Width and height to which a picture is resized, at the given scale if there are several.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub enum Names {
     /// The classes of a data set: `ade20k`, `cityscapes`, `voc` or `camvid`.
     DataSet(String),
-    /// A text file with a name on each line, which may follow its colour: `red green blue name`.
+    /// A text file with one class per line, `name` or `red green blue name`, in the same form on all lines.
     File(PathBuf),
 }
 
@@ -92,7 +92,10 @@ impl Names {
             Names::DataSet(name) => {
                 let found = data_set(name);
                 let unknown = || {
-                    Error::new(checkpoint, format!("no data set {name}; expected {}", DATA_SETS.join(", ")))
+                    Error::new(
+                        checkpoint,
+                        format!("unknown data set {name}; known are {}", DATA_SETS.join(", ")),
+                    )
                 };
                 (name.clone(), found.ok_or_else(unknown)?)
             }
@@ -100,7 +103,15 @@ impl Names {
                 let text = String::from_utf8(regular_file::read(path, MAX_BYTES)?);
                 let text =
                     text.map_err(|_| Error::new(path, "is not UTF-8; expected a class name on each line"))?;
-                (path.display().to_string(), parse(&text))
+                let found = parse(&text);
+                let coloured = text.lines().filter(|line| coloured(line).is_some()).count();
+                if coloured > 0 && found.1.is_none() {
+                    return Err(Error::new(
+                        path,
+                        "gives some lines a colour and others not; expected all or none",
+                    ));
+                }
+                (path.display().to_string(), found)
             }
         };
         if found.0.len() != classes {
@@ -122,15 +133,17 @@ fn data_set(name: &str) -> Option<Classes> {
     })
 }
 
+/// Name and colour of a line `red green blue name`.
+fn coloured(line: &str) -> Option<(String, [u8; 3])> {
+    let mut parts = line.splitn(4, ' ');
+    let mut component = || parts.next()?.parse().ok();
+    let colour = [component()?, component()?, component()?];
+    Some((parts.next()?.to_owned(), colour))
+}
+
 /// The names of lines, and their colours if every line begins with one.
 fn parse(text: &str) -> Classes {
-    let lines = || text.lines().map(str::trim_end);
-    let coloured = |line: &'_ str| {
-        let mut parts = line.splitn(4, ' ');
-        let mut component = || parts.next()?.parse().ok();
-        let colour = [component()?, component()?, component()?];
-        Some((parts.next()?.to_owned(), colour))
-    };
+    let lines = || text.trim_end().lines().map(str::trim_end);
     match lines().map(coloured).collect::<Option<Vec<_>>>() {
         Some(all) if !all.is_empty() => {
             let (names, colours) = all.into_iter().unzip();
@@ -167,5 +180,6 @@ mod tests {
         let (names, colours) = parse("1 2 3 a b\n4 5 6 c");
         assert_eq!((names, colours), (vec!["a b".into(), "c".into()], Some(vec![[1, 2, 3], [4, 5, 6]])));
         assert_eq!(parse("1 2 300 a").1, None);
+        assert_eq!(parse("a\nb\n\n").0, ["a", "b"]);
     }
 }

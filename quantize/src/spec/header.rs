@@ -40,7 +40,7 @@ impl Spec {
             resize: u32::from(slide),
             short_side: if slide { window as u32 } else { 0 },
             // The rule of all configurations of unilm: 426 at 640 pixels, 341 at 512.
-            stride: if slide { (2 * window / 3).max(1) as u32 } else { 0 },
+            stride: if slide { (2 * window / 3).max(window / 2 + 1) as u32 } else { 0 },
             position: self.position_bits(),
             reduce_labels: u32::from(self.preprocessing.reduce_labels),
             precision: self.precision as u32,

@@ -75,8 +75,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         model.verify().map_err(|e| Failure::file(path, e))?;
     }
     let views = args.views.views(&model)?;
-    if args.logits.is_some() && !views.is_whole() {
-        let reason = "only a picture that is run once and as a whole has logits (--mode whole)";
+    if args.logits.is_some() && !views.is_single_whole() {
+        let reason = "logits are available only with --mode whole and without --flip";
         return Err(Failure::usage(format_args!("--logits: {reason}")));
     }
     let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;

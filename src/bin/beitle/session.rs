@@ -26,20 +26,25 @@ pub struct ProcessorArgs {
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Largest arena that a run may ask for, in MiB, together with the memory that --flip and --scales need. BEiT-large at
-    /// 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two threads), and at most 30 MiB more for sliding windows
+    /// 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two threads), and about 35 MiB more for sliding windows
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_arena: usize,
     /// Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less
     /// than 2000
     #[arg(long, value_name = "GMAC", default_value_t = 20_000)]
     max_work: u64,
+    /// Most windows of one picture, in all views together
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    max_windows: usize,
 }
 
 /// What one run may use. Without limits a small hostile file could ask for all memory, or run for hours.
 #[derive(Clone, Copy)]
 pub struct RunLimits {
     arena_bytes: usize,
+    /// Multiply-accumulates for each window.
     macs: u64,
+    windows: usize,
 }
 
 /// Why a picture was not segmented.
@@ -51,8 +56,10 @@ pub enum RunError {
     Arena(usize, usize),
     /// The operating system refused memory for a buffer of this many bytes.
     Memory(usize),
-    /// The run takes more work than allowed: the limit in multiply-accumulates.
+    /// A window takes more work than allowed: the limit in multiply-accumulates.
     Work(u64),
+    /// The picture has more windows than allowed: their number and the limit.
+    Windows(usize, usize),
 }
 
 impl From<beitle::Error> for RunError {
@@ -74,26 +81,34 @@ impl fmt::Display for RunError {
                 let limit = limit / 1_000_000_000;
                 write!(f, "stopped after {limit} billion multiply-accumulates, the limit of --max-work")
             }
+            RunError::Windows(needed, limit) => {
+                write!(f, "the picture would be run in {needed} windows; --max-windows allows {limit}")
+            }
         }
     }
 }
 
-/// An observer that stops a run at a limit of multiply-accumulates for each window, and passes everything on to another observer.
+/// An observer that stops a run at the limits of its windows and of the work for each, and passes everything on to another observer.
 struct WorkLimit<'a> {
     inner: &'a mut dyn Observer,
-    limit: u64,
+    limits: RunLimits,
     left: u64,
-    exceeded: bool,
+    exceeded: Option<RunError>,
 }
 
 impl Observer for WorkLimit<'_> {
     fn done(&mut self, stage: Stage, macs: u64) -> bool {
-        self.exceeded |= macs > self.left;
+        if macs > self.left {
+            self.exceeded = Some(RunError::Work(self.limits.macs));
+        }
         self.left = self.left.saturating_sub(macs);
-        self.inner.done(stage, macs) && !self.exceeded
+        self.inner.done(stage, macs) && self.exceeded.is_none()
     }
     fn window(&mut self, done: usize, total: usize) {
-        self.left = self.limit;
+        self.left = self.limits.macs;
+        if total > self.limits.windows {
+            self.exceeded = Some(RunError::Windows(total, self.limits.windows));
+        }
         self.inner.window(done, total);
     }
     fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
@@ -128,6 +143,7 @@ impl ProcessorArgs {
         RunLimits {
             arena_bytes: self.max_arena.saturating_mul(1 << 20),
             macs: self.max_work.saturating_mul(1_000_000_000),
+            windows: self.max_windows,
         }
     }
 
@@ -214,13 +230,12 @@ impl<'m> Session<'m> {
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         output.scores = scores.as_deref_mut();
         let mut observer =
-            WorkLimit { inner: observer, limit: self.limits.macs, left: self.limits.macs, exceeded: false };
+            WorkLimit { inner: observer, limits: self.limits, left: self.limits.macs, exceeded: None };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, &mut observer));
         self.planned = Some((plan, arena));
         match result {
-            Err(_) if observer.exceeded => Err(RunError::Work(self.limits.macs)),
-            Err(e) => Err(e.into()),
+            Err(e) => Err(observer.exceeded.unwrap_or(e.into())),
             Ok(()) => Ok(map),
         }
     }
@@ -234,13 +249,18 @@ impl<'m> Session<'m> {
         zeroed(len).map_err(|_| RunError::Memory(len * size_of::<f32>()))
     }
 
+    /// The number of scores of several views of a picture; `usize::MAX` if it cannot be addressed.
+    fn scores_len(&self, size: (usize, usize)) -> usize {
+        size.0.saturating_mul(size.1).saturating_mul(self.model.facts().classes)
+    }
+
     /// Memory for the scores of several views of a picture, if there are several views.
     fn new_scores(&self, size: (usize, usize)) -> Result<Option<Vec<u16>>, RunError> {
         if !self.views.are_several() {
             return Ok(None);
         }
-        let len = size.0 * size.1 * self.model.facts().classes;
-        zeroed(len).map(Some).map_err(|_| RunError::Memory(len * size_of::<u16>()))
+        let len = self.scores_len(size);
+        zeroed(len).map(Some).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<u16>())))
     }
 
     /// Takes the current plan and arena if they fit pictures of this size, else makes new ones.
@@ -256,9 +276,8 @@ impl<'m> Session<'m> {
         }
         let planned = if stretched { (width.max(size.0), height.max(size.1)) } else { size };
         let plan = Plan::with_views(self.model, self.threads.workers(), planned, &self.views)?;
-        let scores =
-            if self.views.are_several() { 2 * size.0 * size.1 * self.model.facts().classes } else { 0 };
-        let needed = plan.bytes().saturating_add(scores);
+        let scores = if self.views.are_several() { self.scores_len(size) } else { 0 };
+        let needed = scores.saturating_mul(size_of::<u16>()).saturating_add(plan.bytes());
         if needed > self.limits.arena_bytes {
             return Err(RunError::Arena(needed, self.limits.arena_bytes));
         }

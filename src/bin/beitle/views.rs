@@ -14,13 +14,13 @@ pub struct ViewArgs {
     /// The same as --mode native
     #[arg(long, conflicts_with = "mode")]
     native: bool,
-    /// Run the mirrored picture too and average the probabilities. Takes twice as long, and memory of two bytes per
-    /// pixel and class
+    /// Run the mirrored picture too and average the probabilities. Doubles the run time; needs two bytes of memory per pixel
+    /// and class
     #[arg(long)]
     flip: bool,
     /// Run the picture at several scales and average the probabilities: ratios of the window's size, such as
-    /// 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Needs the mode slide, and memory of two bytes per pixel and
-    /// class
+    /// 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per
+    /// pixel and class
     #[arg(long, value_name = "R,R,...")]
     scales: Option<Scales>,
 }
@@ -29,7 +29,7 @@ pub struct ViewArgs {
 enum ModeArg {
     /// Stretch the whole picture to the input size
     Whole,
-    /// Resize the picture, keeping its aspect ratio, until its short side is the input's, and slide a window over it
+    /// Scale the short side to the window, at most 4:1, then slide a window over the picture
     Slide,
     /// Slide a window over the picture at its own resolution
     Native,
@@ -68,7 +68,7 @@ impl ViewArgs {
         };
         let ratios = self.scales.as_ref().map_or(&[][..], |scales| &scales.0);
         let views = Views::new(mode).with_flip(self.flip).with_scales(ratios);
-        views.map_err(|e| Failure::usage(format_args!("--scales: {e} (--mode slide)")))
+        views.map_err(|_| Failure::usage("--scales requires --mode slide"))
     }
 }
 

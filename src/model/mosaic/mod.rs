@@ -1,9 +1,9 @@
 //! Runs the network on one window of a picture after another and puts the class map together.
 //!
 //! In: a picture, and the views in which it is seen ([`Views`]). Out: the class map. Within a view, the logits of the windows that
-//! cover a pixel are averaged. No map of logits of the whole picture ever exists: pixels are decided as soon as the last window
-//! that they read has computed the logits that they read ([`pixels`]), and of earlier windows only what later ones read is kept
-//! ([`kept`]). [`views`](crate::views) says which windows there are and in which order they run.
+//! cover a pixel are averaged. No map of logits of the whole picture ever exists: a pixel is decided once the last window that
+//! contributes to it has computed the rows of logits that it needs ([`pixels`]); of earlier windows only the tiles that are still
+//! needed are kept ([`kept`]). [`views`](crate::views) says which windows there are and in which order they run.
 //!
 //! With several views, the logits of each become probabilities. Their sum over the views needs a number for each pixel and class,
 //! in memory of the caller: 16-bit fixed point, so that the sum does not depend on the order.
@@ -64,7 +64,8 @@ pub(crate) fn run(
     if let (Some(_), Some(scores)) = (unit, &mut output.scores) {
         scores.fill(0);
     }
-    let total = views.of_picture(&f, picture).map(|view| windows(&f, views, &view)).sum();
+    let windows_of = |total: usize, view| total.saturating_add(windows(&f, views, &view));
+    let total = views.of_picture(&f, picture).fold(0, windows_of);
     let mut done = 0;
     for view in views.of_picture(&f, picture) {
         let grid = views.grid(&f, &view);
@@ -90,7 +91,9 @@ pub(crate) fn run(
 /// The number of windows that run in a view.
 fn windows(f: &Facts, views: &Views, view: &View) -> usize {
     let grid = views.grid(f, view);
-    grid.strips(kept::strip_width(f, views, &grid)).map(|strip| grid.steps(strip)).sum()
+    grid.strips(kept::strip_width(f, views, &grid))
+        .map(|strip| grid.steps(strip))
+        .fold(0, usize::saturating_add)
 }
 
 /// The receiver of the logits of a window.

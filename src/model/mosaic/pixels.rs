@@ -24,11 +24,11 @@ const COLUMNS: usize = 16;
 /// The most windows along an axis that a pixel reads.
 const OVERLAPS: usize = 3;
 /// Numbers of the sources of a block of pixels in one window.
-const SOURCES: usize = BLOCK * size_of::<Source>() / size_of::<f32>();
+const SOURCES_LEN: usize = BLOCK * size_of::<Source>() / size_of::<f32>();
 
 /// The scratch of each worker, in f32: the sources of a block of pixels and its columns of logits, for each window, and one pixel.
 pub(super) fn scratch(f: &Facts) -> usize {
-    OVERLAPS * SOURCES.next_multiple_of(LANES) + (OVERLAPS * COLUMNS + 1) * padded(f.classes)
+    OVERLAPS * SOURCES_LEN.next_multiple_of(LANES) + (OVERLAPS * COLUMNS + 1) * padded(f.classes)
 }
 
 /// Receives the logits of one window of a view.
@@ -165,12 +165,12 @@ impl Inputs<'_> {
         each: impl Fn(usize, usize, &mut [f32]),
     ) {
         let pitch = padded(self.classes);
-        let (sources, scratch) = scratch.split_at_mut(OVERLAPS * SOURCES.next_multiple_of(LANES));
+        let (sources, scratch) = scratch.split_at_mut(OVERLAPS * SOURCES_LEN.next_multiple_of(LANES));
         let (sums, scratch) = scratch.split_at_mut(OVERLAPS * COLUMNS * pitch);
         let pixel = &mut scratch[..pitch];
         let windows = self.windows(0, columns.clone());
         let mut used = [const { 0..0 }; OVERLAPS];
-        for ((i, used), out) in windows.clone().zip(&mut used).zip(sources.chunks_exact_mut(SOURCES)) {
+        for ((i, used), out) in windows.clone().zip(&mut used).zip(sources.chunks_exact_mut(SOURCES_LEN)) {
             *used = fill_sources(&self.grid.axes[0], i, columns.clone(), self.size.0, source_slice(out));
         }
         for y in rows {
@@ -179,8 +179,10 @@ impl Inputs<'_> {
             }
             for (at, x) in columns.clone().enumerate() {
                 pixel.fill(0.0);
-                let of_windows =
-                    used.iter().zip(sources.chunks_exact(SOURCES)).zip(sums.chunks_exact(COLUMNS * pitch));
+                let of_windows = used
+                    .iter()
+                    .zip(sources.chunks_exact(SOURCES_LEN))
+                    .zip(sums.chunks_exact(COLUMNS * pitch));
                 for ((used, sources), sums) in of_windows.take(windows.len()) {
                     let source: &Source = &bytemuck::cast_slice(sources)[at];
                     for (column, weight) in source.terms() {

@@ -45,8 +45,8 @@ pub struct Arguments {
     /// Number of attention heads, if the checkpoint does not say
     #[arg(long)]
     heads: Option<usize>,
-    /// Class names and colours, instead of the checkpoint's: a data set (ade20k, cityscapes, voc, camvid), or a text file with a
-    /// name on each line, which may follow its colour (red green blue name)
+    /// Class names and colours, instead of the checkpoint's: a data set (ade20k, cityscapes, voc, camvid), or a text file with one
+    /// class per line, `name` or `red green blue name`
     #[arg(long, value_name = "NAME|FILE")]
     names: Option<String>,
     /// Input size in pixels, multiples of the patch size [default: the preprocessor's under hf, else

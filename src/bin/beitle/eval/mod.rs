@@ -257,7 +257,7 @@ fn load_labels(args: &Args, path: &Path, picture: &Picture) -> Result<Labels, Fa
 impl Reference {
     fn new(session: &mut Session<'_>, sample: &Sample, picture: &Picture) -> Result<Self, Failure> {
         let failed = |e| Failure::file(&sample.image, e);
-        if !session.views().is_whole() {
+        if !session.views().is_single_whole() {
             let map = session.run(picture, None, &mut ()).map_err(failed)?;
             return Ok(Reference { map, details: None });
         }
@@ -285,7 +285,7 @@ impl<'m> Candidate<'m> {
         let failed = |e| Failure::file(&sample.image, e);
         let (mut stages, mut logits_noise) = (Vec::new(), None);
         let map = match &reference.details {
-            Some((reference_logits, tensors)) if self.session.views().is_whole() => {
+            Some((reference_logits, tensors)) if self.session.views().is_single_whole() => {
                 let shape = self.session.logits_shape();
                 let mut logits = self.session.new_logits().map_err(failed)?;
                 let mut comparison = TensorComparison::new(tensors);
