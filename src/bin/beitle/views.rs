@@ -46,11 +46,24 @@ impl FromStr for Scales {
         if text == "published" {
             return Ok(Scales(Views::PUBLISHED_SCALES.to_vec()));
         }
-        let ratio = |part: &str| part.trim().parse().map_err(|_| format!("`{part}` is not a number"));
+        let ratio =
+            |part: &str| decimal(part.trim()).ok_or_else(|| format!("`{part}` is not a number such as 1.25"));
         let ratios = text.split(',').map(ratio).collect::<Result<Vec<_>, _>>()?;
         Views::new(Mode::Slide).with_scales(&ratios).map_err(|e| e.to_string())?;
         Ok(Scales(ratios))
     }
+}
+
+/// A decimal number with at most six digits before and after the point. The standard library's parser of floating-point numbers
+/// would be the only use of 20 kB of code and tables.
+fn decimal(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.len() <= 6 && part.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let number: u64 = format!("{whole}{fraction}").parse().ok()?;
+    Some(number as f64 / 10u64.pow(fraction.len() as u32) as f64)
 }
 
 impl ViewArgs {
@@ -82,4 +95,19 @@ pub fn describe(views: &Views) -> String {
     let scales = views.scales().iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
     let scales = if scales.is_empty() { scales } else { format!(", scales {scales}") };
     format!("{mode}{scales}{}", if views.flip() { ", mirrored too" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_parsed_as_by_the_standard_library() {
+        for text in ["0", "1", "0.5", "1.25", "1.75", "0.333333", "123456.654321", "007.10"] {
+            assert_eq!(decimal(text), text.parse().ok(), "{text}");
+        }
+        for text in ["", ".", ".5", "-1", "+1", "1e3", "1.2.3", "inf", "NaN", "1,5", "1234567", "0.1234567"] {
+            assert_eq!(decimal(text), None, "{text}");
+        }
+    }
 }
