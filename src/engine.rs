@@ -50,12 +50,13 @@ impl<'a> Engine<'a> {
         self.plan
     }
 
-    /// Segments a picture in the views of the plan: computes the class map, and the logits if `output` asks for them. The results do not depend on
-    /// `par`. Pass `&mut ()` as the observer to observe nothing.
+    /// Segments a picture in the views of the plan: computes the class map, and the logits if `output` asks for them. The
+    /// results do not depend on `par`. Pass `&mut ()` as the observer to observe nothing.
     ///
     /// # Errors
     /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture needs more memory than planned, or if `par` has
-    /// more workers than planned. [`Error::Views`] if `output` asks for logits and the plan's views have none. [`Error::Image`] if the size of the class map is invalid, or the class numbers do not fit its type.
+    /// more workers than planned. [`Error::Views`] if `output` asks for logits and the plan's views have none. [`Error::Image`]
+    /// if the size of the class map is invalid, or the class numbers do not fit its type.
     /// [`Error::Cancelled`] if `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,
@@ -99,10 +100,7 @@ impl<'a> Engine<'a> {
             let (w, h) = f.level(0);
             require("logits", f.classes * w * h, logits.len())?;
         }
-        if !views.are_several() {
-            return Ok(());
-        }
-        let scores = pixels.checked_mul(f.classes).ok_or(Error::TooLarge)?;
+        let scores = views.scores_len(output.size, f.classes).ok_or(Error::TooLarge)?;
         require(
             "scores of several views (pixels times classes)",
             scores,

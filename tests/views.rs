@@ -34,17 +34,17 @@ fn views_of(name: &str) -> Views {
     Views::new(mode).with_flip(name.ends_with("flip")).with_scales(scales).unwrap()
 }
 
-/// Runs a picture, with a class map of `size` pixels.
-fn run_sized(
+/// Runs a picture.
+fn run_with(
     file: &FileBytes,
     picture: &Picture,
     views: &Views,
     (isa, threads): (Isa, usize),
-    size: (usize, usize),
     observer: &mut dyn Observer,
 ) -> Result<Vec<u16>, Error> {
+    let size = picture.size();
     let model = Model::new(file.bytes())?;
-    let plan = Plan::with_views(&model, threads, picture.size(), views)?;
+    let plan = Plan::with_views(&model, threads, size, views)?;
     let mut arena = Arena::new(plan.bytes()).unwrap();
     // The contents of the arena must not matter.
     arena.bytes_mut().fill(0xFF);
@@ -58,7 +58,7 @@ fn run_sized(
 }
 
 fn run(file: &FileBytes, picture: &Picture, views: &Views, how: (Isa, usize)) -> Result<Vec<u16>, Error> {
-    run_sized(file, picture, views, how, picture.size(), &mut ())
+    run_with(file, picture, views, how, &mut ())
 }
 
 fn run_observed(
@@ -67,7 +67,7 @@ fn run_observed(
     views: &Views,
     observer: &mut dyn Observer,
 ) -> Result<Vec<u16>, Error> {
-    run_sized(file, picture, views, (Isa::detect(), 2), picture.size(), observer)
+    run_with(file, picture, views, (Isa::detect(), 2), observer)
 }
 
 /// The golden pictures, in order, with their maps and the pixels whose two best scores are close.

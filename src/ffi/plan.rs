@@ -66,8 +66,7 @@ fn plan(model: &Model, params: &CPlanParams, views: &Views) -> Result<(Plan, usi
     let (width, height) = (params.width, params.height);
     check_size(width, height)?;
     let plan = Plan::with_views(model, params.workers, (width, height), views)?;
-    let pixels = if views.are_several() { width.checked_mul(height) } else { Some(0) };
-    let scores = pixels.and_then(|pixels| pixels.checked_mul(model.facts().classes));
+    let scores = views.scores_len((width, height), model.facts().classes);
     Ok((plan, scores.ok_or(beitle::Error::TooLarge)?))
 }
 

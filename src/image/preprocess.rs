@@ -62,9 +62,9 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let part = window.part(f);
     let mut rows = Resizer::part(image, filter(f), window.resized, part, scratch)?;
+    let border = border(f);
     for row in pixels[..f.width * f.height * 3].chunks_exact_mut(f.width * 3) {
         let (inside, outside) = row.split_at_mut(part.width * 3);
-        let border = border(f);
         outside.as_chunks_mut().0.fill(border);
         if !rows.next_row(inside)? {
             inside.as_chunks_mut().0.fill(border);

@@ -99,8 +99,9 @@ impl Views {
         Ok(self)
     }
 
-    /// The same views with about `bytes` bytes of the arena for the logits of overlapping windows, 34 MiB by default. Where a picture
-    /// would need more, some windows run twice. The minimum is about two windows' logits, whatever `bytes` is. The result does not depend on it.
+    /// The same views with about `bytes` bytes of the arena for the logits of overlapping windows, 34 MiB by default. Where a
+    /// picture would need more, some windows run twice. The minimum is about two windows' logits, whatever `bytes` is. The
+    /// result does not depend on it.
     #[must_use]
     pub const fn with_overlap_bytes(mut self, bytes: usize) -> Self {
         self.overlap_bytes = bytes;
@@ -142,6 +143,15 @@ impl Views {
     #[must_use]
     pub fn are_several(&self) -> bool {
         self.flip || self.scale_count > 1
+    }
+
+    /// The length of [`Output::scores`] for a class map of `size` (width, height) pixels: pixels times classes, or 0 if no scores
+    /// are needed. `None` if it exceeds `usize`.
+    ///
+    /// [`Output::scores`]: crate::output::Output::scores
+    #[must_use]
+    pub fn scores_len(&self, size: (usize, usize), classes: usize) -> Option<usize> {
+        if self.are_several() { size.0.checked_mul(size.1)?.checked_mul(classes) } else { Some(0) }
     }
 
     /// The views of a picture of `picture` (width, height) pixels. Scales that give the same size are one view that counts as

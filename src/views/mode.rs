@@ -6,9 +6,9 @@
 pub enum Mode {
     /// The whole picture is stretched to the input size, as transformers does it.
     Whole,
-    /// The picture is resized, keeping its aspect ratio, until its short side is that of the weight file, normally the window's, but
-    /// its long side at most four times as long. A window slides over it, and the logits of overlapping windows are averaged. This is how unilm and
-    /// mmsegmentation test models.
+    /// The picture is resized, keeping its aspect ratio, until its short side is that of the weight file, normally the window's,
+    /// but its long side at most four times as long. A window slides over it, and the logits of overlapping windows are
+    /// averaged. This is how unilm and mmsegmentation test models.
     Slide,
     /// A window slides over the picture at its own resolution.
     Native,

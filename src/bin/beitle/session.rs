@@ -249,9 +249,9 @@ impl<'m> Session<'m> {
         zeroed(len).map_err(|_| RunError::Memory(len * size_of::<f32>()))
     }
 
-    /// The number of scores of several views of a picture; `usize::MAX` if it cannot be addressed.
+    /// The number of scores that a run needs; `usize::MAX` if it cannot be addressed.
     fn scores_len(&self, size: (usize, usize)) -> usize {
-        size.0.saturating_mul(size.1).saturating_mul(self.model.facts().classes)
+        self.views.scores_len(size, self.model.facts().classes).unwrap_or(usize::MAX)
     }
 
     /// Memory for the scores of several views of a picture, if there are several views.
@@ -276,8 +276,8 @@ impl<'m> Session<'m> {
         }
         let planned = if stretched { (width.max(size.0), height.max(size.1)) } else { size };
         let plan = Plan::with_views(self.model, self.threads.workers(), planned, &self.views)?;
-        let scores = if self.views.are_several() { self.scores_len(size) } else { 0 };
-        let needed = scores.saturating_mul(size_of::<u16>()).saturating_add(plan.bytes());
+        let scores = self.scores_len(size).saturating_mul(size_of::<u16>());
+        let needed = scores.saturating_add(plan.bytes());
         if needed > self.limits.arena_bytes {
             return Err(RunError::Arena(needed, self.limits.arena_bytes));
         }

@@ -40,9 +40,8 @@ pub(super) fn strip_width(f: &Facts, views: &Views, grid: &Grid) -> usize {
 }
 
 impl KeptSize {
-    /// The size for one view.
-    pub fn of(f: &Facts, views: &Views, grid: &Grid) -> Self {
-        let width = strip_width(f, views, grid);
+    /// The size for one view whose strips are `width` wide.
+    pub fn of(grid: &Grid, width: usize) -> Self {
         let slots = grid.strips(width).map(|strip| grid.slots(strip)).max().unwrap_or(0);
         let [columns, rows] = grid.tiles();
         KeptSize { tiles: grid.most_tiles(width), entries: slots * columns * rows }

@@ -24,9 +24,18 @@ use crate::views::{Grid, Strip, View, Views};
 use kept::{Kept, KeptSize};
 use pixels::WindowPixels;
 
+/// The views of a picture, each with its windows and the width of its strips.
+fn views_of(f: &Facts, views: &Views, picture: (usize, usize)) -> impl Iterator<Item = (View, Grid, usize)> {
+    views.of_picture(f, picture).map(|view| {
+        let grid = views.grid(f, &view);
+        let width = kept::strip_width(f, views, &grid);
+        (view, grid, width)
+    })
+}
+
 /// The buffers that the views of the picture need.
 fn kept_size(f: &Facts, views: &Views, picture: (usize, usize)) -> KeptSize {
-    let sizes = views.of_picture(f, picture).map(|view| KeptSize::of(f, views, &views.grid(f, &view)));
+    let sizes = views_of(f, views, picture).map(|(_, grid, width)| KeptSize::of(&grid, width));
     sizes.fold(KeptSize::default(), KeptSize::max)
 }
 
@@ -64,13 +73,12 @@ pub(crate) fn run(
     if let (Some(_), Some(scores)) = (unit, &mut output.scores) {
         scores.fill(0);
     }
-    let windows_of = |total: usize, view| total.saturating_add(windows(&f, views, &view));
-    let total = views.of_picture(&f, picture).fold(0, windows_of);
+    let windows = views_of(&f, views, picture).map(|(_, grid, width)| windows(&grid, width));
+    let total = windows.fold(0, usize::saturating_add);
     let mut done = 0;
-    for view in views.of_picture(&f, picture) {
-        let grid = views.grid(&f, &view);
+    for (view, grid, width) in views_of(&f, views, picture) {
         let unit = unit.map(|unit| (unit * view.weight) as f32);
-        for strip in grid.strips(kept::strip_width(&f, views, &grid)) {
+        for strip in grid.strips(width) {
             with_kept(cx, arena, (&grid, strip), size, |kept| kept.clear())?;
             for step in 0..grid.steps(strip) {
                 let mut pixels = window_pixels((&view, &grid, strip), grid.window(strip, step), size, output);
@@ -88,12 +96,9 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The number of windows that run in a view.
-fn windows(f: &Facts, views: &Views, view: &View) -> usize {
-    let grid = views.grid(f, view);
-    grid.strips(kept::strip_width(f, views, &grid))
-        .map(|strip| grid.steps(strip))
-        .fold(0, usize::saturating_add)
+/// The number of windows that run in a view whose strips are `width` wide.
+fn windows(grid: &Grid, width: usize) -> usize {
+    grid.strips(width).map(|strip| grid.steps(strip)).fold(0, usize::saturating_add)
 }
 
 /// The receiver of the logits of a window.

@@ -27,6 +27,7 @@ use labels::Labels;
 use noise::{Noise, TensorComparison, TensorRecorder};
 use report::{Comparison, Report};
 use scores::Scores;
+use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `beitle eval`.
@@ -107,8 +108,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         paths.iter().copied().zip(&models).map(new_candidate).collect::<Result<Vec<_>, _>>()?;
     let mut reference = reference_model.as_ref().map(new_session).transpose()?;
 
+    // Label files are read only for a model that needs to know, and only once.
+    let has_150 = LazyCell::new(|| has_label_150(args, &samples));
+    let has_150 = || *has_150;
     for candidate in &mut candidates {
-        candidate.reduces = reduces_labels(args, candidate.model, &samples);
+        candidate.reduces = reduces_labels(args, candidate.model, &has_150);
     }
     let bar = progress_bar(samples.len());
     let mut failed = 0;
@@ -134,31 +138,36 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Whether label files number the classes of a model from 1: as the arguments or the weight file say. Files of transformers do not
-/// say it of ADE20K, whose annotations do: there, a label of 150 tells.
-fn reduces_labels(args: &Args, model: &Model<'_>, samples: &[Sample]) -> bool {
+/// Whether label files number the classes of a model from 1: as the arguments or the weight file say. Files of transformers do
+/// not say it of ADE20K, whose annotations do: there, a label of 150 tells. `has_150` is [`has_label_150`].
+fn reduces_labels(args: &Args, model: &Model<'_>, has_150: &dyn Fn() -> Option<bool>) -> bool {
     let facts = model.facts();
     let is_ade20k =
         facts.classes == 150 && model.class_name(0) == Some("wall") && model.class_name(149) == Some("flag");
     if args.reduce_labels.is_some() || facts.reduce_labels || !is_ade20k {
         return args.reduce_labels.unwrap_or(facts.reduce_labels);
     }
-    let files = || samples.iter().filter_map(|sample| sample.labels.as_deref());
-    if files().next().is_none() {
-        return false;
-    }
-    let load = |path| Labels::load(path, &args.pictures.limits()).ok();
-    let found = files().filter_map(load).any(|labels| labels.largest(args.ignore) == 150);
+    let Some(found) = has_150() else { return false };
     if found {
         warn(
-            "the labels go up to 150, as in ADE20K, whose annotations number the classes from 1: they are read so (--reduce-labels false: from 0)",
+            "the labels go up to 150, as in ADE20K, whose annotations number the classes from 1: they are read so \
+             (--reduce-labels false: from 0)",
         );
     } else {
         warn(
-            "the model has ADE20K's classes, whose annotations number them from 1, but the weight file does not say so: labels are read from 0 (--reduce-labels: from 1)",
+            "the model has ADE20K's classes, whose annotations number them from 1, but the weight file does not say so: \
+             labels are read from 0 (--reduce-labels: from 1)",
         );
     }
     found
+}
+
+/// Whether 150 is the largest label of a label file; `None` if there are no label files.
+fn has_label_150(args: &Args, samples: &[Sample]) -> Option<bool> {
+    let files = || samples.iter().filter_map(|sample| sample.labels.as_deref());
+    files().next()?;
+    let load = |path| Labels::load(path, &args.pictures.limits()).ok();
+    Some(files().filter_map(load).any(|labels| labels.largest(args.ignore) == 150))
 }
 
 /// Checks that two models have the same classes and input size, so that their maps can be compared.

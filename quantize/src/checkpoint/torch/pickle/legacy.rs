@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use super::interpret;
 use super::machine::Value;
-use super::state_dict::{DescribedTensor, tensors};
-use crate::checkpoint::limits::MAX_STORAGE_NAME;
+use super::state_dict::{DescribedTensor, storage_names, tensors};
 
 /// The protocol version that all of these files have.
 const VERSION: i64 = 1001;
@@ -49,11 +48,9 @@ pub(in crate::checkpoint) fn legacy(
     let mut classes = HashMap::new();
     for value in machine.values() {
         let Value::Storage { class, key } = value else { continue };
-        let class = machine.global(*class).map(|(_, name)| name).or_else(|| machine.text(*class));
-        if let (Some(class), Some(key)) = (class, machine.text(*key))
-            && class.len().max(key.len()) <= MAX_STORAGE_NAME
-        {
-            classes.insert(key.to_owned(), class.rsplit('.').next().unwrap_or(class).to_owned());
+        // `tensors` has refused the tensors whose storages have no valid names.
+        if let Ok((class, key)) = storage_names(&machine, *class, *key) {
+            classes.insert(key.to_owned(), class.to_owned());
         }
     }
     let (_, machine, root) = next("the names of its storages")?;

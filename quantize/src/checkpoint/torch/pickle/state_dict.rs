@@ -128,16 +128,7 @@ fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedT
     let Some(Value::Storage { class, key }) = machine.value(*storage) else {
         return Err(fault("it has no storage"));
     };
-    let class = machine.global(*class).map(|(_, name)| name).or_else(|| machine.text(*class));
-    let (Some(class), Some(key)) = (class, machine.text(*key)) else {
-        return Err(fault("its storage has no type or no name"));
-    };
-    if let Some(long) = [class, key].iter().find(|name| name.len() > MAX_STORAGE_NAME) {
-        let found = long.len();
-        return Err(fault(&format!(
-            "the name of its storage has {found} bytes; expected at most {MAX_STORAGE_NAME}"
-        )));
-    }
+    let (class, key) = storage_names(machine, *class, *key).map_err(|e| fault(&e))?;
     let shape = sizes(machine, *shape)
         .ok_or_else(|| fault(&format!("its shape is not a tuple of at most {MAX_DIMENSIONS} sizes")))?;
     let strides = sizes(machine, *strides)
@@ -149,8 +140,27 @@ fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedT
         return Err(fault("its storage offset is not a number"));
     };
     let offset = u64::try_from(offset).map_err(|_| fault("its storage offset is negative"))?;
-    let class = class.rsplit('.').next().unwrap_or(class).to_string();
-    Ok(DescribedTensor { name: name.to_string(), key: key.to_string(), class, offset, shape, strides })
+    let (name, key, class) = (name.to_string(), key.to_string(), class.to_string());
+    Ok(DescribedTensor { name, key, class, offset, shape, strides })
+}
+
+/// The class, such as `FloatStorage`, and the name of a storage.
+pub(super) fn storage_names<'m>(
+    machine: &'m Machine<'_>,
+    class: ValueId,
+    key: ValueId,
+) -> Result<(&'m str, &'m str), String> {
+    let class = machine.global(class).map(|(_, name)| name).or_else(|| machine.text(class));
+    let (Some(class), Some(key)) = (class, machine.text(key)) else {
+        return Err("its storage has no type or no name".into());
+    };
+    if let Some(long) = [class, key].iter().find(|name| name.len() > MAX_STORAGE_NAME) {
+        let found = long.len();
+        return Err(format!(
+            "the name of its storage has {found} bytes; expected at most {MAX_STORAGE_NAME}"
+        ));
+    }
+    Ok((class.rsplit('.').next().unwrap_or(class), key))
 }
 
 /// A tuple of sizes.
