@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
     size_t file_bytes, pixels, workers = argc == 5 ? (size_t)atoi(argv[4]) : 1;
     const uint8_t *file;
     uint8_t *map;
-    beitle_info info;
+    beitle_info info = {0};
     beitle_thread_pool pool;
     beitle_run_params params = {0};
 
@@ -129,7 +129,9 @@ int main(int argc, char **argv) {
     if (beitle_version() != BEITLE_VERSION) fail("libbeitle", "library and header have different versions");
     file = read_file(argv[1], &file_bytes);
     if (beitle_open(&engine, file, file_bytes, message, sizeof message) != BEITLE_OK) fail(argv[1], message);
+    info.size = sizeof info;
     if (beitle_model_info(&engine, &info, message, sizeof message) != BEITLE_OK) fail(argv[1], message);
+    if (info.task != BEITLE_SEGMENTATION) fail(argv[1], "does not segment images");
     if (info.classes > 256) fail(argv[1], "has more than 256 classes, the limit of an 8-bit PGM file");
 
     params.size = sizeof params;

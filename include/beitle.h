@@ -1,4 +1,6 @@
-/* beitle: BEiT semantic segmentation for edge devices. C interface, for C99 and C++11.
+/* beitle: BEiT for edge devices: segmentation, classification and features of images. C interface, for C99 and C++11.
+ *
+ * To segment an image:
  *
  *     static beitle_engine engine;
  *     beitle_run_params params = {0};
@@ -85,13 +87,26 @@ typedef struct beitle_engine {
     uint64_t opaque[BEITLE_ENGINE_WORDS];
 } beitle_engine;
 
-/* The dimensions of a model. */
+/* What a model computes. */
+enum {
+    BEITLE_SEGMENTATION = 0,   /* a class for every pixel: the map, or logits */
+    BEITLE_CLASSIFICATION = 1, /* a class for the image: logits; also its features and tokens */
+    BEITLE_FEATURES = 2        /* features and tokens of the image */
+};
+
+/* What a model computes, and its dimensions. Set `size` before beitle_model_info, which writes the other fields. */
 typedef struct beitle_info {
-    size_t input_width;   /* in pixels: the size of a window */
-    size_t input_height;  /* in pixels */
-    size_t classes;       /* number of classes */
-    size_t logits_width;  /* columns of the logits */
-    size_t logits_height; /* rows of the logits */
+    size_t size;             /* sizeof(beitle_info) */
+    size_t input_width;      /* in pixels: the size of a window */
+    size_t input_height;     /* in pixels */
+    size_t classes;          /* number of classes; 0 for BEITLE_FEATURES */
+    size_t logits_width;     /* columns of the logits; 1 unless the task is BEITLE_SEGMENTATION */
+    size_t logits_height;    /* rows of the logits; 1 unless the task is BEITLE_SEGMENTATION */
+    size_t features;         /* numbers in the features of an image, and in each token; 0 for BEITLE_SEGMENTATION */
+    size_t tokens;           /* number of tokens; 0 for BEITLE_SEGMENTATION */
+    uint32_t task;           /* BEITLE_SEGMENTATION ... BEITLE_FEATURES */
+    uint32_t image_channels; /* channels of the images: 3 (any format but BEITLE_DUAL8), 1 (BEITLE_GRAY8),
+                                2 (BEITLE_DUAL8) or 4 (BEITLE_RGBA8, BEITLE_BGRA8) */
 } beitle_info;
 
 /* How an image is fitted to the network's input. */
@@ -123,9 +138,10 @@ typedef struct beitle_plan_params {
 enum {
     BEITLE_RGB8 = 0,  /* 3 bytes per pixel */
     BEITLE_BGR8 = 1,  /* 3 bytes per pixel */
-    BEITLE_RGBA8 = 2, /* 4 bytes per pixel; the last is ignored */
-    BEITLE_BGRA8 = 3, /* 4 bytes per pixel; the last is ignored */
-    BEITLE_GRAY8 = 4  /* 1 byte per pixel */
+    BEITLE_RGBA8 = 2, /* 4 bytes per pixel; the last is ignored by models for 3 channels */
+    BEITLE_BGRA8 = 3, /* 4 bytes per pixel; the last is ignored by models for 3 channels */
+    BEITLE_GRAY8 = 4, /* 1 byte per pixel */
+    BEITLE_DUAL8 = 5  /* 2 bytes per pixel, for models for 2 channels */
 };
 
 /* The input: pixels in the caller's memory. */
@@ -135,12 +151,12 @@ typedef struct beitle_image {
     size_t width;        /* in pixels, 1 to 16777216 */
     size_t height;       /* in pixels, 1 to 16777216 */
     size_t stride;       /* bytes from one row to the next; 0: rows are contiguous */
-    uint32_t format;     /* BEITLE_RGB8 ... BEITLE_GRAY8 */
+    uint32_t format;     /* BEITLE_RGB8 ... BEITLE_DUAL8 */
 } beitle_image;
 
-/* The output: the class of every pixel, in contiguous rows from the top. */
+/* The output of a segmentation model: the class of every pixel, in contiguous rows from the top. */
 typedef struct beitle_class_map {
-    void *data;           /* uint8_t or uint16_t, see pixel_bytes */
+    void *data;           /* uint8_t or uint16_t, see pixel_bytes; NULL if only logits, features or tokens are wanted */
     size_t bytes;         /* size of the memory at `data`, at least width * height * pixel_bytes */
     size_t width;         /* in pixels; 0 for width and height: the size of the image */
     size_t height;        /* in pixels */
@@ -174,7 +190,8 @@ typedef struct beitle_run_params {
     size_t arena_bytes; /* size of the arena, at least what beitle_plan returned */
     beitle_image image;
     beitle_class_map map;
-    float *logits;       /* NULL, or the output logits: [classes][logits_height][logits_width], row-major */
+    float *logits;       /* NULL, or the output logits: [classes][logits_height][logits_width], row-major. A segmentation
+                            model has logits only if images are stretched and seen once */
     size_t logits_count; /* size of the memory at `logits`, in floats */
     const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
@@ -189,6 +206,12 @@ typedef struct beitle_run_params {
     size_t scores_count; /* size of the memory at `scores`, in elements */
     /* NULL, or a callback after each of the `total` windows of the image, under the restrictions of progress. */
     void (*window_done)(void *context, size_t done, size_t total);
+    float *features;       /* NULL, or the output features of the image: [beitle_info.features]. Not of segmentation models */
+    size_t features_count; /* size of the memory at `features`, in floats */
+    float *tokens;         /* NULL, or the output tokens after the last block, normalised if the model does that:
+                              [beitle_info.tokens][beitle_info.features]; the class token, then the patches row by row.
+                              Not of segmentation models */
+    size_t tokens_count;   /* size of the memory at `tokens`, in floats */
 } beitle_run_params;
 
 /* Opens a model.
@@ -209,7 +232,7 @@ beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_b
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
 
-/* Writes the dimensions of the model to `info`.
+/* Writes the task and the dimensions of the model to `info`, whose field `size` must be set.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
@@ -222,14 +245,15 @@ beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, 
  * BEITLE_BUFFER_TOO_SMALL if the name was truncated, or `name` is NULL. */
 beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes);
 
-/* Writes the display colour of a class to `rgb`: red, green, blue. `class_index` is less than beitle_info.classes.
+/* Writes the display colour of a class to `rgb`: red, green, blue; black if the model does not segment images.
+ * `class_index` is less than beitle_info.classes.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
 /* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width` x
- * `height` pixels that are stretched to the input size, and writes its size in bytes to `arena_bytes`. It must be
- * called before beitle_run, and may be called again with other arguments. If it fails, a previous plan remains valid.
+ * `height` pixels that are run once, as a whole: stretched to the input size, or for models that do not segment images
+ * as the weight file says. Writes the size of the arena in bytes to `arena_bytes`. It must be called before beitle_run, and may be called again with other arguments. If it fails, a previous plan remains valid.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
@@ -245,12 +269,13 @@ beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, s
 beitle_status beitle_plan_views(beitle_engine *engine, const beitle_plan_params *params, size_t *arena_bytes,
                                 size_t *scores_count, char *message, size_t message_bytes);
 
-/* Segments an image in the views of the plan: writes the class map and, if requested, the logits. Arena, class map,
- * logits, scores and message must not overlap each other, the image, the file, the engine, `params` or the thread pool.
+/* Runs an image in the views of the plan, and writes the outputs that `params` requests, at least one: the class map and
+ * the logits of a segmentation model; logits, features and tokens of a classification model; features and tokens of
+ * other models. Arena, outputs and message must not overlap each other, the image, the file, the engine, `params` or the thread pool.
  * `params` and the thread pool must not change during the call, not even by its callbacks.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE,
- * BEITLE_CANCELLED. After an error the contents of class map, logits and scores are unspecified. */
+ * BEITLE_CANCELLED. After an error the contents of the outputs are unspecified. */
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
 

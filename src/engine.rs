@@ -1,10 +1,10 @@
-//! The engine: a model, a plan and an arena go in; each [`run`](Engine::run) turns a picture into a class map. All memory is
-//! the caller's.
+//! The engine: a model, a plan and an arena go in; each [`run`](Engine::run) turns a picture into a class map, or into its class
+//! and features. All memory is the caller's.
 
 use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::ALIGN;
-use crate::image::{ImageView, check_size};
+use crate::image::ImageView;
 use crate::model::Context;
 use crate::observe::Observer;
 pub use crate::output::Output;
@@ -50,13 +50,14 @@ impl<'a> Engine<'a> {
         self.plan
     }
 
-    /// Segments a picture in the views of the plan: computes the class map, and the logits if `output` asks for them. The
-    /// results do not depend on `par`. Pass `&mut ()` as the observer to observe nothing.
+    /// Runs a picture in the views of the plan, and computes what `output` asks for. The results do not depend on `par`. Pass `&mut
+    /// ()` as the observer to observe nothing.
     ///
     /// # Errors
     /// [`Error::Buffer`] if a buffer of `output` is too small, if the picture needs more memory than planned, or if `par` has
-    /// more workers than planned. [`Error::Views`] if `output` asks for logits and the plan's views have none. [`Error::Image`]
-    /// if the size of the class map is invalid, or the class numbers do not fit its type.
+    /// more workers than planned. [`Error::Output`] if the model does not have the results that `output` asks for, and
+    /// [`Error::Views`] if the plan's views do not. [`Error::Image`] if the picture does not have the model's channels, the size of
+    /// the class map is invalid, or the class numbers do not fit its type.
     /// [`Error::Cancelled`] if `observer` asked to stop; the output is then incomplete.
     pub fn run(
         &mut self,
@@ -66,7 +67,11 @@ impl<'a> Engine<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let workers = Workers::new(par);
-        self.check(workers, output)?;
+        if self.plan.workers() < workers.count() {
+            let (needed, found) = (workers.count(), self.plan.workers());
+            return Err(Error::Buffer { what: "planned workers", needed, found });
+        }
+        output.check(self.model.facts(), self.plan.views())?;
         let mut result = None;
         let mut body = || {
             let layout = self.plan.layout();
@@ -78,33 +83,5 @@ impl<'a> Engine<'a> {
         // In case `enter` did not call it.
         body();
         result.unwrap_or(Ok(()))
-    }
-
-    /// Checks the workers and the buffers of `output` against the plan and the model.
-    fn check(&self, workers: Workers, output: &Output) -> Result<(), Error> {
-        let f = self.model.facts();
-        let require = |what, needed, found| {
-            if found < needed { Err(Error::Buffer { what, needed, found }) } else { Ok(()) }
-        };
-        require("planned workers", workers.count(), self.plan.workers())?;
-        check_size(output.size.0, output.size.1)?;
-        let pixels = output.size.0.checked_mul(output.size.1).ok_or(Error::TooLarge)?;
-        output.map.check(pixels, f.classes)?;
-        let views = self.plan.views();
-        if let Some(logits) = &output.logits {
-            if !views.is_single_whole() {
-                return Err(Error::Views {
-                    what: "logits are available only in mode whole without mirrored views",
-                });
-            }
-            let (w, h) = f.level(0);
-            require("logits", f.classes * w * h, logits.len())?;
-        }
-        let scores = views.scores_len(output.size, f.classes).ok_or(Error::TooLarge)?;
-        require(
-            "scores of several views (pixels times classes)",
-            scores,
-            output.scores.as_ref().map_or(0, |s| s.len()),
-        )
     }
 }

@@ -88,6 +88,11 @@ pub enum Error {
         /// What is wrong with them.
         what: &'static str,
     },
+    /// The model does not have the results that the caller asked for.
+    Output {
+        /// What is wrong with the request.
+        what: &'static str,
+    },
     /// The plan was made for another model.
     OtherModel,
     /// The model needs more memory than this machine can address.
@@ -125,7 +130,7 @@ impl fmt::Display for Error {
             Error::Buffer { what, needed, found } => {
                 write!(f, "{what}: {needed} needed, {found} given")
             }
-            Error::Image { what } | Error::Views { what } => f.write_str(what),
+            Error::Image { what } | Error::Views { what } | Error::Output { what } => f.write_str(what),
             Error::OtherModel => f.write_str("the plan was made for another model"),
             Error::TooLarge => f.write_str("the model needs more memory than this machine can address"),
             Error::Cancelled => f.write_str("cancelled"),

@@ -33,11 +33,11 @@ stages! {
     Attend = "attention";
     /// Output projection of attention.
     Proj = "proj";
-    /// First layer of the MLP, with GELU.
+    /// First layer of the MLP, with its activation function.
     Fc1 = "fc1";
     /// Second layer of the MLP.
     Fc2 = "fc2";
-    /// Storing a feature for the neck.
+    /// Storing a feature for the neck, or computing the features of the picture.
     Features = "features";
     /// The pyramid pooling module (PSP) on level 3.
     Psp = "pooling";
@@ -55,7 +55,7 @@ stages! {
     Bottleneck = "bottleneck full";
     /// Bilinear up-sampling of maps, and of the products of the FPN bottleneck.
     Upsample = "interpolation";
-    /// The 1x1 convolution to logits.
+    /// The classifier, to logits.
     Classify = "classifier";
     /// Up-sampling of the logits to the size of the class map, and argmax.
     Map = "map";

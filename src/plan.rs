@@ -3,7 +3,7 @@
 
 use crate::arena::Layout;
 use crate::error::Error;
-use crate::file::format::LANES;
+use crate::file::format::{LANES, Task};
 use crate::file::{Facts, Model};
 use crate::image::{check_size, preprocess};
 use crate::model::backbone::mlp::MLP_TOKENS;
@@ -33,16 +33,17 @@ struct Pictures {
 }
 
 impl Plan {
-    /// Plans the arena for up to `workers` workers (0 counts as 1) and for pictures of up to `picture` (width, height) pixels,
-    /// stretched to the input size.
+    /// Plans the arena for up to `workers` workers (0 counts as 1) and for pictures of up to `picture` (width, height) pixels, each
+    /// seen once as a whole: stretched to the input size, or as [`Facts::fit`] says.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the arena would be larger than the address space.
     pub fn new(model: &Model, workers: usize, picture: (usize, usize)) -> Result<Plan, Error> {
         let (f, views) = (model.facts(), Views::new(Mode::Whole));
-        let resize_scratch = preprocess::scratch_bytes(f, picture, (f.width, f.height));
+        let resize_scratch = preprocess::whole_scratch_bytes(f, picture);
         let pictures = Pictures { size: picture, views, resize_scratch };
-        Plan::make(model, workers, pictures, model::run_whole, &|_| Ok(()))
+        let run = if f.task == Task::Segmentation { model::run_whole } else { model::run_pooled };
+        Plan::make(model, workers, pictures, run, &|_| Ok(()))
     }
 
     /// As [`Plan::new`], for runs with these views. Unless the mode is [`Mode::Whole`], the plan is for pictures of exactly this
@@ -51,7 +52,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the arena would be larger than the address space, [`Error::Image`] if the size of the picture is
-    /// invalid, [`Error::Views`] or [`Error::Header`] if the model cannot be run in these views.
+    /// invalid, [`Error::Views`] or [`Error::Header`] if the model cannot be run in these views: a model that does not segment
+    /// pictures sees only the whole picture, once.
     pub fn with_views(
         model: &Model,
         workers: usize,
@@ -62,6 +64,10 @@ impl Plan {
             return Plan::new(model, workers, picture);
         }
         let f = model.facts();
+        if f.task != Task::Segmentation {
+            let what = "only segmentation models run in sliding windows or mirrored views";
+            return Err(Error::Views { what });
+        }
         check_size(picture.0, picture.1)?;
         views.check(f, picture)?;
         let scratch = |view: View| preprocess::scratch_bytes(f, picture, view.size);
@@ -147,12 +153,14 @@ fn check_sizes(f: &Facts, workers: usize, resize_scratch: usize) -> Result<(), E
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
     let finest = f.level(0).0;
     let rows = (f.tokens() + finest + MLP_TOKENS + cells) as u64 + 2;
-    let widths = [f.channels, f.hidden, f.classes, 3 * f.patch * f.patch, 3 * f.head_padded()];
+    let widths = [f.channels, f.head_channels, f.hidden, f.classes, f.patch_values(), 3 * f.head_padded()];
     // No buffer takes more bytes per row and channel than a ring of four rows of nine f32 products: 144.
     let shared = widths.map(padded).into_iter().fold(0, u64::max).checked_mul(160 * rows);
     // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels.
-    let own =
-        768 * rows + (1 << 17) + 128 * padded(f.channels) + 4 * finest.max(64) as u64 * padded(f.classes);
+    let own = 768 * rows
+        + (1 << 17)
+        + 128 * padded(f.channels.max(f.head_channels))
+        + 4 * finest.max(64) as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
     for bytes in [shared, own, Some(resize_scratch as u64)] {
         if bytes.is_none_or(|bytes| bytes >= isize::MAX as u64) {

@@ -226,11 +226,11 @@ fn invalid_parameters_are_rejected() {
         ("params.image.data is NULL", Status::InvalidArgument, &|p| p.image.data = null()),
         ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes -= 1),
         ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes = 0),
-        ("params.image.format", Status::InvalidArgument, &|p| p.image.format = 5),
+        ("params.image.format", Status::InvalidArgument, &|p| p.image.format = 6),
         ("stride", Status::InvalidImage, &|p| p.image.stride = 1),
         ("one pixel", Status::InvalidImage, &|p| p.image.width = 0),
         ("16777216", Status::InvalidImage, &|p| p.image.height = usize::MAX),
-        ("params.map.data is NULL", Status::InvalidArgument, &|p| p.map.data = null_mut()),
+        ("a run needs a class map, or logits", Status::InvalidArgument, &|p| p.map.data = null_mut()),
         ("params.map.data is not aligned", Status::Misaligned, &|p| {
             p.map.data = p.map.data.wrapping_byte_add(1)
         }),

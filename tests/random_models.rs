@@ -6,14 +6,15 @@ mod random_model;
 
 use beitle::engine::{Engine, Output};
 use beitle::file::crc::crc32;
+use beitle::file::format::Task;
 use beitle::file::format::{ALIGN, Header, TensorEntry, TensorKind};
-use beitle::image::{ImageView, PixelFormat};
+use beitle::image::ImageView;
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Error, Isa, Model};
-use random_model::{Random, random_model};
+use random_model::{Random, picture_of, random_model, random_model_of_any_task, random_pixels};
 use std::mem::offset_of;
 
 /// Memory at an aligned address.
@@ -50,20 +51,31 @@ impl Parallel for Threads {
     }
 }
 
-/// Class map and bits of the logits.
+/// Class map, and bits of the logits; for a model without class map, of logits, features and tokens.
 fn run(
     model: &Model,
     isa: Isa,
     threads: &dyn Parallel,
-    rgb: &[u8],
+    pixels: &[u8],
     size: (usize, usize),
 ) -> (Vec<u16>, Vec<u32>) {
     let facts = model.facts();
     let (width, height) = facts.level(0);
+    let picture = picture_of(facts, pixels, size);
     let plan = Plan::new(model, threads.workers(), size).unwrap();
     let mut arena = Aligned::new(plan.bytes());
     let mut engine = Engine::new(model, &plan, isa, arena.bytes(plan.bytes())).unwrap();
-    let picture = ImageView::packed(rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+    if facts.task != Task::Segmentation {
+        let mut logits = vec![f32::NAN; facts.classes];
+        let mut features = vec![f32::NAN; facts.channels];
+        let mut tokens = vec![f32::NAN; facts.tokens() * facts.channels];
+        let mut output = Output { tokens: Some(&mut tokens), ..Output::features(&mut features) };
+        output.logits = (facts.task == Task::Classification).then_some(&mut logits);
+        engine.run(threads, &picture, &mut output, &mut ()).unwrap();
+        let values = [logits, features, tokens].concat();
+        assert!(values.iter().all(|x| !x.is_nan()));
+        return (vec![0], values.iter().map(|x| x.to_bits()).collect());
+    }
     let mut map = vec![u16::MAX; size.0 * size.1];
     let mut logits = vec![0f32; facts.classes * width * height];
     let mut output = Output { logits: Some(&mut logits), ..Output::map(size, ClassMapMut::U16(&mut map)) };
@@ -73,17 +85,19 @@ fn run(
 
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
-    for seed in 0..60 {
+    for seed in 0..100 {
         let mut r = Random::new(seed);
-        let mut file = Aligned::of(&random_model(&mut r, 2));
+        let file = if seed < 50 { random_model(&mut r, 2) } else { random_model_of_any_task(&mut r, 2) };
+        let mut file = Aligned::of(&file);
         let len = file.0.len() - ALIGN;
         let model = Model::new(file.bytes(len)).unwrap();
         model.verify().unwrap_or_else(|e| panic!("model {seed}: {e}"));
         let picture = (r.range(1, 40), r.range(1, 40));
-        let rgb: Vec<u8> = (0..3 * picture.0 * picture.1).map(|_| r.range(0, 255) as u8).collect();
+        let rgb = random_pixels(&mut r, model.facts(), picture);
         let portable = Isa::by_name("portable").unwrap();
         let want = run(&model, portable, &Serial, &rgb, picture);
-        assert!(want.0.iter().all(|&class| usize::from(class) < model.facts().classes), "model {seed}");
+        let classes = model.facts().classes.max(1);
+        assert!(want.0.iter().all(|&class| usize::from(class) < classes), "model {seed}");
         for isa in Isa::available() {
             for threads in [&Serial as &dyn Parallel, &Threads(2), &Threads(3)] {
                 let got = run(&model, isa, threads, &rgb, picture);
@@ -126,8 +140,8 @@ fn every_instruction_set_gives_the_same_map_in_all_views() {
         let model = Model::new(file.bytes(len)).unwrap();
         let f = model.facts();
         let size = (r.range(1, 3 * f.width), r.range(1, 3 * f.height));
-        let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|_| r.range(0, 255) as u8).collect();
-        let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+        let rgb = random_pixels(&mut r, f, size);
+        let picture = picture_of(f, &rgb, size);
         let mode = [Mode::Whole, Mode::Slide, Mode::Native][r.range(0, 2)];
         let scales: &[f64] = if mode == Mode::Slide && r.range(0, 1) == 0 { &[0.5, 1.0, 1.3] } else { &[] };
         let views = Views::new(mode).with_flip(r.range(0, 1) == 0).with_scales(scales).unwrap();
@@ -197,8 +211,8 @@ fn sliding_windows_give_the_mean_of_the_windows() {
         let model = Model::new(file.bytes(len)).unwrap();
         let f = model.facts();
         let size = (f.width + r.range(0, 2 * f.width), f.height + r.range(0, f.height));
-        let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|_| r.range(0, 255) as u8).collect();
-        let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).unwrap();
+        let rgb = random_pixels(&mut r, f, size);
+        let picture = picture_of(f, &rgb, size);
         let views = Views::new(Mode::Native).with_overlap_bytes(r.range(0, 1) * usize::MAX);
         let Some((map, _)) = run_views(&model, Isa::detect(), &Threads(2), &picture, &views) else {
             continue;

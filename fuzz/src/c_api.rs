@@ -230,7 +230,16 @@ impl Memory {
         let (e, i, t) = (self.pointer::<CEngine>(engine), self.pointer(info), self.pointer(text));
         match function {
             0 => self.call(engine, &[text], || unsafe { beitle_verify(e, t, text.bytes) }),
-            1 => self.call(engine, &[info, text], || unsafe { beitle_model_info(e, i, t, text.bytes) }),
+            1 => {
+                if class == 3
+                    && let Some(at) = info.at
+                    && at + size_of::<usize>() <= END
+                {
+                    // SAFETY: the memory has room for a number there.
+                    unsafe { self.bytes.as_mut_ptr().add(at).cast::<usize>().write_unaligned(size_of::<CInfo>()) };
+                }
+                self.call(engine, &[info, text], || unsafe { beitle_model_info(e, i, t, text.bytes) })
+            }
             2 => self.call(engine, &[text], || unsafe { beitle_class_name(e, class, t, text.bytes) }),
             _ if rgb.at.is_some_and(|at| at + rgb.bytes > END) => return,
             _ => self.call(engine, &[rgb], || unsafe { beitle_class_colour(e, class, t.cast()) }),
@@ -244,9 +253,14 @@ impl Memory {
         let map = self.buffer(input, MAP, SIDE * SIDE * pixel_bytes.min(2) as usize);
         let logits = self.buffer(input, LOGITS, FILE - LOGITS);
         let logits = if input.u8() & 1 == 0 { Place { at: None, ..logits } } else { logits };
+        let options_of_outputs = input.u8();
         let scores = match self.several {
             true => self.buffer(input, LOGITS, 2 * SIDE * SIDE * 8),
             false => Place { at: None, bytes: 0 },
+        };
+        let features = match options_of_outputs & 15 {
+            0 => self.buffer(input, LOGITS, 64),
+            _ => Place { at: None, bytes: 0 },
         };
         let (image, message) = (self.buffer(input, IMAGE, SIDE * SIDE * 4), self.buffer(input, MESSAGE, 200));
         let mut number = |usual: usize| if input.u8() < 240 { usual } else { input.wild() };
@@ -291,6 +305,10 @@ impl Memory {
             scores: self.pointer(scores),
             scores_count: if scores.at.is_some() { scores.bytes / 2 } else { scores.bytes },
             window_done: None,
+            features: self.pointer(features),
+            features_count: features.bytes / 4,
+            tokens: null_mut(),
+            tokens_count: 0,
         };
         let e = self.pointer::<CEngine>(engine);
         let p = self.pointer::<CRunParams>(Place { at: params_at, bytes: 0 });

@@ -35,7 +35,7 @@ macro_rules! buffers {
 buffers! {
     // "As rows" means in the form that the next layer reads: f32, or bytes with a scale and an offset per row (`ops::rows`);
     // for a Winograd convolution, bfloat16. C is the number of channels, padded to whole panels of 16.
-    /// The resized picture, bytes `[height][width][rgb]`.
+    /// The resized picture, bytes `[height][width][channels of the picture]`.
     Pixels = "resized picture";
     /// Scratch of the resize.
     ResizeScratch = "resize scratch";
@@ -124,6 +124,14 @@ buffers! {
     KeptTiles = "kept logits";
     /// Which tile holds which logits, and until when: u32.
     KeptIndex = "index of kept logits";
+    /// The features of the picture, f32.
+    PictureFeatures = "picture features";
+    /// One token, or the mean of the patches, before its LayerNorm, f32.
+    PooledToken = "pooled token";
+    /// The features of the picture as a row, for the classifier.
+    PictureFeaturesRow = "picture features row";
+    /// The logits of the picture, f32 `[padded classes]`.
+    PictureLogits = "picture logits";
     /// int4 weights expanded to int8, for each worker. Every matrix product may use it, so it lies after all other buffers.
     UnpackedWeights = "unpacked weights";
 }

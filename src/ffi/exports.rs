@@ -11,6 +11,8 @@ use crate::run;
 use crate::status::{CallError, Status};
 use crate::text::TextBuffer;
 use crate::types::{CEngine, CInfo, CPlanParams, CRunParams};
+use crate::versioned::{result_range, write_result};
+use beitle::file::format::Task;
 use beitle::image::check_size;
 use beitle::plan::Plan;
 use core::ffi::{c_char, c_void};
@@ -68,7 +70,7 @@ pub unsafe extern "C" fn beitle_verify(
     unsafe { call(message, message_bytes, body) }
 }
 
-/// Writes the dimensions of the model to `info`.
+/// Writes the task and the dimensions of the model to `info`.
 ///
 /// # Safety
 /// See the module.
@@ -80,22 +82,29 @@ pub unsafe extern "C" fn beitle_model_info(
     message_bytes: usize,
 ) -> Status {
     let body = |text: ByteRange| {
-        let info_range = ByteRange::of(info, 1, "info");
-        check_disjoint(&[text], &[OpenEngine::range(engine), info_range])?;
+        check_disjoint(&[text], &[OpenEngine::range(engine), ByteRange::of(info, 1, "info")])?;
         // SAFETY: nothing else writes to the engine.
         let open = unsafe { OpenEngine::at(engine)? };
+        // SAFETY: nothing else uses the memory at `info`.
+        let info_range = unsafe { result_range(info, "info", "info.size")? };
         check_disjoint(&[text, info_range], &[open.file_range(), OpenEngine::range(engine)])?;
         let facts = open.model.facts();
-        let (logits_width, logits_height) = facts.level(0);
+        let segments = facts.task == Task::Segmentation;
+        let (logits_width, logits_height) = if segments { facts.level(0) } else { (1, 1) };
         let value = CInfo {
+            size: size_of::<CInfo>(),
             input_width: facts.width,
             input_height: facts.height,
             classes: facts.classes,
             logits_width,
             logits_height,
+            features: if segments { 0 } else { facts.channels },
+            tokens: if segments { 0 } else { facts.tokens() },
+            task: facts.task as u32,
+            image_channels: facts.picture_channels as u32,
         };
         // SAFETY: nothing else uses the memory at `info`.
-        unsafe { pointers::write(info, value, "info") }
+        unsafe { write_result(info, value, "info", "info.size") }
     };
     // SAFETY: nothing else uses the memory at `message`.
     unsafe { call(message, message_bytes, body) }
@@ -213,7 +222,7 @@ pub unsafe extern "C" fn beitle_plan_views(
     }
 }
 
-/// Segments an image.
+/// Runs an image.
 ///
 /// # Safety
 /// See the module; it applies to the pointers in `params`, too. The callbacks behave as `include/beitle.h` requires.

@@ -15,19 +15,21 @@ use beitle::{Error, Isa};
 
 // Names of parameters in messages.
 const ARENA: &str = "params.arena";
+const FEATURES: &str = "params.features";
 const IMAGE: &str = "params.image.data";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
 const PARAMS: &str = "params";
 const SCORES: &str = "params.scores";
 const THREAD_POOL: &str = "params.thread_pool";
+const TOKENS: &str = "params.tokens";
 
 /// Runs the engine.
 ///
 /// # Safety
 /// `engine` and `params` are null, misaligned, or point to a [`CEngine`] and a [`CRunParams`] that are not written to during
 /// the call. So do the pointers in `params`, to memory of the sizes stated there, which nothing else writes to; nothing else
-/// reads arena, class map, logits and scores. The callbacks behave as `include/beitle.h` requires.
+/// reads arena, class map, logits, scores, features and tokens. The callbacks behave as `include/beitle.h` requires.
 pub(crate) unsafe fn run(
     engine: *const CEngine,
     params: *const CRunParams,
@@ -49,20 +51,24 @@ pub(crate) unsafe fn run(
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
     let image = unsafe { image(&params.image)? };
     let size = map_size(&params.map, &image)?;
-    // SAFETY: `check_buffers` established that map, logits, scores and arena are disjoint from each other and from everything
-    // that is read; the caller does not use them during the call.
-    let (map, logits, scores, arena) = unsafe {
-        let logits = optional(params.logits, params.logits_count, LOGITS)?;
-        let scores = optional(params.scores, params.scores_count, SCORES)?;
-        let arena = slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?;
-        (class_map(&params.map)?, logits, scores, arena)
+    // SAFETY: `check_buffers` established that the outputs and the arena are disjoint from each other and from everything that
+    // is read; the caller does not use them during the call.
+    let (mut output, arena) = unsafe {
+        let output = Output {
+            size,
+            map: class_map(&params.map)?,
+            logits: optional(params.logits, params.logits_count, LOGITS)?,
+            scores: optional(params.scores, params.scores_count, SCORES)?,
+            features: optional(params.features, params.features_count, FEATURES)?,
+            tokens: optional(params.tokens, params.tokens_count, TOKENS)?,
+        };
+        (output, slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?)
     };
     if arena.len() < plan.bytes() {
         let (needed, found) = (plan.bytes(), arena.len());
         return Err(Error::Buffer { what: "arena bytes", needed, found }.into());
     }
 
-    let mut output = Output { size, map, logits, scores };
     let mut engine = Engine::new(model, plan, Isa::detect(), arena)?;
     let mut run =
         |par: &dyn Parallel| Ok(engine.run(par, &image, &mut output, &mut ProgressCallback(params))?);
@@ -77,12 +83,14 @@ pub(crate) unsafe fn run(
 }
 
 /// The memory that `params` names, whatever it is.
-fn buffers(params: &CRunParams) -> [ByteRange; 6] {
+fn buffers(params: &CRunParams) -> [ByteRange; 8] {
     [
         ByteRange::of(params.arena.cast::<u8>(), params.arena_bytes, ARENA),
         ByteRange::of(params.map.data.cast::<u8>(), params.map.bytes, MAP),
         ByteRange::of(params.logits, params.logits_count, LOGITS),
         ByteRange::of(params.scores, params.scores_count, SCORES),
+        ByteRange::of(params.features, params.features_count, FEATURES),
+        ByteRange::of(params.tokens, params.tokens_count, TOKENS),
         ByteRange::of(params.image.data, params.image.bytes, IMAGE),
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
     ]
@@ -94,9 +102,13 @@ fn check_buffers(
     open: &OpenEngine,
     (params, params_range): (&CRunParams, ByteRange),
 ) -> Result<(), CallError> {
-    let logits_count = if params.logits.is_null() { 0 } else { params.logits_count };
-    let scores_count = if params.scores.is_null() { 0 } else { params.scores_count };
+    let count = |is_null: bool, count: usize| if is_null { 0 } else { count };
+    let logits_count = count(params.logits.is_null(), params.logits_count);
+    let scores_count = count(params.scores.is_null(), params.scores_count);
+    let features_count = count(params.features.is_null(), params.features_count);
+    let tokens_count = count(params.tokens.is_null(), params.tokens_count);
     let map = match params.map.pixel_bytes {
+        _ if params.map.data.is_null() => ByteRange::of(params.map.data.cast::<u8>(), 0, MAP),
         1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
         2 => ByteRange::new(params.map.data.cast::<u16>(), params.map.bytes / 2, MAP)?,
         _ => return Err(CallError::Argument("params.map.pixel_bytes", "is neither 1 nor 2")),
@@ -107,6 +119,8 @@ fn check_buffers(
         map,
         ByteRange::new(params.logits, logits_count, LOGITS)?,
         ByteRange::new(params.scores, scores_count, SCORES)?,
+        ByteRange::new(params.features, features_count, FEATURES)?,
+        ByteRange::new(params.tokens, tokens_count, TOKENS)?,
     ];
     let only_read = [
         open.file_range(),
@@ -140,6 +154,7 @@ unsafe fn image<'a>(image: &CImage) -> Result<ImageView<'a>, CallError> {
         2 => PixelFormat::Rgba8,
         3 => PixelFormat::Bgra8,
         4 => PixelFormat::Gray8,
+        5 => PixelFormat::Dual8,
         _ => return Err(CallError::Argument("params.image.format", "is not a pixel format")),
     };
     check_size(image.width, image.height)?;
@@ -149,17 +164,20 @@ unsafe fn image<'a>(image: &CImage) -> Result<ImageView<'a>, CallError> {
     Ok(ImageView::new(data, image.width, image.height, stride, format)?)
 }
 
-/// The class map; `pixel_bytes` is 1 or 2.
+/// The class map, which may be null; otherwise `pixel_bytes` is 1 or 2.
 ///
 /// # Safety
 /// If `map.data` is non-null and aligned, it points to `map.bytes` bytes that nothing else uses during `'a`.
-unsafe fn class_map<'a>(map: &CClassMap) -> Result<ClassMapMut<'a>, CallError> {
+unsafe fn class_map<'a>(map: &CClassMap) -> Result<Option<ClassMapMut<'a>>, CallError> {
+    if map.data.is_null() {
+        return Ok(None);
+    }
     // SAFETY: both slices consist of at most `map.bytes` bytes at `map.data`.
     unsafe {
-        Ok(match map.pixel_bytes {
+        Ok(Some(match map.pixel_bytes {
             1 => ClassMapMut::U8(slice_mut(map.data.cast(), map.bytes, MAP)?),
             _ => ClassMapMut::U16(slice_mut(map.data.cast(), map.bytes / 2, MAP)?),
-        })
+        }))
     }
 }
 

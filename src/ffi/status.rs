@@ -90,7 +90,7 @@ fn engine_status(e: &Error) -> Status {
         | Error::Unexpected { .. } => Status::CorruptFile,
         Error::Buffer { .. } => Status::BufferTooSmall,
         Error::Image { .. } => Status::InvalidImage,
-        Error::OtherModel | Error::Views { .. } => Status::InvalidArgument,
+        Error::OtherModel | Error::Views { .. } | Error::Output { .. } => Status::InvalidArgument,
         Error::TooLarge => Status::TooLarge,
         Error::Cancelled => Status::Cancelled,
         // `Error` is non-exhaustive. All its variants are listed above: a new one needs a status.

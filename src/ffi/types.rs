@@ -26,20 +26,48 @@ impl Default for CEngine {
     }
 }
 
-/// `beitle_info`: the dimensions of a model.
+/// `beitle_info`: what a model computes, and its dimensions.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CInfo {
+    /// Size of this structure in the caller's version of the header.
+    pub size: usize,
     /// Width in pixels of the images that the model processes.
     pub input_width: usize,
     /// Height in pixels of the images that the model processes.
     pub input_height: usize,
-    /// Number of classes.
+    /// Number of classes; 0 if the model has only features.
     pub classes: usize,
-    /// Columns of the logits.
+    /// Columns of the logits; 1 unless the task is segmentation.
     pub logits_width: usize,
-    /// Rows of the logits.
+    /// Rows of the logits; 1 unless the task is segmentation.
     pub logits_height: usize,
+    /// Number of features of an image, which is that of the numbers in a token; 0 if the task is segmentation.
+    pub features: usize,
+    /// Number of tokens; 0 if the task is segmentation.
+    pub tokens: usize,
+    /// 0 segmentation, 1 classification, 2 features.
+    pub task: u32,
+    /// Channels of the images that the model processes.
+    pub image_channels: u32,
+}
+
+impl Default for CInfo {
+    /// Zeros, and the size of this structure.
+    fn default() -> Self {
+        CInfo {
+            size: size_of::<CInfo>(),
+            input_width: 0,
+            input_height: 0,
+            classes: 0,
+            logits_width: 0,
+            logits_height: 0,
+            features: 0,
+            tokens: 0,
+            task: 0,
+            image_channels: 0,
+        }
+    }
 }
 
 /// `beitle_image`: an image in the caller's memory.
@@ -56,7 +84,7 @@ pub struct CImage {
     pub height: usize,
     /// Bytes from one row to the next; 0: rows are contiguous.
     pub stride: usize,
-    /// Pixel format: 0 RGB, 1 BGR, 2 RGBA, 3 BGRA, 4 grey.
+    /// Pixel format: 0 RGB, 1 BGR, 2 RGBA, 3 BGRA, 4 grey, 5 two channels.
     pub format: u32,
 }
 
@@ -121,6 +149,14 @@ pub struct CRunParams {
     pub scores_count: usize,
     /// Called after each window of the image, or null.
     pub window_done: Option<unsafe extern "C" fn(context: *mut c_void, done: usize, total: usize)>,
+    /// Output features of the image, or null.
+    pub features: *mut f32,
+    /// Size of the memory at `features`, in floats.
+    pub features_count: usize,
+    /// Output tokens, or null.
+    pub tokens: *mut f32,
+    /// Size of the memory at `tokens`, in floats.
+    pub tokens_count: usize,
 }
 
 /// `beitle_plan_params`: the arguments of a plan with views.
@@ -152,16 +188,22 @@ pub struct CPlanParams {
 /// # Safety
 /// The structure is `repr(C)`, its first field is the size, a `usize`, and all other fields may be zero.
 pub(crate) unsafe trait Versioned: Copy {
-    /// The size in the first version of the header that had it. A third version needs a list here.
-    const FIRST_SIZE: usize;
+    /// The sizes in earlier versions of the header.
+    const EARLIER_SIZES: &'static [usize];
 }
 
 // SAFETY: numbers, pointers, and optional functions, for which zero is `None`.
 unsafe impl Versioned for CRunParams {
-    const FIRST_SIZE: usize = core::mem::offset_of!(CRunParams, scores);
+    const EARLIER_SIZES: &'static [usize] =
+        &[core::mem::offset_of!(CRunParams, scores), core::mem::offset_of!(CRunParams, features)];
 }
 
 // SAFETY: numbers and a pointer.
 unsafe impl Versioned for CPlanParams {
-    const FIRST_SIZE: usize = size_of::<CPlanParams>();
+    const EARLIER_SIZES: &'static [usize] = &[];
+}
+
+// SAFETY: numbers.
+unsafe impl Versioned for CInfo {
+    const EARLIER_SIZES: &'static [usize] = &[];
 }

@@ -1,4 +1,4 @@
-//! Structures of arguments of other versions of the header. A smaller structure comes from an older header: the fields that it does
+//! Structures of other versions of the header. A smaller structure comes from an older header: the fields that it does
 //! not have count as zero. A larger one comes from a newer header, and is accepted if the fields that this library does not know
 //! are zero.
 
@@ -20,14 +20,8 @@ pub(crate) unsafe fn versioned<T: Versioned>(
     name: &'static str,
     size_name: &'static str,
 ) -> Result<(T, ByteRange), CallError> {
-    // SAFETY: the size is the first field in every version.
-    let size = *unsafe { read(p.cast::<usize>(), name)? };
-    // Not between two versions, where a field would be cut in half.
-    if size != T::FIRST_SIZE && !(size_of::<T>()..=MOST_BYTES).contains(&size) {
-        return Err(CallError::Argument(size_name, "is not the size of the structure"));
-    }
-    // The alignment of the whole structure.
-    crate::pointers::check_aligned(p, align_of::<T>(), name)?;
+    // SAFETY: the requirement is the same.
+    let size = unsafe { stated_size(p, name, size_name)? };
     // SAFETY: the structure has `size` bytes.
     let bytes = unsafe { slice(p.cast::<u8>(), size, name)? };
     let (known, unknown) = bytes.split_at(size.min(size_of::<T>()));
@@ -42,4 +36,60 @@ pub(crate) unsafe fn versioned<T: Versioned>(
         value.assume_init()
     };
     Ok((value, ByteRange::of(p.cast::<u8>(), size, name)))
+}
+
+/// The size that the structure at `p` states.
+///
+/// # Safety
+/// If `p` is non-null and aligned, it points to a structure of any version that is not written to during the call.
+unsafe fn stated_size<T: Versioned>(
+    p: *const T,
+    name: &'static str,
+    size_name: &'static str,
+) -> Result<usize, CallError> {
+    // SAFETY: the size is the first field in every version.
+    let size = *unsafe { read(p.cast::<usize>(), name)? };
+    // Not between two versions, where a field would be cut in half.
+    if !T::EARLIER_SIZES.contains(&size) && !(size_of::<T>()..=MOST_BYTES).contains(&size) {
+        return Err(CallError::Argument(size_name, "is not the size of the structure"));
+    }
+    // The alignment of the whole structure.
+    crate::pointers::check_aligned(p, align_of::<T>(), name)?;
+    Ok(size)
+}
+
+/// The memory of a structure that is written, whatever is there.
+///
+/// # Safety
+/// As [`versioned`].
+pub(crate) unsafe fn result_range<T: Versioned>(
+    p: *const T,
+    name: &'static str,
+    size_name: &'static str,
+) -> Result<ByteRange, CallError> {
+    // SAFETY: the requirement is the same.
+    let size = unsafe { stated_size(p, name, size_name)? };
+    ByteRange::new(p.cast::<u8>(), size, name)
+}
+
+/// Writes a structure, as much of it as the caller's version has, after its size, which stays. Fields of newer versions become zero.
+///
+/// # Safety
+/// As [`versioned`]; and nothing else uses the structure during the call.
+pub(crate) unsafe fn write_result<T: Versioned>(
+    p: *mut T,
+    value: T,
+    name: &'static str,
+    size_name: &'static str,
+) -> Result<(), CallError> {
+    // SAFETY: the requirement includes that of `stated_size`.
+    let size = unsafe { stated_size(p, name, size_name)? };
+    let (first, known) = (size_of::<usize>(), size.min(size_of::<T>()));
+    // SAFETY: the structure at `p` has `size` bytes, which nothing else uses; `known` is at most the size of `value`.
+    unsafe {
+        let (from, to) = ((&raw const value).cast::<u8>(), p.cast::<u8>());
+        to.add(first).copy_from_nonoverlapping(from.add(first), known - first);
+        to.add(known).write_bytes(0, size - known);
+    }
+    Ok(())
 }

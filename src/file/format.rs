@@ -60,7 +60,17 @@ pub struct Header {
     pub precision: u32,
     pub source_sha256: [u8; 32],
     pub winograd: [u8; 4],
-    pub reserved: [u8; 292],
+    pub task: u8,
+    pub pooling: u8,
+    pub token_norm: u8,
+    pub activation: u8,
+    pub picture_channels: u32,
+    pub head_channels: u32,
+    pub stretch_width: u32,
+    pub stretch_height: u32,
+    pub mean4: f32,
+    pub std4: f32,
+    pub reserved: [u8; 264],
 }
 
 /// An entry of the tensor table; see the table above for each field.
@@ -167,8 +177,46 @@ numbered! {
         FpnBottleneck = 68, "fpn_bottleneck";
         /// The classifier.
         Classifier = 69, "classifier";
+        /// LayerNorm of the last block's tokens.
+        TokenNorm = 80, "token_norm";
+        /// LayerNorm of the mean of the patches.
+        PoolNorm = 81, "pool_norm";
         /// The converter's report, in JSON.
         Report = 96, "report";
+    }
+}
+
+numbered! {
+    /// What a model computes.
+    Task: u8 {
+        /// A class for every pixel.
+        Segmentation = 0, "segmentation";
+        /// A class for the picture; also its features.
+        Classification = 1, "classification";
+        /// Features of the picture.
+        Features = 2, "features";
+    }
+}
+
+numbered! {
+    /// How a picture's features are made of the tokens after the last block.
+    Pooling: u8 {
+        /// The mean of the patches, then LayerNorm.
+        Mean = 0, "mean";
+        /// The class token.
+        ClassToken = 1, "class token";
+    }
+}
+
+numbered! {
+    /// The activation function of the MLPs, under the names of transformers.
+    MlpActivation: u8 {
+        /// x · Φ(x) with the normal distribution Φ.
+        Gelu = 0, "gelu";
+        /// The approximation of GELU by tanh.
+        GeluTanh = 1, "gelu_pytorch_tanh";
+        /// max(x, 0).
+        Relu = 2, "relu";
     }
 }
 

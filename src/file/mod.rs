@@ -13,7 +13,7 @@ pub mod tensors;
 mod verify;
 mod weight_file;
 
-pub use facts::Facts;
+pub use facts::{Facts, Fit};
 pub(crate) use linear::{Linear, LinearShape, Panels};
 pub use model::Model;
 pub use weight_file::WeightFile;

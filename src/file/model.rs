@@ -26,7 +26,9 @@ impl<'a> Model<'a> {
         let facts = Facts::new(file.header()).ok_or(Error::Magic)?;
         let model = Model { file, facts };
         for role in [Role::ClassNames, Role::Source, Role::Tool] {
-            check_printable(role, model.text(role)?)?;
+            if role != Role::ClassNames || facts.classes > 0 {
+                check_printable(role, model.text(role)?)?;
+            }
         }
         Ok(model)
     }
@@ -94,7 +96,8 @@ impl<'a> Model<'a> {
         self.class_names().nth(class)
     }
 
-    /// The colour of a class in the palette, as R, G, B; black for a class that does not exist.
+    /// The colour of a class in the palette, as R, G, B; black for a class that does not exist, and if the model does not segment
+    /// pictures.
     pub fn colour(&self, class: usize) -> [u8; 3] {
         let palette = self.file.find(Role::Palette, 0).map_or(&[][..], |e| self.file.bytes_of(e));
         palette.as_chunks().0.get(class).copied().unwrap_or([0; 3])

@@ -4,8 +4,8 @@
 //! [`WeightFile::parse`](super::WeightFile::parse) compares a file's table with it.
 
 use super::format::{
-    ABSOLUTE, Header, Precision, RELATIVE, Recipe, Role, SHARED, TensorEntry, TensorKind, is_winograd,
-    padded, winograd_points,
+    ABSOLUTE, Header, MlpActivation, Pooling, Precision, RELATIVE, Recipe, Role, SHARED, Task, TensorEntry,
+    TensorKind, is_winograd, padded, winograd_points,
 };
 use crate::error::Error;
 
@@ -79,6 +79,7 @@ impl<'a> ValidHeader<'a> {
 fn check_header(h: &Header) -> Result<(), Error> {
     check_sizes(h)?;
     check_backbone(h)?;
+    check_task(h)?;
     check_pooling(h)?;
     check_preprocessing(h)?;
     let (position, tables) = (h.position, RELATIVE | SHARED);
@@ -110,11 +111,11 @@ fn check_sizes(h: &Header) -> Result<(), Error> {
         ("channels", h.channels),
         ("heads", h.heads),
         ("hidden", h.hidden),
-        ("classes", h.classes),
     ];
     for (field, v) in dimensions {
         require((1..MAX_DIMENSION + 1).contains(&v), field, v, "1 to 65535")?;
     }
+    require(matches!(h.picture_channels, 0..=2 | 4), "picture_channels", h.picture_channels, "0, 1, 2 or 4")?;
     require(h.header_bytes as usize == size_of::<Header>(), "header_bytes", h.header_bytes, "512")?;
     require(h.patch <= MAX_PATCH, "patch", h.patch, "at most 256")?;
     for (field, v) in [("width", h.width), ("height", h.height)] {
@@ -133,7 +134,29 @@ fn check_backbone(h: &Header) -> Result<(), Error> {
     require(blocks, "blocks", h.blocks, "at most 512 and at most `source_blocks`")?;
     let last = h.feature_blocks[3];
     let features = h.feature_blocks.is_sorted() && last == h.blocks;
-    require(features, "feature_blocks", last, "a non-decreasing list that ends at `blocks`")
+    require(features, "feature_blocks", last, "a non-decreasing list that ends at `blocks`")?;
+    let known = MlpActivation::from_code(h.activation).is_some();
+    require(known, "activation", h.activation, "0 (GELU), 1 (GELU by tanh) or 2 (ReLU)")
+}
+
+/// The task, and what only some tasks have.
+fn check_task(h: &Header) -> Result<(), Error> {
+    let known = "0 (segmentation), 1 (classification) or 2 (features)";
+    let unknown = Error::Header { field: "task", found: h.task.into(), expected: known };
+    let task = Task::from_code(h.task).ok_or(unknown)?;
+    let (segments, has_classes) = (task == Task::Segmentation, task != Task::Features);
+    let classes = if has_classes { (1..=MAX_DIMENSION).contains(&h.classes) } else { h.classes == 0 };
+    require(classes, "classes", h.classes, "1 to 65535, or 0 for the task `features`")?;
+    let pooling = Pooling::from_code(h.pooling).is_some() && !(segments && h.pooling > 0);
+    require(pooling, "pooling", h.pooling, "0, or 1 (class token) unless the task is segmentation")?;
+    let token_norm = h.token_norm <= u8::from(!segments);
+    require(token_norm, "token_norm", h.token_norm, "0, or 1 unless the task is segmentation")?;
+    let head = h.head_channels <= if segments { MAX_CHANNELS } else { 0 };
+    require(head, "head_channels", h.head_channels, "at most 8192, and 0 unless the task is segmentation")?;
+    let pools = segments || h.pool_count == 0;
+    require(pools, "pool_count", h.pool_count, "0 unless the task is segmentation")?;
+    let winograd = segments || h.winograd == [0; 4];
+    require(winograd, "winograd", u32::from_le_bytes(h.winograd), "0 unless the task is segmentation")
 }
 
 /// The scales of the pooling module.
@@ -150,13 +173,24 @@ fn check_preprocessing(h: &Header) -> Result<(), Error> {
     let eps = h.eps.is_finite() && h.eps >= 0.0;
     require(eps, "eps", h.eps.to_bits(), "a finite number that is not negative")?;
     require(Recipe::from_code(h.recipe).is_some(), "recipe", h.recipe, "0 (hf) or 1 (paper)")?;
-    for v in h.mean.iter().chain(&h.std).chain([&h.rescale]) {
+    for v in h.mean.iter().chain(&h.std).chain([&h.mean4, &h.std4, &h.rescale]) {
         require(v.is_finite(), "mean, std, rescale", v.to_bits(), "finite numbers")?;
     }
     require(matches!(h.resample, 0..=5 | 16), "resample", h.resample, "0 to 5 or 16")?;
-    require(h.resize <= 1, "resize", h.resize, "0 (stretch) or 1 (keep the aspect ratio)")?;
+    let segments = h.task == Task::Segmentation as u8;
+    let resize = h.resize == 0 || h.resize == if segments { 1 } else { 2 };
+    require(resize, "resize", h.resize, "0 (stretch), 1 (sliding windows, for segmentation) or 2 (middle)")?;
     let window = [h.short_side, h.stride].iter().all(|v| (1..MAX_DIMENSION + 1).contains(v));
-    require(h.resize == 0 || window, "short_side, stride", h.short_side, "1 to 65535")
+    require(h.resize != 1 || window, "short_side, stride", h.short_side, "1 to 65535")?;
+    let middle = (h.width.max(h.height)..=MAX_DIMENSION).contains(&h.short_side);
+    require(h.resize != 2 || middle, "short_side", h.short_side, "the longer side of the input to 65535")?;
+    for (field, stretched, input) in
+        [("stretch_width", h.stretch_width, h.width), ("stretch_height", h.stretch_height, h.height)]
+    {
+        let larger = !segments && h.resize == 0 && (input..=MAX_DIMENSION).contains(&stretched);
+        require(stretched == 0 || larger, field, stretched, "0, or without windows the input size to 65535")?;
+    }
+    Ok(())
 }
 
 /// The sizes of Winograd tiles: whole tiles in a row of each map.
@@ -185,6 +219,10 @@ pub fn for_each_tensor<E>(
     let (blocks, branches) = (h.blocks as u16, h.pool_count as u16);
     let absolute = u16::from(h.position & ABSOLUTE != 0);
     let bias_tables = if h.position & RELATIVE != 0 { blocks } else { u16::from(h.position & SHARED != 0) };
+    let patch_values = if h.picture_channels == 0 { 3 } else { h.picture_channels } * h.patch * h.patch;
+    let [segments, has_classes] = [h.task == Task::Segmentation as u8, h.classes > 0].map(u16::from);
+    // The width of the head.
+    let ch = if h.head_channels == 0 { c } else { h.head_channels };
     let [fpn_conv @ .., fpn_bottleneck] =
         h.winograd.map(|tile| if tile == 0 { 9 } else { winograd_points(tile.into()) as u16 });
 
@@ -194,11 +232,11 @@ pub fn for_each_tensor<E>(
     let mut layers =
         |role, count: u16, form: &dyn Fn(u16) -> Form| (0..count).try_for_each(|i| each(role, i, form(i)));
 
-    layers(Role::ClassNames, 1, &|_| Form::Text(MAX_NAME * h.classes))?;
-    layers(Role::Palette, 1, &|_| Form::Bytes(3 * h.classes))?;
+    layers(Role::ClassNames, has_classes, &|_| Form::Text(MAX_NAME * h.classes))?;
+    layers(Role::Palette, segments, &|_| Form::Bytes(3 * h.classes))?;
     layers(Role::Source, 1, &|_| Form::Text(MAX_LINE))?;
     layers(Role::Tool, 1, &|_| Form::Text(MAX_LINE))?;
-    layers(Role::Embed, 1, &|_| linear(1, 1, c, 3 * h.patch * h.patch))?;
+    layers(Role::Embed, 1, &|_| linear(1, 1, c, patch_values))?;
     layers(Role::ClassToken, 1, &|_| plain(1, c))?;
     layers(Role::Positions, absolute, &|_| plain(gw * gh, c))?;
     layers(Role::Qkv, blocks, &|_| linear(heads as u16, heads as u8, 3 * head_padded, c))?;
@@ -206,18 +244,22 @@ pub fn for_each_tensor<E>(
     layers(Role::Fc1, blocks, &|_| linear(1, 1, hidden, c))?;
     layers(Role::Fc2, blocks, &|_| linear(1, 1, c, hidden))?;
     layers(Role::RelativeBias, bias_tables, &|_| plain(heads, (2 * gh - 1) * (2 * gw - 1) + 3))?;
-    layers(Role::Deconv0, 1, &|_| linear(4, 1, c, c))?;
-    layers(Role::DeconvLateral0, 1, &|_| linear(4, 1, c, c))?;
-    layers(Role::DeconvLateral1, 1, &|_| linear(4, 1, c, c))?;
-    layers(Role::Lateral2, 1, &|_| linear(1, 1, c, c))?;
-    layers(Role::PspBranch, branches, &|_| linear(1, 1, c, c))?;
-    layers(Role::PspBottleneck, 1, &|_| linear(9, 1, c, c))?;
-    layers(Role::PspBottleneckBranch, branches, &|_| linear(9, 0, c, c))?;
-    layers(Role::FpnConv, 3, &|i| linear(fpn_conv[usize::from(i)], 1, c, c))?;
-    layers(Role::FpnBottleneck, 4, &|i| {
-        linear(if i == 0 { fpn_bottleneck } else { 9 }, u8::from(i == 0), c, c)
-    })?;
-    layers(Role::Classifier, 1, &|_| linear(1, 1, h.classes, c))?;
+    if segments > 0 {
+        layers(Role::Deconv0, 1, &|_| linear(4, 1, c, c))?;
+        layers(Role::DeconvLateral0, 1, &|_| linear(4, 1, ch, c))?;
+        layers(Role::DeconvLateral1, 1, &|_| linear(4, 1, ch, c))?;
+        layers(Role::Lateral2, 1, &|_| linear(1, 1, ch, c))?;
+        layers(Role::PspBranch, branches, &|_| linear(1, 1, ch, c))?;
+        layers(Role::PspBottleneck, 1, &|_| linear(9, 1, ch, c))?;
+        layers(Role::PspBottleneckBranch, branches, &|_| linear(9, 0, ch, ch))?;
+        layers(Role::FpnConv, 3, &|i| linear(fpn_conv[usize::from(i)], 1, ch, ch))?;
+        layers(Role::FpnBottleneck, 4, &|i| {
+            linear(if i == 0 { fpn_bottleneck } else { 9 }, u8::from(i == 0), ch, ch)
+        })?;
+    }
+    layers(Role::Classifier, has_classes, &|_| linear(1, 1, h.classes, if segments > 0 { ch } else { c }))?;
+    layers(Role::TokenNorm, h.token_norm.into(), &|_| plain(2, c))?;
+    layers(Role::PoolNorm, u16::from(segments == 0 && h.pooling == Pooling::Mean as u8), &|_| plain(2, c))?;
     layers(Role::Report, 1, &|_| Form::Text(MAX_REPORT))
 }
 

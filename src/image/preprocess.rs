@@ -1,10 +1,11 @@
-//! From a picture to the input of the network: RGB bytes of the input size, resized with the filter of the model. There is no
+//! From a picture to the input of the network: bytes of the input size, resized with the filter of the model. There is no
 //! normalisation here; it is folded into the weights of the patch embedding.
 
 use super::resize::{Filter, Part, Resizer, part_scratch_bytes};
 use super::view::ImageView;
 use crate::error::Error;
-use crate::file::Facts;
+use crate::file::format::Recipe;
+use crate::file::{Facts, Fit};
 
 /// The part of a resized picture that the network sees.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +20,22 @@ pub(crate) struct InputWindow {
 }
 
 impl InputWindow {
-    /// The whole picture, stretched to the input size.
-    pub fn whole(f: &Facts) -> Self {
-        InputWindow { resized: (f.width, f.height), left: 0, top: 0, mirror: false }
+    /// The whole picture, stretched to the input size, or the middle of a picture of `picture` (width, height) pixels, if the model
+    /// cuts it from a larger one ([`Fit`]).
+    pub fn whole(f: &Facts, picture: (usize, usize)) -> Self {
+        let resized = resized(f, picture);
+        // Where the middle begins if both borders cannot have the same width. The paper's code is torchvision's, which rounds half to
+        // even; transformers rounds down.
+        let middle = |size: usize, window: usize| {
+            let border = size.saturating_sub(window);
+            if f.recipe == Recipe::Paper && border % 4 == 3 { border / 2 + 1 } else { border / 2 }
+        };
+        InputWindow {
+            resized,
+            left: middle(resized.0, f.width),
+            top: middle(resized.1, f.height),
+            mirror: false,
+        }
     }
 
     /// The part of the resized picture under the window, before mirroring.
@@ -32,27 +46,51 @@ impl InputWindow {
     }
 }
 
+/// The size to which a picture is resized before the middle is cut from it.
+fn resized(f: &Facts, picture: (usize, usize)) -> (usize, usize) {
+    match f.fit {
+        Fit::Stretch(width, height) => (width, height),
+        Fit::ShortSide(short_side) => {
+            let short = picture.0.min(picture.1).max(1) as u64;
+            let scaled = |side: usize| (short_side as u64 * side as u64 / short) as usize;
+            (scaled(picture.0), scaled(picture.1))
+        }
+    }
+}
+
 /// The resize filter of a model.
 fn filter(f: &Facts) -> Filter {
     Filter::from_code(f.resample).unwrap_or(Filter::Bilinear)
 }
 
 /// Bytes of scratch that [`run`] needs for a picture of `picture` (width, height) pixels resized to `resized`. If it is resized to
-/// the input size, they suffice for smaller pictures too.
+/// a size that does not depend on the picture, they suffice for smaller pictures too.
 pub(crate) fn scratch_bytes(f: &Facts, picture: (usize, usize), resized: (usize, usize)) -> usize {
-    part_scratch_bytes(picture, resized, f.width.min(resized.0), filter(f))
+    part_scratch_bytes(picture, resized, (f.width.min(resized.0), f.picture_channels), filter(f))
 }
 
-/// The colour of pixels beyond the border of a picture that is smaller than the window: the mean of the normalisation, so that
+/// Bytes of scratch that [`run`] needs for the whole of any picture of up to `picture` (width, height) pixels.
+pub(crate) fn whole_scratch_bytes(f: &Facts, picture: (usize, usize)) -> usize {
+    let largest = match f.fit {
+        Fit::Stretch(width, height) => (width, height),
+        // A picture that keeps its aspect ratio shrinks the most if it is a square. A smaller one needs fewer weights along both
+        // axes, and no longer rows.
+        Fit::ShortSide(short_side) => (short_side, short_side),
+    };
+    scratch_bytes(f, picture, largest)
+}
+
+/// The channels of pixels beyond the border of a picture that is smaller than the window: the mean of the normalisation, so that
 /// they are zero after it. Models are trained with such borders.
-fn border(f: &Facts) -> [u8; 3] {
+fn border(f: &Facts) -> [u8; 4] {
     f.mean.map(|mean| (mean / f.rescale + 0.5) as u8)
 }
 
-/// Resizes a picture and writes the pixels under `window`, `[height][width][rgb]` bytes of the input size.
+/// Resizes a picture and writes the pixels under `window`, bytes `[height][width][channels]` of the input size.
 ///
 /// # Errors
-/// [`Error::Buffer`] if `scratch` is too small for the picture.
+/// [`Error::Image`] if the format of the picture does not have the model's channels, [`Error::Buffer`] if `scratch` is too small for
+/// the picture.
 pub(crate) fn run(
     f: &Facts,
     image: &ImageView,
@@ -60,17 +98,43 @@ pub(crate) fn run(
     pixels: &mut [u8],
     scratch: &mut [u8],
 ) -> Result<(), Error> {
+    let channels = f.picture_channels;
+    if !image.format().fits(channels) {
+        return Err(Error::Image { what: wrong_format(channels) });
+    }
     let part = window.part(f);
-    let mut rows = Resizer::part(image, filter(f), window.resized, part, scratch)?;
+    let mut rows = Resizer::part(image, filter(f), window.resized, part, channels, scratch)?;
     let border = border(f);
-    for row in pixels[..f.width * f.height * 3].chunks_exact_mut(f.width * 3) {
-        let (inside, outside) = row.split_at_mut(part.width * 3);
-        outside.as_chunks_mut().0.fill(border);
+    let fill =
+        |pixels: &mut [u8]| pixels.chunks_mut(channels).for_each(|p| p.copy_from_slice(&border[..channels]));
+    for row in pixels[..f.width * f.height * channels].chunks_exact_mut(f.width * channels) {
+        let (inside, outside) = row.split_at_mut(part.width * channels);
+        fill(outside);
         if !rows.next_row(inside)? {
-            inside.as_chunks_mut().0.fill(border);
+            fill(inside);
         } else if window.mirror {
-            inside.as_chunks_mut::<3>().0.reverse();
+            mirror(inside, channels);
         }
     }
     Ok(())
+}
+
+/// What is wrong with a picture in a format that does not fit.
+fn wrong_format(channels: usize) -> &'static str {
+    match channels {
+        1 => "the model takes pictures with one channel (Gray8)",
+        2 => "the model takes pictures with two channels (Dual8)",
+        4 => "the model takes pictures with four channels (Rgba8, Bgra8)",
+        _ => "the model takes colour or grey pictures",
+    }
+}
+
+/// Reverses the order of pixels.
+fn mirror(row: &mut [u8], channels: usize) {
+    match channels {
+        1 => row.reverse(),
+        2 => row.as_chunks_mut::<2>().0.reverse(),
+        4 => row.as_chunks_mut::<4>().0.reverse(),
+        _ => row.as_chunks_mut::<3>().0.reverse(),
+    }
 }

@@ -22,6 +22,8 @@ pub enum PixelFormat {
     Bgra8,
     /// One byte, used for red, green and blue alike.
     Gray8,
+    /// Two bytes, for models whose input has two channels; shown as grey, by the first.
+    Dual8,
 }
 
 impl PixelFormat {
@@ -30,6 +32,7 @@ impl PixelFormat {
     pub const fn bytes(self) -> usize {
         match self {
             PixelFormat::Gray8 => 1,
+            PixelFormat::Dual8 => 2,
             PixelFormat::Rgb8 | PixelFormat::Bgr8 => 3,
             PixelFormat::Rgba8 | PixelFormat::Bgra8 => 4,
         }
@@ -39,10 +42,37 @@ impl PixelFormat {
     #[must_use]
     pub const fn offsets(self) -> [usize; 3] {
         match self {
-            PixelFormat::Gray8 => [0, 0, 0],
+            PixelFormat::Gray8 | PixelFormat::Dual8 => [0, 0, 0],
             PixelFormat::Rgb8 | PixelFormat::Rgba8 => [0, 1, 2],
             PixelFormat::Bgr8 | PixelFormat::Bgra8 => [2, 1, 0],
         }
+    }
+
+    /// The format of packed pictures with `channels` channels: grey, two bytes, RGB or RGBA.
+    #[must_use]
+    pub const fn of_channels(channels: usize) -> Self {
+        match channels {
+            1 => PixelFormat::Gray8,
+            2 => PixelFormat::Dual8,
+            4 => PixelFormat::Rgba8,
+            _ => PixelFormat::Rgb8,
+        }
+    }
+
+    /// Whether pictures in this format can be given to a model whose input has `channels` channels: grey for 1, two bytes for 2,
+    /// four for 4, everything but two bytes for 3.
+    #[must_use]
+    pub const fn fits(self, channels: usize) -> bool {
+        match channels {
+            3 => !matches!(self, PixelFormat::Dual8),
+            _ => self.bytes() == channels,
+        }
+    }
+
+    /// The positions of all channels in a pixel, as many as it has.
+    pub(crate) const fn channel_offsets(self) -> [usize; 4] {
+        let [red, green, blue] = self.offsets();
+        if matches!(self, PixelFormat::Dual8) { [0, 1, 0, 0] } else { [red, green, blue, 3] }
     }
 }
 
@@ -142,13 +172,8 @@ impl<'a> ImageView<'a> {
 
     /// Writes row `y` to `out`, as packed RGB. Stops at the end of the shorter of the two.
     pub fn rgb_row(&self, y: usize, out: &mut [u8]) {
-        self.rgb_row_from(y, 0, out);
-    }
-
-    /// [`rgb_row`](ImageView::rgb_row), from column `left` on.
-    pub(crate) fn rgb_row_from(&self, y: usize, left: usize, out: &mut [u8]) {
         let [r, g, b] = self.format.offsets();
-        let pixels = self.row(y).chunks_exact(self.format.bytes()).skip(left);
+        let pixels = self.row(y).chunks_exact(self.format.bytes());
         for (out, pixel) in out.chunks_exact_mut(3).zip(pixels) {
             out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
         }
@@ -205,6 +230,16 @@ mod tests {
             view.rgb_row(0, &mut row);
             assert_eq!(row, [1, 2, 3, 4, 5, 6]);
         }
+        let dual = ImageView::packed(&[7, 8, 9, 10], 2, 1, PixelFormat::Dual8).unwrap();
+        assert_eq!(
+            (dual.rgb(1, 0), PixelFormat::Dual8.channel_offsets()[..2].to_vec()),
+            (Some([9, 9, 9]), vec![0, 1])
+        );
+        let fits = |format: PixelFormat| [1, 2, 3, 4].map(|channels| format.fits(channels));
+        assert_eq!(fits(PixelFormat::Dual8), [false, true, false, false]);
+        assert_eq!(fits(PixelFormat::Gray8), [true, false, true, false]);
+        assert_eq!(fits(PixelFormat::Bgra8), [false, false, true, true]);
+        assert_eq!(PixelFormat::Bgra8.channel_offsets(), [2, 1, 0, 3]);
         let grey = ImageView::packed(&[7, 8], 2, 1, PixelFormat::Gray8).unwrap();
         assert_eq!(grey.rgb(1, 0), Some([8, 8, 8]));
         assert_eq!((grey.rgb(2, 0), grey.rgb(0, 1)), (None, None));

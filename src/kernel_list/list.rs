@@ -240,10 +240,14 @@ pub const KERNELS: &[Kernel] = &[
     },
     tile!("store_tile", |isa, t, out| t.store_tile(isa, out, Activation::None, true)),
     tile!("store_tile, GELU", |isa, t, out| t.store_tile(isa, out, Activation::Gelu, false)),
+    tile!("store_tile, GELU by tanh", |isa, t, out| t.store_tile(isa, out, Activation::GeluTanh, false)),
     tile!("store_tile, ReLU", |isa, t, out| t.store_tile(isa, out, Activation::Relu, false)),
     tile!("dequantise_tile", |isa, t, out| t.dequantise_tile(isa, out, Activation::None, true)),
     tile!("dequantise_tile, partial sums", |isa, t, out| t.dequantise_partial_sums(isa, out)),
     tile!("dequantise_tile, bfloat16", |isa, t, out| t.dequantise_bf16(isa, out)),
+    tile!("dequantise_tile, GELU by tanh", |isa, t, out| {
+        t.dequantise_tile(isa, out, Activation::GeluTanh, false)
+    }),
     tile!("dequantise_tile, ReLU", |isa, t, out| t.dequantise_tile(isa, out, Activation::Relu, false)),
     Kernel {
         name: "winograd_output, 2x2",

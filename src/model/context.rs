@@ -28,6 +28,11 @@ impl<'a> Planner<'a> {
         padded(self.facts.channels)
     }
 
+    /// As [`pitch`](Planner::pitch), in the maps of the head.
+    pub fn head_pitch(&self) -> usize {
+        padded(self.facts.head_channels)
+    }
+
     pub fn linear_shape(&self, role: Role, layer: usize) -> Result<LinearShape, Error> {
         self.model.linear_shape(role, layer)
     }
@@ -94,6 +99,11 @@ impl<'a> Context<'a> {
         padded(self.facts.channels)
     }
 
+    /// As [`pitch`](Context::pitch), in the maps of the head.
+    pub fn head_pitch(&self) -> usize {
+        padded(self.facts.head_channels)
+    }
+
     pub fn linear(&self, role: Role, layer: usize) -> Result<Linear<'a>, Error> {
         self.model.linear(role, layer)
     }
@@ -134,10 +144,19 @@ impl<'a> Context<'a> {
     }
 
     /// Shows rows of channels, `[rows][C]`, to the observer if it wants tensors.
-    #[inline(never)]
     pub fn show(&mut self, name: TensorName, data: &[f32]) {
+        self.show_rows(name, data, self.facts.channels);
+    }
+
+    /// As [`show`](Context::show), for rows of the head.
+    pub fn show_head(&mut self, name: TensorName, data: &[f32]) {
+        self.show_rows(name, data, self.facts.head_channels);
+    }
+
+    #[inline(never)]
+    fn show_rows(&mut self, name: TensorName, data: &[f32], n: usize) {
         if self.observer.wants_tensors() {
-            self.observer.tensor(name, data, self.facts.channels, self.pitch());
+            self.observer.tensor(name, data, n, padded(n));
         }
     }
 
@@ -170,8 +189,14 @@ impl<'a> Context<'a> {
         rows.store(self.workers, self.isa, first, x, self.facts.channels);
     }
 
-    /// Up-sampling of maps of C channels to (width, height) pixels.
+    /// As [`store`](Context::store), for rows of the head.
+    #[inline(never)]
+    pub fn store_head(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
+        rows.store(self.workers, self.isa, first, x, self.facts.head_channels);
+    }
+
+    /// Up-sampling of maps of the head to (width, height) pixels.
     pub fn upsample(&self, (width, height): (usize, usize)) -> Upsample<'a> {
-        Upsample { isa: self.isa, workers: self.workers, width, height, channels: self.pitch() }
+        Upsample { isa: self.isa, workers: self.workers, width, height, channels: self.head_pitch() }
     }
 }

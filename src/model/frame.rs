@@ -3,8 +3,9 @@
 use super::backbone::{attention, embed, features, mlp};
 use super::context::{Context, Planner};
 use super::head::{self, LogitsSink};
-use super::input;
+use super::{input, pooled};
 use crate::error::Error;
+use crate::file::format::Task;
 use crate::image::ImageView;
 use crate::image::preprocess::InputWindow;
 
@@ -16,17 +17,31 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
         attention::buffers(p, block)?;
         mlp::buffers(p, block)?;
     }
+    if p.facts.task != Task::Segmentation {
+        return pooled::buffers(p);
+    }
     features::buffers(p)?;
     head::buffers(p)
 }
 
-/// Runs all steps on one window of a picture. The logits go to `sink`, row by row.
-pub(super) fn run(
+/// Segments one window of a picture. The logits go to `sink`, row by row.
+pub(super) fn segment(
     cx: &mut Context,
     arena: &mut [u8],
     image: &ImageView,
     window: &InputWindow,
     sink: &mut dyn LogitsSink,
+) -> Result<(), Error> {
+    backbone(cx, arena, image, window)?;
+    head::run(cx, arena, sink)
+}
+
+/// From one window of a picture to the residual stream after the last block, and to the features that the neck reads.
+pub(super) fn backbone(
+    cx: &mut Context,
+    arena: &mut [u8],
+    image: &ImageView,
+    window: &InputWindow,
 ) -> Result<(), Error> {
     input::run(cx, arena, image, window)?;
     embed::run(cx, arena)?;
@@ -37,5 +52,5 @@ pub(super) fn run(
         features::show_stream(cx, arena, block + 1)?;
         features::store(cx, arena, block + 1)?;
     }
-    head::run(cx, arena, sink)
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The first step: converts the picture, of any format and size, to RGB bytes of the network's input size.
+//! The first step: converts the picture, of any format and size, to bytes of the network's input size, RGB for most models.
 
 use super::context::{Context, Planner};
 use crate::arena::{Buf, phase};
@@ -9,11 +9,11 @@ use crate::observe::Stage;
 
 pub(super) fn buffers(p: &mut Planner) {
     let f = &p.facts;
-    p.layout.need(Buf::Pixels, f.width * f.height * 3, phase::RESIZE | phase::EMBED);
+    p.layout.need(Buf::Pixels, f.width * f.height * f.picture_channels, phase::RESIZE | phase::EMBED);
     p.layout.need(Buf::ResizeScratch, p.resize_scratch, phase::RESIZE);
 }
 
-/// Resizes a picture and cuts `window` from it, to [`Buf::Pixels`], bytes `[height][width][rgb]`.
+/// Resizes a picture and cuts `window` from it, to [`Buf::Pixels`], bytes `[height][width][channels]`.
 pub(super) fn run(
     cx: &mut Context,
     arena: &mut [u8],

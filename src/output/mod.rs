@@ -1,4 +1,4 @@
-//! The output of a run, in the memory of the caller: class maps and logits.
+//! The output of a run, in the memory of the caller: class maps, logits, features.
 
 mod class_map;
 mod request;

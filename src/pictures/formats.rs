@@ -63,8 +63,8 @@ fn pixels(
     let bytes = usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX);
     let mut decoded = zeroed(bytes)?;
     decoder.read_image(&mut decoded).map_err(damaged)?;
-    let rgb = rgb::from_decoded(decoded, colour)?;
-    Ok((Picture { width: width as usize, height: height as usize, rgb }, orientation))
+    let (rgb, alpha) = rgb::from_decoded(decoded, colour)?;
+    Ok((Picture { width: width as usize, height: height as usize, rgb, alpha }, orientation))
 }
 
 /// The limits of the crate `image`: of memory, for what its PNG decoder allocates besides the pixels. The other decoders ignore

@@ -24,7 +24,7 @@ pub use formats::checked_png;
 pub use guard::guarded;
 pub use limits::Limits;
 pub use memory::zeroed;
-pub use rgb::Picture;
+pub use rgb::{Picture, brightness};
 
 use std::path::Path;
 

@@ -10,6 +10,7 @@
 //! | [`exp2_255`] | 16-bit fixed point, degree 3 | fitted | 0.53 of a unit |
 //! | [`erf`] | x · P(x²) / Q(x²) | Eigen and XLA | 4e-7, absolute |
 //! | [`gelu`] | by [`erf`] | Hendrycks and Gimpel 2016 | 2e-7 · max(\|x\|, 1) |
+//! | [`gelu_tanh`] | by [`exp`] | transformers' `gelu_pytorch_tanh` | 4e-7 · max(\|x\|, 1) |
 //! | [`gelu_of_int8`] | odd polynomial of degree 15 | fitted, minimax | 9e-5 · max(\|x\| / 8, 1) |
 
 use super::lanes::{Lanes, ROUND};
@@ -81,6 +82,16 @@ pub(crate) fn erf<L: Lanes>(l: L, x: L::F) -> L::F {
 pub(crate) fn gelu<L: Lanes>(l: L, x: L::F) -> L::F {
     let half = l.mul(x, l.splat(0.5));
     l.fma(half, erf(l, l.mul(x, l.splat(core::f32::consts::FRAC_1_SQRT_2))), half)
+}
+
+/// GELU approximated by tanh: x · (1 + tanh u) / 2 = x / (1 + e^−2u) with u = √(2/π) · (x + 0.044715 · x³).
+#[inline(always)]
+pub(crate) fn gelu_tanh<L: Lanes>(l: L, x: L::F) -> L::F {
+    const SCALE: f32 = -1.595_769; // −2 · √(2/π)
+    let inner = l.fma(l.mul(l.mul(x, x), x), l.splat(0.044_715), x);
+    // Beyond the limit the result is 0 in f32, almost; `exp` would overflow.
+    let exponent = l.min(l.mul(inner, l.splat(SCALE)), l.splat(87.0));
+    l.div(x, l.add(exp(l, exponent), l.splat(1.0)))
 }
 
 /// An approximation of GELU for the outputs of int8 products, with an absolute error of at most 9e-5 (for |x| > 8: |x| / 8 times
@@ -188,6 +199,13 @@ mod tests {
             assert!(
                 (y - want).abs() < 2e-7 * f64::from(x.abs()).max(1.0),
                 "gelu({x}) = {y}, expected {want}"
+            );
+            let y = f64::from(gelu_tanh(Portable, [x; 16])[0]);
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (f64::from(x) + 0.044715 * f64::from(x).powi(3));
+            let by_tanh = f64::from(x) * 0.5 * (1.0 + u.tanh());
+            assert!(
+                (y - by_tanh).abs() < 4e-7 * f64::from(x.abs()).max(1.0),
+                "gelu_tanh({x}) = {y}, expected {by_tanh}"
             );
             let y = f64::from(gelu_of_int8(Portable, [x; 16])[0]);
             assert!(

@@ -78,6 +78,10 @@ impl Fixture {
             scores: null_mut(),
             scores_count: 0,
             window_done: None,
+            features: null_mut(),
+            features_count: 0,
+            tokens: null_mut(),
+            tokens_count: 0,
         }
     }
 

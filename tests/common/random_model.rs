@@ -1,11 +1,13 @@
 //! Weight files of random small models: odd shapes, every kind of tensor side by side, every option of the header.
 
+use beitle::Facts;
 use beitle::file::crc::{Crc32, crc32};
 use beitle::file::format::{
-    ALIGN, GROUP, Header, LANES, MAGIC, Precision, Recipe, Role, TensorEntry, TensorKind, VERSION,
+    ALIGN, GROUP, Header, LANES, MAGIC, Precision, Recipe, Role, Task, TensorEntry, TensorKind, VERSION,
     is_winograd, padded,
 };
 use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
+use beitle::image::{ImageView, PixelFormat};
 
 /// A source of choices: given bytes first, then a linear congruential generator.
 pub struct Random<'a> {
@@ -101,13 +103,67 @@ fn random_header(r: &mut Random, size: usize) -> Header {
         precision: Precision::Int8 as u32,
         source_sha256: [7; 32],
         winograd,
-        reserved: [0; 292],
+        task: Task::Segmentation as u8,
+        pooling: 0,
+        token_norm: 0,
+        activation: r.range(0, 2) as u8,
+        picture_channels: 0,
+        head_channels: [0, r.range(1, (20 * size).max(5))][r.range(0, 1)] as u32,
+        stretch_width: 0,
+        stretch_height: 0,
+        mean4: 0.5,
+        std4: 0.5,
+        reserved: [0; 264],
     }
 }
 
-/// A weight file of a random model. `size` 0 gives tiny ones.
+/// Gives the model any task and any number of channels.
+fn change_task(r: &mut Random, h: &mut Header) {
+    h.picture_channels = [0, 1, 2, 4][r.range(0, 3)];
+    h.task = r.range(0, 2) as u8;
+    if h.task == Task::Segmentation as u8 {
+        return;
+    }
+    h.feature_blocks = [h.blocks; 4];
+    (h.pool_count, h.pool_scales, h.winograd, h.head_channels) = (0, [0; 8], [0; 4], 0);
+    h.classes *= u32::from(h.task == Task::Classification as u8);
+    (h.pooling, h.token_norm) = (r.range(0, 1) as u8, r.range(0, 1) as u8);
+    match r.range(0, 2) {
+        0 => (h.resize, h.short_side) = (2, h.width.max(h.height) + r.range(0, 5) as u32),
+        1 => (h.stretch_width, h.stretch_height) = (h.width + r.range(0, 5) as u32, h.height),
+        _ => {}
+    }
+}
+
+/// The bytes of a random picture for a model.
+#[allow(dead_code)]
+pub fn random_pixels(r: &mut Random, facts: &Facts, (width, height): (usize, usize)) -> Vec<u8> {
+    (0..facts.picture_channels * width * height).map(|_| r.range(0, 255) as u8).collect()
+}
+
+/// Bytes of [`random_pixels`] as a picture.
+#[allow(dead_code)]
+pub fn picture_of<'a>(facts: &Facts, pixels: &'a [u8], size: (usize, usize)) -> ImageView<'a> {
+    ImageView::packed(pixels, size.0, size.1, PixelFormat::of_channels(facts.picture_channels)).unwrap()
+}
+
+/// A weight file of a random segmentation model for RGB pictures. `size` 0 gives tiny ones.
+#[allow(dead_code)] // not every test needs both
 pub fn random_model(r: &mut Random, size: usize) -> Vec<u8> {
+    let header = random_header(r, size);
+    file_of(r, header)
+}
+
+/// A weight file of a random model of any task and for pictures of any number of channels.
+#[allow(dead_code)]
+pub fn random_model_of_any_task(r: &mut Random, size: usize) -> Vec<u8> {
     let mut header = random_header(r, size);
+    change_task(r, &mut header);
+    file_of(r, header)
+}
+
+/// A weight file with random tensors.
+fn file_of(r: &mut Random, mut header: Header) -> Vec<u8> {
     let mut tensors = Vec::new();
     let valid = ValidHeader::new(&header).unwrap();
     for_each_tensor(valid, &mut |role, layer, form| {

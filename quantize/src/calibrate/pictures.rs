@@ -1,20 +1,12 @@
 //! The pictures to calibrate with: the user's, or generated scenes.
 
 use crate::error::Error;
-use beitle_pictures::Limits;
+use beitle_pictures::{Limits, Picture, brightness};
 use beitle_scenes::Scene;
 use std::path::{Path, PathBuf};
 
 /// Seeds of the generated scenes. Any scenes do: what matters is which channels are correlated.
 const SCENES: [u64; 4] = [1, 2, 3, 4];
-
-/// A picture in packed RGB.
-pub struct RgbPicture {
-    /// `[height][width][3]`
-    pub rgb: Vec<u8>,
-    /// Width and height.
-    pub size: (usize, usize),
-}
 
 /// A set of pictures.
 pub enum Pictures {
@@ -68,17 +60,16 @@ impl Pictures {
     ///
     /// # Errors
     /// The file cannot be decoded.
-    pub fn get(&self, i: usize, size: (usize, usize)) -> Result<RgbPicture, Error> {
+    pub fn get(&self, i: usize, size: (usize, usize)) -> Result<Picture, Error> {
         match self {
             Pictures::Generated => {
-                let scene = Scene::new(SCENES[i]).render(size.0, size.1);
-                Ok(RgbPicture { rgb: scene.rgb, size })
+                let rgb = Scene::new(SCENES[i]).render(size.0, size.1).rgb;
+                // Models for two or four channels read one of them from here; nothing is known of it.
+                let alpha = Some(rgb.as_chunks::<3>().0.iter().map(|rgb| brightness(*rgb)).collect());
+                Ok(Picture { width: size.0, height: size.1, rgb, alpha })
             }
-            Pictures::Files(files) => {
-                let picture = beitle_pictures::load(&files[i], &Limits::default())
-                    .map_err(|e| Error::new(&files[i], e.to_string()))?;
-                Ok(RgbPicture { size: (picture.width, picture.height), rgb: picture.rgb })
-            }
+            Pictures::Files(files) => beitle_pictures::load(&files[i], &Limits::default())
+                .map_err(|e| Error::new(&files[i], e.to_string())),
         }
     }
 }
@@ -103,7 +94,7 @@ mod tests {
         let pictures = Pictures::find(Some(&folder)).unwrap();
         assert_eq!(pictures.count(), 2);
         let first = pictures.get(0, (9, 9)).unwrap();
-        assert_eq!((first.size, &first.rgb[..]), ((2, 1), &b"abcdef"[..]));
+        assert_eq!((first.width, first.height, &first.rgb[..]), (2, 1, &b"abcdef"[..]));
         let message = pictures.get(1, (9, 9)).err().unwrap().to_string();
         assert!(message.contains("b.jpg") && message.contains("truncated"), "{message}");
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,15 +1,15 @@
 //! Runs a converted model on pictures.
 
-use super::pictures::RgbPicture;
 use crate::error::Error;
 use beitle::engine::{Engine, Output};
+use beitle::file::format::Task;
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, FileBytes};
 use beitle::observe::Observer;
-use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Facts, Isa, Model};
+use beitle_pictures::Picture;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -44,23 +44,29 @@ impl Runner {
         (self.facts.width, self.facts.height)
     }
 
-    /// Runs the model on a picture. Returns the logits `[classes][pixels of level 0]` and the seconds the run took.
+    /// Runs the model on a picture. Returns the logits `[classes][pixels of level 0]`, of a model that does not segment pictures the
+    /// features, and the seconds the run took.
     ///
     /// # Errors
     /// The engine rejects the model or the picture.
-    pub fn run(&self, picture: &RgbPicture, observer: &mut dyn Observer) -> Result<(Vec<f32>, f64), Error> {
+    pub fn run(&self, picture: &Picture, observer: &mut dyn Observer) -> Result<(Vec<f32>, f64), Error> {
         let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
         let model = Model::new(self.file.bytes()).map_err(failed)?;
-        let plan = Plan::new(&model, self.threads.workers(), picture.size).map_err(failed)?;
+        let size = (picture.width, picture.height);
+        let plan = Plan::new(&model, self.threads.workers(), size).map_err(failed)?;
         let mut arena =
             Arena::new(plan.bytes()).map_err(|e| Error::io(&self.path, "calibration: no memory", e))?;
-        let view = ImageView::packed(&picture.rgb, picture.size.0, picture.size.1, PixelFormat::Rgb8)
-            .map_err(failed)?;
+        let channels = self.facts.picture_channels;
+        let pixels = picture
+            .with_channels(channels)
+            .map_err(|e| Error::new(&self.path, format!("calibration: {e}")))?;
+        let view =
+            ImageView::packed(&pixels, size.0, size.1, PixelFormat::of_channels(channels)).map_err(failed)?;
         let (width, height) = self.facts.level(0);
-        let mut logits = vec![0.0; self.facts.classes * width * height];
-        let mut map = vec![0u16; picture.size.0 * picture.size.1];
-        let mut output =
-            Output { logits: Some(&mut logits), ..Output::map(picture.size, ClassMapMut::U16(&mut map)) };
+        let segments = self.facts.task == Task::Segmentation;
+        let len = if segments { self.facts.classes * width * height } else { self.facts.channels };
+        let mut logits = vec![0.0; len];
+        let mut output = if segments { Output::logits(&mut logits) } else { Output::features(&mut logits) };
         let start = Instant::now();
         Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))

@@ -3,7 +3,8 @@
 //! Four naming schemes are in use: transformers before version 5, transformers 5, unilm (the original authors' code) and
 //! mmsegmentation from 0.22 on. They share most parts, so one set of tables serves them all. Canonical names are
 //! `blocks.N.<layer>.weight` for the backbone, `fpn1` and `fpn2` for the neck, and `psp.N`, `psp_bottleneck`, `lateral.N`,
-//! `fpn.N`, `fpn_bottleneck` and `classifier` for the UPerNet head.
+//! `fpn.N`, `fpn_bottleneck` and `classifier` for the UPerNet head. A model without it has `norm`, the LayerNorm of the last
+//! tokens, or `pool_norm`, that of their mean, and `classifier` if it classifies pictures.
 
 use std::borrow::Cow;
 
@@ -27,9 +28,9 @@ pub(super) enum NameKind {
     Canonical(String),
     /// The query, key and value matrices of this block, stacked.
     FusedQkv(usize),
-    /// A tensor that segmentation does not need.
+    /// A tensor that the engine does not need.
     Ignored,
-    /// Not part of a BEiT segmentation model, although its name begins like one of its parts.
+    /// Not part of a BEiT model, although its name begins like one of its parts.
     Unknown,
     /// Beside the model: a buffer or metric of a training framework.
     Foreign,
@@ -41,8 +42,8 @@ const PREFIXES: [&str; 6] = ["module.", "model.", "net.", "backbone.", "beit.", 
 /// Parts that wrapper modules insert anywhere in a name.
 const INSERTED: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
 
-/// Starts of names, without prefixes, of a segmentation model's parts: a tensor that begins so and is unknown changes the result.
-const PARTS: [&str; 17] = [
+/// Starts of names, without prefixes, of a model's parts: a tensor that begins so and is unknown changes the result.
+const PARTS: [&str; 19] = [
     "encoder.",
     "blocks.",
     "layers.",
@@ -59,21 +60,13 @@ const PARTS: [&str; 17] = [
     "shared_position_bias.",
     "classifier.",
     "head.",
+    "pooler.",
+    "fc_norm.",
     "adapter",
 ];
 
-/// Tensors that segmentation does not need, by the start of the name without prefixes.
-const IGNORED: [&str; 9] = [
-    "auxiliary_head.",
-    "mask_token",
-    "embeddings.mask_token",
-    "pooler.",
-    "layernorm.",
-    "norm.",
-    "ln1.",
-    "fc_norm.",
-    "lm_head.",
-];
+/// Tensors that no model needs here, by the start of the name without prefixes.
+const IGNORED: [&str; 4] = ["auxiliary_head.", "mask_token", "embeddings.mask_token", "lm_head."];
 
 /// Single tensors outside of blocks and convolution modules: original and canonical name.
 const SINGLE: [(&str, &str); 11] = [
@@ -91,7 +84,7 @@ const SINGLE: [(&str, &str); 11] = [
 ];
 
 /// Layers with a weight and a bias outside of blocks: original and canonical name.
-const AFFINE: [(&str, &str); 17] = [
+const AFFINE: [(&str, &str); 24] = [
     ("patch_embed.proj", "patch"),
     ("patch_embed.projection", "patch"),
     ("embeddings.patch_embeddings.projection", "patch"),
@@ -106,6 +99,13 @@ const AFFINE: [(&str, &str); 17] = [
     ("neck.upsample_2x.0", "fpn2.deconv"),
     ("decode_head.classifier", "classifier"),
     ("decode_head.conv_seg", "classifier"),
+    ("classifier", "classifier"),
+    ("head", "classifier"),
+    ("layernorm", "norm"),
+    ("norm", "norm"),
+    ("ln1", "norm"),
+    ("pooler.layernorm", "pool_norm"),
+    ("fc_norm", "pool_norm"),
     ("fpn1.conv_transpose1", "fpn1.deconv1"),
     ("fpn1.conv_transpose2", "fpn1.deconv2"),
     ("fpn2", "fpn2.deconv"),
@@ -274,7 +274,9 @@ fn head_module(name: &str) -> Option<String> {
     let (module, part) = split_head_module(name)?;
     match part.split_once('.')? {
         ("conv" | "convolution", "weight") => Some(format!("{module}.conv.weight")),
-        ("bn" | "normalization", part) if is_norm_part(part) => Some(format!("{module}.bn.{part}")),
+        ("bn" | "batch_norm" | "normalization", part) if is_norm_part(part) => {
+            Some(format!("{module}.bn.{part}"))
+        }
         _ => None,
     }
 }
@@ -302,9 +304,18 @@ fn split_head_module(name: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The name that a checkpoint of this scheme has for a tensor of the decode head's convolution modules; `None` for other tensors.
+/// The name that a checkpoint of this scheme has for a tensor of the decode head's convolution modules or of the end of a model
+/// without that head; `None` for other tensors.
 pub(super) fn head_module_original(scheme: Scheme, canonical: &str) -> Option<String> {
     let new = scheme == Scheme::Transformers5;
+    let transformers = new || scheme == Scheme::Transformers4;
+    match canonical.split_once('.') {
+        Some(("norm", part)) if transformers => return Some(format!("layernorm.{part}")),
+        Some(("norm", part)) => return Some(format!("norm.{part}")),
+        Some(("pool_norm", part)) if transformers => return Some(format!("pooler.layernorm.{part}")),
+        Some(("pool_norm", part)) => return Some(format!("fc_norm.{part}")),
+        _ => {}
+    }
     let (module, kind, part) = match canonical.rsplit_once(".bn.") {
         Some((module, part)) => (module, if new { "normalization" } else { "bn" }, part),
         None => (canonical.strip_suffix(".conv.weight")?, if new { "convolution" } else { "conv" }, "weight"),
@@ -360,16 +371,20 @@ mod tests {
             "relative_position_bias_table",
         );
         assert_eq!(classify("backbone.blocks.7.attn.qkv.weight"), NameKind::FusedQkv(7));
+        assert_canonical("beit.pooler.layernorm.bias", "pool_norm.bias");
+        assert_canonical("fc_norm.weight", "pool_norm.weight");
+        assert_canonical("data2vec_vision.layernorm.weight", "norm.weight");
+        assert_canonical("norm.bias", "norm.bias");
+        assert_canonical("head.weight", "classifier.weight");
+        assert_canonical("classifier.bias", "classifier.bias");
+        assert_canonical("decode_head.fpn_convs.0.batch_norm.weight", "fpn.0.bn.weight");
     }
 
     #[test]
     fn training_only_tensors_are_ignored() {
         for name in [
             "auxiliary_head.convs.0.conv.weight",
-            "beit.layernorm.weight",
-            "beit.pooler.layernorm.bias",
             "beit.embeddings.mask_token",
-            "backbone.norm.weight",
             "backbone.blocks.0.attn.relative_position_index",
             "decode_head.fpn_bottleneck.bn.num_batches_tracked",
         ] {
@@ -389,6 +404,8 @@ mod tests {
         let name = head_module_original(Scheme::Transformers4, "fpn_bottleneck.conv.weight");
         assert_eq!(name.as_deref(), Some("decode_head.fpn_bottleneck.conv.weight"));
         assert_eq!(head_module_original(Scheme::Unilm, "blocks.0.q.weight"), None);
+        let name = head_module_original(Scheme::Transformers5, "pool_norm.weight");
+        assert_eq!(name.as_deref(), Some("pooler.layernorm.weight"));
     }
 
     #[test]
@@ -419,7 +436,7 @@ mod tests {
     #[test]
     fn other_names_are_unknown() {
         for name in [
-            "classifier.weight",
+            "classifier.scale",
             "blocks.0.attn.qkv.bias",
             "blocks.-1.norm1.weight",
             "blocks.00.norm1.weight",

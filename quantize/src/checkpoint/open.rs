@@ -151,9 +151,13 @@ fn assemble(
     let mut foreign = Vec::new();
     let mut unknown = Vec::new();
     let scheme = names::scheme(stored.iter().map(|tensor| tensor.original.as_str()));
+    let masked_norm = masked_image_norm(&stored);
     for tensor in stored {
         let path = files.get(tensor.file).map_or(&main, |file| &file.path);
         match names::classify(&tensor.original) {
+            NameKind::Canonical(_) if masked_norm.is_some_and(|start| tensor.original.starts_with(start)) => {
+                ignored.push(printable(&tensor.original));
+            }
             NameKind::Canonical(name) => insert(&mut tensors, path, name, tensor)?,
             NameKind::FusedQkv(block) => {
                 for (name, part) in split_qkv(path, block, tensor)? {
@@ -167,13 +171,10 @@ fn assemble(
     }
     if let Some(first) = unknown.first() {
         let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
-        return Err(Error::new(
-            &main,
-            format!("tensor {first}{more}: not part of a BEiT segmentation model with a UPerNet head"),
-        ));
+        return Err(Error::new(&main, format!("tensor {first}{more}: not part of a BEiT model")));
     }
     let Some(scheme) = scheme else {
-        return Err(Error::new(&main, "holds no transformer blocks; expected a BEiT segmentation model"));
+        return Err(Error::new(&main, "holds no transformer blocks; expected a BEiT model"));
     };
     let mut notes = Vec::new();
     if let Some(first) = foreign.first() {
@@ -183,6 +184,13 @@ fn assemble(
     ignored.append(&mut foreign);
     ignored.sort();
     Ok(Checkpoint { folder, main, scheme, files, tensors, ignored, notes })
+}
+
+/// How the names of the LayerNorm before the head for masked images begin, if the backbone ends with a LayerNorm of its own: then it
+/// is a part of that head.
+fn masked_image_norm(stored: &[StoredTensor]) -> Option<&'static str> {
+    let has = |start: &str| stored.iter().any(|tensor| tensor.original.starts_with(start));
+    (has("beit.layernorm.") && has("layernorm.")).then_some("layernorm.")
 }
 
 fn insert(

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use beitle::file::format::Task;
+
 use super::names::{self, Scheme};
 use super::tensor::StoredTensor;
 use crate::error::Error;
@@ -79,9 +81,33 @@ impl Checkpoint {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The original names of the tensors that segmentation does not need, sorted.
-    pub fn ignored(&self) -> &[String] {
-        &self.ignored
+    /// What a model with these tensors computes.
+    pub fn task(&self) -> Task {
+        if self.tensors.contains_key("fpn_bottleneck.conv.weight")
+            || self.tensors.contains_key("psp.0.conv.weight")
+        {
+            return Task::Segmentation;
+        }
+        match self.shape("classifier.weight") {
+            Some(&[_, _]) => Task::Classification,
+            Some(_) => Task::Segmentation,
+            None => Task::Features,
+        }
+    }
+
+    /// The original names of the tensors that the engine does not need for this task, sorted.
+    pub fn ignored(&self, task: Task) -> Vec<String> {
+        let norms = ["norm.weight", "norm.bias", "pool_norm.weight", "pool_norm.bias"].into_iter();
+        let unused = norms.filter(|_| task == Task::Segmentation).filter_map(|name| self.tensors.get(name));
+        let mut all: Vec<_> =
+            unused.map(|tensor| printable(&tensor.original)).chain(self.ignored.iter().cloned()).collect();
+        all.sort();
+        all
+    }
+
+    /// Whether the checkpoint was pre-trained on masked images: it has the head for that.
+    pub fn has_masked_image_head(&self) -> bool {
+        self.ignored.iter().any(|name| name.contains("lm_head."))
     }
 
     /// What the user should know about the checkpoint.

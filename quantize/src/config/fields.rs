@@ -20,6 +20,8 @@ const MAX_SIDE: usize = beitle::file::tensors::MAX_DIMENSION as usize;
 /// The top-level object of a JSON file.
 pub(super) struct Fields {
     path: PathBuf,
+    /// The path of a nested object, with a point at its end.
+    prefix: String,
     map: Map<String, Value>,
 }
 
@@ -27,17 +29,25 @@ impl Fields {
     /// Reads a file; `None` if it does not exist.
     pub(super) fn read(path: &Path) -> Result<Option<Fields>, Error> {
         match json::read(path, MAX_BYTES) {
-            Ok(Value::Object(map)) => Ok(Some(Fields { path: path.to_path_buf(), map })),
+            Ok(Value::Object(map)) => {
+                Ok(Some(Fields { path: path.to_path_buf(), prefix: String::new(), map }))
+            }
             Ok(_) => Err(Error::new(path, "is not a JSON object")),
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
 
+    /// The object in a field; the names of its fields begin with that field's.
+    pub(super) fn nested(&self, name: &str) -> Result<Option<Fields>, Error> {
+        let map = self.object(name)?.cloned();
+        Ok(map.map(|map| Fields { path: self.path.clone(), prefix: format!("{}{name}.", self.prefix), map }))
+    }
+
     /// The error for a field with an unexpected value.
     pub(super) fn wrong(&self, name: &str, expected: &str, found: impl Display) -> Error {
         let found = excerpt(&found.to_string());
-        Error::new(&self.path, format!("field {name}: expected {expected}, found {found}"))
+        Error::new(&self.path, format!("field {}{name}: expected {expected}, found {found}", self.prefix))
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -114,14 +124,20 @@ impl Fields {
         self.get(name).is_some_and(|size| size.get("shortest_edge").is_some())
     }
 
-    /// Three numbers, or one for all three.
-    pub(super) fn triple(&self, name: &str) -> Result<Option<[f64; 3]>, Error> {
-        self.typed(name, "three numbers in the range of f32", |value| {
+    /// A number for each channel of a picture, one for all, or a list of equal numbers, which stand for any number of channels.
+    pub(super) fn per_channel(&self, name: &str, channels: usize) -> Result<Option<Vec<f64>>, Error> {
+        let expected = format!("{channels} numbers in the range of f32, one for each channel");
+        self.typed(name, &expected, |value| {
             if let Some(one) = number(value) {
-                return Some([one; 3]);
+                return Some(vec![one; channels]);
             }
-            let list: Option<Vec<f64>> = value.as_array()?.iter().map(number).collect();
-            list?.try_into().ok()
+            let list: Vec<f64> = value.as_array()?.iter().map(number).collect::<Option<_>>()?;
+            let first = *list.first()?;
+            match list.len() {
+                n if n == channels => Some(list),
+                1 | 3 if list.iter().all(|x| *x == first) => Some(vec![first; channels]),
+                _ => None,
+            }
         })
     }
 
@@ -133,6 +149,18 @@ impl Fields {
                 [a, b] if a == b => count(a, &(1..=MAX_SIDE)),
                 _ => None,
             },
+        })
+    }
+
+    /// Width and height of a model's input: a number for both, or the list of height and width.
+    pub(super) fn input_size(&self, name: &str) -> Result<Option<(usize, usize)>, Error> {
+        self.typed(name, "a whole number, or height and width", |value| {
+            let side = |value| count(value, &(1..=MAX_SIDE));
+            match value.as_array().map(Vec::as_slice) {
+                None => side(value).map(|side| (side, side)),
+                Some([height, width]) => Some((side(width)?, side(height)?)),
+                Some(_) => None,
+            }
         })
     }
 

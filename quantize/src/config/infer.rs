@@ -1,11 +1,15 @@
 //! A configuration from the shapes of the tensors, for checkpoints without `config.json`.
 
+use beitle::file::format::{MlpActivation, Task};
+
 use super::model::ModelConfig;
 use crate::checkpoint::{Checkpoint, Scheme};
 use crate::error::Error;
 
-/// Input side, in pixels, of models whose tensors do not determine it: that of the published models.
+/// Input side, in pixels, of segmentation models whose tensors do not determine it: that of the published models.
 const DEFAULT_SIDE: usize = 640;
+/// The same of models that do not segment pictures.
+const DEFAULT_PICTURE_SIDE: usize = 224;
 
 /// The relative position tables of one block and of all blocks.
 const BLOCK_TABLE: &str = "blocks.0.relative_position_bias_table";
@@ -19,22 +23,18 @@ pub fn infer(checkpoint: &Checkpoint) -> Result<ModelConfig, Error> {
     let shapes = Shapes { checkpoint };
     let token = shapes.get("cls_token")?;
     let &[1, 1, hidden] = token else { return Err(shapes.misfit("cls_token", token, "[1, 1, hidden]")) };
-    let patch = shapes.patch()?;
+    let (channels, patch) = shapes.patch()?;
+    let task = checkpoint.task();
     let layers = shapes.count("blocks.", ".norm1.weight")?;
     let mlp = shapes.get("blocks.0.fc1.weight")?;
     let &[intermediate, _] = mlp else {
         return Err(shapes.misfit("blocks.0.fc1.weight", mlp, "[width, hidden]"));
     };
-    let classes = shapes.classes()?;
-    let pool_scales = match shapes.count("psp.", ".conv.weight")? {
-        4 => vec![1, 2, 3, 6],
-        other => {
-            return Err(shapes
-                .wrong(format!("the pyramid pooling module has {other} branches; expected 4 (1, 2, 3, 6)")));
-        }
-    };
+    let classes = if task == Task::Features { 0 } else { shapes.classes(task)? };
+    let pool_scales = if task == Task::Segmentation { shapes.pool_scales()? } else { Vec::new() };
     let (heads, grid) = shapes.positions()?;
-    let image_size = grid.unwrap_or((DEFAULT_SIDE / patch).max(1)).checked_mul(patch);
+    let default_side = if task == Task::Segmentation { DEFAULT_SIDE } else { DEFAULT_PICTURE_SIDE };
+    let image_size = grid.unwrap_or((default_side / patch).max(1)).checked_mul(patch);
     let Some(image_size) = image_size else {
         return Err(shapes.misfit("patch.weight", shapes.get("patch.weight")?, "a smaller patch"));
     };
@@ -44,17 +44,20 @@ pub fn infer(checkpoint: &Checkpoint) -> Result<ModelConfig, Error> {
         )));
     }
     Ok(ModelConfig {
+        architecture: None,
+        // A LayerNorm of the mean; without one, that of the tokens comes before the class token.
+        mean_pooling: checkpoint.shape("pool_norm.weight").is_some()
+            || checkpoint.shape("norm.weight").is_none(),
+        channels,
+        activation: MlpActivation::Gelu,
+        head_channels: (task == Task::Segmentation).then(|| shapes.head_channels()).transpose()?,
         hidden,
         layers,
         heads,
         intermediate,
-        image_size,
+        image_size: (image_size, image_size),
         patch,
-        out_indices: match layers {
-            12 => [3, 5, 7, 11],
-            24 => [7, 11, 15, 23],
-            _ => [1, 2, 3, 4].map(|quarter| (layers * quarter / 4).saturating_sub(1)),
-        },
+        out_indices: None,
         eps: match checkpoint.scheme() {
             Scheme::Unilm | Scheme::Mmseg => 1e-6,
             Scheme::Transformers4 | Scheme::Transformers5 => 1e-12,
@@ -106,20 +109,43 @@ impl<'a> Shapes<'a> {
         Ok(count)
     }
 
-    /// Side of a patch.
-    fn patch(&self) -> Result<usize, Error> {
+    /// Channels of the pictures, and the side of a patch.
+    fn patch(&self) -> Result<(usize, usize), Error> {
         let kernel = self.get("patch.weight")?;
         match *kernel {
-            [_, 3, down, across] if down == across && down > 0 => Ok(down),
-            _ => Err(self.misfit("patch.weight", kernel, "[hidden, 3, side, side]")),
+            [_, channels @ 1..=4, down, across] if down == across && down > 0 => Ok((channels, down)),
+            _ => Err(self.misfit("patch.weight", kernel, "[hidden, 1 to 4 channels, side, side]")),
         }
     }
 
-    fn classes(&self) -> Result<usize, Error> {
+    fn classes(&self, task: Task) -> Result<usize, Error> {
         let shape = self.get("classifier.weight")?;
+        let (dimensions, expected) = match task {
+            Task::Segmentation => (4, "[classes, hidden, 1, 1]"),
+            _ => (2, "[classes, hidden]"),
+        };
         match shape.first() {
-            Some(classes) if shape.len() == 4 && *classes > 0 => Ok(*classes),
-            _ => Err(self.misfit("classifier.weight", shape, "[classes, hidden, 1, 1]")),
+            Some(classes) if shape.len() == dimensions && *classes > 0 => Ok(*classes),
+            _ => Err(self.misfit("classifier.weight", shape, expected)),
+        }
+    }
+
+    /// Output sides of the pooling branches, of which only the number is known.
+    fn pool_scales(&self) -> Result<Vec<usize>, Error> {
+        match self.count("psp.", ".conv.weight")? {
+            4 => Ok(vec![1, 2, 3, 6]),
+            other => Err(self
+                .wrong(format!("the pyramid pooling module has {other} branches; expected 4 (1, 2, 3, 6)"))),
+        }
+    }
+
+    /// Width of the head.
+    fn head_channels(&self) -> Result<usize, Error> {
+        let name = "fpn.0.conv.weight";
+        let shape = self.get(name)?;
+        match shape {
+            &[width, ..] if width > 0 => Ok(width),
+            _ => Err(self.misfit(name, shape, "[width, width, 3, 3]")),
         }
     }
 

@@ -6,6 +6,7 @@ mod tensor;
 
 use crate::calibrate::Pictures;
 use crate::checkpoint::Checkpoint;
+use crate::config;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
@@ -15,7 +16,7 @@ use std::path::Path;
 /// Converts a checkpoint. `progress` receives the number of finished steps and the number of steps of the current phase.
 ///
 /// # Errors
-/// The checkpoint is damaged or not a BEiT segmentation model, an option contradicts it, or the output cannot be written. The
+/// The checkpoint is damaged or not a BEiT model, an option contradicts it, or the output cannot be written. The
 /// output path is then left as it was.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
     check_output(options)?;
@@ -27,6 +28,10 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Res
 
 /// Checks, before any work, that the output can be written and is none of the files that the conversion reads.
 fn check_output(options: &Options) -> Result<(), Error> {
+    let is_folder = options.checkpoint.is_dir();
+    if let Some(folder) = if is_folder { Some(&*options.checkpoint) } else { options.checkpoint.parent() } {
+        config::check_architecture(folder)?;
+    }
     let checkpoint = Checkpoint::open_with(&options.checkpoint, options.key.as_deref())?;
     let pictures = match &options.rounding {
         Rounding::Compensated(folder) => Pictures::find(folder.as_deref())?,

@@ -48,7 +48,8 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize))
     })?;
     let source_sha256 = sha256(&checkpoint.weight_paths())?;
     let file_bytes = writer.finish(Header { source_sha256, ..facts })?;
-    Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored: checkpoint.ignored().to_vec() })
+    let ignored = checkpoint.ignored(maker.spec.task);
+    Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored })
 }
 
 fn tensor_count(header: ValidHeader) -> Result<usize, Error> {

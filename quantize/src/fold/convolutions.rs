@@ -9,22 +9,22 @@ use rayon::prelude::*;
 /// BatchNorm's epsilon, which no checkpoint changes.
 const BN_EPS: f64 = 1e-5;
 
-/// The part of a convolution that reads one of its concatenated inputs, each as wide as the model.
+/// The part of a convolution of the head that reads one of its concatenated inputs.
 pub(super) struct ConvView<'a> {
     /// Canonical name of the convolution module.
     pub name: &'a str,
     /// Side of the kernel: 1 or 3.
     pub side: usize,
-    /// Concatenated inputs of the convolution.
-    pub parts: usize,
+    /// Widths of the concatenated inputs of the convolution.
+    pub inputs: Vec<usize>,
     /// Which of them this view reads.
     pub part: usize,
 }
 
 impl<'a> ConvView<'a> {
-    /// A convolution with a single input.
-    pub fn whole(name: &'a str, side: usize) -> ConvView<'a> {
-        ConvView { name, side, parts: 1, part: 0 }
+    /// A convolution with a single input of `width` channels.
+    pub fn whole(name: &'a str, side: usize, width: usize) -> ConvView<'a> {
+        ConvView { name, side, inputs: vec![width], part: 0 }
     }
 
     /// Kernel positions.
@@ -32,9 +32,14 @@ impl<'a> ConvView<'a> {
         self.side * self.side
     }
 
-    /// Shape of the weights in the checkpoint.
-    fn weight_shape(&self, channels: usize) -> [usize; 4] {
-        [channels, self.parts * channels, self.side, self.side]
+    /// Inputs of the whole convolution.
+    fn all_inputs(&self) -> usize {
+        self.inputs.iter().sum()
+    }
+
+    /// Shape of the weights in the checkpoint, with `outputs` outputs.
+    fn weight_shape(&self, outputs: usize) -> [usize; 4] {
+        [outputs, self.all_inputs(), self.side, self.side]
     }
 
     /// Whether outliers among the outputs are scaled down: only where the layer that reads them scales them up again.
@@ -59,9 +64,8 @@ struct Affine {
 }
 
 impl Fold<'_> {
-    /// γ·(x − μ)/√(σ² + ε) + β as gain and shift.
-    fn batch_norm(&self, name: &str) -> Result<Affine, Error> {
-        let c = self.spec.channels;
+    /// γ·(x − μ)/√(σ² + ε) + β of `c` channels as gain and shift.
+    fn batch_norm(&self, name: &str, c: usize) -> Result<Affine, Error> {
         let names = ["weight", "bias", "running_mean", "running_var"].map(|part| format!("{name}.{part}"));
         let [mut gain, mut shift, mean, var] = [
             self.vector(&names[0], c)?,
@@ -102,7 +106,7 @@ impl Fold<'_> {
     pub(super) fn deconv_with_norm(&self, deconv: &str, norm: &str) -> Result<Folded, Error> {
         let c = self.spec.channels;
         let Deconv { weights: mut w, bias: mut b, source_bytes } = self.deconv(deconv)?;
-        let norm = self.batch_norm(norm)?;
+        let norm = self.batch_norm(norm, c)?;
         for (i, w) in w.chunks_mut(c).enumerate() {
             w.iter_mut().for_each(|w| *w = (f64::from(*w) * norm.gain[i % c]) as f32);
         }
@@ -113,11 +117,11 @@ impl Fold<'_> {
     /// A deconvolution and the 1x1 lateral convolution after it, which together are one deconvolution: per kernel position
     /// L·(D·x + b) + l = (L·D)·x + (L·b + l).
     pub(super) fn deconv_with_lateral(&self, deconv: &str, lateral: &str) -> Result<Folded, Error> {
-        let c = self.spec.channels;
+        let (c, head) = (self.spec.channels, self.spec.head_channels);
         let inner = self.deconv(deconv)?;
-        let outer = self.conv(&ConvView::whole(lateral, 1), true)?;
-        let mut weights = vec![0f32; inner.weights.len()];
-        for (inner, out) in inner.weights.chunks(c * c).zip(weights.chunks_mut(c * c)) {
+        let outer = self.conv(&ConvView::whole(lateral, 1, c), true)?;
+        let mut weights = vec![0f32; 4 * head * c];
+        for (inner, out) in inner.weights.chunks(c * c).zip(weights.chunks_mut(head * c)) {
             out.par_chunks_mut(c).zip(outer.weights.par_chunks(c)).for_each(|(out, l)| {
                 let mut sum = vec![0f64; c];
                 for (l, row) in l.iter().zip(inner.chunks(c)) {
@@ -137,26 +141,28 @@ impl Fold<'_> {
     /// A view of a convolution and the BatchNorm after it, one matrix per kernel position. Of a convolution's views, one
     /// takes the bias.
     pub(super) fn conv(&self, view: &ConvView, with_bias: bool) -> Result<Folded, Error> {
-        let (c, positions) = (self.spec.channels, view.positions());
+        let (outputs, positions) = (self.spec.head_channels, view.positions());
         let weight = format!("{}.conv.weight", view.name);
-        let w = self.read(&weight, &view.weight_shape(c))?;
+        let w = self.read(&weight, &view.weight_shape(outputs))?;
         let Affine { mut gain, mut shift, source_bytes: norm_bytes } =
-            self.batch_norm(&format!("{}.bn", view.name))?;
+            self.batch_norm(&format!("{}.bn", view.name), outputs)?;
         if view.has_output_factors() {
             for ((g, s), factor) in gain.iter_mut().zip(&mut shift).zip(self.output_factors(view)?) {
                 *g *= factor;
                 *s *= factor;
             }
         }
-        let mut weights = vec![0f32; positions * c * c];
-        for (o, w) in w.chunks(view.parts * c * positions).enumerate() {
-            for (i, w) in w[view.part * c * positions..][..c * positions].chunks(positions).enumerate() {
+        let (all, width) = (view.all_inputs(), view.inputs[view.part]);
+        let first: usize = view.inputs[..view.part].iter().sum();
+        let mut weights = vec![0f32; positions * outputs * width];
+        for (o, w) in w.chunks(all * positions).enumerate() {
+            for (i, w) in w[first * positions..][..width * positions].chunks(positions).enumerate() {
                 for (position, w) in w.iter().enumerate() {
-                    weights[(position * c + o) * c + i] = (f64::from(*w) * gain[o]) as f32;
+                    weights[(position * outputs + o) * width + i] = (f64::from(*w) * gain[o]) as f32;
                 }
             }
         }
-        let own_bytes = self.bytes(&[&weight]) / view.parts as u64;
+        let own_bytes = self.bytes(&[&weight]) / all as u64 * width as u64;
         let source_bytes = if with_bias { own_bytes + norm_bytes } else { own_bytes };
         Ok(Folded { weights, bias: if with_bias { narrow(shift) } else { Vec::new() }, source_bytes })
     }
@@ -164,16 +170,16 @@ impl Fold<'_> {
     /// Factors for outliers among a convolution's outputs, the same for all of its views. They are positive, so the ReLU
     /// after the convolution does not interfere.
     pub(super) fn output_factors(&self, view: &ConvView) -> Result<Vec<f64>, Error> {
-        let c = self.spec.channels;
-        let w = self.read(&format!("{}.conv.weight", view.name), &view.weight_shape(c))?;
-        let gain = self.batch_norm(&format!("{}.bn", view.name))?.gain;
+        let outputs = self.spec.head_channels;
+        let w = self.read(&format!("{}.conv.weight", view.name), &view.weight_shape(outputs))?;
+        let gain = self.batch_norm(&format!("{}.bn", view.name), outputs)?.gain;
         let norm = |row: &[f32]| row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
-        let rows = w.chunks(view.parts * c * view.positions());
+        let rows = w.chunks(view.all_inputs() * view.positions());
         Ok(power_of_two_factors(rows.zip(gain).map(|(row, gain)| norm(row) * gain.abs()).collect()))
     }
 
     pub(super) fn classifier(&self) -> Result<Folded, Error> {
-        let (c, classes) = (self.spec.channels, self.spec.classes);
+        let (c, classes) = (self.spec.head_channels, self.spec.classes);
         let weights = self.read("classifier.weight", &[classes, c, 1, 1])?;
         let bias = self.read("classifier.bias", &[classes])?;
         Ok(Folded { weights, bias, source_bytes: self.bytes(&["classifier.weight", "classifier.bias"]) })

@@ -10,6 +10,7 @@ mod backbone;
 mod convolutions;
 mod folded;
 mod outliers;
+mod pooled;
 mod positions;
 mod resample;
 mod roles;

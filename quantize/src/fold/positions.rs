@@ -4,23 +4,25 @@ use super::folded::{Folded, narrow};
 use super::resample::{bicubic, bilinear};
 use super::source::Fold;
 use crate::error::Error;
+use beitle::file::format::Recipe;
 
 impl Fold<'_> {
     /// The patch embedding with the input's normalisation:
     /// W·((p·r − mean)/std) + b = (W·r/std)·(p − 128) + (b + Σ W·(128·r − mean)/std).
-    /// Inputs are in the order (ky, kx, rgb); the checkpoint has (rgb, ky, kx).
+    /// Inputs are in the order (ky, kx, channel); the checkpoint has (channel, ky, kx). Channels are R, G and B, or others.
     pub(super) fn embed(&self) -> Result<Folded, Error> {
         let (c, side) = (self.spec.channels, self.spec.patch);
-        let w = self.read("patch.weight", &[c, 3, side, side])?;
+        let channels = self.spec.picture_channels;
+        let w = self.read("patch.weight", &[c, channels, side, side])?;
         let mut bias = self.vector("patch.bias", c)?;
         let p = &self.spec.preprocessing;
         let mut weights = Vec::with_capacity(w.len());
-        for (w, b) in w.chunks(3 * side * side).zip(&mut bias) {
+        for (w, b) in w.chunks(channels * side * side).zip(&mut bias) {
             for pixel in 0..side * side {
-                for rgb in 0..3 {
-                    let w = f64::from(w[rgb * side * side + pixel]);
-                    weights.push((w * p.rescale / p.std[rgb]) as f32);
-                    *b += w * (128.0 * p.rescale - p.mean[rgb]) / p.std[rgb];
+                for channel in 0..channels {
+                    let w = f64::from(w[channel * side * side + pixel]);
+                    weights.push((w * p.rescale / p.std[channel]) as f32);
+                    *b += w * (128.0 * p.rescale - p.mean[channel]) / p.std[channel];
                 }
             }
         }
@@ -44,23 +46,23 @@ impl Fold<'_> {
         let all = self.trained_positions()?;
         let (n, c, grid) = (self.spec.trained_grid, self.spec.channels, self.spec.grid());
         let patches = &all[c..];
-        let patches = if grid == (n, n) { patches.to_vec() } else { bicubic(patches, c, (n, n), grid) };
+        let patches = if grid == n { patches.to_vec() } else { bicubic(patches, c, n, grid) };
         Ok((patches, self.bytes(&["position_embeddings"])))
     }
 
     /// The checkpoint's position embeddings: the class token's, then those of the trained grid's patches.
     fn trained_positions(&self) -> Result<Vec<f32>, Error> {
-        let n = self.spec.trained_grid;
-        self.read("position_embeddings", &[1, n * n + 1, self.spec.channels])
+        let (across, down) = self.spec.trained_grid;
+        self.read("position_embeddings", &[1, across * down + 1, self.spec.channels])
     }
 
     /// A block's relative position table: for each head the biases by key minus query, then the three entries for the class
     /// token. Trained tables are by query minus key, so they are reversed. They are resampled (bilinear, as transformers
     /// does) if the grid is not the trained one. If a model has a table per block and a shared one, the result is their sum.
     pub(super) fn relative_bias(&self, layer: usize) -> Result<(Vec<f32>, u64), Error> {
-        let (n, heads, (gw, gh)) = (self.spec.trained_grid, self.spec.heads, self.spec.grid());
-        let side = 2 * n - 1;
-        let rows = side * side;
+        let ((across, down), heads, (gw, gh)) = (self.spec.trained_grid, self.spec.heads, self.spec.grid());
+        let trained = (2 * across - 1, 2 * down - 1);
+        let rows = trained.0 * trained.1;
         let own = format!("blocks.{layer}.relative_position_bias_table");
         let shared = "relative_position_bias_table";
         let names: &[&str] = match (self.spec.relative, self.spec.shared) {
@@ -74,9 +76,11 @@ impl Fold<'_> {
             table.iter_mut().zip(one).for_each(|(t, x)| *t += x);
         }
         let (window, special) = table.split_at(rows * heads);
-        let window = match (gw, gh) == (n, n) {
-            true => window.to_vec(),
-            false => bilinear(window, heads, (side, side), (2 * gw - 1, 2 * gh - 1)),
+        // transformers takes the width of the table for its height and the other way round, and so have its users trained.
+        let trained = if self.spec.recipe == Recipe::Hf { (trained.1, trained.0) } else { trained };
+        let window = match (2 * gw - 1, 2 * gh - 1) {
+            grid if grid == trained => window.to_vec(),
+            grid => bilinear(window, heads, trained, grid),
         };
         let head = |h: usize| {
             let reversed = window[h..].iter().step_by(heads).rev();

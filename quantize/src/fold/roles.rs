@@ -4,7 +4,7 @@ use super::convolutions::ConvView;
 use super::folded::Folded;
 use super::source::Fold;
 use crate::error::Error;
-use beitle::file::format::Role;
+use beitle::file::format::{Role, Task};
 
 impl Fold<'_> {
     /// A linear tensor of the weight file. `layer` counts blocks, branches or levels, depending on the role.
@@ -12,9 +12,12 @@ impl Fold<'_> {
     /// # Errors
     /// A tensor of the checkpoint is missing or malformed.
     pub fn linear(&self, role: Role, layer: usize) -> Result<Folded, Error> {
-        let pool_count = self.spec.pools.len();
-        let psp = |part| ConvView { name: "psp_bottleneck", side: 3, parts: 1 + pool_count, part };
-        let fpn = |part| ConvView { name: "fpn_bottleneck", side: 3, parts: 4, part };
+        let (c, head) = (self.spec.channels, self.spec.head_channels);
+        let psp = |part| {
+            let inputs = [vec![c], vec![head; self.spec.pools.len()]].concat();
+            ConvView { name: "psp_bottleneck", side: 3, inputs, part }
+        };
+        let fpn = |part| ConvView { name: "fpn_bottleneck", side: 3, inputs: vec![head; 4], part };
         match role {
             Role::Embed => self.embed(),
             Role::Qkv => self.qkv(layer),
@@ -24,15 +27,15 @@ impl Fold<'_> {
             Role::Deconv0 => self.deconv_with_norm("fpn1.deconv1", "fpn1.bn"),
             Role::DeconvLateral0 => self.deconv_with_lateral("fpn1.deconv2", "lateral.0"),
             Role::DeconvLateral1 => self.deconv_with_lateral("fpn2.deconv", "lateral.1"),
-            Role::Lateral2 => self.conv(&ConvView::whole("lateral.2", 1), true),
-            Role::PspBranch => self.conv(&ConvView::whole(&format!("psp.{layer}"), 1), true),
+            Role::Lateral2 => self.conv(&ConvView::whole("lateral.2", 1, c), true),
+            Role::PspBranch => self.conv(&ConvView::whole(&format!("psp.{layer}"), 1, c), true),
             Role::PspBottleneck => self.conv(&psp(0), true),
             Role::PspBottleneckBranch => {
                 let bottleneck = self.conv(&psp(1 + layer), false)?;
                 let branch = format!("psp.{layer}");
-                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&branch, 1))?))
+                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&branch, 1, c))?))
             }
-            Role::FpnConv => self.conv(&ConvView::whole(&format!("fpn.{layer}"), 3), true),
+            Role::FpnConv => self.conv(&ConvView::whole(&format!("fpn.{layer}"), 3, head), true),
             Role::FpnBottleneck => {
                 let bottleneck = self.conv(&fpn(layer), layer == 0)?;
                 // Level 3 has no FPN convolution: the bottleneck reads the PSP module's output.
@@ -40,8 +43,9 @@ impl Fold<'_> {
                     return Ok(bottleneck);
                 }
                 let level = format!("fpn.{layer}");
-                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&level, 3))?))
+                Ok(bottleneck.divide_columns(&self.output_factors(&ConvView::whole(&level, 3, head))?))
             }
+            _ if self.spec.task == Task::Classification => self.picture_classifier(),
             _ => Ok(self.classifier()?.divide_columns(&self.output_factors(&fpn(0))?)),
         }
     }
@@ -54,6 +58,8 @@ impl Fold<'_> {
         match role {
             Role::ClassToken => self.class_token(),
             Role::Positions => self.positions(),
+            Role::TokenNorm => self.final_norm("norm"),
+            Role::PoolNorm => self.final_norm("pool_norm"),
             _ => self.relative_bias(layer),
         }
     }

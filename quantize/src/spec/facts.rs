@@ -2,10 +2,23 @@
 
 use crate::config::Preprocessing;
 use crate::options::Conv;
-use beitle::file::format::{Precision, Recipe, Role};
+use beitle::file::Fit;
+use beitle::file::format::{MlpActivation, Pooling, Precision, Recipe, Role, Task};
 
 /// Everything that determines a conversion.
 pub struct Spec {
+    /// What the model computes.
+    pub task: Task,
+    /// How the features of a picture are made, unless the model segments it.
+    pub pooling: Pooling,
+    /// The tokens after the last block go through a LayerNorm.
+    pub token_norm: bool,
+    /// Channels of the pictures.
+    pub picture_channels: usize,
+    /// Activation function of the MLPs.
+    pub activation: MlpActivation,
+    /// Width of the head.
+    pub head_channels: usize,
     /// Width of the residual stream.
     pub channels: usize,
     /// Attention heads.
@@ -16,8 +29,8 @@ pub struct Spec {
     pub layers: usize,
     /// Side of a patch in pixels.
     pub patch: usize,
-    /// Side of the square patch grid that the position tables were trained for.
-    pub trained_grid: usize,
+    /// Patches across and down, in the grid that the position tables were trained for.
+    pub trained_grid: (usize, usize),
     /// Input width and height in pixels.
     pub size: (usize, usize),
     /// Number of blocks that run before each of the four features is read.
@@ -40,8 +53,10 @@ pub struct Spec {
     pub eps: f64,
     /// Which reference implementation the model follows.
     pub recipe: Recipe,
-    /// How a picture becomes the model's input.
+    /// How a picture becomes the model's input, except for its size.
     pub preprocessing: Preprocessing,
+    /// The size of a picture before the middle is cut from it, unless the model runs in sliding windows.
+    pub fit: Fit,
     /// The precision asked for.
     pub precision: Precision,
     /// Algorithm of the largest 3x3 convolutions.
@@ -61,12 +76,15 @@ impl Spec {
     /// large mean turns weight rounding into an error of the whole residual stream (on the random base checkpoint at 640x640
     /// it alone changed 5.8% of the pixels), and it is only 0.2% of the multiplications. Under int8 the 1x1 convolutions of
     /// the pyramid pooling module are f16: each of their few dozen pixels affects a whole region of the map, and they are 1%
-    /// of the file and take almost no time. Under int4 the classifier, a tiny part of the file, and Winograd weights are
-    /// int8.
+    /// of the file and take almost no time. So is the classifier of a classification model, which reads a single row. Under int4
+    /// the classifier of a segmentation model, a tiny part of the file, and Winograd weights are int8.
     pub fn precision_of(&self, role: Role, layer: u16) -> Precision {
         match (self.precision, role) {
             (Precision::Int8 | Precision::Int4, Role::Embed) => Precision::F16,
             (Precision::Int8, Role::PspBranch) => Precision::F16,
+            (Precision::Int8 | Precision::Int4, Role::Classifier) if self.task == Task::Classification => {
+                Precision::F16
+            }
             (Precision::Int4, Role::Classifier) => Precision::Int8,
             (Precision::Int4, _) if self.winograd_tile(role, layer).is_some() => Precision::Int8,
             (precision, _) => precision,
@@ -75,7 +93,7 @@ impl Spec {
 
     /// Side of a Winograd convolution's output tile; see [`Conv::tile`].
     pub fn winograd_tile(&self, role: Role, layer: u16) -> Option<usize> {
-        self.conv.tile(role, layer, self.grid().0)
+        self.conv.tile(role, layer, self.grid().0).filter(|_| self.task == Task::Segmentation)
     }
 
     /// Patches across and down.

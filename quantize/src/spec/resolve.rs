@@ -2,11 +2,11 @@
 
 use super::facts::Spec;
 use crate::checkpoint::{Checkpoint, Scheme};
-use crate::config::{self, ModelConfig, Preprocessing};
+use crate::config::{self, Architecture, ModelConfig, Preprocessing};
 use crate::error::Error;
 use crate::options::{Conv, Options};
-use beitle::file::format::{Precision, Recipe};
-use std::path::Path;
+use beitle::file::Fit;
+use beitle::file::format::{Pooling, Precision, Recipe, Task};
 
 impl Spec {
     /// Resolves every fact of a conversion.
@@ -23,39 +23,49 @@ impl Spec {
         let mut notes = std::mem::take(&mut model.notes);
         notes.extend(checkpoint.notes());
         let recipe = options.recipe.unwrap_or(if folder.is_some() { Recipe::Hf } else { Recipe::Paper });
-        let mut preprocessing = preprocessing(folder, &model, recipe, &mut notes)?;
+        let task = model.architecture.map_or_else(|| checkpoint.task(), |a| a.task);
+        let context = Context { checkpoint, options, model: &model, recipe, task };
+        let mut preprocessing = context.preprocessing(&mut notes)?;
         notes.append(&mut preprocessing.notes);
-        let context = Context { checkpoint, options, model: &model, recipe };
         let heads = context.heads(&mut notes)?;
         let feature_blocks = context.feature_blocks()?;
-        let size = context.size(&preprocessing, &mut notes)?;
+        let (size, fit) = context.size(&preprocessing, &mut notes)?;
+        let pooling = context.pooling(&mut notes);
         context.note_official_models(&mut notes);
+        let classes = if task == Task::Features { 0 } else { model.classes };
         let (class_names, colours) = match &options.names {
             Some(names) => {
-                let (names, colours) = names.classes(checkpoint.main_file(), model.classes)?;
+                let (names, colours) = names.classes(checkpoint.main_file(), classes)?;
                 (Some(names), colours)
             }
             None => (model.class_names, None),
         };
         Ok(Spec {
+            task,
+            pooling,
+            token_norm: token_norm(checkpoint, &model.architecture, pooling, task),
+            picture_channels: model.channels,
+            activation: model.activation,
+            head_channels: model.head_channels.unwrap_or(model.hidden),
             channels: model.hidden,
             heads,
             hidden: model.intermediate,
             layers: model.layers,
             patch: model.patch,
-            trained_grid: model.image_size / model.patch,
+            trained_grid: (model.image_size.0 / model.patch, model.image_size.1 / model.patch),
             size,
             feature_blocks,
-            classes: model.classes,
+            classes,
             class_names,
             colours,
-            pools: model.pool_scales,
+            pools: if task == Task::Segmentation { model.pool_scales } else { Vec::new() },
             absolute: model.absolute,
             relative: model.relative,
             shared: model.shared,
             eps: if recipe == Recipe::Paper { 1e-6 } else { model.eps },
             recipe,
             preprocessing,
+            fit,
             precision: options.precision,
             conv: match options.precision {
                 Precision::Int8 | Precision::Int4 => options.conv,
@@ -68,17 +78,36 @@ impl Spec {
     }
 }
 
+/// Whether the tokens after the last block go through a LayerNorm: before the class token becomes the features, and in models for
+/// masked images before the head that is left out.
+fn token_norm(
+    checkpoint: &Checkpoint,
+    architecture: &Option<Architecture>,
+    pooling: Pooling,
+    task: Task,
+) -> bool {
+    let masked = architecture.map_or_else(|| checkpoint.has_masked_image_head(), |a| a.masked);
+    let has_norm = checkpoint.shape("norm.weight").is_some();
+    task != Task::Segmentation && (pooling == Pooling::ClassToken || masked && has_norm)
+}
+
 /// Checks that a checkpoint in the names of transformers has a configuration, or that the options say what it would say: features
 /// would otherwise be read after the wrong blocks, and pictures normalised wrongly.
 fn check_stated(checkpoint: &Checkpoint, options: &Options) -> Result<(), Error> {
     let transformers = matches!(checkpoint.scheme(), Scheme::Transformers4 | Scheme::Transformers5);
-    let stated = options.recipe.is_some() && options.feature_blocks.is_some();
+    let segments = checkpoint.task() == Task::Segmentation;
+    let stated = options.recipe.is_some() && (options.feature_blocks.is_some() || !segments);
     if checkpoint.folder().is_some() || !transformers || stated {
         return Ok(());
     }
+    let taps = if segments {
+        " and --taps A,B,C,D (the blocks before each feature, out_indices minus 1)"
+    } else {
+        ""
+    };
     let what = "its tensors have the names of transformers, but there is no config.json beside it; expected one, or \
-                --recipe hf and --taps A,B,C,D (the blocks before each feature, out_indices minus 1)";
-    Err(Error::new(checkpoint.main_file(), what))
+                --recipe hf";
+    Err(Error::new(checkpoint.main_file(), format!("{what}{taps}")))
 }
 
 /// The sources of facts.
@@ -87,6 +116,7 @@ struct Context<'a> {
     options: &'a Options,
     model: &'a ModelConfig,
     recipe: Recipe,
+    task: Task,
 }
 
 impl Context<'_> {
@@ -112,6 +142,12 @@ impl Context<'_> {
     }
 
     fn feature_blocks(&self) -> Result<[usize; 4], Error> {
+        if self.task != Task::Segmentation {
+            return match self.options.feature_blocks {
+                Some(_) => Err(self.wrong("has no neck that reads features: --taps does not apply".into())),
+                None => Ok([self.model.layers; 4]),
+            };
+        }
         let feature_blocks = match self.options.feature_blocks {
             Some(feature_blocks) => feature_blocks,
             None => self.default_feature_blocks()?,
@@ -130,12 +166,12 @@ impl Context<'_> {
     /// reads features after a block; transformers counts hidden states from 1, the first being the embedding. Without
     /// `config.json`, those of the published models with as many blocks.
     fn default_feature_blocks(&self) -> Result<[usize; 4], Error> {
-        if self.checkpoint.folder().is_some() {
-            let indices = self.model.out_indices;
+        if let Some(indices) = self.model.out_indices {
+            let upernet = self.model.architecture.is_some_and(|a| a.upernet);
             return match self.recipe {
-                Recipe::Paper => Ok(indices.map(|i| i + 1)),
-                Recipe::Hf if indices[0] > 0 => Ok(indices.map(|i| i - 1)),
-                Recipe::Hf => Err(self.wrong(format!(
+                Recipe::Paper if !upernet => Ok(indices.map(|i| i + 1)),
+                _ if indices[0] > 0 => Ok(indices.map(|i| i - 1)),
+                _ => Err(self.wrong(format!(
                     "config.json: `out_indices` {indices:?} must be at least 1: for index 0 transformers 4 feeds only three \
                      features and transformers 5 the last hidden state, which --taps cannot say either"
                 ))),
@@ -150,26 +186,75 @@ impl Context<'_> {
         }
     }
 
-    fn size(&self, preprocessing: &Preprocessing, notes: &mut Vec<String>) -> Result<(usize, usize), Error> {
-        let patch = self.model.patch;
-        let trained = (self.model.image_size, self.model.image_size);
+    /// How the features of a picture are made.
+    fn pooling(&self, notes: &mut Vec<String>) -> Pooling {
+        if self.task == Task::Segmentation {
+            return Pooling::Mean;
+        }
+        if !self.model.mean_pooling {
+            return Pooling::ClassToken;
+        }
+        if self.checkpoint.shape("pool_norm.weight").is_none() {
+            notes.push(
+                "the checkpoint has no LayerNorm for the mean of the patches: it is taken with gain 1 and bias 0, as \
+                 transformers initialises it"
+                    .into(),
+            );
+        }
+        Pooling::Mean
+    }
+
+    /// Width and height of the network's input, and the size of a picture before they are cut from its middle.
+    fn size(
+        &self,
+        preprocessing: &Preprocessing,
+        notes: &mut Vec<String>,
+    ) -> Result<((usize, usize), Fit), Error> {
+        let (patch, trained) = (self.model.patch, self.model.image_size);
         let resized = (preprocessing.width, preprocessing.height);
+        let is_stated = self.options.size.is_some();
+        let crop = preprocessing.crop.filter(|_| !is_stated);
+        if self.task == Task::Segmentation && crop.is_some() {
+            return Err(self.wrong(
+                "preprocessor_config.json: do_center_crop cuts off a part of the picture, which would have no class map; \
+                 expected false, or a crop_size equal to size (--size W,H leaves it out)"
+                    .into(),
+            ));
+        }
         // transformers runs models at the size to which the preprocessor resizes.
-        let size = self.options.size.unwrap_or(if self.recipe == Recipe::Hf { resized } else { trained });
+        let own = if self.recipe == Recipe::Hf || crop.is_some() { crop.unwrap_or(resized) } else { trained };
+        let size = self.options.size.unwrap_or(own);
         if [size.0, size.1].iter().any(|s| !s.is_multiple_of(patch) || !(2..=256).contains(&(s / patch))) {
             return Err(self.wrong(format!(
                 "{}x{}: width and height must be multiples of the patch size {patch}, 2 to 256 patches each",
                 size.0, size.1
             )));
         }
-        if self.options.size.is_none() && size != trained {
+        if !is_stated && size != trained {
             notes.push(format!(
                 "preprocessor_config.json resizes to {}x{}, but the model was trained at {}x{}: it runs at the former, as in \
                  transformers 5 (--size chooses)",
                 size.0, size.1, trained.0, trained.1
             ));
         }
-        Ok(size)
+        let fit = match (crop, preprocessing.keeps_ratio) {
+            (Some(_), true) => Fit::ShortSide(resized.0),
+            (Some(_), false) => Fit::Stretch(resized.0, resized.1),
+            (None, keeps_ratio) => {
+                if keeps_ratio {
+                    notes.push(format!(
+                        "preprocessor_config.json resizes the shortest edge to {}: transformers 5 keeps the ratio of the \
+                         sides, here pictures are stretched",
+                        resized.0
+                    ));
+                }
+                Fit::Stretch(size.0, size.1)
+            }
+        };
+        if is_stated && preprocessing.crop.is_some() {
+            notes.push("--size: pictures are stretched to it, nothing is cut off".into());
+        }
+        Ok((size, fit))
     }
 
     /// Adds a note for the official ADE20K models, which do not reach their published accuracy under transformers.
@@ -178,7 +263,8 @@ impl Context<'_> {
         if self.checkpoint.folder().is_some()
             && self.recipe == Recipe::Hf
             && model.classes == 150
-            && model.image_size == 640
+            && model.image_size == (640, 640)
+            && self.task == Task::Segmentation
             && matches!(model.hidden, 768 | 1024)
         {
             notes.push(
@@ -188,39 +274,54 @@ impl Context<'_> {
             );
         }
     }
+
+    /// That of the paper's code is always the same; that of transformers is read from the folder.
+    fn preprocessing(&self, notes: &mut Vec<String>) -> Result<Preprocessing, Error> {
+        let (model, channels) = (self.model, self.model.channels);
+        let own = match self.checkpoint.folder() {
+            Some(folder) => Preprocessing::read(folder, channels)?,
+            None => None,
+        };
+        let (width, height) = model.image_size;
+        let default = Preprocessing { width, height, ..Preprocessing::default(channels) };
+        match (self.recipe, own) {
+            (Recipe::Hf, Some(own)) => Ok(own),
+            (Recipe::Hf, None) => {
+                notes.push(
+                    "no preprocessor_config.json; using the defaults of transformers' BeitImageProcessor: bicubic resize, \
+                     rescaled by 1/255, mean 0.5, standard deviation 0.5; and the size that the model was trained at"
+                        .into(),
+                );
+                Ok(default)
+            }
+            (Recipe::Paper, _) if self.task != Task::Segmentation => {
+                let short_side = paper_short_side(width.max(height));
+                notes.push(format!(
+                    "as unilm evaluates its models: bicubic resize of the short side to {short_side}, of which the middle \
+                     {width}x{height} is taken, mean 0.5, standard deviation 0.5"
+                ));
+                let (sides, crop) = ((short_side, short_side), Some((width, height)));
+                Ok(Preprocessing { width: sides.0, height: sides.1, keeps_ratio: true, crop, ..default })
+            }
+            (Recipe::Paper, own) => {
+                let per_channel = |rgb: [f64; 3]| match channels {
+                    3 => rgb.to_vec(),
+                    n => vec![rgb.iter().sum::<f64>() / 3.0; n],
+                };
+                Ok(Preprocessing {
+                    resample: 16,
+                    mean: per_channel([0.485, 0.456, 0.406]),
+                    std: per_channel([0.229, 0.224, 0.225]),
+                    reduce_labels: own
+                        .map_or(model.classes == 150, |p| p.reduce_labels || model.classes == 150),
+                    ..default
+                })
+            }
+        }
+    }
 }
 
-/// The paper's preprocessing is always the same; that of transformers is read from the folder.
-fn preprocessing(
-    folder: Option<&Path>,
-    model: &ModelConfig,
-    recipe: Recipe,
-    notes: &mut Vec<String>,
-) -> Result<Preprocessing, Error> {
-    let own = match folder {
-        Some(folder) => Preprocessing::read(folder)?,
-        None => None,
-    };
-    let (width, height) = (model.image_size, model.image_size);
-    match (recipe, own) {
-        (Recipe::Hf, Some(own)) => Ok(own),
-        (Recipe::Hf, None) => {
-            notes.push(
-                "no preprocessor_config.json; using the defaults of transformers' BeitImageProcessor: bicubic resize, \
-                 rescaled by 1/255, mean 0.5, standard deviation 0.5; and the size that the model was trained at"
-                    .into(),
-            );
-            Ok(Preprocessing { width, height, ..Preprocessing::default() })
-        }
-        (Recipe::Paper, own) => Ok(Preprocessing {
-            width,
-            height,
-            resample: 16,
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-            rescale: 1.0 / 255.0,
-            reduce_labels: own.map_or(model.classes == 150, |p| p.reduce_labels || model.classes == 150),
-            notes: Vec::new(),
-        }),
-    }
+/// The length of the short side from which unilm cuts the middle of `side` pixels (`datasets.py`, `build_transform`).
+fn paper_short_side(side: usize) -> usize {
+    if side < 384 { (side as f64 / (224.0 / 256.0)) as usize } else { side }
 }

@@ -304,7 +304,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn test_pattern((width, height): (usize, usize)) -> Picture {
     let pixel = |x: usize, y: usize| [(x * 7 + y) as u8, (x ^ y) as u8, (y * 3) as u8];
     let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
-    Picture { width, height, rgb }
+    let alpha = Some(vec![128; width * height]);
+    Picture { width, height, rgb, alpha }
 }
 
 /// Parses `WIDTHxHEIGHT`, both from 1 to 65535.

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn canvas_has_room_for_picture_and_legend() {
         for (width, height, classes) in [(1, 1, 1), (640, 480, 3), (33, 900, 150), (2000, 50, 40)] {
-            let picture = Picture { width, height, rgb: vec![100; width * height * 3] };
+            let picture = Picture { width, height, rgb: vec![100; width * height * 3], alpha: None };
             let map = ClassMapBuf::U8(vec![0; width * height]);
             let canvas = draw(&picture, &map, &[[200, 0, 0]], &entries(classes));
             assert!(canvas.width >= width && canvas.height > height);
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn colours_are_blended_and_borders_are_light() {
-        let picture = Picture { width: 4, height: 1, rgb: vec![0; 12] };
+        let picture = Picture { width: 4, height: 1, rgb: vec![0; 12], alpha: None };
         let map = ClassMapBuf::U8(vec![0, 0, 1, 1]);
         let canvas = draw(&picture, &map, &[[160, 0, 0], [0, 160, 0]], &entries(2));
         let left = (canvas.width - 4) / 2 * 3;

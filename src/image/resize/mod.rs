@@ -1,7 +1,7 @@
 //! Resizing a picture row by row, byte for byte as Pillow and OpenCV do it.
 //!
-//! A [`Resizer`] takes an [`ImageView`] in any pixel format and writes packed RGB rows from top to bottom. It keeps no
-//! copy of the picture. All memory comes from the caller; [`scratch_bytes`] says how much. Each method has a file:
+//! A [`Resizer`] takes an [`ImageView`] in any pixel format and writes packed RGB rows from top to bottom; for a model whose input
+//! has other channels, rows of these. It keeps no copy of the picture. All memory comes from the caller; [`scratch_bytes`] says how much. Each method has a file:
 //! `pillow` for Pillow's filters, with the weights of `axis`, `nearest` for its nearest pixel, and `opencv`.
 
 mod axis;
@@ -10,6 +10,7 @@ mod nearest;
 mod opencv;
 mod part;
 mod pillow;
+mod pixels;
 
 use crate::error::Error;
 use crate::image::view::{ImageView, check_size};
@@ -18,6 +19,10 @@ use nearest::Nearest;
 use opencv::OpenCv;
 pub(crate) use part::Part;
 use pillow::Pillow;
+use pixels::Pixels;
+
+/// Bytes of a pixel of packed RGB.
+const RGB: usize = 3;
 
 /// Bytes of scratch memory for resizing a picture of this size or of any smaller one, in any pixel format.
 /// `usize::MAX` if that many bytes cannot be addressed.
@@ -25,21 +30,21 @@ use pillow::Pillow;
 /// A photograph of 12 megapixels (4000x3000) resized to 640x640 with the bicubic filter needs about 110 KB.
 #[must_use]
 pub fn scratch_bytes(src_w: usize, src_h: usize, dst_w: usize, dst_h: usize, filter: Filter) -> usize {
-    part_scratch_bytes((src_w, src_h), (dst_w, dst_h), dst_w, filter)
+    part_scratch_bytes((src_w, src_h), (dst_w, dst_h), (dst_w, RGB), filter)
 }
 
-/// [`scratch_bytes`] for a part of the result that is `width` pixels wide.
+/// [`scratch_bytes`] for a part of the result that is `width` pixels wide and has `channels` bytes for each pixel.
 pub(crate) fn part_scratch_bytes(
     src: (usize, usize),
     dst: (usize, usize),
-    width: usize,
+    (width, channels): (usize, usize),
     filter: Filter,
 ) -> usize {
     let words = match filter {
         _ if check_size(src.0, src.1).and(check_size(dst.0, dst.1)).is_err() => Some(0),
         Filter::Nearest => Nearest::words(width),
-        Filter::LinearCv => OpenCv::words(width),
-        _ => Pillow::words(src, dst, width, filter),
+        Filter::LinearCv => OpenCv::words(width, channels),
+        _ => Pillow::words(src, dst, width, channels, filter),
     };
     // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
@@ -73,6 +78,8 @@ pub fn resize(
 pub struct Resizer<'a, 's> {
     view: ImageView<'a>,
     part: Part,
+    /// Bytes of an output pixel, 1 to 4.
+    channels: usize,
     /// Output rows written so far.
     done: usize,
     method: Method<'s>,
@@ -103,12 +110,13 @@ impl<'a, 's> Resizer<'a, 's> {
             filter,
             (dst_w, dst_h),
             Part { left: 0, top: 0, width: dst_w, height: dst_h },
+            RGB,
             scratch,
         )
     }
 
-    /// A resizer that writes only a part of the picture resized to `dst`. The part lies inside. Every pixel is the same as that of
-    /// the whole result.
+    /// A resizer that writes only a part of the picture resized to `dst`, `channels` bytes for each pixel. The part lies inside.
+    /// Every pixel is the same as that of the whole result. The pixel format [has](super::PixelFormat::fits) these channels.
     ///
     /// # Errors
     /// As [`Resizer::new`], with the scratch of [`part_scratch_bytes`].
@@ -117,11 +125,12 @@ impl<'a, 's> Resizer<'a, 's> {
         filter: Filter,
         dst: (usize, usize),
         part: Part,
+        channels: usize,
         scratch: &'s mut [u8],
     ) -> Result<Self, Error> {
         check_size(dst.0, dst.1)?;
         let src = (view.width(), view.height());
-        let (needed, found) = (part_scratch_bytes(src, dst, part.width, filter), scratch.len());
+        let (needed, found) = (part_scratch_bytes(src, dst, (part.width, channels), filter), scratch.len());
         if found < needed {
             return Err(Error::Buffer { what: "scratch memory for resizing", needed, found });
         }
@@ -131,15 +140,15 @@ impl<'a, 's> Resizer<'a, 's> {
         } else {
             match filter {
                 Filter::Nearest => Method::Nearest(Nearest::new(src, dst, part, words)),
-                Filter::LinearCv => Method::OpenCv(OpenCv::new(src, dst, part, words)),
-                _ => Method::Pillow(Pillow::new(src, dst, part, filter, words)),
+                Filter::LinearCv => Method::OpenCv(OpenCv::new(src, dst, part, channels, words)),
+                _ => Method::Pillow(Pillow::new(src, dst, part, channels, filter, words)),
             }
         };
-        Ok(Resizer { view: *view, part, done: 0, method })
+        Ok(Resizer { view: *view, part, channels, done: 0, method })
     }
 
-    /// Writes the next output row, as packed RGB, into the first `dst_w * 3` bytes of `out`. Returns false if all rows
-    /// have been written.
+    /// Writes the next output row, as packed RGB, into the first `dst_w * 3` bytes of `out`. Returns false if all rows have been
+    /// written.
     ///
     /// # Errors
     /// [`Error::Buffer`] if `out` is too short.
@@ -147,14 +156,15 @@ impl<'a, 's> Resizer<'a, 's> {
         if self.done == self.part.height {
             return Ok(false);
         }
-        let (needed, found) = (self.part.width * 3, out.len());
+        let (needed, found) = (self.part.width * self.channels, out.len());
         let out = out.get_mut(..needed).ok_or(Error::Buffer { what: "a resized row", needed, found })?;
         let (y, left) = (self.part.top + self.done, self.part.left);
+        let pixels = Pixels { view: self.view, channels: self.channels };
         match &mut self.method {
-            Method::Copy => self.view.rgb_row_from(y, left, out),
-            Method::Nearest(m) => m.row(&self.view, out),
-            Method::Pillow(m) => m.row(&self.view, y, out),
-            Method::OpenCv(m) => m.row(&self.view, y, out),
+            Method::Copy => pixels.copy(self.view.row(y), left, out),
+            Method::Nearest(m) => m.row(pixels, out),
+            Method::Pillow(m) => m.row(pixels, y, out),
+            Method::OpenCv(m) => m.row(pixels, y, out),
         }
         self.done += 1;
         Ok(true)

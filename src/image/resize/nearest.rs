@@ -4,7 +4,7 @@
 //! double precision; this code accumulates the same rounding errors, so it picks the same pixels.
 
 use super::part::Part;
-use crate::image::view::ImageView;
+use super::pixels::{Pixels, by_channels};
 
 /// The state of a nearest-pixel resize.
 pub(super) struct Nearest<'s> {
@@ -33,15 +33,20 @@ impl<'s> Nearest<'s> {
         Nearest { columns, y, step }
     }
 
-    /// Writes the next output row to `out`, as packed RGB.
-    pub(super) fn row(&mut self, view: &ImageView<'_>, out: &mut [u8]) {
+    /// Writes the next output row to `out`.
+    pub(super) fn row(&mut self, pixels: Pixels<'_>, out: &mut [u8]) {
+        let view = pixels.view;
         let row = view.row((self.y as usize).min(view.height() - 1));
-        let (bytes, [r, g, b]) = (view.format().bytes(), view.format().offsets());
-        for (out, &x) in out.chunks_exact_mut(3).zip(self.columns) {
-            let pixel = &row[x as usize * bytes..][..bytes];
-            out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
-        }
+        by_channels!(pixels, pick(row, view.format().bytes(), self.columns, out));
         self.y += self.step;
+    }
+}
+
+/// Copies the pixels of some columns of a row of pixels of `bytes` bytes.
+fn pick<const N: usize>(offsets: [usize; N], row: &[u8], bytes: usize, columns: &[i32], out: &mut [u8]) {
+    for (out, &x) in out.as_chunks_mut::<N>().0.iter_mut().zip(columns) {
+        let pixel = &row[x as usize * bytes..][..bytes];
+        *out = offsets.map(|o| pixel[o]);
     }
 }
 

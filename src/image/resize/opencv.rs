@@ -7,7 +7,7 @@
 //! method in `hal::resize`).
 
 use super::part::Part;
-use crate::image::view::ImageView;
+use super::pixels::{Pixels, by_channels};
 
 /// The weight 1 in fixed point.
 const ONE: f32 = 2048.0;
@@ -30,17 +30,23 @@ pub(super) struct OpenCv<'s> {
 
 impl<'s> OpenCv<'s> {
     /// Scratch size in 32-bit words; `None` on overflow.
-    pub(super) fn words(width: usize) -> Option<usize> {
-        width.checked_mul(4 + 2 * 3)
+    pub(super) fn words(width: usize, channels: usize) -> Option<usize> {
+        width.checked_mul(4 + 2 * channels)
     }
 
     /// Computes the column weights into `words`, which holds at least [`OpenCv::words`].
-    pub(super) fn new(src: (usize, usize), dst: (usize, usize), part: Part, words: &'s mut [i32]) -> Self {
+    pub(super) fn new(
+        src: (usize, usize),
+        dst: (usize, usize),
+        part: Part,
+        channels: usize,
+        words: &'s mut [i32],
+    ) -> Self {
         let halves = src == (2 * dst.0, 2 * dst.1);
         let width = if halves { 0 } else { part.width };
         let (columns, words) = words.split_at_mut(width * 4);
-        let (upper, words) = words.split_at_mut(width * 3);
-        let lower = &mut words[..width * 3];
+        let (upper, words) = words.split_at_mut(width * channels);
+        let lower = &mut words[..width * channels];
         let (scale, last) = (ratio(src.0, dst.0), src.0 as i32 - 1);
         for (x, column) in (part.left..).zip(columns.chunks_exact_mut(4)) {
             let (mut left, mut fraction) = position(x, scale);
@@ -54,15 +60,17 @@ impl<'s> OpenCv<'s> {
         OpenCv { columns, rows: [upper, lower], held: [None; 2], scale, halves, left: part.left }
     }
 
-    /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
-    pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
+    /// Writes output row `y` to `out`. Rows must be asked for in order.
+    pub(super) fn row(&mut self, pixels: Pixels<'_>, y: usize, out: &mut [u8]) {
         if self.halves {
-            return mean_of_four(view, y, self.left, out);
+            let (view, bytes) = (pixels.view, pixels.view.format().bytes());
+            let [upper, lower] = [2 * y, 2 * y + 1].map(|y| &view.row(y)[2 * bytes * self.left..]);
+            return by_channels!(pixels, mean_of_four(upper, lower, bytes, out));
         }
         let (upper, fraction) = position(y, self.scale);
-        let last = view.height() as i32 - 1;
+        let last = pixels.view.height() as i32 - 1;
         // Unlike columns, rows outside the picture are clamped without changing the weights.
-        self.hold(view, [upper, upper + 1].map(|row| row.clamp(0, last) as usize));
+        self.hold(pixels, [upper, upper + 1].map(|row| row.clamp(0, last) as usize));
         let [a, b] = weights(fraction);
         let [upper, lower] = &self.rows;
         for (out, (&u, &l)) in out.iter_mut().zip(upper.iter().zip(lower.iter())) {
@@ -71,7 +79,7 @@ impl<'s> OpenCv<'s> {
     }
 
     /// Makes `rows` hold these two source rows, after the horizontal pass.
-    fn hold(&mut self, view: &ImageView<'_>, needed: [usize; 2]) {
+    fn hold(&mut self, pixels: Pixels<'_>, needed: [usize; 2]) {
         // The lower row of the previous output row is often the upper row of this one.
         if self.held[0] != Some(needed[0]) && self.held[1] == Some(needed[0]) {
             self.rows.swap(0, 1);
@@ -79,7 +87,8 @@ impl<'s> OpenCv<'s> {
         }
         for (slot, src) in needed.into_iter().enumerate() {
             if self.held[slot] != Some(src) {
-                resize_row(self.columns, view, src, self.rows[slot]);
+                let (row, bytes) = (pixels.view.row(src), pixels.view.format().bytes());
+                by_channels!(pixels, resize_row(self.columns, row, bytes, self.rows[slot]));
                 self.held[slot] = Some(src);
             }
         }
@@ -103,10 +112,15 @@ fn weights(fraction: f32) -> [i32; 2] {
     [libm::rintf((1.0 - fraction) * ONE) as i32, libm::rintf(fraction * ONE) as i32]
 }
 
-/// Interpolates source row `y` horizontally, without its four lowest bits.
-fn resize_row(columns: &[i32], view: &ImageView<'_>, y: usize, out: &mut [i32]) {
-    let (row, bytes, offsets) = (view.row(y), view.format().bytes(), view.format().offsets());
-    for (out, column) in out.chunks_exact_mut(3).zip(columns.chunks_exact(4)) {
+/// Interpolates a source row of pixels of `bytes` bytes horizontally, without their four lowest bits.
+fn resize_row<const N: usize>(
+    offsets: [usize; N],
+    columns: &[i32],
+    row: &[u8],
+    bytes: usize,
+    out: &mut [i32],
+) {
+    for (out, column) in out.as_chunks_mut::<N>().0.iter_mut().zip(columns.as_chunks::<4>().0) {
         let left = &row[column[0] as usize * bytes..][..bytes];
         let right = &row[column[1] as usize * bytes..][..bytes];
         for (out, o) in out.iter_mut().zip(offsets) {
@@ -115,12 +129,17 @@ fn resize_row(columns: &[i32], view: &ImageView<'_>, y: usize, out: &mut [i32]) 
     }
 }
 
-/// Writes output row `y` of a picture whose sides are both halved, from column `left` on.
-fn mean_of_four(view: &ImageView<'_>, y: usize, left: usize, out: &mut [u8]) {
-    let (bytes, offsets) = (view.format().bytes(), view.format().offsets());
-    let (upper, lower) = (view.row(2 * y), view.row(2 * y + 1));
-    let pairs = upper.chunks_exact(2 * bytes).zip(lower.chunks_exact(2 * bytes)).skip(left);
-    for (out, (upper, lower)) in out.chunks_exact_mut(3).zip(pairs) {
+/// Writes a row of a picture whose sides are both halved: `upper` and `lower` are the rows above each other, from the first column on
+/// that is wanted, of pixels of `bytes` bytes.
+fn mean_of_four<const N: usize>(
+    offsets: [usize; N],
+    upper: &[u8],
+    lower: &[u8],
+    bytes: usize,
+    out: &mut [u8],
+) {
+    let pairs = upper.chunks_exact(2 * bytes).zip(lower.chunks_exact(2 * bytes));
+    for (out, (upper, lower)) in out.as_chunks_mut::<N>().0.iter_mut().zip(pairs) {
         for (out, o) in out.iter_mut().zip(offsets) {
             let sum: u32 =
                 [upper[o], upper[o + bytes], lower[o], lower[o + bytes]].map(u32::from).iter().sum();

@@ -11,7 +11,7 @@
 use super::axis::{Axis, PRECISION};
 use super::filter::Filter;
 use super::part::Part;
-use crate::image::view::ImageView;
+use super::pixels::Pixels;
 
 /// Bytes summed at a time in the vertical pass; the sums of a block stay in registers.
 const BLOCK: usize = 32;
@@ -75,12 +75,13 @@ impl<'s> Pillow<'s> {
         src: (usize, usize),
         dst: (usize, usize),
         width: usize,
+        channels: usize,
         filter: Filter,
     ) -> Option<usize> {
         let horizontal = width.checked_mul(Axis::new(filter, src.0, dst.0).max_weights() + 2)?;
         let max_weights = Axis::new(filter, src.1, dst.1).max_weights();
         // Either a ring, or one row of the picture with at most four bytes per pixel.
-        let store = (width * 3).checked_mul(max_weights)?.div_ceil(4).max(src.0);
+        let store = (width * channels).checked_mul(max_weights)?.div_ceil(4).max(src.0);
         horizontal.checked_add(max_weights)?.checked_add(store)
     }
 
@@ -89,6 +90,7 @@ impl<'s> Pillow<'s> {
         src: (usize, usize),
         dst: (usize, usize),
         part: Part,
+        channels: usize,
         filter: Filter,
         mut words: &'s mut [i32],
     ) -> Self {
@@ -100,7 +102,7 @@ impl<'s> Pillow<'s> {
             let store = if vertical_first(src, dst) {
                 Store::Row(bytemuck::cast_slice_mut(take(&mut words, src.0)))
             } else {
-                let ring = (part.width * 3 * axis.max_weights()).div_ceil(4);
+                let ring = (part.width * channels * axis.max_weights()).div_ceil(4);
                 Store::Ring { rows: bytemuck::cast_slice_mut(take(&mut words, ring)), next: 0 }
             };
             Vertical { axis, weights, store }
@@ -108,11 +110,12 @@ impl<'s> Pillow<'s> {
         Pillow { horizontal, vertical, left: part.left }
     }
 
-    /// Writes output row `y` to `out`, as packed RGB. Rows must be asked for in order.
-    pub(super) fn row(&mut self, view: &ImageView<'_>, y: usize, out: &mut [u8]) {
+    /// Writes output row `y` to `out`. Rows must be asked for in order.
+    pub(super) fn row(&mut self, pixels: Pixels<'_>, y: usize, out: &mut [u8]) {
+        let view = pixels.view;
         let (horizontal, left) = (self.horizontal.as_ref(), self.left);
         let Some(Vertical { axis, weights, store }) = &mut self.vertical else {
-            return resize_row(horizontal, (view, left), view.row(y), out);
+            return resize_row(horizontal, (pixels, left), view.row(y), out);
         };
         let slots = weights.len();
         let (first, count) = axis.weights(y, weights);
@@ -120,13 +123,13 @@ impl<'s> Pillow<'s> {
             Store::Row(row) => {
                 let row = &mut row[..view.width() * view.format().bytes()];
                 sum_rows(|i| view.row(first + i), &weights[..count], row);
-                resize_row(horizontal, (view, left), row, out);
+                resize_row(horizontal, (pixels, left), row, out);
             }
             Store::Ring { rows, next } => {
                 let bytes = out.len();
                 for src in first.max(*next)..first + count {
                     let slot = &mut rows[src % slots * bytes..][..bytes];
-                    resize_row(horizontal, (view, left), view.row(src), slot);
+                    resize_row(horizontal, (pixels, left), view.row(src), slot);
                 }
                 *next = (first + count).max(*next);
                 sum_rows(|i| &rows[(first + i) % slots * bytes..][..bytes], &weights[..count], out);
@@ -135,24 +138,23 @@ impl<'s> Pillow<'s> {
     }
 }
 
-/// Converts a row in the picture's pixel format to packed RGB, through the horizontal pass if there is one, else from column
+/// Converts a row in the picture's pixel format to the wanted channels, through the horizontal pass if there is one, else from column
 /// `left` on.
 fn resize_row(
     horizontal: Option<&Horizontal<'_>>,
-    (view, left): (&ImageView<'_>, usize),
+    (pixels, left): (Pixels<'_>, usize),
     row: &[u8],
     out: &mut [u8],
 ) {
-    let offsets = view.format().offsets();
-    match (horizontal, view.format().bytes()) {
-        (None, bytes) => {
-            for (out, pixel) in out.chunks_exact_mut(3).zip(row.chunks_exact(bytes).skip(left)) {
-                out.copy_from_slice(&offsets.map(|o| pixel[o]));
-            }
-        }
-        (Some(pass), 1) => pass.run::<1>(row, offsets, out),
-        (Some(pass), 3) => pass.run::<3>(row, offsets, out),
-        (Some(pass), _) => pass.run::<4>(row, offsets, out),
+    let Some(pass) = horizontal else { return pixels.copy(row, left, out) };
+    let format = pixels.view.format();
+    match (pixels.channels, format.bytes()) {
+        (3, 1) => pass.run::<1, 3>(row, format.offsets(), out),
+        (3, 3) => pass.run::<3, 3>(row, format.offsets(), out),
+        (3, _) => pass.run::<4, 3>(row, format.offsets(), out),
+        (1, _) => pass.run::<1, 1>(row, [0], out),
+        (2, _) => pass.run::<2, 2>(row, [0, 1], out),
+        (_, _) => pass.run::<4, 4>(row, format.channel_offsets(), out),
     }
 }
 
@@ -169,14 +171,14 @@ impl<'s> Horizontal<'s> {
         Horizontal { max_weights, bounds, weights }
     }
 
-    /// Resizes a row of pixels, `STEP` bytes each, to packed RGB.
-    fn run<const STEP: usize>(&self, row: &[u8], offsets: [usize; 3], out: &mut [u8]) {
+    /// Resizes a row of pixels, `STEP` bytes each, to `N` bytes each.
+    fn run<const STEP: usize, const N: usize>(&self, row: &[u8], offsets: [usize; N], out: &mut [u8]) {
         let columns = self.bounds.chunks_exact(2).zip(self.weights.chunks_exact(self.max_weights));
-        for (out, (bound, weights)) in out.chunks_exact_mut(3).zip(columns) {
+        for (out, (bound, weights)) in out.chunks_exact_mut(N).zip(columns) {
             let (first, count) = (bound[0] as usize, bound[1] as usize);
             let mut sums = [HALF; STEP];
-            let pixels = row[first * STEP..][..count * STEP].chunks_exact(STEP);
-            for (pixel, &weight) in pixels.zip(&weights[..count]) {
+            let pixels = row[first * STEP..][..count * STEP].as_chunks::<STEP>().0;
+            for (pixel, &weight) in pixels.iter().zip(&weights[..count]) {
                 for (sum, &p) in sums.iter_mut().zip(pixel) {
                     *sum += i32::from(p) * weight;
                 }

@@ -53,7 +53,9 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
         RowsMut::Bytes { data, pitch, params } => {
             let sign_flip = cx.isa.sign_flip();
             chunks2(cx.workers, (data, *pitch), (params, 1), |patch, row, param| {
-                for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                for (from, row) in
+                    patch_pixels(f, pixels, patch).zip(row.chunks_mut(f.picture_channels * f.patch))
+                {
                     row.iter_mut().zip(from).for_each(|(q, p)| *q = p ^ sign_flip);
                 }
                 param[0] = [1.0, 0.0];
@@ -62,7 +64,9 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
         RowsMut::F32 { data, pitch } => {
             chunks(cx.workers, data, *pitch, |patch, row| {
                 row.fill(0.0);
-                for (from, row) in patch_pixels(f, pixels, patch).zip(row.chunks_mut(3 * f.patch)) {
+                for (from, row) in
+                    patch_pixels(f, pixels, patch).zip(row.chunks_mut(f.picture_channels * f.patch))
+                {
                     row.iter_mut().zip(from).for_each(|(x, &p)| *x = f32::from(p) - 128.0);
                 }
             });
@@ -70,9 +74,9 @@ fn store_patches(cx: &Context, pixels: &[u8], rows: &mut RowsMut) {
     }
 }
 
-/// The bytes of patch number `patch` in the order of the weights: row by row, R, G and B of each pixel.
+/// The bytes of patch number `patch` in the order of the weights: row by row, all channels of each pixel.
 fn patch_pixels<'a>(f: &Facts, pixels: &'a [u8], patch: usize) -> impl Iterator<Item = &'a [u8]> {
-    let (side, width) = (f.patch, f.width);
+    let (side, width, channels) = (f.patch, f.width, f.picture_channels);
     let (x, y) = (patch % f.grid_width * side, patch / f.grid_width * side);
-    (0..side).map(move |row| &pixels[((y + row) * width + x) * 3..][..side * 3])
+    (0..side).map(move |row| &pixels[((y + row) * width + x) * channels..][..side * channels])
 }

@@ -6,7 +6,7 @@
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
-use crate::file::format::Role;
+use crate::file::format::{Role, Task};
 use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
 use crate::ops::rows::{RowsShape, typed};
@@ -31,10 +31,10 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// Stores the features that are taken after `blocks` blocks, if any.
+/// Stores the features that the neck reads and that are taken after `blocks` blocks, if any.
 pub(crate) fn store(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(), Error> {
     for (feature, (buf, ..)) in STORED.into_iter().enumerate() {
-        if cx.facts.feature_blocks[feature] == blocks {
+        if cx.facts.task == Task::Segmentation && cx.facts.feature_blocks[feature] == blocks {
             let [stream, rows] = cx.buffers(arena, [Buf::Stream, buf])?;
             let mut rows = shape(cx.model, feature)?.over(rows);
             cx.store(&mut rows, 0, typed(stream, cx.facts.patches() * cx.pitch()));

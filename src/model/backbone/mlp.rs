@@ -1,10 +1,11 @@
-//! The second half of a transformer block: x += λ2 ∘ W2 · GELU(W1 · LayerNorm(x)) on the residual stream. Tokens go through in
+//! The second half of a transformer block: x += λ2 ∘ W2 · f(W1 · LayerNorm(x)) on the residual stream, where f is GELU in almost
+//! all models. Tokens go through in
 //! chunks, so that the hidden layer never exists for all of them.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::file::Model;
-use crate::file::format::{Role, padded};
+use crate::file::format::{MlpActivation, Role, padded};
+use crate::file::{Facts, Model};
 use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
 use crate::ops::gemm::{Gemm, Segment};
@@ -32,6 +33,15 @@ fn shapes(model: &Model, block: usize, tokens: usize) -> Result<Shapes, Error> {
     })
 }
 
+/// The activation function of the hidden layer.
+fn activation(f: &Facts) -> Activation {
+    match f.activation {
+        MlpActivation::Gelu => Activation::Gelu,
+        MlpActivation::GeluTanh => Activation::GeluTanh,
+        MlpActivation::Relu => Activation::Relu,
+    }
+}
+
 pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
     let s = shapes(p.model, block, MLP_TOKENS.min(p.facts.tokens()))?;
     p.layout.need(Buf::MlpInput, s.input.bytes(), phase::MLP);
@@ -56,7 +66,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         rows.store_normed(cx.workers, cx.isa, x, f.channels, f.eps, norm_scratch);
         cx.done(Stage::Norm)?;
         let hidden = typed::<f32>(hidden, s.hidden);
-        let gemm = Gemm::new(&fc1, rows.rows()).activation(Activation::Gelu);
+        let gemm = Gemm::new(&fc1, rows.rows()).activation(activation(&f));
         cx.gemm(gemm, &[Segment::rows(0, 0)], tokens, hidden);
         let mut rows = s.hidden_rows.over(hidden_rows);
         rows.store(cx.workers, cx.isa, 0, hidden, f.hidden);

@@ -33,7 +33,7 @@ struct Shapes {
 #[inline(never)]
 fn shapes(model: &Model) -> Result<Shapes, Error> {
     let f = model.facts();
-    let (c, [w0, w1, w2, w3]) = (padded(f.channels), core::array::from_fn(|level| f.level(level).0));
+    let (c, [w0, w1, w2, w3]) = (padded(f.head_channels), core::array::from_fn(|level| f.level(level).0));
     let bottleneck = |level| model.linear_shape(Role::FpnBottleneck, level);
     let conv = |level| model.linear_shape(Role::FpnConv, level);
     let products = |level: usize, width: usize| {
@@ -46,7 +46,8 @@ fn shapes(model: &Model) -> Result<Shapes, Error> {
         lateral0_rows: ConvInputShape::of(rings::LATERAL0, w0, conv(0)?),
         fpn0_rows: ConvInputShape::of(rings::FPN0, w0, bottleneck(0)?),
         lateral1: rings::LATERAL1 * w1 * c,
-        fine_rows: rings::FINE_ROWS * w0 * c,
+        // Four rows of the head, or two rows of half the width between the deconvolutions.
+        fine_rows: (rings::FINE_ROWS * w0 * c).max(2 * w1 * padded(f.channels)),
         logits_row: w0 * padded(f.classes),
     })
 }
@@ -64,7 +65,7 @@ pub(super) fn classifier_rows(model: &Model) -> Result<RowsShape, Error> {
 pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     use phase::BANDS;
     let s = shapes(p.model)?;
-    let (c, [w0, w1, w2, w3]) = (p.pitch(), core::array::from_fn(|level| p.facts.level(level).0));
+    let (c, [w0, w1, w2, w3]) = (p.head_pitch(), core::array::from_fn(|level| p.facts.level(level).0));
     p.layout.need_f32(Buf::Lateral1, s.lateral1, BANDS);
     p.layout.need(Buf::Lateral1Rows, s.lateral1_rows.bytes(), BANDS);
     p.layout.need(Buf::Fpn1Rows, s.fpn1_rows.bytes(), BANDS);
@@ -167,7 +168,7 @@ impl<'a> Bands<'a> {
             feature1: features::shape(cx.model, 1)?.over(feature1),
             psp_rows: psp::output_rows(cx.model)?.over(psp_rows),
             fpn2_rows: level2::output_rows(cx.model)?.over(fpn2_rows),
-            lateral2: typed(lateral2, cx.facts.patches() * cx.pitch()),
+            lateral2: typed(lateral2, cx.facts.patches() * cx.head_pitch()),
             lateral1: typed(lateral1, s.lateral1),
             lateral1_rows: s.lateral1_rows.over(lateral1_rows),
             fpn1_rows: s.fpn1_rows.over(fpn1_rows),

@@ -47,7 +47,7 @@ impl Bands<'_> {
 
     /// Computes rows 4r to 4r + 3 of the bottleneck and of the logits.
     pub(super) fn bottleneck(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
-        let (f, c, size) = (cx.facts, cx.pitch(), cx.facts.level(0));
+        let (f, c, size) = (cx.facts, cx.head_pitch(), cx.facts.level(0));
         let w = size.0;
         let weights = cx.linear(Role::FpnBottleneck, 0)?;
         let out = &mut self.fine_rows[..4 * w * c];
@@ -70,7 +70,7 @@ impl Bands<'_> {
 
         let weights = cx.linear(Role::Classifier, 0)?;
         let mut rows = classifier_rows(cx.model)?.over(self.conv_scratch.rows);
-        cx.store(&mut rows, 0, out);
+        cx.store_head(&mut rows, 0, out);
         let row_len = w * padded(f.classes);
         let logits = &mut self.sink.logits[4 * r % rings::LOGITS * row_len..][..4 * row_len];
         cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], 4 * w, logits);

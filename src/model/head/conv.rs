@@ -58,9 +58,9 @@ impl ConvInput<'_> {
     /// Stores a map row of `width` pixels, f32, in slot `slot` of the ring.
     pub fn store(&mut self, cx: &Context, slot: usize, width: usize, row: &[f32]) {
         match self {
-            ConvInput::Rows(rows) => store_bordered(cx, rows, slot, width, row),
+            ConvInput::Rows(rows) => store_bordered(cx, rows, (slot, width), row, cx.facts.head_channels),
             ConvInput::Bf16(data) => {
-                let c = cx.pitch();
+                let c = cx.head_pitch();
                 let (first, isa) = (bordered(slot, width) * c, cx.isa);
                 data[first - c..first].fill(bf16::ZERO);
                 chunks(cx.workers, &mut data[first..][..width * c], 16 * c, |i, out| {
@@ -72,11 +72,17 @@ impl ConvInput<'_> {
     }
 }
 
-/// Stores a map row of `width` pixels, f32, in slot `slot`, with a blank pixel at both ends.
-pub(super) fn store_bordered(cx: &Context, rows: &mut RowsMut, slot: usize, width: usize, row: &[f32]) {
+/// Stores a map row of `width` pixels of `n` channels, f32, in slot `slot`, with a blank pixel at both ends.
+pub(super) fn store_bordered(
+    cx: &Context,
+    rows: &mut RowsMut,
+    (slot, width): (usize, usize),
+    row: &[f32],
+    n: usize,
+) {
     let first = bordered(slot, width);
     rows.blank(first - 1);
-    cx.store(rows, first, row);
+    rows.store(cx.workers, cx.isa, first, row, n);
     rows.blank(first + width);
 }
 
@@ -124,11 +130,11 @@ impl Conv<'_> {
     /// The direct convolution: nine matrices, one per kernel position, summed in each matrix product.
     fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
         let w = self.size.0;
-        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * cx.pitch()).enumerate() {
+        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * cx.head_pitch()).enumerate() {
             let first = first as usize + i * DIRECT_ROWS;
             let segments: [Segment; DIRECT_ROWS] =
                 core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
-            let rows = out.len() / (w * cx.pitch());
+            let rows = out.len() / (w * cx.head_pitch());
             let gemm = Gemm { bias: self.bias, ..Gemm::new(self.weights, x.rows()).conv3x3() };
             cx.gemm(gemm.activation(self.activation), &segments[..rows], w, out);
         }
@@ -143,7 +149,7 @@ impl Conv<'_> {
         scratch: &mut ConvScratch,
         out: &mut [f32],
     ) {
-        let ((width, height), k, c) = (self.size, self.weights.k, cx.pitch());
+        let ((width, height), k, c) = (self.size, self.weights.k, cx.head_pitch());
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
         let (tiles, points, strip_len) = (width / tile, winograd_points(tile), tile * width * c);
@@ -184,7 +190,7 @@ pub(super) fn next_rows<'b>(
     buffer: &'b mut [f32],
 ) -> &'b [f32] {
     let ((w, h), first) = (conv.size, *done);
-    let row_len = w * cx.pitch();
+    let row_len = w * cx.head_pitch();
     let (above, rows) = strip(conv.weights, first, end, h);
     let out = &mut buffer[..(above + rows) * row_len];
     conv.run(cx, first as isize - above as isize, scratch, out);

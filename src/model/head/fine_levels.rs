@@ -36,7 +36,7 @@ fn deconvolve(
 impl Bands<'_> {
     /// Computes the next chunk of lateral 1: two rows, with the up-sampled lateral 2 added.
     pub(super) fn lateral1(&mut self, cx: &mut Context) -> Result<(), Error> {
-        let (c, grid, r) = (cx.pitch(), cx.facts.grid_width, self.done.lateral1_chunks);
+        let (c, grid, r) = (cx.head_pitch(), cx.facts.grid_width, self.done.lateral1_chunks);
         let (size, (width, height)) = (cx.facts.level(1), cx.facts.level(2));
         let w = size.0;
         let weights = cx.linear(Role::DeconvLateral1, 0)?;
@@ -46,7 +46,7 @@ impl Bands<'_> {
         cx.done(Stage::Lateral)?;
         let lateral2 = LowResMap { data: self.lateral2, ring: height, width, height };
         cx.upsample(size).add(&lateral2, 2 * r, out, self.upsample_scratch);
-        cx.show(TensorName::Lateral1(2 * r), out);
+        cx.show_head(TensorName::Lateral1(2 * r), out);
         for (i, row) in out.chunks(w * c).enumerate() {
             self.lateral1_rows.store(cx, slot + i, w, row);
         }
@@ -56,11 +56,11 @@ impl Bands<'_> {
 
     /// Computes the next chunk of lateral 0: four rows, with the up-sampled lateral 1 added.
     pub(super) fn lateral0(&mut self, cx: &mut Context) -> Result<(), Error> {
-        let (c, grid, r) = (cx.pitch(), cx.facts.grid_width, self.done.lateral0_chunks);
+        let (c, grid, r) = (cx.head_pitch(), cx.facts.grid_width, self.done.lateral0_chunks);
         let (size, (w1, h1)) = (cx.facts.level(0), cx.facts.level(1));
         let w = size.0;
         let weights = cx.linear(Role::Deconv0, 0)?;
-        let out = &mut self.fine_rows[..2 * w1 * c];
+        let out = &mut self.fine_rows[..2 * w1 * cx.pitch()];
         deconvolve(cx, &weights, &self.feature0, (r * grid, 1, grid), Activation::Gelu, out);
         let weights = cx.linear(Role::DeconvLateral0, 0)?;
         let mut rows = deconvolved_rows(cx.model)?.over(self.conv_scratch.rows);
@@ -70,7 +70,7 @@ impl Bands<'_> {
         cx.done(Stage::Lateral)?;
         let lateral1 = LowResMap { data: self.lateral1, ring: rings::LATERAL1, width: w1, height: h1 };
         cx.upsample(size).add(&lateral1, 4 * r, out, self.upsample_scratch);
-        cx.show(TensorName::Lateral0(4 * r), out);
+        cx.show_head(TensorName::Lateral0(4 * r), out);
         for (i, row) in out.chunks(w * c).enumerate() {
             self.lateral0_rows.store(cx, (4 * r + i) % rings::LATERAL0, w, row);
         }
@@ -80,7 +80,7 @@ impl Bands<'_> {
 
     /// Computes the 3x3 convolution of level 0 up to the last row that band `r` reads, in whole tiles.
     pub(super) fn fpn0(&mut self, cx: &mut Context, r: usize) -> Result<(), Error> {
-        let (c, size) = (cx.pitch(), cx.facts.level(0));
+        let (c, size) = (cx.head_pitch(), cx.facts.level(0));
         let (w, h) = size;
         let weights = cx.linear(Role::FpnConv, 0)?;
         let conv = Conv {
@@ -95,7 +95,7 @@ impl Bands<'_> {
         while self.done.fpn0 < end {
             let first = self.done.fpn0;
             let out = next_rows(cx, &conv, end, &mut self.done.fpn0, &mut self.conv_scratch, self.fine_rows);
-            cx.show(TensorName::Fpn(0, first), out);
+            cx.show_head(TensorName::Fpn(0, first), out);
             for (i, row) in out.chunks(w * c).enumerate() {
                 self.fpn0_rows.store(cx, (first + i) % rings::FPN0, w, row);
             }
@@ -105,7 +105,7 @@ impl Bands<'_> {
 
     /// Computes the 3x3 convolution of level 1 until the rows below `end` exist, in whole tiles.
     pub(super) fn fpn1(&mut self, cx: &mut Context, end: usize) -> Result<(), Error> {
-        let (c, size) = (cx.pitch(), cx.facts.level(1));
+        let (c, size) = (cx.head_pitch(), cx.facts.level(1));
         let (w, h) = size;
         let weights = cx.linear(Role::FpnConv, 1)?;
         let conv = Conv {
@@ -120,9 +120,9 @@ impl Bands<'_> {
         while self.done.fpn1 < end {
             let first = self.done.fpn1;
             let out = next_rows(cx, &conv, end, &mut self.done.fpn1, &mut self.conv_scratch, self.fine_rows);
-            cx.show(TensorName::Fpn(1, first), out);
+            cx.show_head(TensorName::Fpn(1, first), out);
             for (i, row) in out.chunks(w * c).enumerate() {
-                cx.store(&mut self.fpn1_rows, (first + i) % rings::FPN1 * w, row);
+                cx.store_head(&mut self.fpn1_rows, (first + i) % rings::FPN1 * w, row);
             }
         }
         cx.done(Stage::Fpn1)

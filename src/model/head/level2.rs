@@ -34,7 +34,7 @@ fn whole_tiles(height: usize) -> usize {
 
 pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     use phase::{BANDS, COARSE, HEAD, LEVEL2};
-    let c = p.pitch();
+    let c = p.head_pitch();
     let ((w, h), w3) = (p.facts.level(2), p.facts.level(3).0);
     p.layout.need_f32(Buf::Lateral2, w * h * c, HEAD);
     p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w3, c, w), COARSE);
@@ -55,7 +55,7 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
 
 /// Lateral 2: a 1x1 convolution of feature 2, plus the up-sampled output of the pooling module.
 fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
-    let (c, patches) = (cx.pitch(), cx.facts.patches());
+    let (c, patches) = (cx.head_pitch(), cx.facts.patches());
     let (width, height) = cx.facts.level(3);
     let [feature, lateral, psp, scratch] =
         cx.buffers(arena, [Buf::Feature2, Buf::Lateral2, Buf::Psp, Buf::UpsampleScratch])?;
@@ -67,13 +67,13 @@ fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     cx.done(Stage::Lateral)?;
     let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
     cx.upsample(cx.facts.level(2)).add(&psp, 0, lateral, bytemuck::cast_slice_mut(scratch));
-    cx.show(TensorName::Lateral2, lateral);
+    cx.show_head(TensorName::Lateral2, lateral);
     cx.done(Stage::Upsample)
 }
 
 /// The 3x3 convolution of lateral 2.
 fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
-    let c = cx.pitch();
+    let c = cx.head_pitch();
     let size = cx.facts.level(2);
     let (w, h) = size;
     let bufs = [
@@ -97,8 +97,8 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let mut scratch = ConvScratch { rows: transient, workers: bytemuck::cast_slice_mut(scratch) };
     conv.run(cx, 0, &mut scratch, map);
     let map = &map[..h * w * c];
-    cx.show(TensorName::Fpn(2, 0), map);
+    cx.show_head(TensorName::Fpn(2, 0), map);
     let mut rows = output_rows(cx.model)?.over(output);
-    cx.store(&mut rows, 0, map);
+    cx.store_head(&mut rows, 0, map);
     cx.done(Stage::Fpn2)
 }

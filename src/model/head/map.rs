@@ -71,10 +71,11 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
         let pixels = first * width..self.next * width;
         let (isa, workers) = (cx.isa, cx.workers);
         match &mut self.output.map {
-            ClassMapMut::U8(map) => {
+            None => {}
+            Some(ClassMapMut::U8(map)) => {
                 shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c as u8)
             }
-            ClassMapMut::U16(map) => {
+            Some(ClassMapMut::U16(map)) => {
                 shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c)
             }
         }

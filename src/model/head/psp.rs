@@ -59,20 +59,20 @@ fn branch(model: &Model, i: usize) -> Result<Branch, Error> {
 
 pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     use phase::{COARSE, HEAD};
-    let c = p.pitch();
+    let (c, ch) = (p.pitch(), p.head_pitch());
     let (w, h) = p.facts.level(3);
     p.layout.need_f32(Buf::Level3, w * h * c, COARSE);
     p.layout.need(Buf::Level3Rows, bordered_rows(p.model)?.bytes(), COARSE);
     for i in 0..p.facts.pool_count {
         let b = branch(p.model, i)?;
-        let values = b.scale * b.scale * c;
-        p.layout.need_f32(Buf::Pooled, values, COARSE);
+        let cells = b.scale * b.scale;
+        p.layout.need_f32(Buf::Pooled, cells * c, COARSE);
         p.layout.need(Buf::PooledRows, b.pooled_rows.bytes().max(b.branch_rows.bytes()), COARSE);
-        p.layout.need_f32(Buf::PspBranch, values, COARSE);
+        p.layout.need_f32(Buf::PspBranch, cells * ch, COARSE);
         p.layout.need(Buf::PspProducts, b.products.bytes(), COARSE);
-        p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(b.scale, c, w), COARSE);
+        p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(b.scale, ch, w), COARSE);
     }
-    p.layout.need_f32(Buf::Psp, w * h * c, COARSE);
+    p.layout.need_f32(Buf::Psp, w * h * ch, COARSE);
     p.layout.need(Buf::PspRows, output_rows(p.model)?.bytes(), HEAD);
     Ok(())
 }
@@ -80,8 +80,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
 /// From feature 3, in [`Buf::Stream`], to [`Buf::Psp`] and [`Buf::PspRows`].
 pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     max_pool(cx, arena)?;
-    let (c, size) = (cx.pitch(), cx.facts.level(3));
-    let (w, h) = size;
+    let (c, (w, h)) = (cx.head_pitch(), cx.facts.level(3));
     convolve_map(cx, arena)?;
     for i in 0..cx.facts.pool_count {
         add_branch(cx, arena, i)?;
@@ -90,9 +89,9 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let psp = typed::<f32>(psp, w * h * c);
     let bias = cx.linear(Role::PspBottleneck, 0)?.bias(0).unwrap_or(&[]);
     psp.chunks_mut(c).for_each(|x| cx.isa.bias_relu(bias, x));
-    cx.show(TensorName::Psp, psp);
+    cx.show_head(TensorName::Psp, psp);
     let mut rows = output_rows(cx.model)?.over(rows);
-    cx.store(&mut rows, 0, psp);
+    cx.store_head(&mut rows, 0, psp);
     cx.done(Stage::Psp)
 }
 
@@ -118,13 +117,13 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (c, size) = (cx.pitch(), cx.facts.level(3));
     let (w, h) = size;
     let [map, rows, psp] = cx.buffers(arena, [Buf::Level3, Buf::Level3Rows, Buf::Psp])?;
-    let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * c));
+    let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * cx.head_pitch()));
     let weights = cx.linear(Role::PspBottleneck, 0)?;
     let mut rows = bordered_rows(cx.model)?.over(rows);
     for (y, row) in map.chunks(w * c).enumerate() {
-        store_bordered(cx, &mut rows, y, w, row);
+        store_bordered(cx, &mut rows, (y, w), row, cx.facts.channels);
     }
-    for (y, out) in psp.chunks_mut(w * c).enumerate() {
+    for (y, out) in psp.chunks_mut(w * cx.head_pitch()).enumerate() {
         let gemm = Gemm::new(&weights, rows.rows()).conv3x3().without_bias();
         cx.gemm(gemm, &[conv_segment(y, size, h, 0)], w, out);
     }
@@ -134,8 +133,8 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
 /// Adds pooling branch `i` to [`Buf::Psp`]: average pooling, 1x1 convolution, products with the nine kernel positions of the
 /// bottleneck, interpolation.
 fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error> {
-    let (c, size) = (cx.pitch(), cx.facts.level(3));
-    let map_len = size.0 * size.1 * c;
+    let (c, ch, size) = (cx.pitch(), cx.head_pitch(), cx.facts.level(3));
+    let pixels = size.0 * size.1;
     let bufs = [
         Buf::Level3,
         Buf::Pooled,
@@ -149,22 +148,23 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
     let b = branch(cx.model, i)?;
     let (scale, cells) = (b.scale, b.scale * b.scale);
     let pooled = typed::<f32>(pooled, cells * c);
-    average_pool(cx, typed(map, map_len), scale, pooled);
+    average_pool(cx, typed(map, pixels * c), scale, pooled);
 
     let weights = cx.linear(Role::PspBranch, i)?;
     let mut rows = b.pooled_rows.over(rows_region);
     cx.store(&mut rows, 0, pooled);
-    let output = typed::<f32>(output, cells * c);
+    let output = typed::<f32>(output, cells * ch);
     let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
     cx.gemm(gemm, &[Segment::rows(0, 0)], cells, output);
 
     let weights = cx.linear(Role::PspBottleneckBranch, i)?;
     let mut rows = b.branch_rows.over(rows_region);
-    cx.store(&mut rows, 0, output);
+    cx.store_head(&mut rows, 0, output);
     let mut products = b.products.over(products);
     products.compute(cx, &weights, &rows, (0..scale).map(|y| (y * scale, y)), scale);
     let map = products.map(scale, (scale, scale));
-    cx.upsample(size).add_products(&[map], &[], 0, typed(psp, map_len), bytemuck::cast_slice_mut(scratch));
+    let (psp, scratch) = (typed(psp, pixels * ch), bytemuck::cast_slice_mut(scratch));
+    cx.upsample(size).add_products(&[map], &[], 0, psp, scratch);
     Ok(())
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn run(
             for step in 0..grid.steps(strip) {
                 let mut pixels = window_pixels((&view, &grid, strip), grid.window(strip, step), size, output);
                 pixels.unit = unit;
-                frame::run(cx, arena, image, &input_window(&pixels), &mut pixels)?;
+                frame::segment(cx, arena, image, &input_window(&pixels), &mut pixels)?;
                 with_kept(cx, arena, (&grid, strip), size, |kept| kept.release(step))?;
                 done += 1;
                 cx.window_done(done, total);
@@ -150,10 +150,13 @@ fn decide_by_scores(cx: &Context, output: &mut Output) {
     let pixels = width * output.size.1;
     let scores = (&mut scores[..pixels * classes], width * classes);
     match &mut output.map {
-        ClassMapMut::U8(map) => chunks2(cx.workers, scores, (&mut map[..pixels], width), |_, scores, map| {
-            scores.chunks(classes).zip(map).for_each(|(scores, class)| *class = best(scores) as u8);
-        }),
-        ClassMapMut::U16(map) => {
+        None => {}
+        Some(ClassMapMut::U8(map)) => {
+            chunks2(cx.workers, scores, (&mut map[..pixels], width), |_, scores, map| {
+                scores.chunks(classes).zip(map).for_each(|(scores, class)| *class = best(scores) as u8);
+            })
+        }
+        Some(ClassMapMut::U16(map)) => {
             chunks2(cx.workers, scores, (&mut map[..pixels], width), |_, scores, map| {
                 scores.chunks(classes).zip(map).for_each(|(scores, class)| *class = best(scores) as u16);
             })

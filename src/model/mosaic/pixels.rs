@@ -89,8 +89,10 @@ impl WindowPixels<'_, '_> {
         let (width, height) = self.output.size;
         let target = match (self.unit, self.output.scores.as_deref_mut(), &mut self.output.map) {
             (Some(unit), Some(scores), _) => Target::Scores(Shared::new(scores), unit),
-            (_, _, ClassMapMut::U8(map)) => Target::U8(Shared::new(map)),
-            (_, _, ClassMapMut::U16(map)) => Target::U16(Shared::new(map)),
+            (_, _, Some(ClassMapMut::U8(map))) => Target::U8(Shared::new(map)),
+            (_, _, Some(ClassMapMut::U16(map))) => Target::U16(Shared::new(map)),
+            // The engine requires a map.
+            (_, _, None) => return,
         };
         let (columns, mirror) = (self.columns.clone(), self.view.mirror);
         let block = BLOCK.min(self.grid.axes[0].pixels_within(COLUMNS, width));

@@ -33,12 +33,12 @@ pub fn decode(file: &[u8], limits: &Limits) -> Result<(Picture, Orientation), Er
     // Its coefficients are not needed any more.
     drop(decoder);
     let rgb = match header.components.len() {
-        1 => rgb::from_decoded(decoded, ColorType::L8)?,
+        1 => rgb::from_decoded(decoded, ColorType::L8)?.0,
         3 => decoded,
         _ => rgb::convert(&decoded, |[c, m, y, k]| [c, m, y].map(|ink| from_ink(ink, 255 - k)))?,
     };
     let orientation = header.orientation.unwrap_or(Orientation::NoTransforms);
-    Ok((Picture { width: header.size[0], height: header.size[1], rgb }, orientation))
+    Ok((Picture { width: header.size[0], height: header.size[1], rgb, alpha: None }, orientation))
 }
 
 /// A channel of RGB from the amount of its ink and 255 minus that of black: Pillow's `cmyk2rgb`.

@@ -11,7 +11,7 @@
 use super::rows::store_bf16;
 use crate::simd::dispatch::dispatch;
 use crate::simd::lanes::{LANES, Lanes};
-use crate::simd::math::{gelu, gelu_of_int8};
+use crate::simd::math::{gelu, gelu_of_int8, gelu_tanh};
 use half::bf16;
 
 dispatch! {
@@ -24,6 +24,8 @@ dispatch! {
 pub(crate) enum Activation {
     None,
     Gelu,
+    /// GELU approximated by tanh, as some models are trained with.
+    GeluTanh,
     Relu,
 }
 
@@ -80,6 +82,7 @@ fn activate<L: Lanes, const EXACT: bool>(l: L, activation: Activation, v: L::F) 
         Activation::None => v,
         Activation::Gelu if EXACT => gelu(l, v),
         Activation::Gelu => gelu_of_int8(l, v),
+        Activation::GeluTanh => gelu_tanh(l, v),
         Activation::Relu => l.max(v, l.splat(0.0)),
     }
 }
@@ -116,6 +119,7 @@ pub(crate) unsafe fn dequantise_tile<L: Lanes>(l: L, t: &DequantiseTile) {
         match t.to.activation {
             Activation::None => dequantise_with(l, t, Activation::None),
             Activation::Gelu => dequantise_with(l, t, Activation::Gelu),
+            Activation::GeluTanh => dequantise_with(l, t, Activation::GeluTanh),
             Activation::Relu => dequantise_with(l, t, Activation::Relu),
         }
     }

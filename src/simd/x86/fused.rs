@@ -147,8 +147,8 @@ unsafe fn pv_rows<const ROWS: usize, const ONE: usize>(tile: &TileI8, t: &Accumu
     }
 }
 
-/// The int8 tile of `t`, interleaved with the epilogue of `previous` if the tile is large. Smaller tiles are rare: they run one
-/// after the other.
+/// The int8 tile of `t`, interleaved with the epilogue of `previous` if the tile is large. Smaller tiles and GELU by tanh are rare:
+/// they run one after the other.
 ///
 /// # Safety
 /// The preconditions of [`tile_i8`] and [`DequantiseTile`]; neither reads what the other writes; the processor has the features
@@ -164,8 +164,8 @@ pub(crate) unsafe fn tile_i8_with_epilogue(
         match (rows, panels, previous.to.activation) {
             (8, 3, Activation::Gelu) => vnni_with_epilogue::<8, true>(t, previous),
             (7, 3, Activation::Gelu) => vnni_with_epilogue::<7, true>(t, previous),
-            (8, 3, _) => vnni_with_epilogue::<8, false>(t, previous),
-            (7, 3, _) => vnni_with_epilogue::<7, false>(t, previous),
+            (8, 3, Activation::None | Activation::Relu) => vnni_with_epilogue::<8, false>(t, previous),
+            (7, 3, Activation::None | Activation::Relu) => vnni_with_epilogue::<7, false>(t, previous),
             _ => {
                 tile_i8(rows, panels, t);
                 dequantise(previous);

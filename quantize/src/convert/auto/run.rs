@@ -5,12 +5,14 @@ use super::mixture::{Mixture, ReportChanges};
 use super::reference::Reference;
 use super::search::{Search, Step};
 use crate::calibrate::Pictures;
+use crate::checkpoint::Checkpoint;
 use crate::convert::single;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
+use crate::spec::Spec;
 use beitle::Model;
-use beitle::file::format::Precision;
+use beitle::file::format::{Precision, Task};
 use beitle::memory::FileBytes;
 use beitle_files::TemporaryFile;
 use serde_json::json;
@@ -21,6 +23,7 @@ pub(in crate::convert) fn convert(
     goal: f64,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Error> {
+    check_task(options)?;
     let temporary = || single::temporary(options);
     let (int8_file, half_file, trial) = (temporary()?, temporary()?, temporary()?);
     let int8_options = Options {
@@ -69,6 +72,16 @@ pub(in crate::convert) fn convert(
     let (tensors, file_bytes) = search.mixture.write(&options.output, &in_half, Some(&changes))?;
     notes.extend(timing_notes(&steps));
     Ok(Report { tensors, file_bytes, notes, ignored })
+}
+
+/// Checks that the model segments pictures: agreement is counted in pixels.
+fn check_task(options: &Options) -> Result<(), Error> {
+    let checkpoint = Checkpoint::open_with(&options.checkpoint, options.key.as_deref())?;
+    if Spec::new(&checkpoint, options)?.task == Task::Segmentation {
+        return Ok(());
+    }
+    let what = "does not segment pictures: --precision auto counts pixels that agree; expected int8 or another precision";
+    Err(Error::new(checkpoint.main_file(), what))
 }
 
 fn open(file: &TemporaryFile) -> Result<FileBytes, Error> {
