@@ -401,3 +401,53 @@ fn parameters_of_other_versions_of_the_header_are_accepted() {
     let (status, message) = run(&mut f, &newer);
     assert!(status == Status::InvalidArgument && message.contains("does not know"), "{message}");
 }
+
+#[test]
+fn a_classification_model_gives_logits_features_and_tokens() {
+    let case = Case::open("members/classifier");
+    let mut f = Fixture::of(&case, 1);
+    // A newer structure: the tail is zeroed, the size stays.
+    #[repr(C)]
+    struct NewerInfo {
+        info: CInfo,
+        unknown: [usize; 2],
+    }
+    let size = size_of::<NewerInfo>();
+    let mut newer = NewerInfo { info: CInfo { size, ..CInfo::default() }, unknown: [7; 2] };
+    // SAFETY: the structure is as large as it says.
+    let status = unsafe { beitle_model_info(&f.engine, (&raw mut newer).cast(), null_mut(), 0) };
+    assert_eq!((status, newer.unknown, newer.info.size), (Status::Ok, [0; 2], size));
+    let info = newer.info;
+    assert_eq!((info.task, info.image_channels, info.classes, info.features, info.tokens), (1, 3, 7, 32, 17));
+    assert_eq!((info.logits_width, info.logits_height), (1, 1));
+    let mut unset = CInfo { size: 0, ..CInfo::default() };
+    // SAFETY: the pointers refer to memory of this test.
+    unsafe {
+        let status = beitle_model_info(&f.engine, &mut unset, f.message.as_mut_ptr(), f.message.len());
+        assert_eq!(status, Status::InvalidArgument);
+    }
+    assert!(f.message().contains("info.size"), "{}", f.message());
+
+    let goldens = case.goldens();
+    let mut results = [vec![0f32; 7], vec![0f32; 32], vec![0f32; 17 * 32]];
+    let mut params = f.params();
+    assert_eq!(f.run(&params).0, Status::InvalidArgument, "it has no class map");
+    params.map.data = null_mut();
+    assert_eq!(f.run(&params).0, Status::InvalidArgument, "nothing is wanted");
+    let [logits, features, tokens] = &mut results;
+    (params.logits, params.logits_count) = (logits.as_mut_ptr(), logits.len());
+    (params.features, params.features_count) = (features.as_mut_ptr(), features.len());
+    (params.tokens, params.tokens_count) = (tokens.as_mut_ptr(), tokens.len());
+    assert_eq!(f.run(&params), (Status::Ok, String::new()));
+    for (name, got) in ["logits", "features", "tokens"].into_iter().zip(&results) {
+        let (want, _) = common::numbers(&goldens, name).unwrap();
+        let e = common::error(got, &want);
+        assert!(e < 0.3, "{name}: an error of {e:.2} standard deviations");
+    }
+    let short = CRunParams { features_count: 31, ..params };
+    assert_eq!(f.run(&short).0, Status::BufferTooSmall);
+    let overlapping = CRunParams { tokens: params.features, ..params };
+    assert_eq!(f.run(&overlapping).0, Status::InvalidArgument);
+    let overlapping = CRunParams { features: (&raw mut f.engine).cast(), ..params };
+    assert_eq!(f.run(&overlapping).0, Status::InvalidArgument);
+}

@@ -59,6 +59,7 @@ fn overlapping_arguments_are_rejected() {
         unsafe { beitle_verify(m.place(p[0]), m.place(p[1]), 100) }
     });
     check_pairs(3, |m, p| {
+        unsafe { m.place::<CInfo>(p[1]).write(CInfo::default()) };
         put_engine(&f.engine, m.place(p[0]));
         unsafe { beitle_model_info(m.place(p[0]), m.place(p[1]), m.place(p[2]), 100) }
     });

@@ -33,9 +33,7 @@ const MEMBERS: &[&str] = &[
 const F32_TOLERANCE: f64 = 1e-4;
 
 fn open(name: &str) -> Case {
-    let mut case = Case::open(&format!("members/{name}"));
-    case.name = name.into();
-    case
+    Case::open(&format!("members/{name}"))
 }
 
 /// The picture of a case with the channels of a model, and its size.

@@ -20,7 +20,10 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(workers: usize) -> Fixture {
-        let case = Case::open("relative");
+        Fixture::of(&Case::open("relative"), workers)
+    }
+
+    pub fn of(case: &Case, workers: usize) -> Fixture {
         let file = FileBytes::read(case.convert(Precision::Int8)).unwrap();
         let picture = case.picture();
         let mut f = Fixture {
