@@ -3,11 +3,11 @@
 use crate::console::{Failure, Stdout, bytes, plural};
 use crate::model_file::{FileArgs, ModelFile};
 use crate::picture::{Picture, PictureArgs};
-use crate::session::{ProcessorArgs, Session};
+use crate::session::{ProcessorArgs, Session, Wanted};
 use crate::trace::{self, Event};
 use crate::views::{ViewArgs, describe};
 use beitle::Model;
-use beitle::file::format::{Role, TensorKind};
+use beitle::file::format::{Role, Task, TensorKind};
 use beitle::observe::{Observer, Stage};
 use beitle::plan::Plan;
 use std::path::PathBuf;
@@ -137,7 +137,15 @@ fn measure(args: &Args, session: &mut Session<'_>, picture: &Picture) -> Result<
     for is_measured in (0..=args.runs).map(|i| i > 0) {
         let start = Instant::now();
         let mut recorder = Recorder { start, events: Vec::new(), windows: 0 };
-        session.run(picture, None, &mut recorder).map_err(|e| Failure::file(&args.file, e))?;
+        let wanted = match session.task() {
+            Task::Segmentation => None,
+            task => Some(Wanted { logits: task == Task::Classification, features: true, tokens: false }),
+        };
+        let done = match wanted {
+            None => session.run(picture, None, &mut recorder).map(|_| ()),
+            Some(wanted) => session.run_pooled(picture, wanted, &mut recorder).map(|_| ()),
+        };
+        done.map_err(|e| Failure::file(&args.file, e))?;
         if is_measured {
             runs.seconds.push(start.elapsed().as_secs_f64());
             runs.stages.push(recorder.stages());

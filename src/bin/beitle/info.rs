@@ -3,7 +3,8 @@
 use crate::arena_chart;
 use crate::console::{Failure, Stdout, bytes, plural};
 use crate::model_file::{FileArgs, ModelFile};
-use beitle::file::format::{Role, TensorKind};
+use beitle::file::Fit;
+use beitle::file::format::{MlpActivation, Pooling, Role, Task, TensorKind};
 use beitle::image::resize::Filter;
 use beitle::plan::Plan;
 use beitle::{Facts, Isa, Model};
@@ -78,6 +79,7 @@ fn source(file: &ModelFile<'_>, model: &Model<'_>) -> Vec<Row> {
         ("source", model.source().to_string()),
         ("sha-256", sha256),
         ("tool", model.tool().to_string()),
+        ("task", f.task.name().to_string()),
         ("precision", f.precision.name().to_string()),
         ("recipe", f.recipe.name().to_string()),
     ]
@@ -87,9 +89,15 @@ fn source(file: &ModelFile<'_>, model: &Model<'_>) -> Vec<Row> {
 fn preprocessing(f: &Facts) -> Vec<Row> {
     let filter = Filter::from_code(f.resample).map_or("?", Filter::name);
     let (width, height) = (f.width, f.height);
-    let stretch = format!("mode whole: stretch to {width}x{height} ({filter})");
+    let whole = match f.fit {
+        Fit::ShortSide(side) => format!("short side to {side}, then the middle {width}x{height} ({filter})"),
+        Fit::Stretch(w, h) if (w, h) != (width, height) => {
+            format!("stretch to {w}x{h}, then the middle {width}x{height} ({filter})")
+        }
+        _ => format!("mode whole: stretch to {width}x{height} ({filter})"),
+    };
     let mut rows = match f.sliding {
-        None => vec![("resize", stretch)],
+        None => vec![("resize", whole)],
         Some((side, stride)) => vec![(
             "resize",
             format!(
@@ -97,8 +105,8 @@ fn preprocessing(f: &Facts) -> Vec<Row> {
             ),
         )],
     };
-    let scale = f.rescale;
-    rows.push(("normalise", format!("pixels times {scale}, mean {:?}, std {:?}", f.mean, f.std)));
+    let [mean, std] = [&f.mean, &f.std].map(|values| values.get(..f.picture_channels).unwrap_or(values));
+    rows.push(("normalise", format!("pixels times {}, mean {mean:?}, std {std:?}", f.rescale)));
     rows
 }
 
@@ -111,22 +119,56 @@ fn architecture(model: &Model<'_>) -> Vec<Row> {
         (f.shared, "relative, one table for all blocks"),
     ];
     let positions: Vec<_> = positions.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect();
+    let mut rows = vec![
+        ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
+        ("blocks", format!("{} of the checkpoint's {}", f.blocks, f.source_blocks)),
+        ("channels", format!("{}, {} heads, MLP {}{}", f.channels, f.heads, f.hidden, activation(f))),
+        ("epsilon", format!("{:e}", f.eps)),
+        ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
+    ];
+    if f.picture_channels != 3 {
+        rows.insert(0, ("picture", plural(f.picture_channels, "channel")));
+    }
+    rows.extend(if f.task == Task::Segmentation { head(model) } else { pooled(f) });
+    rows
+}
+
+/// The activation function of the MLPs, if it is not the usual one.
+fn activation(f: &Facts) -> String {
+    if f.activation == MlpActivation::Gelu { String::new() } else { format!(" ({})", f.activation.name()) }
+}
+
+/// The end of a model that does not segment pictures.
+fn pooled(f: &Facts) -> Vec<Row> {
+    let norm = if f.token_norm { ", normalised" } else { "" };
+    let pooled = match f.pooling {
+        Pooling::Mean => "the mean of the patches, normalised",
+        Pooling::ClassToken => "the class token",
+    };
+    vec![
+        ("features", format!("{} numbers: {}", f.channels, pooled)),
+        ("tokens", format!("{} of {} numbers{norm}", f.tokens(), f.channels)),
+    ]
+}
+
+/// Neck and head of a segmentation model.
+fn head(model: &Model<'_>) -> Vec<Row> {
+    let f = model.facts();
     let labels = if f.reduce_labels {
         "classes are numbered from 1, 0 is ignored"
     } else {
         "classes are numbered from 0"
     };
-    vec![
-        ("patches", format!("{0}x{0} pixels, a grid of {1}x{2}", f.patch, f.grid_width, f.grid_height)),
-        ("blocks", format!("{} of the checkpoint's {}", f.blocks, f.source_blocks)),
+    let mut rows = vec![
         ("features", format!("after blocks {:?}", f.feature_blocks)),
-        ("channels", format!("{}, {} heads, MLP {}", f.channels, f.heads, f.hidden)),
-        ("epsilon", format!("{:e}", f.eps)),
-        ("positions", if positions.is_empty() { "none".into() } else { positions.join("; ") }),
         ("pooling", format!("scales {:?}", f.pool_scales.get(..f.pool_count).unwrap_or(&[]))),
         ("3x3 convs", convolutions(model.file().header().winograd)),
         ("label files", labels.into()),
-    ]
+    ];
+    if f.head_channels != f.channels {
+        rows.push(("head", plural(f.head_channels, "channel")));
+    }
+    rows
 }
 
 /// The algorithm of the four 3x3 convolutions that may use Winograd's: tile sizes, 0 for direct convolution.
@@ -186,13 +228,16 @@ fn processor() -> Vec<Row> {
     vec![("processor", format!("{} (default: {})", names.join(", "), Isa::detect().name()))]
 }
 
-/// Number, colour and name of every class.
+/// Number, colour (of a segmentation model) and name of every class.
 fn classes(model: &Model<'_>) -> Vec<Row> {
     let mut names = model.class_names();
     let row = |class: usize| {
-        let [r, g, b] = model.colour(class);
         let name = names.next().unwrap_or("?");
         let label = if class == 0 { "classes" } else { "" };
+        if model.facts().task != Task::Segmentation {
+            return (label, format!("{class:5}  {name}"));
+        }
+        let [r, g, b] = model.colour(class);
         (label, format!("{class:3}  #{r:02x}{g:02x}{b:02x}  {name}"))
     };
     (0..model.facts().classes).map(row).collect()

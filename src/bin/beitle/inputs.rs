@@ -20,7 +20,19 @@ pub struct PictureFiles {
 /// Endings of this program's own output files, which are skipped in folders.
 const OUTPUT_ENDINGS: [&str; 2] = [".seg.png", ".overlay.png"];
 
-/// Lists the files of `images`, which are pictures or folders: in the given order, the pictures of a folder by name.
+/// Lists the pictures of `images`, which are pictures or folders: in the given order, those of a folder by name.
+///
+/// # Errors
+/// A folder cannot be read, or has no pictures.
+pub fn pictures(images: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut pictures = Vec::new();
+    for image in images {
+        if image.is_dir() { pictures.extend(pictures_in(image)?) } else { pictures.push(image.clone()) }
+    }
+    Ok(pictures)
+}
+
+/// Lists the files of `images` as [`pictures`] does.
 ///
 /// `output` and `logits` are files if there is one picture, and folders (created if missing) if there are several.
 ///
@@ -31,10 +43,7 @@ pub fn picture_files(
     output: Option<&Path>,
     logits: Option<&Path>,
 ) -> Result<Vec<PictureFiles>, Failure> {
-    let mut pictures = Vec::new();
-    for image in images {
-        if image.is_dir() { pictures.extend(pictures_in(image)?) } else { pictures.push(image.clone()) }
-    }
+    let pictures = pictures(images)?;
     let single = pictures.len() == 1 && !images[0].is_dir();
     let is_file = |path: &Path| single && !path.is_dir() && !ends_with_separator(path);
     for path in [output, logits].into_iter().flatten().filter(|p| !is_file(p)) {
@@ -88,6 +97,16 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         return Err(Failure::usage(format_args!("{folder}: no pictures in this folder ({known})")));
     }
     Ok(pictures)
+}
+
+/// Checks that no file of logits overwrites the model, a picture or another one.
+///
+/// # Errors
+/// One would.
+pub fn check_logits(pictures: &[PictureFiles], model: &Path) -> Result<(), Failure> {
+    let outputs = pictures.iter().filter_map(|files| files.logits.as_deref());
+    let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
+    beitle_files::check(outputs, inputs).map_err(Failure::usage)
 }
 
 /// Checks that no result overwrites the model, a picture or another result.

@@ -1,4 +1,4 @@
-//! The `beitle` command line: `segment`, `info`, `eval` and `bench`.
+//! The `beitle` command line: `segment`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (threads, limits and
 //! arena), [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
@@ -8,8 +8,10 @@ mod arena_chart;
 mod bench;
 mod canvas;
 mod class_map;
+mod classify;
 mod console;
 mod eval;
+mod features;
 mod info;
 mod inputs;
 mod model_file;
@@ -26,7 +28,7 @@ mod views;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// BEiT semantic segmentation for edge devices
+/// BEiT for edge devices: segments and classifies pictures, and computes their features
 #[derive(Parser)]
 #[command(name = "beitle", version, propagate_version = true)]
 struct Cli {
@@ -43,6 +45,10 @@ enum Command {
     /// weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as
     /// ADE20K's, and generated colours for others.
     Segment(segment::Args),
+    /// Print the most probable classes of each picture
+    Classify(classify::Args),
+    /// Write the features of pictures as a NumPy file: a vector for each, or all tokens
+    Features(features::Args),
     /// Describe a weight file
     Info(info::Args),
     /// Score models on a data set and compare them with a reference, such as the f32 file of the same checkpoint
@@ -55,6 +61,8 @@ fn main() -> ExitCode {
     beitle_files::handle_signals();
     let result = match Cli::parse().command {
         Command::Segment(args) => segment::run(&args),
+        Command::Classify(args) => classify::run(&args),
+        Command::Features(args) => features::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

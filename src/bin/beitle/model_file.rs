@@ -2,6 +2,7 @@
 
 use crate::console::{Failure, warn};
 use beitle::Model;
+use beitle::file::format::Task;
 use beitle::memory::FileBytes;
 use std::path::Path;
 
@@ -23,6 +24,23 @@ pub fn demonstration_model() -> Result<&'static Path, Failure> {
         "no -m FILE given: using the demonstration model {DEMONSTRATION} (drawn street scenes, 12 classes)"
     ));
     Ok(path)
+}
+
+/// Checks that a model computes what a command needs.
+///
+/// # Errors
+/// It does not; the message names the command for it.
+pub fn check_task(path: &Path, model: &Model<'_>, tasks: &[Task]) -> Result<(), Failure> {
+    let task = model.facts().task;
+    if tasks.contains(&task) {
+        return Ok(());
+    }
+    let what = match task {
+        Task::Segmentation => "segments pictures: use `beitle segment`",
+        Task::Classification => "classifies pictures: use `beitle classify` or `beitle features`",
+        Task::Features => "has no classes: use `beitle features`",
+    };
+    Err(Failure::file(path, format_args!("this model {what}")))
 }
 
 /// Arguments that say how weight files are opened.

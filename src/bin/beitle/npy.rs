@@ -2,6 +2,18 @@
 
 /// Encodes f32 values in C order.
 pub fn encode(shape: &[usize], data: &[f32]) -> Vec<u8> {
+    let mut file = header(shape);
+    file.extend(values(data));
+    file
+}
+
+/// Values as they follow the header.
+pub fn values(data: &[f32]) -> impl Iterator<Item = u8> {
+    data.iter().flat_map(|v| v.to_le_bytes())
+}
+
+/// What comes before the values of an array of this shape.
+pub fn header(shape: &[usize]) -> Vec<u8> {
     let dims: Vec<String> = shape.iter().map(|n| format!("{n},")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.join(" "));
     let start = 10;
@@ -11,7 +23,6 @@ pub fn encode(shape: &[usize], data: &[f32]) -> Vec<u8> {
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     file.extend((header.len() as u16).to_le_bytes());
     file.extend(header.as_bytes());
-    file.extend(data.iter().flat_map(|v| v.to_le_bytes()));
     file
 }
 

@@ -3,7 +3,7 @@
 use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, Stdout, progress_bar, warn};
 use crate::inputs::{self, PictureFiles};
-use crate::model_file::{FileArgs, ModelFile, demonstration_model};
+use crate::model_file::{FileArgs, ModelFile, check_task, demonstration_model};
 use crate::overlay::{self, LegendEntry};
 use crate::picture::{Picture, PictureArgs};
 use crate::progress::WindowProgress;
@@ -11,6 +11,7 @@ use crate::session::{ProcessorArgs, Session};
 use crate::views::ViewArgs;
 use crate::{npy, png_file};
 use beitle::Model;
+use beitle::file::format::Task;
 use beitle_files::printable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -71,6 +72,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let file = ModelFile::open(path, &args.file)?;
     let model = file.model()?;
+    check_task(path, &model, &[Task::Segmentation])?;
     if args.verify {
         model.verify().map_err(|e| Failure::file(path, e))?;
     }

@@ -5,7 +5,7 @@ use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, bytes};
 use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
-use beitle::file::format::Role;
+use beitle::file::format::{Role, Task};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::Arena;
 use beitle::observe::{Observer, Stage, TensorName};
@@ -47,11 +47,13 @@ pub struct RunLimits {
     windows: usize,
 }
 
-/// Why a picture was not segmented.
+/// Why a picture was not run.
 #[derive(Debug)]
 pub enum RunError {
     /// The engine refused the picture.
     Engine(beitle::Error),
+    /// The picture does not have the channels that the model takes.
+    Picture(beitle_pictures::Error),
     /// The arena is larger than allowed: its size and the limit in bytes.
     Arena(usize, usize),
     /// The operating system refused memory for a buffer of this many bytes.
@@ -71,7 +73,8 @@ impl From<beitle::Error> for RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            RunError::Engine(e) => e.fmt(f),
+            RunError::Engine(ref e) => e.fmt(f),
+            RunError::Picture(ref e) => e.fmt(f),
             RunError::Arena(needed, limit) => {
                 let [needed, limit] = [needed, limit].map(|n| bytes(n as u64));
                 write!(f, "the run would need {needed} of working memory; --max-arena allows {limit}")
@@ -157,6 +160,24 @@ impl ProcessorArgs {
     }
 }
 
+/// The results that are wanted of a model that does not segment pictures.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted {
+    pub logits: bool,
+    pub features: bool,
+    pub tokens: bool,
+}
+
+/// The results of a model that does not segment pictures; empty if not wanted.
+pub struct Pooled {
+    /// `[classes]`
+    pub logits: Vec<f32>,
+    /// `[channels]`
+    pub features: Vec<f32>,
+    /// `[tokens][channels]`
+    pub tokens: Vec<f32>,
+}
+
 /// Runs a model on one picture after another.
 pub struct Session<'m> {
     model: &'m Model<'m>,
@@ -203,7 +224,12 @@ impl<'m> Session<'m> {
         self.planned.as_ref().map_or(0, |(plan, _)| plan.bytes())
     }
 
-    /// Shape of the logits: `[classes, height, width]`.
+    /// What the model computes.
+    pub fn task(&self) -> Task {
+        self.model.facts().task
+    }
+
+    /// Shape of the logits of a segmentation model: `[classes, height, width]`.
     pub fn logits_shape(&self) -> [usize; 3] {
         let facts = self.model.facts();
         let (width, height) = facts.level(0);
@@ -222,21 +248,61 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<ClassMapBuf, RunError> {
         let size = (picture.width, picture.height);
-        let view = ImageView::packed(&picture.rgb, size.0, size.1, PixelFormat::Rgb8)?;
         let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
             .ok_or(RunError::Memory(size.0 * size.1))?;
-        let (plan, mut arena) = self.plan_for(size)?;
         let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         output.scores = scores.as_deref_mut();
+        self.run_to(picture, &mut output, observer)?;
+        Ok(map)
+    }
+
+    /// The results of a model that does not segment pictures, as far as they are wanted.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_pooled(
+        &mut self,
+        picture: &Picture,
+        wanted: Wanted,
+        observer: &mut dyn Observer,
+    ) -> Result<Pooled, RunError> {
+        let f = self.model.facts();
+        let of_length = |is_wanted: bool, len: usize| vec![0.0; if is_wanted { len } else { 0 }];
+        let mut results = Pooled {
+            logits: of_length(wanted.logits, f.classes),
+            features: of_length(wanted.features, f.channels),
+            tokens: of_length(wanted.tokens, f.tokens() * f.channels),
+        };
+        let mut output = Output {
+            logits: wanted.logits.then_some(&mut results.logits),
+            features: wanted.features.then_some(&mut results.features),
+            tokens: wanted.tokens.then_some(&mut results.tokens),
+            ..Output::default()
+        };
+        self.run_to(picture, &mut output, observer)?;
+        Ok(results)
+    }
+
+    /// Runs a picture to the buffers of `output`, within the limits.
+    fn run_to(
+        &mut self,
+        picture: &Picture,
+        output: &mut Output,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        let (size, channels) = ((picture.width, picture.height), self.model.facts().picture_channels);
+        let pixels = picture.with_channels(channels).map_err(RunError::Picture)?;
+        let view = ImageView::packed(&pixels, size.0, size.1, PixelFormat::of_channels(channels))?;
+        let (plan, mut arena) = self.plan_for(size)?;
         let mut observer =
             WorkLimit { inner: observer, limits: self.limits, left: self.limits.macs, exceeded: None };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
-            .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, &mut observer));
+            .and_then(|mut engine| engine.run(&self.threads, &view, output, &mut observer));
         self.planned = Some((plan, arena));
         match result {
             Err(e) => Err(observer.exceeded.unwrap_or(e.into())),
-            Ok(()) => Ok(map),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -3,9 +3,11 @@
 //!
 //! Each picture of the [`dataset`] goes through the reference and then through every model. Class maps are scored against
 //! the [`labels`] and against the reference's maps ([`scores`]); tensors and logits are compared with the reference's
-//! ([`noise`], [`changed_pixels`], [`worst_pictures`]). A [`report`] sums up one model; [`html`] renders all reports.
+//! ([`noise`], [`changed_pixels`], [`worst_pictures`]). A [`report`] sums up one model; [`html`] renders all reports. Models that
+//! classify pictures are evaluated by [`classification`].
 
 mod changed_pixels;
+mod classification;
 mod dataset;
 mod html;
 mod labels;
@@ -16,10 +18,11 @@ mod worst_pictures;
 
 use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, progress_bar, warn};
-use crate::model_file::{FileArgs, ModelFile, demonstration_model};
+use crate::model_file::{FileArgs, ModelFile, check_task, demonstration_model};
 use crate::picture::{self, Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session};
 use crate::views::{ViewArgs, describe};
+use beitle::file::format::Task;
 use beitle::{Isa, Model};
 use beitle_files::printable;
 use dataset::Sample;
@@ -34,7 +37,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct Args {
     /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out like
-    /// ADE20K (images/validation, annotations/validation)
+    /// ADE20K (images/validation, annotations/validation). For a model that classifies pictures: a folder with a folder for each
+    /// class, named like it
     #[arg(value_name = "DATA")]
     data: PathBuf,
     /// Folder of label files: PNG files named like the pictures, whose pixel values are classes [default: found in DATA]
@@ -81,6 +85,22 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         [] => vec![demonstration_model()?],
         models => models.iter().map(PathBuf::as_path).collect(),
     };
+    let open = |path| ModelFile::open(path, &args.open);
+    let files = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let models = files.iter().map(ModelFile::model).collect::<Result<Vec<_>, _>>()?;
+    let reference_file = args.against.as_deref().map(open).transpose()?;
+    let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
+    let all = paths.iter().copied().zip(&models);
+    for (path, model) in all.clone() {
+        check_task(path, model, &[Task::Segmentation, Task::Classification])?;
+        check_same_labels((path, model), (paths[0], &models[0]))?;
+        if let (Some(reference), Some(reference_path)) = (&reference_model, &args.against) {
+            check_comparable((path, model), (reference_path, reference))?;
+        }
+    }
+    if models[0].facts().task == Task::Classification {
+        return classification::run(args, isa, &all.collect::<Vec<_>>(), reference_model.as_ref());
+    }
     let samples = dataset::find(&args.data, args.labels.as_deref(), args.limit)?;
     if samples.iter().all(|s| s.labels.is_none()) && args.against.is_none() {
         let missing =
@@ -91,16 +111,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let sample_files = samples.iter().flat_map(|s| [Some(s.image.as_path()), s.labels.as_deref()]);
     let inputs = paths.iter().copied().chain(args.against.as_deref()).chain(sample_files.flatten());
     beitle_files::check(outputs, inputs).map_err(Failure::usage)?;
-    let open = |path| ModelFile::open(path, &args.open);
-    let files = paths.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-    let models = files.iter().map(ModelFile::model).collect::<Result<Vec<_>, _>>()?;
-    let reference_file = args.against.as_deref().map(open).transpose()?;
-    let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
-    if let (Some(reference), Some(reference_path)) = (&reference_model, &args.against) {
-        for (path, model) in paths.iter().zip(&models) {
-            check_comparable((path, model), (reference_path, reference))?;
-        }
-    }
     let new_session = |model| Session::new(model, args.views.views(model)?, &args.processor);
     let new_candidate =
         |(path, model)| Ok::<_, Failure>(Candidate::new(path, model, isa, new_session(model)?));
@@ -170,18 +180,36 @@ fn has_label_150(args: &Args, samples: &[Sample]) -> Option<bool> {
     Some(files().filter_map(load).any(|labels| labels.largest(args.ignore) == 150))
 }
 
+/// Checks that the labels of one data set can fit two models: they compute the same, and those that classify pictures have the same
+/// number of classes.
+fn check_same_labels(
+    (a, model_a): (&Path, &Model<'_>),
+    (b, model_b): (&Path, &Model<'_>),
+) -> Result<(), Failure> {
+    let facts = |m: &Model<'_>| {
+        let f = m.facts();
+        (f.task, if f.task == Task::Classification { f.classes } else { 0 })
+    };
+    if facts(model_a) == facts(model_b) {
+        return Ok(());
+    }
+    let (a, b) = (a.display(), b.display());
+    Err(Failure::usage(format_args!("{a} and {b} have different tasks or classes: evaluate one at a time")))
+}
+
 /// Checks that two models have the same classes and input size, so that their maps can be compared.
 fn check_comparable(
     (a, model_a): (&Path, &Model<'_>),
     (b, model_b): (&Path, &Model<'_>),
 ) -> Result<(), Failure> {
     let facts = |m: &Model<'_>| (m.facts().classes, m.facts().width, m.facts().height);
-    if facts(model_a) == facts(model_b) {
+    if facts(model_a) == facts(model_b) && model_a.facts().task == model_b.facts().task {
         return Ok(());
     }
     let describe = |path: &Path, model| {
         let (classes, width, height) = facts(model);
-        format!("{} has {classes} classes at {width}x{height}", path.display())
+        let task = model.facts().task.name();
+        format!("{} ({task}) has {classes} classes at {width}x{height}", path.display())
     };
     let (a, b) = (describe(a, model_a), describe(b, model_b));
     Err(Failure::usage(format_args!("{a}, {b}: they cannot be compared")))
