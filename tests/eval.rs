@@ -1,5 +1,7 @@
 //! `beitle eval` on the demonstration model, with the model's own maps as labels.
 
+use beitle::file::format::Precision;
+use beitle_quantize::{Options, convert};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -75,7 +77,10 @@ fn a_model_agrees_with_itself() {
     assert!(model["reference"]["stages"].as_array().unwrap().len() > 15);
     assert_eq!(model["reference"]["worst_pixels"].as_array().unwrap().len(), 0);
     let page = std::fs::read_to_string(&html).unwrap();
-    assert_eq!(page.matches("data:image/png;base64,").count(), 4);
+    for name in ["picture", "labels", "reference", "model", "difference"] {
+        assert_eq!(page.matches(&format!("<img alt=\"{name}\"")).count(), 1, "{name}");
+    }
+    assert!(page.contains("</i>road<td>2<td>1.0000<td>1.0000"), "colour and scores of each class");
     assert!(!page.contains("http"), "the page is self-contained");
 }
 
@@ -161,4 +166,33 @@ fn nothing_to_score_is_no_score() {
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let labels = &report["models"][0]["labels"];
     assert!(labels["miou"].is_null() && labels["aacc"].is_null() && labels["macc"].is_null());
+}
+
+/// The surroundings of changed pixels and their margins are on the page; without a reference the labels take its place.
+#[test]
+fn the_page_shows_what_has_changed() {
+    let folder = std::env::temp_dir().join(format!("beitle-eval-changed-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("images")).unwrap();
+    std::fs::create_dir_all(folder.join("labels")).unwrap();
+    let case = Path::new(ROOT).join("tests/data/relative");
+    std::fs::copy(case.join("input.png"), folder.join("images/a.png")).unwrap();
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    for precision in [Precision::F32, Precision::Int4] {
+        let output = file(&format!("{}.beitle", precision.name()));
+        convert(&Options::new(&case, output, precision), &mut |_, _| {}).unwrap();
+    }
+    let (f32, int4, page) = (file("f32.beitle"), file("int4.beitle"), file("r.html"));
+    let segmented = beitle(&["segment", &file("images/a.png"), "-m", &f32, "-o", &file("labels/a.png")]);
+    assert!(segmented.status.success(), "{}", text(&segmented));
+    let read = |args: &[&str]| {
+        let output =
+            beitle(&[&["eval", folder.to_str().unwrap(), "-m", &int4, "--html", &page][..], args].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        std::fs::read_to_string(&page).unwrap()
+    };
+    let compared = read(&["--against", &f32]);
+    assert!(compared.matches("<figure class=crop>").count() > 4 && compared.contains("margin"));
+    let scored = read(&[]);
+    assert!(scored.contains("alt=\"labels\"") && !scored.contains("alt=\"reference\""));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Converts BEiT segmentation checkpoints into `.beitle` weight files.
+//! Converts BEiT checkpoints into `.beitle` weight files.
 //!
 //! A conversion goes through the modules in this order. `checkpoint` opens the files of a checkpoint and finds its tensors;
 //! `config` reads the model's configuration; `spec` merges it with the [`Options`]. Then, for one tensor of the weight file

@@ -11,7 +11,6 @@ use beitle::plan::Plan;
 use beitle::{Facts, Isa, Model};
 use beitle_pictures::Picture;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// A converted model, mapped and ready to run.
 pub struct Runner {
@@ -45,11 +44,11 @@ impl Runner {
     }
 
     /// Runs the model on a picture. Returns the logits `[classes][pixels of level 0]`, of a model that does not segment pictures the
-    /// features, and the seconds the run took.
+    /// features.
     ///
     /// # Errors
     /// The engine rejects the model or the picture.
-    pub fn run(&self, picture: &Picture, observer: &mut dyn Observer) -> Result<(Vec<f32>, f64), Error> {
+    pub fn run(&self, picture: &Picture, observer: &mut dyn Observer) -> Result<Vec<f32>, Error> {
         let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
         let model = Model::new(self.file.bytes()).map_err(failed)?;
         let size = (picture.width, picture.height);
@@ -67,10 +66,9 @@ impl Runner {
         let len = if segments { self.facts.classes * width * height } else { self.facts.channels };
         let mut logits = vec![0.0; len];
         let mut output = if segments { Output::logits(&mut logits) } else { Output::features(&mut logits) };
-        let start = Instant::now();
         Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &view, &mut output, observer))
             .map_err(failed)?;
-        Ok((logits, start.elapsed().as_secs_f64()))
+        Ok(logits)
     }
 }

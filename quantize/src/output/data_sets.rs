@@ -1,6 +1,6 @@
 //! Classes of well-known data sets, for checkpoints that do not name theirs: names and the official colours.
 //!
-//! Sources: ADE20K as in mmsegmentation; `cityscapesScripts`, `helpers/labels.py` (the 19 train ids; label ids above them do not occur
+//! Sources: ADE20K and the 171 classes of COCO-Stuff as in mmsegmentation; `cityscapesScripts`, `helpers/labels.py` (the 19 train ids; label ids above them do not occur
 //! in models); PASCAL VOC 2012; the 11 classes of CamVid as in SegNet.
 
 use super::classes::{ade20k_colours, ade20k_names, voc_colour};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Where class names come from, instead of from the checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// The classes of a data set: `ade20k`, `cityscapes`, `voc` or `camvid`.
+    /// The classes of a data set: `ade20k`, `cityscapes`, `coco-stuff`, `voc` or `camvid`.
     DataSet(String),
     /// A text file with one class per line, `name` or `red green blue name`, in the same form on all lines.
     File(PathBuf),
@@ -21,10 +21,12 @@ pub enum Names {
 pub(crate) type Classes = (Vec<String>, Option<Vec<[u8; 3]>>);
 
 /// The data sets that [`Names::DataSet`] knows.
-pub const DATA_SETS: [&str; 4] = ["ade20k", "cityscapes", "voc", "camvid"];
+pub const DATA_SETS: [&str; 5] = ["ade20k", "cityscapes", "coco-stuff", "voc", "camvid"];
 
 /// Most bytes of a file of names: those of 65,535 names.
 const MAX_BYTES: u64 = 1 << 24;
+
+const COCO_STUFF: &str = include_str!("coco_stuff.txt");
 
 const CITYSCAPES: &str = "128 64 128 road
 244 35 232 sidewalk
@@ -127,6 +129,7 @@ fn data_set(name: &str) -> Option<Classes> {
     Some(match name {
         "ade20k" => (ade20k_names().map(str::to_owned).collect(), Some(ade20k_colours().collect())),
         "cityscapes" => parse(CITYSCAPES),
+        "coco-stuff" => parse(COCO_STUFF),
         "camvid" => parse(CAMVID),
         "voc" => (VOC.map(str::to_owned).to_vec(), Some((0..VOC.len()).map(voc_colour).collect())),
         _ => return None,
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn data_sets_have_as_many_colours_as_names() {
-        for (name, classes) in DATA_SETS.iter().zip([150, 19, 21, 11]) {
+        for (name, classes) in DATA_SETS.iter().zip([150, 19, 171, 21, 11]) {
             let names = Names::DataSet((*name).into());
             let (found, colours) = names.classes(Path::new("x"), classes).unwrap();
             assert_eq!((found.len(), colours.map(|c| c.len())), (classes, Some(classes)), "{name}");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Default of `--agreement`. On models with random weights it costs a quarter more time than plain int8.
 const AGREEMENT: f64 = 0.976;
 
-/// Converts a BEiT segmentation checkpoint into a .beitle weight file.
+/// Converts a BEiT checkpoint into a .beitle weight file.
 #[derive(Parser)]
 #[command(name = "beitle-quantize", version)]
 pub struct Arguments {
@@ -38,19 +38,19 @@ pub struct Arguments {
     /// folder, paper for a .pth file]
     #[arg(long, value_parser = recipe)]
     recipe: Option<Recipe>,
-    /// Number of backbone blocks before each of the four features that the neck reads, such as 4,6,8,12 [default: as the
-    /// checkpoint says]
+    /// Number of backbone blocks before each of the four features that the neck of a segmentation model reads, such as 4,6,8,12
+    /// [default: as the checkpoint says]
     #[arg(long = "taps", value_parser = feature_blocks, value_name = "A,B,C,D")]
     feature_blocks: Option<[usize; 4]>,
     /// Number of attention heads, if the checkpoint does not say
     #[arg(long)]
     heads: Option<usize>,
-    /// Class names and colours, instead of the checkpoint's: a data set (ade20k, cityscapes, voc, camvid), or a text file with one
+    /// Class names and colours, instead of the checkpoint's: a data set (ade20k, cityscapes, coco-stuff, voc, camvid), or a text file with one
     /// class per line, `name` or `red green blue name`
     #[arg(long, value_name = "NAME|FILE")]
     names: Option<String>,
-    /// Input size in pixels, multiples of the patch size [default: the preprocessor's under hf, else
-    /// that the model was trained with]
+    /// Input size in pixels, multiples of the patch size. Pictures are then stretched to it [default: the preprocessor's under
+    /// hf, else that the model was trained with]
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
     /// For int8, int4 and auto: how the largest 3x3 convolutions run. winograd4: Winograd's F(4x4, 3x3), a quarter of the

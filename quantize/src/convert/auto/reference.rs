@@ -14,8 +14,6 @@ pub(super) struct Deviation {
     /// Pixel agreement with the reference, over all pictures. On a single picture it can move up or down by about 0.001 while
     /// the noise falls steadily.
     pub(super) agreement: f64,
-    /// Duration of the fastest run.
-    pub(super) seconds: f64,
 }
 
 /// Pictures and the reference logits for them.
@@ -31,7 +29,7 @@ impl<'a> Reference<'a> {
     pub(super) fn new(file: &Path, pictures: &'a Pictures) -> Result<Self, Error> {
         let runner = Runner::open(file)?;
         let logits = (0..pictures.count())
-            .map(|i| Ok(runner.run(&pictures.get(i, runner.size())?, &mut ())?.0))
+            .map(|i| runner.run(&pictures.get(i, runner.size())?, &mut ()))
             .collect::<Result<_, Error>>()?;
         Ok(Reference { pictures, logits, classes: runner.facts().classes })
     }
@@ -43,9 +41,9 @@ impl<'a> Reference<'a> {
     /// Deviation of the model in `file`, on the first `limit` pictures at most.
     pub(super) fn deviation(&self, file: &Path, limit: usize) -> Result<Deviation, Error> {
         let runner = Runner::open(file)?;
-        let mut sum = Deviation { noise: 0.0, signal: 0.0, agreement: 0.0, seconds: f64::INFINITY };
+        let mut sum = Deviation { noise: 0.0, signal: 0.0, agreement: 0.0 };
         for (i, reference) in self.logits.iter().enumerate().take(limit) {
-            let (logits, seconds) = runner.run(&self.pictures.get(i, runner.size())?, &mut ())?;
+            let logits = runner.run(&self.pictures.get(i, runner.size())?, &mut ())?;
             for (a, b) in logits.iter().zip(reference) {
                 sum.noise += f64::from(a - b).powi(2);
                 sum.signal += f64::from(*b).powi(2);
@@ -53,7 +51,6 @@ impl<'a> Reference<'a> {
             let (ours, theirs) = (argmax(&logits, self.classes), argmax(reference, self.classes));
             let equal = ours.iter().zip(&theirs).filter(|(a, b)| a == b).count();
             sum.agreement += equal as f64 / (ours.len() * self.logits.len().min(limit)) as f64;
-            sum.seconds = sum.seconds.min(seconds);
         }
         Ok(sum)
     }

@@ -70,7 +70,7 @@ pub(in crate::convert) fn convert(
     let in_half = |role, layer| search.in_half(chosen.half, role, layer);
     let changes = ReportChanges { notes: &notes, auto };
     let (tensors, file_bytes) = search.mixture.write(&options.output, &in_half, Some(&changes))?;
-    notes.extend(timing_notes(&steps));
+    notes.extend(cost_notes(&search.groups, &steps));
     Ok(Report { tensors, file_bytes, notes, ignored })
 }
 
@@ -109,16 +109,15 @@ fn result_notes(search: &Search, plain: &Step, chosen: &Step, goal: f64, met: bo
     notes
 }
 
-/// Run times of the mixtures. They vary from machine to machine and from run to run, so they are not stored in the weight
-/// file.
-fn timing_notes(steps: &[Step]) -> impl Iterator<Item = String> {
-    let plain = steps[0].deviation.seconds;
+/// What each mixture costs, in multiplications: the time of single runs would say more about what else the machine does.
+fn cost_notes(groups: &[LayerGroup], steps: &[Step]) -> impl Iterator<Item = String> {
+    let macs = |groups: &[LayerGroup]| groups.iter().map(|g| g.macs).sum::<f64>();
     steps[1..].iter().map(move |step| {
         format!(
-            "{} groups in half precision: {:.4} agree, {:.2} times the time of plain int8 on this machine",
+            "{} groups in half precision: {:.4} agree, {:.0} % of the multiplications that could be int8 are not",
             step.half,
             step.deviation.agreement,
-            step.deviation.seconds / plain
+            100.0 * macs(&groups[..step.half]) / macs(groups)
         )
     })
 }

@@ -32,6 +32,7 @@ use report::{Comparison, Report};
 use scores::Scores;
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
+use worst_pictures::Maps;
 
 /// Arguments of `beitle eval`.
 #[derive(clap::Args)]
@@ -263,6 +264,10 @@ fn evaluate(
     };
     let reference = reference.map(|session| Reference::new(session, sample, &picture)).transpose()?;
     for candidate in candidates {
+        let truth = match &labels {
+            Some((path, labels)) => Some(candidate.truth(args, path, labels)?),
+            None => None,
+        };
         let map = match &reference {
             Some(reference) => candidate.compare(sample, &picture, reference, args.html.is_some())?,
             None => {
@@ -270,8 +275,13 @@ fn evaluate(
                 map.map_err(|e| Failure::file(&sample.image, e))?
             }
         };
-        if let Some((path, labels)) = &labels {
-            candidate.score(args, path, labels, &map, reference.as_ref())?;
+        if let Some(truth) = &truth {
+            candidate.score(truth, &map, reference.as_ref());
+        }
+        if args.html.is_some() {
+            let reference = reference.as_ref().map(|r| &r.map);
+            let maps = Maps { labels: truth.as_deref(), reference, map: &map };
+            candidate.keep_if_worst(sample, &picture, &maps);
         }
         candidate.report.pictures += 1;
     }
@@ -328,7 +338,12 @@ impl<'m> Candidate<'m> {
                 let mut comparison = TensorComparison::new(tensors);
                 let map = self.session.run(picture, Some(&mut logits), &mut comparison).map_err(failed)?;
                 let size = (picture.width, picture.height);
-                self.report.changed_pixels.add(&sample.image, size, shape, reference_logits, &logits);
+                let crop = |at| match wants_views {
+                    true => changed_pixels::crop(picture, &reference.map, &map, self.model, at),
+                    false => Vec::new(),
+                };
+                let both = (&reference_logits[..], &logits[..]);
+                self.report.changed_pixels.add(&sample.image, size, shape, both, crop);
                 stages = comparison.into_stages();
                 logits_noise = Some(Noise::of(reference_logits, &logits));
                 map
@@ -337,36 +352,38 @@ impl<'m> Candidate<'m> {
         };
         let mut scores = Scores::new(self.model.facts().classes);
         scores.add(map.classes().zip(reference.map.classes().map(Some)));
-        if wants_views {
-            let views = || worst_pictures::views(picture, &reference.map, &map, self.model);
-            let agreement = scores.pixel_accuracy().unwrap_or(1.0);
-            self.report.worst_pictures.add(&sample.image, agreement, views);
-        }
         let comparison = Comparison { image: sample.image.clone(), scores, stages, logits: logits_noise };
         self.report.comparisons.push(comparison);
         Ok(map)
     }
 
+    /// The class of each pixel by its label, `None` where it is ignored.
+    fn truth(&self, args: &Args, path: &Path, labels: &Labels) -> Result<Vec<Option<u16>>, Failure> {
+        let classes = labels.classes(self.model.facts().classes, self.reduces, args.ignore);
+        classes.map(Iterator::collect).map_err(|e| Failure::file(path, e))
+    }
+
     /// Adds a map's scores against the labels, and those of the reference's map.
-    fn score(
-        &mut self,
-        args: &Args,
-        path: &Path,
-        labels: &Labels,
-        map: &ClassMapBuf,
-        reference: Option<&Reference>,
-    ) -> Result<(), Failure> {
+    fn score(&mut self, truth: &[Option<u16>], map: &ClassMapBuf, reference: Option<&Reference>) {
         let classes = self.model.facts().classes;
-        let truth = || {
-            let truth = labels.classes(classes, self.reduces, args.ignore);
-            truth.map_err(|e| Failure::file(path, e))
-        };
+        let truth = || truth.iter().copied();
         let Report { labels: scores, reference_labels, .. } = &mut self.report;
-        scores.get_or_insert_with(|| Scores::new(classes)).add(map.classes().zip(truth()?));
+        scores.get_or_insert_with(|| Scores::new(classes)).add(map.classes().zip(truth()));
         if let Some(reference) = reference {
             let scores = reference_labels.get_or_insert_with(|| Scores::new(classes));
-            scores.add(reference.map.classes().zip(truth()?));
+            scores.add(reference.map.classes().zip(truth()));
         }
-        Ok(())
+    }
+
+    /// Keeps the views of a picture if its agreement with the reference, or without one with the labels, is among the lowest.
+    fn keep_if_worst(&mut self, sample: &Sample, picture: &Picture, maps: &Maps<'_>) {
+        let mut scores = Scores::new(self.model.facts().classes);
+        match (maps.reference, maps.labels) {
+            (Some(reference), _) => scores.add(maps.map.classes().zip(reference.classes().map(Some))),
+            (None, Some(labels)) => scores.add(maps.map.classes().zip(labels.iter().copied())),
+            (None, None) => {}
+        }
+        let agreement = scores.pixel_accuracy().unwrap_or(1.0);
+        self.report.worst_pictures.add(&sample.image, agreement, || maps.views(picture, self.model));
     }
 }

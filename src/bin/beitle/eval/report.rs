@@ -73,7 +73,18 @@ impl<'m> Report<'m> {
         }
     }
 
-    fn class_name(&self, class: usize) -> &'m str {
+    /// The classes of the model.
+    pub fn classes(&self) -> std::ops::Range<usize> {
+        0..self.model.facts().classes
+    }
+
+    /// The colour of a class.
+    pub fn colour(&self, class: usize) -> [u8; 3] {
+        self.model.colour(class)
+    }
+
+    /// The name of a class.
+    pub fn class_name(&self, class: usize) -> &'m str {
         self.model.class_name(class).unwrap_or("?")
     }
 
