@@ -236,7 +236,9 @@ impl Memory {
                     && at + size_of::<usize>() <= END
                 {
                     // SAFETY: the memory has room for a number there.
-                    unsafe { self.bytes.as_mut_ptr().add(at).cast::<usize>().write_unaligned(size_of::<CInfo>()) };
+                    unsafe {
+                        self.bytes.as_mut_ptr().add(at).cast::<usize>().write_unaligned(size_of::<CInfo>())
+                    };
                 }
                 self.call(engine, &[info, text], || unsafe { beitle_model_info(e, i, t, text.bytes) })
             }

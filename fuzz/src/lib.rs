@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod image;
 mod input;
 mod memory;
+mod outputs;
 pub mod pictures;
 pub mod random_model;
 pub mod weight_file;

@@ -3,13 +3,12 @@
 
 use crate::input::Input;
 use crate::memory::Aligned;
-use crate::random_model::{Random, random_model};
-use beitle::engine::{Engine, Output};
+use crate::outputs::{self, Results};
+use crate::random_model::{Random, picture_of, random_model, random_model_of_any_task};
+use beitle::engine::Engine;
 use beitle::file::crc::{Crc32, crc32};
 use beitle::file::format::{Header, TensorEntry};
-use beitle::image::{ImageView, PixelFormat};
 use beitle::observe::{Observer, Stage};
-use beitle::output::ClassMapMut;
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
 use beitle::{Error, Isa, Model};
@@ -23,7 +22,8 @@ const ENTRY: usize = size_of::<TensorEntry>();
 fn valid(seed: u8) -> &'static [u8] {
     static FILES: [OnceLock<Vec<u8>>; 16] = [const { OnceLock::new() }; 16];
     let seed = usize::from(seed % 16);
-    FILES[seed].get_or_init(|| random_model(&mut Random::new(seed as u64), usize::from(seed % 4 == 2)))
+    let make = if seed < 8 { random_model } else { random_model_of_any_task };
+    FILES[seed].get_or_init(|| make(&mut Random::new(seed as u64), usize::from(seed % 4 == 2)))
 }
 
 /// The end of the tensor table, if the file is that long.
@@ -79,23 +79,17 @@ impl Observer for Budget {
     }
 }
 
-/// Class map and logits, or `None` for a run that was stopped.
-fn results(model: &Model, plan: &Plan, isa: Isa, map_size: (usize, usize)) -> Option<(Vec<u16>, Vec<f32>)> {
+/// All results, or `None` for a run that was stopped.
+fn results(model: &Model, plan: &Plan, isa: Isa, map_size: (usize, usize)) -> Option<Results> {
     let (size, facts) = (plan.picture(), model.facts());
     let mut arena = Aligned::new(plan.bytes());
     let mut engine = Engine::new(model, plan, isa, &mut arena[..plan.bytes()]).expect("an engine");
-    let rgb: Vec<u8> = (0..3 * size.0 * size.1).map(|i| (i * 37) as u8).collect();
-    let picture = ImageView::packed(&rgb, size.0, size.1, PixelFormat::Rgb8).expect("a picture");
-    let mut map = vec![u16::MAX; map_size.0 * map_size.1];
-    let mut logits = vec![0f32; facts.classes * facts.level(0).0 * facts.level(0).1];
-    let mut output =
-        Output { logits: Some(&mut logits), ..Output::map(map_size, ClassMapMut::U16(&mut map)) };
-    match engine.run(&Serial, &picture, &mut output, &mut Budget(1 << 24)) {
-        Err(Error::Cancelled) => return None,
-        result => result.expect("a class map"),
+    let pixels: Vec<u8> = (0..facts.picture_channels * size.0 * size.1).map(|i| (i * 37) as u8).collect();
+    let picture = picture_of(facts, &pixels, size);
+    match outputs::all(model, &mut engine, &Serial, &picture, map_size, &mut Budget(1 << 24)) {
+        Err(Error::Cancelled) => None,
+        result => Some(result.expect("results")),
     }
-    assert!(map.iter().all(|&class| usize::from(class) < facts.classes), "a class out of range");
-    Some((map, logits))
 }
 
 pub fn run(data: &[u8]) {

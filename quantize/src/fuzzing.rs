@@ -16,7 +16,7 @@ pub fn read_checkpoint(path: &Path, max_elements: usize) -> (usize, Vec<Error>) 
     let mut errors = Vec::new();
     if let Some(folder) = checkpoint.folder() {
         errors.extend(ModelConfig::read(folder).err());
-        errors.extend(Preprocessing::read(folder).err());
+        errors.extend(Preprocessing::read(folder, 3).err());
     }
     errors.extend(infer(&checkpoint).err());
     let mut tensors = 0;
