@@ -137,6 +137,11 @@ fn every_header_field_is_checked() {
         ("reduce_labels", offset_of!(Header, reduce_labels)),
         ("precision", offset_of!(Header, precision)),
         ("winograd", offset_of!(Header, winograd)),
+        ("activation", offset_of!(Header, task)),
+        ("picture_channels", offset_of!(Header, picture_channels)),
+        ("head_channels", offset_of!(Header, head_channels)),
+        ("stretch_width", offset_of!(Header, stretch_width)),
+        ("stretch_height", offset_of!(Header, stretch_height)),
     ];
     for (field, at) in fields {
         let message = rejection(&changed(&valid, at, &u32::MAX.to_le_bytes())).unwrap();
@@ -153,6 +158,36 @@ fn every_header_field_is_checked() {
         }
     }
     assert!(rejection(&changed(&valid, 400, &[1])).unwrap().contains("reserved"));
+    // What only models without neck may have.
+    for (field, at, value) in [
+        ("task", offset_of!(Header, task), 3),
+        ("pooling", offset_of!(Header, pooling), 1),
+        ("token_norm", offset_of!(Header, token_norm), 1),
+        ("activation", offset_of!(Header, activation), 3),
+        ("picture_channels", offset_of!(Header, picture_channels), 3),
+        ("resize", offset_of!(Header, resize), 2),
+        ("classes", offset_of!(Header, task), 2),
+        ("pool_count", offset_of!(Header, task), 1),
+    ] {
+        let message = rejection(&changed(&valid, at, &[value])).unwrap();
+        assert!(message.contains(field), "{field}: {message}");
+    }
+    let classifier = std::fs::read(Case::open("members/classifier").convert(Precision::Int8)).unwrap();
+    assert_eq!(rejection(&classifier), None);
+    for (field, at, value) in [
+        ("head_channels", offset_of!(Header, head_channels), 16),
+        ("pool_count", offset_of!(Header, pool_count), 1),
+        ("winograd", offset_of!(Header, winograd), 2),
+        ("resize", offset_of!(Header, resize), 1),
+        ("short_side", offset_of!(Header, resize), 2),
+        ("stretch_width", offset_of!(Header, stretch_width), 63),
+        ("token_norm", offset_of!(Header, token_norm), 1),
+        ("pool_norm", offset_of!(Header, pooling), 1),
+    ] {
+        let message = rejection(&changed(&classifier, at, &[value])).unwrap();
+        // A tensor that the header does not call for is named by its number.
+        assert!(message.contains(field) || message.contains("role 81"), "{field}: {message}");
+    }
     // With 7 x 7 patches, level 1 does not divide into tiles of 4x4, nor level 2 into tiles of 2x2.
     let odd = std::fs::read(Case::open("odd7").convert(Precision::Int8)).unwrap();
     assert_eq!(rejection(&odd), None);

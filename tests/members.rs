@@ -5,6 +5,7 @@ mod common;
 
 use beitle::Model;
 use beitle::engine::{Engine, Output};
+use beitle::file::crc::crc32;
 use beitle::file::format::{Precision, Task};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, FileBytes};
@@ -13,7 +14,8 @@ use beitle::parallel::{Parallel, Serial, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Error, Isa};
-use common::{Case, agreement, argmax, error, numbers};
+use beitle_quantize::Conv;
+use common::{Case, agreement, argmax, converted, error, numbers};
 use std::path::Path;
 
 const MEMBERS: &[&str] = &[
@@ -146,6 +148,27 @@ fn results_do_not_depend_on_instruction_set_and_threads() {
         for isa in Isa::available() {
             assert!(bits(isa, &ThreadPool::new(3).unwrap()) == want, "{name} on {}", isa.name());
         }
+    }
+}
+
+/// Logits, features and tokens have the recorded bits on every CPU, as in the test `same_bytes`.
+#[test]
+fn results_have_the_recorded_bits() {
+    let mut found = String::new();
+    for name in MEMBERS {
+        let case = open(name);
+        for (kind, precision) in [("f32", Precision::F32), ("int8", Precision::Int8)] {
+            let file = converted(&case, kind, precision, Conv::Direct);
+            let sums = run(&file, &case, Isa::detect(), &ThreadPool::new(2).unwrap())
+                .map(|values| format!("{:08x}", crc32(bytemuck::cast_slice(&values))));
+            found += &format!("{name} {kind} {}\n", sums.join(" "));
+        }
+    }
+    let path = common::root().join("tests/data/members/bits.txt");
+    if std::env::var_os("BEITLE_RECORD").is_some() {
+        std::fs::write(path, &found).unwrap();
+    } else {
+        assert_eq!(found, std::fs::read_to_string(path).unwrap(), "BEITLE_RECORD=1 records the new bits");
     }
 }
 
