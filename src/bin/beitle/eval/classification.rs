@@ -1,7 +1,7 @@
 //! `beitle eval` of models that classify pictures: the share of pictures whose class is the first, or among the first five, and the
 //! agreement with a reference. The data set is a folder with a folder for each class.
 
-use super::Args;
+use super::arguments::Args;
 use super::noise::Noise;
 use crate::console::{Failure, Stdout, plural, progress_bar, warn};
 use crate::inputs;

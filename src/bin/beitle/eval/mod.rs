@@ -6,6 +6,7 @@
 //! ([`noise`], [`changed_pixels`], [`worst_pictures`]). A [`report`] sums up one model; [`html`] renders all reports. Models that
 //! classify pictures are evaluated by [`classification`].
 
+mod arguments;
 mod changed_pixels;
 mod classification;
 mod dataset;
@@ -18,10 +19,11 @@ mod worst_pictures;
 
 use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, progress_bar, warn};
-use crate::model_file::{FileArgs, ModelFile, check_task, demonstration_model};
-use crate::picture::{self, Picture, PictureArgs};
-use crate::session::{ProcessorArgs, Session};
-use crate::views::{ViewArgs, describe};
+use crate::model_file::{ModelFile, check_task, demonstration_model};
+use crate::picture::{self, Picture};
+use crate::session::Session;
+use crate::views::describe;
+pub use arguments::Args;
 use beitle::file::format::Task;
 use beitle::{Isa, Model};
 use beitle_files::printable;
@@ -33,48 +35,6 @@ use scores::Scores;
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 use worst_pictures::Maps;
-
-/// Arguments of `beitle eval`.
-#[derive(clap::Args)]
-pub struct Args {
-    /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out like
-    /// ADE20K (images/validation, annotations/validation). For a model that classifies pictures: a folder with a folder for each
-    /// class, named like it
-    #[arg(value_name = "DATA")]
-    data: PathBuf,
-    /// Folder of label files: PNG files named like the pictures, whose pixel values are classes [default: found in DATA]
-    #[arg(long, value_name = "DIR")]
-    labels: Option<PathBuf>,
-    /// Weight file; repeat the option for several [default: the demonstration model, models/demo.beitle]
-    #[arg(short, long = "model", value_name = "FILE")]
-    models: Vec<PathBuf>,
-    /// Reference to compare every model with, usually the f32 file of the same checkpoint
-    #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
-    /// Whether label files number the classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
-    reduce_labels: Option<bool>,
-    /// Ignore pixels with this label
-    #[arg(long, value_name = "N", default_value_t = 255)]
-    ignore: u16,
-    /// Use only the first N pictures
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// Write all results to a JSON file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Write a self-contained HTML page with scores, noise by stage and the pictures with the lowest agreement
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    #[command(flatten)]
-    views: ViewArgs,
-    #[command(flatten)]
-    open: FileArgs,
-    #[command(flatten)]
-    pictures: PictureArgs,
-    #[command(flatten)]
-    processor: ProcessorArgs,
-}
 
 /// Runs the command.
 ///

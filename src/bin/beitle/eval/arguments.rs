@@ -1,0 +1,49 @@
+//! The arguments of `beitle eval`.
+
+use crate::model_file::FileArgs;
+use crate::picture::PictureArgs;
+use crate::session::ProcessorArgs;
+use crate::views::ViewArgs;
+use std::path::PathBuf;
+
+/// Arguments of `beitle eval`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pictures: a folder of them, a folder with `images` and `labels` in it, or the root of a data set laid out like
+    /// ADE20K (images/validation, annotations/validation). For a model that classifies pictures: a folder with a folder for each
+    /// class, named like it
+    #[arg(value_name = "DATA")]
+    pub data: PathBuf,
+    /// Folder of label files: PNG files named like the pictures, whose pixel values are classes [default: found in DATA]
+    #[arg(long, value_name = "DIR")]
+    pub labels: Option<PathBuf>,
+    /// Weight file; repeat the option for several [default: the demonstration model, models/demo.beitle]
+    #[arg(short, long = "model", value_name = "FILE")]
+    pub models: Vec<PathBuf>,
+    /// Reference to compare every model with, usually the f32 file of the same checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Whether label files number the classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
+    pub reduce_labels: Option<bool>,
+    /// Ignore pixels with this label
+    #[arg(long, value_name = "N", default_value_t = 255)]
+    pub ignore: u16,
+    /// Use only the first N pictures
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Write all results to a JSON file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a self-contained HTML page with scores, noise by stage and the pictures with the lowest agreement
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub views: ViewArgs,
+    #[command(flatten)]
+    pub open: FileArgs,
+    #[command(flatten)]
+    pub pictures: PictureArgs,
+    #[command(flatten)]
+    pub processor: ProcessorArgs,
+}
