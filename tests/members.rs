@@ -22,6 +22,7 @@ const MEMBERS: &[&str] = &[
     "classifier",
     "classtoken",
     "data2vec",
+    "data2vec_map",
     "features",
     "masked",
     "masked_token",

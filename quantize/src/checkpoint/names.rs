@@ -157,6 +157,21 @@ const BLOCK_SINGLE: [(&str, &str); 12] = [
     ),
 ];
 
+/// Parts of names that only other models of the name have, and what these are. A folder's configuration says it better, but a `.pth`
+/// file has none.
+const OTHER_MODELS: [(&str, &str); 5] = [
+    ("interactions.", "ViT-Adapter, which adds convolutions and injectors to BEiT"),
+    ("beit3.", "BEiT-3, a model of pictures and text with three MLPs in each block"),
+    (".mlp.w1.", "EVA-02, which has gated MLPs and rotary positions"),
+    (".attn.rope.", "EVA-02, which has gated MLPs and rotary positions"),
+    ("reassemble_stage.", "DPT, which has a head of its own over BEiT"),
+];
+
+/// What other model a tensor belongs to, if its name tells.
+pub(super) fn other_model(original: &str) -> Option<&'static str> {
+    OTHER_MODELS.iter().find(|(part, _)| original.contains(part)).map(|(_, what)| *what)
+}
+
 /// Classifies a tensor by its original name.
 pub(super) fn classify(original: &str) -> NameKind {
     let plain = without_inserted(original);

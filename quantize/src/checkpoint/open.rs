@@ -152,6 +152,9 @@ fn assemble(
     let mut unknown = Vec::new();
     let scheme = names::scheme(stored.iter().map(|tensor| tensor.original.as_str()));
     let masked_norm = masked_image_norm(&stored);
+    if let Some(what) = stored.iter().find_map(|tensor| names::other_model(&tensor.original)) {
+        return Err(Error::new(&main, format!("is {what}; expected a BEiT model")));
+    }
     for tensor in stored {
         let path = files.get(tensor.file).map_or(&main, |file| &file.path);
         match names::classify(&tensor.original) {

@@ -243,6 +243,9 @@ fn unknown_and_duplicate_names_are_errors() {
     assert_fails(&file(&[QUERY, "head.scale", "what"]), &["head.scale:", "not part of a BEiT model"]);
     assert_fails(&file(&[QUERY, "beit.layers.0.attention.q_proj.weight"]), &["are the same", QUERY]);
     assert_fails(&file(&["beit.embeddings.cls_token"]), &["transformer blocks"]);
+    assert_fails(&file(&[QUERY, "backbone.interactions.0.injector.gamma"]), &["is ViT-Adapter"]);
+    assert_fails(&file(&["beit3.encoder.layers.0.self_attn.q_proj.A.weight"]), &["is BEiT-3"]);
+    assert_fails(&file(&["blocks.0.norm1.weight", "blocks.0.mlp.w1.weight"]), &["is EVA-02"]);
     assert_fails(&file(&["blocks.0.attn.qkv.weight"]), &["[1]; expected [3 x hidden, hidden]"]);
     let checkpoint = Checkpoint::open(&file(&[QUERY, "beit.pooler.layernorm.weight"])).unwrap();
     assert_eq!(checkpoint.ignored(Task::Segmentation), ["beit.pooler.layernorm.weight"]);
