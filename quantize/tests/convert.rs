@@ -1,7 +1,7 @@
 //! Whole conversions: the effect of the options, invalid options, and no leftover files.
 
 use beitle::Model;
-use beitle::file::format::{Precision, Recipe, Role, TensorKind};
+use beitle::file::format::{Precision, Recipe, Role, Task, TensorKind};
 use beitle::memory::FileBytes;
 use beitle_quantize::{Names, Options, convert};
 use std::path::{Path, PathBuf};
@@ -248,7 +248,10 @@ fn auto_reaches_the_agreement_goal() {
         let (layers, json) = linear_kinds(&output);
         let steps = json["auto"]["steps"].as_array().unwrap();
         plain = steps[0]["agreement"].as_f64().unwrap();
-        assert_eq!(report.notes.iter().filter(|n| n.contains("times the time")).count(), steps.len() - 1);
+        assert_eq!(
+            report.notes.iter().filter(|n| n.contains("% of the multiplications")).count(),
+            steps.len() - 1
+        );
         let of = |kind| layers.iter().filter(|l| l.2 == kind).count();
         assert_eq!(json["precision"], "auto");
         assert_eq!(steps.len() > 1, some, "{steps:?}");
@@ -265,6 +268,32 @@ fn auto_reaches_the_agreement_goal() {
         name.push(format!(".{suffix}"));
         assert!(!output.with_file_name(name).exists(), "the {suffix} file was left behind");
     }
+}
+
+#[test]
+fn options_of_segmentation_do_not_apply_to_classifiers() {
+    let base = Options::new(golden("members/classifier"), target("classifier"), Precision::Int8);
+    assert_refused(
+        &Options { feature_blocks: Some([1, 2, 3, 3]), ..base.clone() },
+        &["--taps does not apply"],
+    );
+    assert_refused(&Options { agreement: Some(0.9), ..base.clone() }, &["does not segment pictures"]);
+    // Without the configuration, the recipe must be stated, but no blocks.
+    let alone = target("alone").with_file_name(format!("alone-{}", std::process::id()));
+    std::fs::create_dir_all(&alone).unwrap();
+    let weights = alone.join("model.safetensors");
+    std::fs::copy(golden("members/classifier/model.safetensors"), &weights).unwrap();
+    assert_refused(&Options { checkpoint: weights.clone(), ..base.clone() }, &["config.json", "--recipe hf"]);
+    let stated = Options { checkpoint: weights, recipe: Some(Recipe::Hf), ..base.clone() };
+    convert(&stated, &mut |_, _| {}).unwrap();
+    std::fs::remove_dir_all(alone).unwrap();
+    // Pictures are stretched to a size that is asked for.
+    let report = convert(&Options { size: Some((96, 64)), ..base.clone() }, &mut |_, _| {}).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("nothing is cut off")), "{:?}", report.notes);
+    let file = FileBytes::read(&base.output).unwrap();
+    let facts = *Model::new(file.bytes()).unwrap().facts();
+    assert_eq!((facts.width, facts.height, facts.fit), (96, 64, beitle::file::Fit::Stretch(96, 64)));
+    assert_eq!((facts.task, facts.classes, facts.channels), (Task::Classification, 7, 32));
 }
 
 #[test]
