@@ -138,3 +138,44 @@ fn mirror(row: &mut [u8], channels: usize) {
         _ => row.as_chunks_mut::<3>().0.reverse(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::format::Header;
+    use bytemuck::Zeroable;
+
+    fn facts(fit: Fit, recipe: Recipe) -> Facts {
+        let header =
+            Header { width: 64, height: 48, patch: 16, rescale: 1.0, resample: 3, ..Header::zeroed() };
+        Facts { fit, recipe, ..Facts::new(&header).unwrap() }
+    }
+
+    #[test]
+    fn the_middle_is_cut_as_transformers_and_torchvision_cut_it() {
+        let at = |fit, recipe, picture| {
+            let window = InputWindow::whole(&facts(fit, recipe), picture);
+            (window.resized, window.left, window.top)
+        };
+        assert_eq!(at(Fit::Stretch(64, 48), Recipe::Hf, (9, 5)), ((64, 48), 0, 0));
+        // Borders of 3 and 5 pixels: transformers rounds the smaller half down, torchvision rounds half to even.
+        assert_eq!(at(Fit::Stretch(67, 53), Recipe::Hf, (9, 5)), ((67, 53), 1, 2));
+        assert_eq!(at(Fit::Stretch(67, 53), Recipe::Paper, (9, 5)), ((67, 53), 2, 2));
+        assert_eq!(at(Fit::ShortSide(70), Recipe::Hf, (101, 200)), ((70, 138), 3, 45));
+        assert_eq!(at(Fit::ShortSide(70), Recipe::Hf, (7, 3)), ((163, 70), 49, 11));
+    }
+
+    #[test]
+    fn scratch_for_a_size_suffices_for_smaller_pictures_of_any_shape() {
+        for resample in [0, 1, 2, 3, 16] {
+            let f = Facts { resample, ..facts(Fit::ShortSide(64), Recipe::Hf) };
+            for (w, h) in [(200, 150), (90, 300), (64, 64)] {
+                let most = whole_scratch_bytes(&f, (w, h));
+                for (w, h) in (1..=w).step_by(7).flat_map(|w| (1..=h).step_by(5).map(move |h| (w, h))) {
+                    let needed = scratch_bytes(&f, (w, h), resized(&f, (w, h)));
+                    assert!(needed <= most, "{resample} {w}x{h}: {needed} > {most}");
+                }
+            }
+        }
+    }
+}

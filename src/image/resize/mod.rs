@@ -170,3 +170,48 @@ impl<'a, 's> Resizer<'a, 's> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::view::PixelFormat;
+
+    /// A part of a picture resized with `channels` channels.
+    fn resized(
+        data: &[u8],
+        format: PixelFormat,
+        channels: usize,
+        filter: Filter,
+        dst: (usize, usize),
+    ) -> Vec<u8> {
+        let view = ImageView::packed(data, 23, 17, format).unwrap();
+        let part = Part { left: 2, top: 1, width: dst.0 - 3, height: dst.1 - 2 };
+        let mut scratch = std::vec![0xEE; part_scratch_bytes((23, 17), dst, (part.width, channels), filter)];
+        let mut rows = Resizer::part(&view, filter, dst, part, channels, &mut scratch).unwrap();
+        let mut out = std::vec![0; part.width * part.height * channels];
+        out.chunks_mut(part.width * channels).for_each(|row| assert!(rows.next_row(row).unwrap()));
+        out
+    }
+
+    #[test]
+    fn every_channel_is_resized_like_a_grey_picture() {
+        for format in [PixelFormat::Gray8, PixelFormat::Dual8, PixelFormat::Rgba8, PixelFormat::Bgra8] {
+            let n = format.bytes();
+            let data: std::vec::Vec<u8> = (0..23 * 17 * n).map(|i| (i * i / 5 + 31 * i) as u8).collect();
+            for code in [0, 1, 2, 3, 4, 5, 16] {
+                let filter = Filter::from_code(code).unwrap();
+                // Smaller, larger, halved along an axis, and the same size.
+                for dst in [(9, 8), (40, 33), (23, 8), (23, 17)] {
+                    let all = resized(&data, format, n, filter, dst);
+                    for channel in 0..n {
+                        let offset = format.channel_offsets()[channel];
+                        let plane: std::vec::Vec<u8> = data.iter().skip(offset).step_by(n).copied().collect();
+                        let want = resized(&plane, PixelFormat::Gray8, 1, filter, dst);
+                        let got: std::vec::Vec<u8> = all.iter().skip(channel).step_by(n).copied().collect();
+                        assert_eq!(got, want, "{format:?} {filter:?} {dst:?} channel {channel}");
+                    }
+                }
+            }
+        }
+    }
+}
