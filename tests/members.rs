@@ -30,6 +30,7 @@ const MEMBERS: &[&str] = &[
     "infrared",
     "oblong",
     "upernet",
+    "wide",
 ];
 
 /// Tolerated error of f32, relative to the standard deviation.

@@ -289,11 +289,42 @@ fn options_of_segmentation_do_not_apply_to_classifiers() {
     std::fs::remove_dir_all(alone).unwrap();
     // Pictures are stretched to a size that is asked for.
     let report = convert(&Options { size: Some((96, 64)), ..base.clone() }, &mut |_, _| {}).unwrap();
-    assert!(report.notes.iter().any(|note| note.contains("nothing is cut off")), "{:?}", report.notes);
+    let about = |word: &str| report.notes.iter().filter(|note| note.contains(word)).count();
+    assert_eq!(
+        (about("nothing is cut off"), about("middle"), about("shortest")),
+        (1, 0, 0),
+        "{:?}",
+        report.notes
+    );
     let file = FileBytes::read(&base.output).unwrap();
     let facts = *Model::new(file.bytes()).unwrap().facts();
     assert_eq!((facts.width, facts.height, facts.fit), (96, 64, beitle::file::Fit::Stretch(96, 64)));
     assert_eq!((facts.task, facts.classes, facts.channels), (Task::Classification, 7, 32));
+}
+
+#[test]
+fn a_model_for_masked_images_is_the_same_with_and_without_configuration() {
+    let folder = golden("members/masked");
+    let alone = target("masked").with_extension("folder");
+    std::fs::create_dir_all(&alone).unwrap();
+    let weights = alone.join("model.safetensors");
+    std::fs::copy(folder.join("model.safetensors"), &weights).unwrap();
+    let facts = |checkpoint: &Path| {
+        let output = target("masked");
+        let options = Options {
+            recipe: Some(Recipe::Hf),
+            heads: Some(2),
+            ..Options::new(checkpoint, &output, Precision::F32)
+        };
+        let report = convert(&options, &mut |_, _| {}).unwrap();
+        assert!(report.notes.iter().any(|note| note.contains("masked images")), "{:?}", report.notes);
+        let file = FileBytes::read(&output).unwrap();
+        let facts = *Model::new(file.bytes()).unwrap().facts();
+        std::fs::remove_file(output).unwrap();
+        (facts.task, facts.pooling, facts.token_norm)
+    };
+    assert_eq!(facts(&weights), facts(&folder));
+    std::fs::remove_dir_all(alone).unwrap();
 }
 
 #[test]

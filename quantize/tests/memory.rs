@@ -129,7 +129,7 @@ fn pickle_of_tensors() -> Vec<u8> {
     ]
     .concat();
     let names =
-        (0..65_535).flat_map(|number| [text(&format!("norm.{number:0>226}")), b"h\x00".to_vec()].concat());
+        (0..65_535).flat_map(|number| [text(&format!("loss.{number:0>226}")), b"h\x00".to_vec()].concat());
     padded_pickle(&[&tensor[..], b"}(", &text(QUERY), b"h\x00", &names.collect::<Vec<u8>>(), b"u"].concat())
 }
 
@@ -180,7 +180,7 @@ fn headers(folder: &Folder) {
     };
     let mut tensors = format!(r#"{{"{QUERY}":{ONE}"#);
     for number in 1..65_536 {
-        let name = format!("norm.{number:0>15}");
+        let name = format!("loss.{number:0>15}");
         let shape = "0,".repeat(15) + "0";
         write!(tensors, r#","{name}":{{"dtype":"F32","shape":[{shape}],"data_offsets":[4,4]}}"#).unwrap();
     }

@@ -188,7 +188,12 @@ fn check_preprocessing(h: &Header) -> Result<(), Error> {
         [("stretch_width", h.stretch_width, h.width), ("stretch_height", h.stretch_height, h.height)]
     {
         let larger = !segments && h.resize == 0 && (input..=MAX_DIMENSION).contains(&stretched);
-        require(stretched == 0 || larger, field, stretched, "0, or without windows the input size to 65535")?;
+        require(
+            stretched == 0 || larger,
+            field,
+            stretched,
+            "0, or from the input size to 65535 (only resize 0, not for segmentation)",
+        )?;
     }
     Ok(())
 }

@@ -39,11 +39,14 @@ pub(super) enum NameKind {
 /// Prefixes that wrapper modules add, in any order and number.
 const PREFIXES: [&str; 6] = ["module.", "model.", "net.", "backbone.", "beit.", "data2vec_vision."];
 
+/// Those of them that are not parts of a model.
+const WRAPPERS: [&str; 3] = ["module.", "model.", "net."];
+
 /// Parts that wrapper modules insert anywhere in a name.
 const INSERTED: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
 
 /// Starts of names, without prefixes, of a model's parts: a tensor that begins so and is unknown changes the result.
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 23] = [
     "encoder.",
     "blocks.",
     "layers.",
@@ -62,6 +65,10 @@ const PARTS: [&str; 19] = [
     "head.",
     "pooler.",
     "fc_norm.",
+    "norm.",
+    "layernorm.",
+    "ln1.",
+    "ln2.",
     "adapter",
 ];
 
@@ -84,7 +91,7 @@ const SINGLE: [(&str, &str); 11] = [
 ];
 
 /// Layers with a weight and a bias outside of blocks: original and canonical name.
-const AFFINE: [(&str, &str); 24] = [
+const AFFINE: [(&str, &str); 25] = [
     ("patch_embed.proj", "patch"),
     ("patch_embed.projection", "patch"),
     ("embeddings.patch_embeddings.projection", "patch"),
@@ -106,6 +113,7 @@ const AFFINE: [(&str, &str); 24] = [
     ("ln1", "norm"),
     ("pooler.layernorm", "pool_norm"),
     ("fc_norm", "pool_norm"),
+    ("ln2", "pool_norm"),
     ("fpn1.conv_transpose1", "fpn1.deconv1"),
     ("fpn1.conv_transpose2", "fpn1.deconv2"),
     ("fpn2", "fpn2.deconv"),
@@ -242,8 +250,22 @@ fn without_inserted(name: &str) -> Cow<'_, str> {
     })
 }
 
-fn without_prefixes(mut name: &str) -> &str {
-    while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+/// A name without what wrapper modules add, as the model itself has it.
+pub(super) fn without_wrappers(original: &str) -> Cow<'_, str> {
+    let plain = without_inserted(original);
+    let added = plain.len() - without_starts(&plain, &WRAPPERS).len();
+    match plain {
+        Cow::Borrowed(name) => Cow::Borrowed(&name[added..]),
+        Cow::Owned(name) => Cow::Owned(name[added..].into()),
+    }
+}
+
+fn without_prefixes(name: &str) -> &str {
+    without_starts(name, &PREFIXES)
+}
+
+fn without_starts<'n>(mut name: &'n str, starts: &[&str]) -> &'n str {
+    while let Some(rest) = starts.iter().find_map(|start| name.strip_prefix(start)) {
         name = rest;
     }
     name
@@ -388,6 +410,7 @@ mod tests {
         assert_eq!(classify("backbone.blocks.7.attn.qkv.weight"), NameKind::FusedQkv(7));
         assert_canonical("beit.pooler.layernorm.bias", "pool_norm.bias");
         assert_canonical("fc_norm.weight", "pool_norm.weight");
+        assert_canonical("backbone.ln2.weight", "pool_norm.weight");
         assert_canonical("data2vec_vision.layernorm.weight", "norm.weight");
         assert_canonical("norm.bias", "norm.bias");
         assert_canonical("head.weight", "classifier.weight");
@@ -432,6 +455,7 @@ mod tests {
             "blocks.3.q.bias",
         );
         assert_canonical("data2vec_vision.embeddings.cls_token", "cls_token");
+        assert_eq!(without_wrappers("module._orig_mod.model.beit.layernorm.bias"), "beit.layernorm.bias");
     }
 
     #[test]
@@ -443,6 +467,7 @@ mod tests {
             "beit.encoder.layer.0.lora_A.weight",
             "decode_head.extra.weight",
             "model.blocks.0.adapter.weight",
+            "norm.running_mean",
         ] {
             assert_eq!(classify(name), NameKind::Unknown, "{name}");
         }

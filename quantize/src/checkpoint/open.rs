@@ -158,7 +158,7 @@ fn assemble(
     for tensor in stored {
         let path = files.get(tensor.file).map_or(&main, |file| &file.path);
         match names::classify(&tensor.original) {
-            NameKind::Canonical(_) if masked_norm.is_some_and(|start| tensor.original.starts_with(start)) => {
+            NameKind::Canonical(_) if masked_norm.is_some_and(|start| is_part(&tensor, start)) => {
                 ignored.push(printable(&tensor.original));
             }
             NameKind::Canonical(name) => insert(&mut tensors, path, name, tensor)?,
@@ -192,8 +192,13 @@ fn assemble(
 /// How the names of the LayerNorm before the head for masked images begin, if the backbone ends with a LayerNorm of its own: then it
 /// is a part of that head.
 fn masked_image_norm(stored: &[StoredTensor]) -> Option<&'static str> {
-    let has = |start: &str| stored.iter().any(|tensor| tensor.original.starts_with(start));
+    let has = |start: &str| stored.iter().any(|tensor| is_part(tensor, start));
     (has("beit.layernorm.") && has("layernorm.")).then_some("layernorm.")
+}
+
+/// Whether the model's own name of a tensor begins with `start`.
+fn is_part(tensor: &StoredTensor, start: &str) -> bool {
+    names::without_wrappers(&tensor.original).starts_with(start)
 }
 
 fn insert(

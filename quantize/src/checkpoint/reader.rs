@@ -97,12 +97,32 @@ impl Checkpoint {
 
     /// The original names of the tensors that the engine does not need for this task, sorted.
     pub fn ignored(&self, task: Task) -> Vec<String> {
-        let norms = ["norm.weight", "norm.bias", "pool_norm.weight", "pool_norm.bias"].into_iter();
-        let unused = norms.filter(|_| task == Task::Segmentation).filter_map(|name| self.tensors.get(name));
-        let mut all: Vec<_> =
-            unused.map(|tensor| printable(&tensor.original)).chain(self.ignored.iter().cloned()).collect();
+        let unused = self.tensors.iter().filter(|(name, _)| !is_used(name, task));
+        let mut all: Vec<_> = unused
+            .map(|(_, tensor)| printable(&tensor.original))
+            .chain(self.ignored.iter().cloned())
+            .collect();
         all.sort();
         all
+    }
+
+    /// A note about a head that this task does not need, if there is one.
+    pub fn unused_head(&self, task: Task) -> Option<String> {
+        let mut unused = self.tensors.iter().filter(|(name, _)| !is_used(name, task) && !is_norm(name));
+        let (_, first) = unused.next()?;
+        let more = match unused.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let first = printable(&first.original);
+        Some(format!(
+            "tensor {first}{more}: a head that config.json does not name; left out, the model gives {}",
+            match task {
+                Task::Segmentation => "class maps",
+                Task::Classification => "classes",
+                Task::Features => "features",
+            }
+        ))
     }
 
     /// Whether the checkpoint was pre-trained on masked images: it has the head for that.
@@ -169,4 +189,22 @@ impl Checkpoint {
         }
         Ok(values)
     }
+}
+
+/// Whether models of a task need the tensor of this canonical name.
+fn is_used(name: &str, task: Task) -> bool {
+    let starts = |parts: &[&str]| parts.iter().any(|part| name.starts_with(part));
+    match task {
+        Task::Segmentation => !is_norm(name),
+        Task::Classification => !starts(&NECK_AND_HEAD),
+        Task::Features => !starts(&NECK_AND_HEAD) && !starts(&["classifier."]),
+    }
+}
+
+/// How the names of the segmentation neck and head begin.
+const NECK_AND_HEAD: [&str; 4] = ["fpn", "psp", "lateral.", "decode_head."];
+
+/// Whether this is a tensor of a LayerNorm after the last block.
+fn is_norm(name: &str) -> bool {
+    name.starts_with("norm.") || name.starts_with("pool_norm.")
 }

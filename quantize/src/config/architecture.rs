@@ -22,11 +22,13 @@ const fn beit(task: Task) -> Architecture {
     Architecture { task, masked: false, upernet: false }
 }
 
+const UPERNET: Architecture = Architecture { upernet: true, ..beit(Task::Segmentation) };
+
 /// The architectures that are converted, by the name in `architectures`.
 const CONVERTED: [(&str, Architecture); 8] = [
     ("BeitForSemanticSegmentation", beit(Task::Segmentation)),
     ("Data2VecVisionForSemanticSegmentation", beit(Task::Segmentation)),
-    ("UperNetForSemanticSegmentation", Architecture { upernet: true, ..beit(Task::Segmentation) }),
+    ("UperNetForSemanticSegmentation", UPERNET),
     ("BeitForImageClassification", beit(Task::Classification)),
     ("Data2VecVisionForImageClassification", beit(Task::Classification)),
     ("BeitModel", beit(Task::Features)),
@@ -74,9 +76,14 @@ pub(super) fn of(fields: &Fields) -> Result<Option<Architecture>, Error> {
     let architecture = found.first().and_then(|(_, architecture)| *architecture);
     let kinds: &[&str] = match architecture {
         Some(Architecture { upernet: true, .. }) => &["upernet"],
-        _ => &["beit", "data2vec-vision"],
+        Some(_) => &["beit", "data2vec-vision"],
+        None => &["beit", "data2vec-vision", "upernet"],
     };
-    if let Some(kind) = fields.text("model_type")?.filter(|kind| !kinds.contains(kind)) {
+    let kind = fields.text("model_type")?;
+    if architecture.is_none() && kind == Some("upernet") {
+        return Ok(Some(UPERNET));
+    }
+    if let Some(kind) = kind.filter(|kind| !kinds.contains(kind)) {
         let expected = kinds.iter().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>().join(" or ");
         return Err(fields.wrong("model_type", &expected, description(kind)));
     }

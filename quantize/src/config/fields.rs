@@ -121,7 +121,12 @@ impl Fields {
 
     /// Whether a size keeps the ratio of the sides: `{shortest_edge}`.
     pub(super) fn keeps_ratio(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|size| size.get("shortest_edge").is_some())
+        self.has_part(name, "shortest_edge")
+    }
+
+    /// Whether a size has a part of this name that is not null.
+    pub(super) fn has_part(&self, name: &str, part: &str) -> bool {
+        self.get(name).and_then(|size| size.get(part)).is_some_and(|value| !value.is_null())
     }
 
     /// A number for each channel of a picture, one for all, or a list of equal numbers, which stand for any number of channels.

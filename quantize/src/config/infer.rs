@@ -45,9 +45,10 @@ pub fn infer(checkpoint: &Checkpoint) -> Result<ModelConfig, Error> {
     }
     Ok(ModelConfig {
         architecture: None,
-        // A LayerNorm of the mean; without one, that of the tokens comes before the class token.
+        // A LayerNorm of the mean; without one, that of the tokens comes before the class token, or before a head for masked images.
         mean_pooling: checkpoint.shape("pool_norm.weight").is_some()
-            || checkpoint.shape("norm.weight").is_none(),
+            || checkpoint.shape("norm.weight").is_none()
+            || checkpoint.has_masked_image_head(),
         channels,
         activation: MlpActivation::Gelu,
         head_channels: (task == Task::Segmentation).then(|| shapes.head_channels()).transpose()?,

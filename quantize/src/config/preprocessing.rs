@@ -107,6 +107,9 @@ fn crop(fields: &Fields, size: (usize, usize)) -> Result<Option<(usize, usize)>,
     if !fields.flag("do_center_crop")?.unwrap_or(false) {
         return Ok(None);
     }
+    if fields.keeps_ratio("size") && fields.has_part("size", "longest_edge") {
+        return Err(fields.wrong("size", "shortest_edge alone where do_center_crop is true", "longest_edge"));
+    }
     let crop = fields.size("crop_size")?.unwrap_or((224, 224));
     if crop.0 > size.0 || crop.1 > size.1 {
         let expected = format!("at most size {}x{}", size.0, size.1);

@@ -38,6 +38,15 @@ impl ModelConfig {
                 return Err(fields.wrong("out_indices", FOUR_BLOCKS, "nothing"));
             }
         }
+        if let Some(kind) = fields.text("problem_type")?
+            && kind != "single_label_classification"
+            && architecture.is_some_and(|a| a.task == Task::Classification)
+        {
+            model.notes.push(format!(
+                "config.json has problem_type {kind:?}: the logits are the model's, but `beitle classify` and `beitle eval` \
+                 take them for those of one class in each picture"
+            ));
+        }
         let (classes, names) = classes(fields, &mut model.notes)?;
         (model.classes, model.class_names) = (classes, Some(names));
         model.pool_scales = pool_scales(fields)?;

@@ -263,6 +263,10 @@ fn upernet_has_stages_and_a_head_of_its_own_width() {
         model("upernet", &json(r#""add_fpn": true, "out_features": ["stem", "stage2", "stage4", "stage6"]"#));
     let m = m.unwrap();
     assert_eq!((m.hidden, m.head_channels, m.classes, m.pool_scales), (48, Some(96), 5, vec![1, 2]));
+    // The type is enough.
+    let by_type =
+        json(r#""add_fpn": true"#).replace(r#""architectures": ["UperNetForSemanticSegmentation"], "#, "");
+    assert!(model("type", &by_type).unwrap_err().to_string().contains("backbone_config.out_indices"));
     // Stage i comes after i blocks, so before block i + 1.
     assert_eq!(m.out_indices, Some([1, 3, 5, 7]));
     assert!(m.notes[0].contains("interpolated once"), "{:?}", m.notes);
@@ -293,4 +297,17 @@ fn inputs_of_other_shapes_channels_and_activations_are_read() {
     assert_eq!(of(4, r#"{"image_mean": [0.1, 0.2, 0.3, 0.4]}"#).unwrap(), [0.1, 0.2, 0.3, 0.4]);
     assert_eq!(of(1, r#"{"image_mean": [0.5, 0.5, 0.5]}"#).unwrap(), [0.5], "equal for all channels");
     assert!(of(1, r#"{"image_mean": [0.1, 0.2, 0.3]}"#).is_err());
+}
+
+#[test]
+fn what_classification_does_differently_is_refused_or_noted() {
+    let json = |more: &str| format!("{{\"architectures\": [\"BeitForImageClassification\"]{more}}}");
+    assert!(model("single", &json("")).unwrap().notes.is_empty());
+    let c = model("multi", &json(r#", "problem_type": "multi_label_classification""#)).unwrap();
+    assert!(c.notes.iter().any(|note| note.contains("multi_label_classification")), "{:?}", c.notes);
+    let both = r#""size": {"shortest_edge": 256, "longest_edge": 333}"#;
+    let cropped = format!(r#"{{{both}, "do_center_crop": true, "crop_size": 224}}"#);
+    let message = preprocessing("longest", &cropped).unwrap_err().to_string();
+    assert!(message.contains("field size: expected shortest_edge alone"), "{message}");
+    assert!(preprocessing("stretched", &format!("{{{both}}}")).unwrap().is_some());
 }

@@ -44,8 +44,9 @@ impl Fold<'_> {
     /// the trained one.
     pub(super) fn positions(&self) -> Result<(Vec<f32>, u64), Error> {
         let all = self.trained_positions()?;
-        let (n, c, grid) = (self.spec.trained_grid, self.spec.channels, self.spec.grid());
+        let (c, grid) = (self.spec.channels, self.spec.grid());
         let patches = &all[c..];
+        let n = self.spec.position_grid();
         let patches = if grid == n { patches.to_vec() } else { bicubic(patches, c, n, grid) };
         Ok((patches, self.bytes(&["position_embeddings"])))
     }
@@ -76,7 +77,7 @@ impl Fold<'_> {
             table.iter_mut().zip(one).for_each(|(t, x)| *t += x);
         }
         let (window, special) = table.split_at(rows * heads);
-        // transformers takes the width of the table for its height and the other way round, and so have its users trained.
+        // transformers swaps the table's width and height; models trained with it depend on that.
         let trained = if self.spec.recipe == Recipe::Hf { (trained.1, trained.0) } else { trained };
         let window = match (2 * gw - 1, 2 * gh - 1) {
             grid if grid == trained => window.to_vec(),

@@ -100,4 +100,14 @@ impl Spec {
     pub fn grid(&self) -> (usize, usize) {
         (self.size.0 / self.patch, self.size.1 / self.patch)
     }
+
+    /// The grid of patches that the position embeddings are taken for: the trained one, or in transformers the square of as many
+    /// patches (`BeitEmbeddings.interpolate_pos_encoding`).
+    pub fn position_grid(&self) -> (usize, usize) {
+        let (across, down) = self.trained_grid;
+        match self.recipe {
+            Recipe::Hf => ((across * down).isqrt(), (across * down).isqrt()),
+            Recipe::Paper => self.trained_grid,
+        }
+    }
 }

@@ -31,7 +31,17 @@ impl Spec {
         let feature_blocks = context.feature_blocks()?;
         let (size, fit) = context.size(&preprocessing, &mut notes)?;
         let pooling = context.pooling(&mut notes);
+        let token_norm = token_norm(checkpoint, &model.architecture, pooling, task);
+        if token_norm && pooling == Pooling::Mean {
+            notes.push(
+                "the model was trained on masked images: its tokens go through the LayerNorm before the head for that, which \
+                 is left out; AutoModel of transformers leaves out both"
+                    .into(),
+            );
+        }
+        notes.extend(checkpoint.unused_head(task));
         context.note_official_models(&mut notes);
+        context.note_positions(&mut notes)?;
         let classes = if task == Task::Features { 0 } else { model.classes };
         let (class_names, colours) = match &options.names {
             Some(names) => {
@@ -43,7 +53,7 @@ impl Spec {
         Ok(Spec {
             task,
             pooling,
-            token_norm: token_norm(checkpoint, &model.architecture, pooling, task),
+            token_norm,
             picture_channels: model.channels,
             activation: model.activation,
             head_channels: model.head_channels.unwrap_or(model.hidden),
@@ -192,6 +202,13 @@ impl Context<'_> {
             return Pooling::Mean;
         }
         if !self.model.mean_pooling {
+            if self.checkpoint.folder().is_none() {
+                notes.push(
+                    "the checkpoint has a LayerNorm for the tokens and none for their mean: the features of a picture are \
+                     the class token"
+                        .into(),
+                );
+            }
             return Pooling::ClassToken;
         }
         if self.checkpoint.shape("pool_norm.weight").is_none() {
@@ -217,7 +234,7 @@ impl Context<'_> {
         if self.task == Task::Segmentation && crop.is_some() {
             return Err(self.wrong(
                 "preprocessor_config.json: do_center_crop cuts off a part of the picture, which would have no class map; \
-                 expected false, or a crop_size equal to size (--size W,H leaves it out)"
+                 expected false (--size WxH stretches pictures instead)"
                     .into(),
             ));
         }
@@ -231,8 +248,9 @@ impl Context<'_> {
             )));
         }
         if !is_stated && size != trained {
+            let does = if crop.is_some() { "cuts out" } else { "resizes to" };
             notes.push(format!(
-                "preprocessor_config.json resizes to {}x{}, but the model was trained at {}x{}: it runs at the former, as in \
+                "preprocessor_config.json {does} {}x{}, but the model was trained at {}x{}: it runs at the former, as in \
                  transformers 5 (--size chooses)",
                 size.0, size.1, trained.0, trained.1
             ));
@@ -240,19 +258,23 @@ impl Context<'_> {
         let fit = match (crop, preprocessing.keeps_ratio) {
             (Some(_), true) => Fit::ShortSide(resized.0),
             (Some(_), false) => Fit::Stretch(resized.0, resized.1),
-            (None, keeps_ratio) => {
-                if keeps_ratio {
-                    notes.push(format!(
-                        "preprocessor_config.json resizes the shortest edge to {}: transformers 5 keeps the ratio of the \
-                         sides, here pictures are stretched",
-                        resized.0
-                    ));
-                }
-                Fit::Stretch(size.0, size.1)
-            }
+            (None, _) => Fit::Stretch(size.0, size.1),
         };
-        if is_stated && preprocessing.crop.is_some() {
-            notes.push("--size: pictures are stretched to it, nothing is cut off".into());
+        match (self.recipe, fit) {
+            (_, _) if is_stated && preprocessing.crop.is_some() => {
+                notes.push("--size: pictures are stretched to it, nothing is cut off".into());
+            }
+            (Recipe::Paper, Fit::ShortSide(short_side)) => notes.push(format!(
+                "as unilm evaluates its models: bicubic resize of the short side to {short_side}, of which the middle \
+                 {}x{} is taken, mean 0.5, standard deviation 0.5",
+                size.0, size.1
+            )),
+            (Recipe::Hf, Fit::Stretch(..)) if preprocessing.keeps_ratio => notes.push(format!(
+                "preprocessor_config.json resizes the shortest edge to {}: transformers 5 keeps the ratio of the sides, here \
+                 pictures are stretched",
+                resized.0
+            )),
+            _ => {}
         }
         Ok((size, fit))
     }
@@ -273,6 +295,36 @@ impl Context<'_> {
                     .into(),
             );
         }
+    }
+
+    /// Checks position tables that are not square, and adds a note that they are read as transformers reads them.
+    fn note_positions(&self, notes: &mut Vec<String>) -> Result<(), Error> {
+        let (model, (width, height)) = (self.model, self.model.image_size);
+        let (across, down) = (width / model.patch, height / model.patch);
+        if self.recipe != Recipe::Hf || across == down {
+            return Ok(());
+        }
+        let side = (across * down).isqrt();
+        if model.absolute && side * side != across * down {
+            return Err(self.wrong(format!(
+                "config.json: image_size {width}x{height} has {across}x{down} patches, whose position embeddings \
+                 transformers cannot resize; expected a square number of patches"
+            )));
+        }
+        if model.absolute {
+            notes.push(format!(
+                "image_size is not square: as in transformers, position embeddings are taken for those of {side}x{side} \
+                 patches"
+            ));
+        }
+        if model.relative || model.shared {
+            notes.push(
+                "image_size is not square: as in transformers, width and height of the relative position tables are \
+                 swapped"
+                    .into(),
+            );
+        }
+        Ok(())
     }
 
     /// That of the paper's code is always the same; that of transformers is read from the folder.
@@ -296,10 +348,6 @@ impl Context<'_> {
             }
             (Recipe::Paper, _) if self.task != Task::Segmentation => {
                 let short_side = paper_short_side(width.max(height));
-                notes.push(format!(
-                    "as unilm evaluates its models: bicubic resize of the short side to {short_side}, of which the middle \
-                     {width}x{height} is taken, mean 0.5, standard deviation 0.5"
-                ));
                 let (sides, crop) = ((short_side, short_side), Some((width, height)));
                 Ok(Preprocessing { width: sides.0, height: sides.1, keeps_ratio: true, crop, ..default })
             }

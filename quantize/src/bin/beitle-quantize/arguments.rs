@@ -49,8 +49,8 @@ pub struct Arguments {
     /// class per line, `name` or `red green blue name`
     #[arg(long, value_name = "NAME|FILE")]
     names: Option<String>,
-    /// Input size in pixels, multiples of the patch size. Pictures are then stretched to it [default: the preprocessor's under
-    /// hf, else that the model was trained with]
+    /// Input size in pixels, multiples of the patch size. Nothing is then cut off a picture before it is classified
+    /// [default: the preprocessor's under hf, else that the model was trained with]
     #[arg(long, value_parser = size, value_name = "N|WxH")]
     size: Option<(usize, usize)>,
     /// For int8, int4 and auto: how the largest 3x3 convolutions run. winograd4: Winograd's F(4x4, 3x3), a quarter of the

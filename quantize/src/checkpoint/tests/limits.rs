@@ -197,17 +197,17 @@ fn headers_of_safetensors_files() {
     opens(&padded(MAX_HEADER));
     fails(&padded(MAX_HEADER + 1), "its safetensors header has 8388609 bytes; expected at most 8388608");
 
-    // Tensors that segmentation does not need, empty but for the first.
+    // Tensors that are not part of the model, empty but for the first.
     let many = |count: usize| {
         let empty = r#"{"dtype":"F32","shape":[0],"data_offsets":[4,4]}"#;
-        let ignored: String = (1..count).map(|number| format!(r#","norm.{number}":{empty}"#)).collect();
+        let ignored: String = (1..count).map(|number| format!(r#","loss.{number}":{empty}"#)).collect();
         with_header(&format!(r#"{{"__metadata__":{{"format":"pt"}},"{QUERY}":{ONE}{ignored}}}"#))
     };
     opens(&many(MAX_TENSORS));
     fails(&many(MAX_TENSORS + 1), "describes 65537 tensors; expected at most 65536");
 
     let named = |length: usize| {
-        let name = format!("norm.{}", "n".repeat(length - 5));
+        let name = format!("loss.{}", "n".repeat(length - 5));
         safetensors_of(&[(QUERY, "F32", &[1], &[0; 4]), (&name, "F32", &[1], &[0; 4])])
     };
     opens(&named(MAX_NAME));

@@ -250,6 +250,15 @@ fn unknown_and_duplicate_names_are_errors() {
     let checkpoint = Checkpoint::open(&file(&[QUERY, "beit.pooler.layernorm.weight"])).unwrap();
     assert_eq!(checkpoint.ignored(Task::Segmentation), ["beit.pooler.layernorm.weight"]);
     assert!(checkpoint.ignored(Task::Classification).is_empty());
+    // A head that the configuration does not name, and the LayerNorm of a head for masked images below wrappers.
+    let checkpoint =
+        Checkpoint::open(&file(&[QUERY, "classifier.bias", "decode_head.classifier.weight"])).unwrap();
+    let note = checkpoint.unused_head(Task::Features).unwrap();
+    assert!(note.contains("tensor classifier.bias and 1 more: a head"), "{note}");
+    assert_eq!(checkpoint.unused_head(Task::Segmentation), None);
+    let masked = ["module.beit.layernorm.weight", "module.layernorm.weight"];
+    let checkpoint = Checkpoint::open(&file(&[&[QUERY], &masked[..]].concat())).unwrap();
+    assert_eq!(checkpoint.ignored(Task::Features), ["module.layernorm.weight"]);
     // Buffers and metrics of training frameworks.
     let checkpoint = Checkpoint::open(&file(&[QUERY, "loss_fn.weight", "val_metric.total"])).unwrap();
     let notes: Vec<_> = checkpoint.notes().collect();
