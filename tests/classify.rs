@@ -138,6 +138,9 @@ fn features_are_rows_in_the_order_of_the_pictures() {
     let rows = numpy(&dir.join("two.npy"), "2, 32,");
     assert!(rows[..32].iter().all(|x| x.is_nan()));
     assert_close(&rows[32..], &golden("classifier", "features"));
+    // Results count towards the memory limit, which is checked before anything is allocated.
+    let small = ["features", "classifier.png", "-m", "classifier.beitle", "-o", "x.npy", "--max-arena", "0"];
+    assert!(stderr(dir, 1, &small).contains("--max-arena allows 0 bytes"));
     // Nothing is written without a picture, and no input is overwritten.
     stderr(dir, 1, &["features", "broken.png", "-m", "classifier.beitle", "-o", "none.npy"]);
     assert!(!dir.join("none.npy").exists());
@@ -171,12 +174,15 @@ fn classification_is_evaluated_on_a_folder_for_each_class() {
 
     folder.class("unicorn", 1);
     let unknown = stderr(dir, 1, &["eval", "data", "-m", "classifier.beitle"]);
-    assert!(unknown.contains("unicorn") && unknown.contains("not a class"), "{unknown}");
+    assert!(unknown.contains("unicorn") && unknown.contains("is not the name or number"), "{unknown}");
     std::fs::remove_dir_all(dir.join("data")).unwrap();
     for class in 0..3 {
         folder.class(&class.to_string(), 1);
     }
     assert!(stdout(dir, &["eval", "data", "-m", "classifier.beitle"]).contains("3 pictures"));
+    // Options of label files do not apply.
+    let named = stderr(dir, 2, &["eval", "data", "-m", "classifier.beitle", "--ignore", "0"]);
+    assert!(named.contains("--ignore is for models that segment"), "{named}");
     let html = ["eval", "data", "-m", "classifier.beitle", "--html", "x.html"];
     assert!(stderr(dir, 2, &html).contains("--html"));
     let mixed = ["eval", "data", "-m", "classifier.beitle", "-m", "upernet.beitle"];

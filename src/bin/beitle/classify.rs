@@ -1,6 +1,7 @@
 //! `beitle classify`: the classes of pictures.
 
-use crate::console::{Failure, Stdout, progress_bar, warn};
+use crate::batch::{check_failed, for_each_picture};
+use crate::console::{Failure, Stdout};
 use crate::inputs::{self, PictureFiles};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::npy;
@@ -9,7 +10,7 @@ use crate::session::{Pooled, ProcessorArgs, Session, Wanted};
 use beitle::Model;
 use beitle::file::format::Task;
 use beitle::views::{Mode, Views};
-use beitle_files::printable;
+use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -64,31 +65,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         model.verify().map_err(|e| Failure::file(&args.model, e))?;
     }
     let pictures = inputs::picture_files(&args.images, None, args.logits.as_deref())?;
-    inputs::check_logits(&pictures, &args.model)?;
+    inputs::check_results(&pictures, (false, false), &args.model)?;
     let mut session = Session::new(&model, Views::new(Mode::Whole), &args.processor)?;
     let mut out = Stdout::default();
-    let bar = progress_bar(pictures.len());
-    let mut failed = 0;
-    for files in &pictures {
-        bar.set_message(printable(&files.image.display().to_string()));
-        match classify(&mut session, files, args) {
-            Ok(result) => bar.suspend(|| match args.json {
-                true => out.line(format_args!("{}", json(&model, files, &result))),
-                false => print_table(&mut out, &model, files, &result),
-            })?,
-            Err(failure) if pictures.len() == 1 => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                bar.suspend(|| warn(&failure.message));
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    match failed {
-        0 => Ok(()),
-        n => Err(Failure::work(format_args!("{n} of {} pictures failed", pictures.len()))),
-    }
+    let run = |files: &PictureFiles, _: &ProgressBar| classify(&mut session, files, args);
+    let print = |files: &PictureFiles, result: Option<Classified>| match result {
+        Some(result) if args.json => out.line(format_args!("{}", json(&model, files, &result))),
+        Some(result) => print_table(&mut out, &model, files, &result),
+        None => Ok(()),
+    };
+    let failed = for_each_picture(&pictures, |files| &files.image, run, print)?;
+    check_failed(failed, pictures.len(), "failed")
 }
 
 /// Classifies one picture and writes its logits.

@@ -1,6 +1,7 @@
 //! `beitle features`: the features of pictures, or all tokens, as a NumPy file.
 
-use crate::console::{Failure, progress_bar, warn};
+use crate::batch::{check_failed, for_each_picture};
+use crate::console::Failure;
 use crate::inputs;
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::npy;
@@ -8,8 +9,10 @@ use crate::picture::PictureArgs;
 use crate::session::{Pooled, ProcessorArgs, Session, Wanted};
 use beitle::file::format::Task;
 use beitle::views::{Mode, Views};
-use beitle_files::{OutputFile, printable};
-use std::io::Write;
+use beitle_files::OutputFile;
+use indicatif::ProgressBar;
+use std::io::{self, BufWriter, Write};
+use std::iter::repeat_n;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `beitle features`.
@@ -62,34 +65,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         true => vec![pictures.len(), facts.tokens(), facts.channels],
         false => vec![pictures.len(), facts.channels],
     };
-    let failed_to_write = |e| Failure::file(&args.output, format_args!("cannot be written: {e}"));
-    let mut out = OutputFile::create(&args.output).map_err(failed_to_write)?;
+    let failed_to_write = |e: io::Error| Failure::file(&args.output, format_args!("cannot be written: {e}"));
+    let mut out = BufWriter::new(OutputFile::create(&args.output).map_err(failed_to_write)?);
     out.write_all(&npy::header(&shape)).map_err(failed_to_write)?;
-    let bar = progress_bar(pictures.len());
-    let mut failed = 0;
-    for picture in &pictures {
-        bar.set_message(printable(&picture.display().to_string()));
-        let values = match features(&mut session, picture, args) {
-            Ok(values) => values,
-            Err(failure) if pictures.len() == 1 => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                bar.suspend(|| warn(&failure.message));
-                vec![f32::NAN; row]
-            }
-        };
-        out.write_all(&npy::values(&values).collect::<Vec<_>>()).map_err(failed_to_write)?;
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let run = |picture: &PathBuf, _: &ProgressBar| features(&mut session, picture, args);
+    let write = |_: &PathBuf, values: Option<Vec<f32>>| match values {
+        Some(values) => npy::write_values(&mut out, values).map_err(failed_to_write),
+        None => npy::write_values(&mut out, repeat_n(f32::NAN, row)).map_err(failed_to_write),
+    };
+    let failed = for_each_picture(&pictures, PathBuf::as_path, run, write)?;
+    let out = out.into_inner().map_err(|e| failed_to_write(e.into_error()))?;
     out.commit().map_err(failed_to_write)?;
-    match failed {
-        0 => Ok(()),
-        n => {
-            let all = pictures.len();
-            Err(Failure::work(format_args!("{n} of {all} pictures failed; their rows are NaN")))
-        }
-    }
+    check_failed(failed, pictures.len(), "failed; their rows are NaN")
 }
 
 /// A row of the file.

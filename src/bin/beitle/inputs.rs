@@ -99,24 +99,19 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(pictures)
 }
 
-/// Checks that no file of logits overwrites the model, a picture or another one.
+/// Checks that no result overwrites the model, a picture or another result. Logits are always written if they have a file, maps and
+/// overlays as stated.
 ///
 /// # Errors
 /// One would.
-pub fn check_logits(pictures: &[PictureFiles], model: &Path) -> Result<(), Failure> {
-    let outputs = pictures.iter().filter_map(|files| files.logits.as_deref());
-    let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
-    beitle_files::check(outputs, inputs).map_err(Failure::usage)
-}
-
-/// Checks that no result overwrites the model, a picture or another result.
-///
-/// # Errors
-/// One would.
-pub fn check_results(pictures: &[PictureFiles], with_overlay: bool, model: &Path) -> Result<(), Failure> {
+pub fn check_results(
+    pictures: &[PictureFiles],
+    (with_map, with_overlay): (bool, bool),
+    model: &Path,
+) -> Result<(), Failure> {
     let outputs = pictures.iter().flat_map(|files| {
-        let overlay = with_overlay.then_some(&files.overlay);
-        [Some(&files.map), overlay, files.logits.as_ref()].into_iter().flatten()
+        let (map, overlay) = (with_map.then_some(&files.map), with_overlay.then_some(&files.overlay));
+        [map, overlay, files.logits.as_ref()].into_iter().flatten()
     });
     let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
     beitle_files::check(outputs.map(PathBuf::as_path), inputs).map_err(Failure::usage)
@@ -151,7 +146,7 @@ mod tests {
 
         let check = |images: &[PathBuf], output: Option<&Path>, logits: Option<&Path>| {
             let files = picture_files(images, output, logits).unwrap();
-            check_results(&files, true, &dir.join("notes.txt")).err().map(|failure| failure.status)
+            check_results(&files, (true, true), &dir.join("notes.txt")).err().map(|failure| failure.status)
         };
         assert_eq!(check(images, Some(&dir.join("x.png")), None), None);
         assert_eq!(check(&[one.clone(), one.clone()], None, None), Some(2));

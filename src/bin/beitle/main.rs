@@ -5,6 +5,7 @@
 //! [`arena_chart`]), then [`console`] (output, failures).
 
 mod arena_chart;
+mod batch;
 mod bench;
 mod canvas;
 mod class_map;

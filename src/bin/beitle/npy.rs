@@ -1,15 +1,20 @@
 //! NumPy's array files, version 1.0: a magic number, a Python literal padded to a multiple of 64 bytes, the values.
 
+use std::io::{self, Write};
+
 /// Encodes f32 values in C order.
 pub fn encode(shape: &[usize], data: &[f32]) -> Vec<u8> {
     let mut file = header(shape);
-    file.extend(values(data));
+    file.extend(data.iter().flat_map(|v| v.to_le_bytes()));
     file
 }
 
-/// Values as they follow the header.
-pub fn values(data: &[f32]) -> impl Iterator<Item = u8> {
-    data.iter().flat_map(|v| v.to_le_bytes())
+/// Writes values as they follow the header.
+///
+/// # Errors
+/// As of `out`.
+pub fn write_values(out: &mut impl Write, values: impl IntoIterator<Item = f32>) -> io::Result<()> {
+    values.into_iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
 /// What comes before the values of an array of this shape.

@@ -1,7 +1,8 @@
 //! `beitle segment`: class maps, overlays and logits of pictures.
 
+use crate::batch::{check_failed, for_each_picture};
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, Stdout, progress_bar, warn};
+use crate::console::{Failure, Stdout};
 use crate::inputs::{self, PictureFiles};
 use crate::model_file::{FileArgs, ModelFile, check_task, demonstration_model};
 use crate::overlay::{self, LegendEntry};
@@ -13,6 +14,7 @@ use crate::{npy, png_file};
 use beitle::Model;
 use beitle::file::format::Task;
 use beitle_files::printable;
+use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -82,33 +84,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::usage(format_args!("--logits: {reason}")));
     }
     let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;
-    inputs::check_results(&pictures, args.overlay, path)?;
+    inputs::check_results(&pictures, (true, args.overlay), path)?;
     let mut session = Session::new(&model, views, &args.processor)?;
     let mut out = Stdout::default();
-    let bar = progress_bar(pictures.len());
-    let mut failed = 0;
-    for files in &pictures {
+    let run = |files: &PictureFiles, bar: &ProgressBar| {
         let name = printable(&files.image.display().to_string());
-        bar.set_message(name.clone());
-        let mut windows = WindowProgress::new(&bar, name);
-        match segment(&mut session, &model, files, args, &mut windows) {
-            Ok(result) => bar.suspend(|| match args.json {
-                true => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
-                false => print_table(&mut out, &model, files, &result),
-            })?,
-            Err(failure) if pictures.len() == 1 => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                bar.suspend(|| warn(&failure.message));
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    match failed {
-        0 => Ok(()),
-        n => Err(Failure::work(format_args!("{n} of {} pictures failed", pictures.len()))),
-    }
+        segment(&mut session, &model, files, args, &mut WindowProgress::new(bar, name))
+    };
+    let print = |files: &PictureFiles, result: Option<Segmented>| match result {
+        Some(result) if args.json => out.line(format_args!("{}", json(&model, files, &result, args.overlay))),
+        Some(result) => print_table(&mut out, &model, files, &result),
+        None => Ok(()),
+    };
+    let failed = for_each_picture(&pictures, |files| &files.image, run, print)?;
+    check_failed(failed, pictures.len(), "failed")
 }
 
 /// Segments one picture and writes its files.

@@ -25,7 +25,8 @@ pub struct ProcessorArgs {
     /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
-    /// Largest arena that a run may ask for, in MiB, together with the memory that --flip and --scales need. BEiT-large at
+    /// Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and
+    /// tokens. BEiT-large at
     /// 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two threads), and about 35 MiB more for sliding windows
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_arena: usize,
@@ -58,6 +59,8 @@ pub enum RunError {
     Arena(usize, usize),
     /// The operating system refused memory for a buffer of this many bytes.
     Memory(usize),
+    /// A result is infinite or not a number.
+    NotFinite,
     /// A window takes more work than allowed: the limit in multiply-accumulates.
     Work(u64),
     /// The picture has more windows than allowed: their number and the limit.
@@ -80,6 +83,9 @@ impl fmt::Display for RunError {
                 write!(f, "the run would need {needed} of working memory; --max-arena allows {limit}")
             }
             RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
+            RunError::NotFinite => {
+                f.write_str("the results are not finite; the model's weights overflow on this picture")
+            }
             RunError::Work(limit) => {
                 let limit = limit / 1_000_000_000;
                 write!(f, "stopped after {limit} billion multiply-accumulates, the limit of --max-work")
@@ -248,12 +254,13 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<ClassMapBuf, RunError> {
         let size = (picture.width, picture.height);
+        let planned = self.plan_for(size, self.scores_len(size).saturating_mul(size_of::<u16>()))?;
         let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
             .ok_or(RunError::Memory(size.0 * size.1))?;
         let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         output.scores = scores.as_deref_mut();
-        self.run_to(picture, &mut output, observer)?;
+        self.run_to(picture, planned, &mut output, observer)?;
         Ok(map)
     }
 
@@ -268,33 +275,42 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<Pooled, RunError> {
         let f = self.model.facts();
-        let of_length = |is_wanted: bool, len: usize| vec![0.0; if is_wanted { len } else { 0 }];
-        let mut results = Pooled {
-            logits: of_length(wanted.logits, f.classes),
-            features: of_length(wanted.features, f.channels),
-            tokens: of_length(wanted.tokens, f.tokens() * f.channels),
-        };
+        let lengths = [
+            (wanted.logits, f.classes),
+            (wanted.features, f.channels),
+            (wanted.tokens, f.tokens() * f.channels),
+        ];
+        let lengths = lengths.map(|(is_wanted, len)| if is_wanted { len } else { 0 });
+        let bytes = |len: usize| len * size_of::<f32>();
+        let planned = self.plan_for((picture.width, picture.height), bytes(lengths.iter().sum()))?;
+        let new = |len| zeroed(len).map_err(|_| RunError::Memory(bytes(len)));
+        let [logits, features, tokens] = lengths.map(new);
+        let mut results = Pooled { logits: logits?, features: features?, tokens: tokens? };
         let mut output = Output {
             logits: wanted.logits.then_some(&mut results.logits),
             features: wanted.features.then_some(&mut results.features),
             tokens: wanted.tokens.then_some(&mut results.tokens),
             ..Output::default()
         };
-        self.run_to(picture, &mut output, observer)?;
+        self.run_to(picture, planned, &mut output, observer)?;
+        let all = [&results.logits, &results.features, &results.tokens];
+        if !all.into_iter().flatten().all(|x| x.is_finite()) {
+            return Err(RunError::NotFinite);
+        }
         Ok(results)
     }
 
-    /// Runs a picture to the buffers of `output`, within the limits.
+    /// Runs a picture to the buffers of `output` with the plan and arena of [`plan_for`](Session::plan_for), which are kept.
     fn run_to(
         &mut self,
         picture: &Picture,
+        (plan, mut arena): (Plan, Arena),
         output: &mut Output,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         let (size, channels) = ((picture.width, picture.height), self.model.facts().picture_channels);
         let pixels = picture.with_channels(channels).map_err(RunError::Picture)?;
         let view = ImageView::packed(&pixels, size.0, size.1, PixelFormat::of_channels(channels))?;
-        let (plan, mut arena) = self.plan_for(size)?;
         let mut observer =
             WorkLimit { inner: observer, limits: self.limits, left: self.limits.macs, exceeded: None };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
@@ -329,8 +345,14 @@ impl<'m> Session<'m> {
         zeroed(len).map(Some).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<u16>())))
     }
 
-    /// Takes the current plan and arena if they fit pictures of this size, else makes new ones.
-    fn plan_for(&mut self, size: (usize, usize)) -> Result<(Plan, Arena), RunError> {
+    /// Takes the current plan and arena if they fit pictures of this size, else makes new ones. Together with `results`, the
+    /// bytes of the results and scores of a run, they must stay below the limit.
+    fn plan_for(&mut self, size: (usize, usize), results: usize) -> Result<(Plan, Arena), RunError> {
+        let limit = self.limits.arena_bytes;
+        let check = |plan: &Plan| match results.saturating_add(plan.bytes()) {
+            needed if needed > limit => Err(RunError::Arena(needed, limit)),
+            _ => Ok(()),
+        };
         let old = self.planned.take();
         let stretched = self.views.mode() == Mode::Whole;
         let (width, height) = old.as_ref().map_or((0, 0), |(plan, _)| plan.picture());
@@ -338,15 +360,12 @@ impl<'m> Session<'m> {
         if let Some(planned) = old
             && fits
         {
+            check(&planned.0)?;
             return Ok(planned);
         }
         let planned = if stretched { (width.max(size.0), height.max(size.1)) } else { size };
         let plan = Plan::with_views(self.model, self.threads.workers(), planned, &self.views)?;
-        let scores = self.scores_len(size).saturating_mul(size_of::<u16>());
-        let needed = scores.saturating_add(plan.bytes());
-        if needed > self.limits.arena_bytes {
-            return Err(RunError::Arena(needed, self.limits.arena_bytes));
-        }
+        check(&plan)?;
         let arena = Arena::new(plan.bytes()).map_err(|_| RunError::Memory(plan.bytes()))?;
         Ok((plan, arena))
     }

@@ -26,10 +26,10 @@ pub struct Args {
     /// Whether label files number the classes from 1 and 0 is ignored, as in ADE20K [default: as the weight file says]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
     pub reduce_labels: Option<bool>,
-    /// Ignore pixels with this label
-    #[arg(long, value_name = "N", default_value_t = 255)]
-    pub ignore: u16,
-    /// Use only the first N pictures
+    /// Ignore pixels with this label [default: 255]
+    #[arg(long, value_name = "N")]
+    pub ignore: Option<u16>,
+    /// Use only the first N pictures; of folders of classes, one of each class in turn
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Write all results to a JSON file
@@ -46,4 +46,11 @@ pub struct Args {
     pub pictures: PictureArgs,
     #[command(flatten)]
     pub processor: ProcessorArgs,
+}
+
+impl Args {
+    /// The label of pixels that are ignored.
+    pub fn ignored_label(&self) -> u16 {
+        self.ignore.unwrap_or(255)
+    }
 }

@@ -1,21 +1,16 @@
 //! `beitle eval` of models that classify pictures: the share of pictures whose class is the first, or among the first five, and the
-//! agreement with a reference. The data set is a folder with a folder for each class.
+//! agreement with a reference. The data set is a folder with [`folders`] of classes.
 
 use super::arguments::Args;
+use super::folders::{self, Sample};
 use super::noise::Noise;
-use crate::console::{Failure, Stdout, plural, progress_bar, warn};
-use crate::inputs;
+use crate::batch::{check_failed, for_each_picture};
+use crate::console::{Failure, Stdout, plural};
 use crate::session::{Session, Wanted};
 use beitle::{Isa, Model};
-use beitle_files::printable;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-
-/// A picture and its class.
-struct Sample {
-    image: PathBuf,
-    class: Option<usize>,
-}
+use std::path::Path;
 
 /// Pictures of a class: how many there are, and for how many the class is the first or among the first five.
 #[derive(Clone, Copy, Default)]
@@ -45,6 +40,7 @@ impl Count {
 struct Report<'m> {
     path: &'m Path,
     model: &'m Model<'m>,
+    class_names: Vec<&'m str>,
     session: Session<'m>,
     pictures: usize,
     /// For each class.
@@ -64,12 +60,19 @@ pub fn run(
     models: &[(&Path, &Model<'_>)],
     reference: Option<&Model<'_>>,
 ) -> Result<(), Failure> {
-    if args.html.is_some() || args.labels.is_some() {
-        let what = "--html and --labels are for models that segment pictures";
-        return Err(Failure::usage(format_args!("{what}; expected a folder for each class in DATA")));
+    let of_maps = [
+        ("--html", args.html.is_some()),
+        ("--labels", args.labels.is_some()),
+        ("--ignore", args.ignore.is_some()),
+        ("--reduce-labels", args.reduce_labels.is_some()),
+    ];
+    if let Some((option, _)) = of_maps.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format_args!(
+            "{option} is for models that segment pictures; for this one, expected a folder for each class in DATA"
+        )));
     }
     let (_, first) = models[0];
-    let samples = find(&args.data, first, args.limit)?;
+    let samples = folders::find(&args.data, models, args.limit)?;
     if reference.is_none() && samples.iter().all(|s| s.class.is_none()) {
         let missing =
             "nothing to evaluate against: give a folder for each class, or a reference (--against FILE)";
@@ -79,37 +82,32 @@ pub fn run(
     let inputs = inputs.chain(samples.iter().map(|s| s.image.as_path()));
     beitle_files::check(args.json.as_deref(), inputs).map_err(Failure::usage)?;
     let new_session = |model| Session::new(model, args.views.views(model)?, &args.processor);
-    let report = |&(path, model): &(_, _)| {
+    let report = |&(path, model): &_| {
         let counts = vec![Count::default(); first.facts().classes];
-        let session = new_session(model)?;
-        Ok(Report { path, model, session, pictures: 0, counts, same: 0, noise: Noise::default() })
+        let (class_names, session) = (Model::class_names(model).collect(), new_session(model)?);
+        Ok(Report {
+            path,
+            model,
+            class_names,
+            session,
+            pictures: 0,
+            counts,
+            same: 0,
+            noise: Noise::default(),
+        })
     };
     let mut reports = models.iter().map(report).collect::<Result<Vec<_>, Failure>>()?;
     let mut reference = reference.map(new_session).transpose()?;
     let mut reference_counts = vec![Count::default(); first.facts().classes];
-    let bar = progress_bar(samples.len());
-    let mut failed = 0;
-    for sample in &samples {
-        bar.set_message(printable(&sample.image.display().to_string()));
-        match evaluate(args, sample, reference.as_mut(), &mut reference_counts, &mut reports) {
-            Err(failure) if samples.len() == 1 => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                bar.suspend(|| warn(&failure.message));
-            }
-            Ok(()) => {}
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let run = |sample: &Sample, _: &ProgressBar| {
+        evaluate(args, sample, reference.as_mut(), &mut reference_counts, &mut reports)
+    };
+    let failed = for_each_picture(&samples, |sample| &sample.image, run, |_, _| Ok(()))?;
     if failed < samples.len() {
         let reference = reference.is_some().then_some(&reference_counts[..]);
         publish(args, isa, &reports, reference)?;
     }
-    match failed {
-        0 => Ok(()),
-        n => Err(Failure::work(format_args!("{n} of {} pictures were left out", samples.len()))),
-    }
+    check_failed(failed, samples.len(), "were left out")
 }
 
 /// Runs a picture through the reference and all models.
@@ -157,66 +155,6 @@ fn count(logits: &[f32], class: usize) -> Count {
     Count { pictures: 1, top1: u64::from(before < 1), top5: u64::from(before < 5) }
 }
 
-/// The pictures of a data set, or the first `limit` of them, one of each class in turn. Pictures beside the folders of classes have no
-/// class.
-fn find(data: &Path, model: &Model<'_>, limit: Option<usize>) -> Result<Vec<Sample>, Failure> {
-    let entries =
-        std::fs::read_dir(data).map_err(|e| Failure::file(data, format_args!("cannot read: {e}")))?;
-    let mut folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
-    folders.retain(|path| !name(path).starts_with('.'));
-    folders.sort();
-    if folders.is_empty() {
-        let pictures = inputs::pictures_in(data)?.into_iter().take(limit.unwrap_or(usize::MAX));
-        return Ok(pictures.map(|image| Sample { image, class: None }).collect());
-    }
-    let classes = classes_of(&folders, model)?;
-    let lists = folders.iter().map(|folder| inputs::pictures_in(folder)).collect::<Result<Vec<_>, _>>()?;
-    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
-    let samples = (0..longest).flat_map(|i| {
-        lists.iter().zip(&classes).filter_map(move |(list, class)| {
-            Some(Sample { image: list.get(i)?.clone(), class: Some(*class) })
-        })
-    });
-    Ok(samples.take(limit.unwrap_or(usize::MAX)).collect())
-}
-
-fn name(folder: &Path) -> String {
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The class of each folder: by name, by number, or, if there is a folder for each class, in the order of the names, as in ImageNet.
-fn classes_of(folders: &[PathBuf], model: &Model<'_>) -> Result<Vec<usize>, Failure> {
-    let count = model.facts().classes;
-    let named: Vec<Option<usize>> = folders
-        .iter()
-        .map(|folder| model.class_names().position(|class| is_named(class, &name(folder))))
-        .collect();
-    if let Some(classes) = named.iter().copied().collect() {
-        return Ok(classes);
-    }
-    let number = |folder: &PathBuf| name(folder).parse().ok().filter(|class| *class < count);
-    if let Some(classes) = folders.iter().map(number).collect() {
-        return Ok(classes);
-    }
-    if folders.len() == count {
-        return Ok((0..count).collect());
-    }
-    let unknown = named.iter().position(Option::is_none).map_or(&folders[0], |i| &folders[i]);
-    Err(Failure::file(
-        unknown,
-        format_args!(
-            "not a class of the model, which has {count}; expected folders with their names or numbers, or one for each class"
-        ),
-    ))
-}
-
-/// Whether a folder has the name of a class, or one of its synonyms, which commas separate.
-fn is_named(class: &str, folder: &str) -> bool {
-    let plain = |text: &str| text.trim().replace(['_', ' '], "-").to_lowercase();
-    let folder = plain(folder);
-    plain(class) == folder || class.split(',').any(|synonym| plain(synonym) == folder)
-}
-
 /// Prints the reports and writes the JSON file.
 fn publish(
     args: &Args,
@@ -260,7 +198,7 @@ impl Report<'_> {
             out.line(format_args!("    {:>5}  {:6}  {:6}  {:>8}  class", "", "top-1", "top-5", "pictures"))?;
             for (class, count) in self.counts.iter().enumerate().filter(|(_, c)| c.pictures > 0) {
                 let [top1, top5] = [count.top1, count.top5].map(|of| count.share(of).unwrap_or(0.0));
-                let name = self.model.class_name(class).unwrap_or("?");
+                let name = self.class_names.get(class).copied().unwrap_or("?");
                 let pictures = count.pictures;
                 out.line(format_args!("    {class:5}  {top1:.4}  {top5:.4}  {pictures:8}  {name}"))?;
             }
@@ -278,7 +216,7 @@ impl Report<'_> {
     fn json(&self, isa: Isa, reference: Option<&[Count]>) -> Value {
         let class = |(class, count): (usize, &Count)| {
             let mut json = count.json();
-            (json["id"], json["name"]) = (class.into(), self.model.class_name(class).into());
+            (json["id"], json["name"]) = (class.into(), self.class_names.get(class).copied().into());
             json
         };
         let with_pictures = self.counts.iter().enumerate().filter(|(_, c)| c.pictures > 0);
@@ -313,11 +251,5 @@ mod tests {
         let tops = |class| (count(&logits, class).top1, count(&logits, class).top5);
         assert_eq!([tops(1), tops(2), tops(4), tops(5)], [(1, 1), (0, 1), (0, 1), (0, 0)]);
         assert_eq!(best(&logits), 1);
-    }
-
-    #[test]
-    fn folders_are_named_like_classes() {
-        assert!(is_named("tench, Tinca tinca", "tinca_tinca") && is_named("road", "Road"));
-        assert!(!is_named("road", "roads"));
     }
 }

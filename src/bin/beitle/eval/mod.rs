@@ -10,6 +10,7 @@ mod arguments;
 mod changed_pixels;
 mod classification;
 mod dataset;
+mod folders;
 mod html;
 mod labels;
 mod noise;
@@ -17,8 +18,9 @@ mod report;
 mod scores;
 mod worst_pictures;
 
+use crate::batch::{check_failed, for_each_picture};
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, progress_bar, warn};
+use crate::console::{Failure, warn};
 use crate::model_file::{ModelFile, check_task, demonstration_model};
 use crate::picture::{self, Picture};
 use crate::session::Session;
@@ -26,8 +28,8 @@ use crate::views::describe;
 pub use arguments::Args;
 use beitle::file::format::Task;
 use beitle::{Isa, Model};
-use beitle_files::printable;
 use dataset::Sample;
+use indicatif::ProgressBar;
 use labels::Labels;
 use noise::{Noise, TensorComparison, TensorRecorder};
 use report::{Comparison, Report};
@@ -85,28 +87,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     for candidate in &mut candidates {
         candidate.reduces = reduces_labels(args, candidate.model, &has_150);
     }
-    let bar = progress_bar(samples.len());
-    let mut failed = 0;
-    for sample in &samples {
-        bar.set_message(printable(&sample.image.display().to_string()));
-        match evaluate(args, sample, reference.as_mut(), &mut candidates) {
-            Err(failure) if samples.len() == 1 => return Err(failure),
-            Err(failure) => {
-                failed += 1;
-                bar.suspend(|| warn(&failure.message));
-            }
-            Ok(()) => {}
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
+    let run = |sample: &Sample, _: &ProgressBar| evaluate(args, sample, reference.as_mut(), &mut candidates);
+    let failed = for_each_picture(&samples, |sample| &sample.image, run, |_, _| Ok(()))?;
     if failed < samples.len() {
         publish(args, &candidates.into_iter().map(|c| c.report).collect::<Vec<_>>())?;
     }
-    match failed {
-        0 => Ok(()),
-        n => Err(Failure::work(format_args!("{n} of {} pictures were left out", samples.len()))),
-    }
+    check_failed(failed, samples.len(), "were left out")
 }
 
 /// Whether label files number the classes of a model from 1: as the arguments or the weight file say. Files of transformers do
@@ -138,7 +124,7 @@ fn has_label_150(args: &Args, samples: &[Sample]) -> Option<bool> {
     let files = || samples.iter().filter_map(|sample| sample.labels.as_deref());
     files().next()?;
     let load = |path| Labels::load(path, &args.pictures.limits()).ok();
-    Some(files().filter_map(load).any(|labels| labels.largest(args.ignore) == 150))
+    Some(files().filter_map(load).any(|labels| labels.largest(args.ignored_label()) == 150))
 }
 
 /// Checks that the labels of one data set can fit two models: they compute the same, and those that classify pictures have the same
@@ -319,7 +305,7 @@ impl<'m> Candidate<'m> {
 
     /// The class of each pixel by its label, `None` where it is ignored.
     fn truth(&self, args: &Args, path: &Path, labels: &Labels) -> Result<Vec<Option<u16>>, Failure> {
-        let classes = labels.classes(self.model.facts().classes, self.reduces, args.ignore);
+        let classes = labels.classes(self.model.facts().classes, self.reduces, args.ignored_label());
         classes.map(Iterator::collect).map_err(|e| Failure::file(path, e))
     }
 

@@ -25,9 +25,9 @@ impl Noise {
         self.noise += other.noise;
     }
 
-    /// The ratio in dB; `None` if there is no noise.
+    /// The ratio in dB; `None` if there is no noise, and not a number if a value is none.
     pub fn db(self) -> Option<f64> {
-        (self.noise > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
+        (self.noise != 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
     }
 }
 
@@ -123,6 +123,7 @@ mod tests {
         n.join(Noise::of(&[0.0], &[0.0]));
         assert!((n.db().unwrap() - 20.0).abs() < 1e-9);
         assert_eq!(Noise::of(&[1.0], &[1.0]).db(), None);
+        assert!(Noise::of(&[1.0], &[f32::NAN]).db().unwrap().is_nan());
     }
 
     #[test]
