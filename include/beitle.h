@@ -45,8 +45,8 @@
  * Versions. A structure with a field `size` may come from an older or a newer version of this header: fields that the
  * caller does not have count as zero, and fields that the library does not know must be zero.
  *
- * Results. The same weight file and image give the same class map and the same logits, bit for bit, on every CPU and
- * for every number of threads. */
+ * Results. The same weight file and image give the same outputs, bit for bit, on every CPU and for every number of
+ * threads. */
 #ifndef BEITLE_H
 #define BEITLE_H
 
@@ -73,7 +73,8 @@ enum {
     BEITLE_CORRUPT_FILE = 4,        /* the file is truncated, damaged or inconsistent */
     BEITLE_MISALIGNED = 5,          /* a pointer does not have the required alignment */
     BEITLE_BUFFER_TOO_SMALL = 6,    /* a buffer is too small; the image or the thread pool is larger than planned */
-    BEITLE_INVALID_IMAGE = 7,       /* unsupported or malformed image; the class map needs two bytes per pixel */
+    BEITLE_INVALID_IMAGE = 7,       /* unsupported or malformed image; an image without the model's channels; the class
+                                       map needs two bytes per pixel */
     BEITLE_TOO_LARGE = 8,           /* the arena would be larger than this machine can address */
     BEITLE_CANCELLED = 9,           /* the progress callback stopped the run */
     BEITLE_INTERNAL_ERROR = 10      /* a bug in the library; please report it (any function may return it) */
@@ -112,7 +113,8 @@ typedef struct beitle_info {
 /* How an image is fitted to the network's input. */
 enum {
     BEITLE_MODE_DEFAULT = 0, /* as the weight file says: BEITLE_MODE_SLIDE if the model was tested so, else whole */
-    BEITLE_MODE_WHOLE = 1,   /* stretched to the input size */
+    BEITLE_MODE_WHOLE = 1,   /* once, as a whole: stretched to the input size, or for models that do not segment images
+                                as the weight file says */
     BEITLE_MODE_SLIDE = 2,   /* resized, keeping its aspect ratio, until its short side is that of the weight file,
                                 normally the window's, but its long side at most four times as long; a window
                                 slides over it, and the logits of overlapping windows are averaged */
@@ -206,11 +208,12 @@ typedef struct beitle_run_params {
     size_t scores_count; /* size of the memory at `scores`, in elements */
     /* NULL, or a callback after each of the `total` windows of the image, under the restrictions of progress. */
     void (*window_done)(void *context, size_t done, size_t total);
-    float *features;       /* NULL, or the output features of the image: [beitle_info.features]. Not of segmentation models */
+    float *features;       /* NULL (always for segmentation models), or the output features of the image:
+                              [beitle_info.features] */
     size_t features_count; /* size of the memory at `features`, in floats */
-    float *tokens;         /* NULL, or the output tokens after the last block, normalised if the model does that:
-                              [beitle_info.tokens][beitle_info.features]; the class token, then the patches row by row.
-                              Not of segmentation models */
+    float *tokens;         /* NULL (always for segmentation models), or the output tokens after the last block,
+                              normalised if the model does that: [beitle_info.tokens][beitle_info.features]; the class
+                              token, then the patches row by row */
     size_t tokens_count;   /* size of the memory at `tokens`, in floats */
 } beitle_run_params;
 
@@ -252,8 +255,9 @@ beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index,
 beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
 
 /* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width` x
- * `height` pixels that are run once, as a whole: stretched to the input size, or for models that do not segment images
- * as the weight file says. Writes the size of the arena in bytes to `arena_bytes`. It must be called before beitle_run, and may be called again with other arguments. If it fails, a previous plan remains valid.
+ * `height` pixels that are run as in BEITLE_MODE_WHOLE. Writes the size of the arena in bytes to `arena_bytes`. It must
+ * be called before beitle_run, and may be called again with other arguments. If it fails, a previous plan remains
+ * valid.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE. */
 beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, size_t height, size_t *arena_bytes,
@@ -271,8 +275,8 @@ beitle_status beitle_plan_views(beitle_engine *engine, const beitle_plan_params 
 
 /* Runs an image in the views of the plan, and writes the outputs that `params` requests, at least one: the class map and
  * the logits of a segmentation model; logits, features and tokens of a classification model; features and tokens of
- * other models. Arena, outputs and message must not overlap each other, the image, the file, the engine, `params` or the thread pool.
- * `params` and the thread pool must not change during the call, not even by its callbacks.
+ * other models. Arena, outputs and message must not overlap each other, the image, the file, the engine, `params` or
+ * the thread pool. `params` and the thread pool must not change during the call, not even by its callbacks.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE,
  * BEITLE_CANCELLED. After an error the contents of the outputs are unspecified. */

@@ -1,8 +1,8 @@
-//! Semantic segmentation with BEiT on edge devices.
+//! BEiT on edge devices: semantic segmentation, classification and features of pictures.
 //!
 //! [BEiT](https://arxiv.org/abs/2106.08254) is a vision transformer that is pre-trained on masked images. With a
-//! [UPerNet](https://arxiv.org/abs/1807.10221) head it assigns a class, such as *road* or *sky*, to every pixel of a picture.
-//! This crate runs such models on a CPU. The `beitle-quantize` tool converts a checkpoint to a weight file once; the engine maps
+//! [UPerNet](https://arxiv.org/abs/1807.10221) head it assigns a class, such as *road* or *sky*, to every pixel of a picture; with
+//! a linear head, to the picture. This crate runs such models on a CPU. The `beitle-quantize` tool converts a checkpoint to a weight file once; the engine maps
 //! the file and runs in an arena of fixed size, without allocating.
 //!
 //! ```no_run
@@ -47,8 +47,8 @@
 //! | [`plan`] | the size of the arena and the offset of each buffer |
 //! | [`image`] | pictures: pixel formats, strides, and resizing, byte-identical to Pillow or OpenCV |
 //! | [`views`] | how a picture is fitted to the network: stretched, or in sliding windows, mirrored, at several scales |
-//! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map out |
-//! | [`output`] | class maps and logits in the caller's memory |
+//! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map, logits or features out |
+//! | [`output`] | class maps, logits, features and tokens in the caller's memory |
 //! | [`parallel`] | the threads: a pool, the calling thread alone, or your own implementation of a small trait |
 //! | [`observe`] | progress, profiles, intermediate tensors, cancellation |
 //!
@@ -57,7 +57,7 @@
 //!
 //! # Exactness
 //!
-//! The same file and picture give the same logits, bit for bit, on every supported CPU and with any number of threads:
+//! The same file and picture give the same results, bit for bit, on every supported CPU and with any number of threads:
 //!
 //! - Integer products are exact on every instruction set.
 //! - f32 code is written once, over vectors of 16 lanes with fused multiply-add and one fixed reduction tree.

@@ -400,6 +400,20 @@ fn parameters_of_other_versions_of_the_header_are_accepted() {
     newer.unknown[2] = 1;
     let (status, message) = run(&mut f, &newer);
     assert!(status == Status::InvalidArgument && message.contains("does not know"), "{message}");
+
+    // The message of an older program may lie directly behind its smaller structure.
+    older = CRunParams { arena_bytes: 0, ..f.params() };
+    older.size = std::mem::offset_of!(CRunParams, scores);
+    let mut memory = std::mem::MaybeUninit::<[CRunParams; 2]>::zeroed();
+    // SAFETY: the first structure is valid in its stated size, and the bytes behind it, which are zero, belong to the message alone.
+    let (status, message) = unsafe {
+        let params = memory.as_mut_ptr().cast::<CRunParams>();
+        params.cast::<u8>().copy_from_nonoverlapping((&raw const older).cast(), older.size);
+        let message = params.cast::<c_char>().add(older.size);
+        let status = beitle_run(&f.engine, params, message, size_of::<CRunParams>());
+        (status, CStr::from_ptr(message).to_str().unwrap().to_owned())
+    };
+    assert!(status == Status::BufferTooSmall && message.contains("arena bytes"), "{status:?} {message}");
 }
 
 #[test]

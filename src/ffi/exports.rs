@@ -11,7 +11,7 @@ use crate::run;
 use crate::status::{CallError, Status};
 use crate::text::TextBuffer;
 use crate::types::{CEngine, CInfo, CPlanParams, CRunParams};
-use crate::versioned::{result_range, write_result};
+use crate::versioned::{result_range, smallest_range, write_result};
 use beitle::file::format::Task;
 use beitle::image::check_size;
 use beitle::plan::Plan;
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn beitle_model_info(
     message_bytes: usize,
 ) -> Status {
     let body = |text: ByteRange| {
-        check_disjoint(&[text], &[OpenEngine::range(engine), ByteRange::of(info, 1, "info")])?;
+        check_disjoint(&[text], &[OpenEngine::range(engine), smallest_range(info, "info")])?;
         // SAFETY: nothing else writes to the engine.
         let open = unsafe { OpenEngine::at(engine)? };
         // SAFETY: nothing else uses the memory at `info`.

@@ -4,7 +4,7 @@ use crate::open::OpenEngine;
 use crate::pointers::{self, ByteRange, check_disjoint, slice};
 use crate::status::CallError;
 use crate::types::{CEngine, CPlanParams};
-use crate::versioned::versioned;
+use crate::versioned::{smallest_range, versioned};
 use beitle::image::check_size;
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
@@ -30,7 +30,7 @@ pub(crate) unsafe fn plan_views(
     let results = [ByteRange::of(arena_bytes, 1, ARENA_BYTES), ByteRange::of(scores_count, 1, SCORES_COUNT)];
     check_disjoint(
         &[message],
-        &[OpenEngine::range(engine), ByteRange::of(params, 1, PARAMS), results[0], results[1]],
+        &[OpenEngine::range(engine), smallest_range(params, PARAMS), results[0], results[1]],
     )?;
     // SAFETY: nothing else uses the engine. The model is copied, so that no reference to the engine remains.
     let (model, file) = {

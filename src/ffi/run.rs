@@ -4,7 +4,7 @@ use crate::open::OpenEngine;
 use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice, slice_mut};
 use crate::status::CallError;
 use crate::types::{CClassMap, CEngine, CImage, CRunParams};
-use crate::versioned::versioned;
+use crate::versioned::{smallest_range, versioned};
 use beitle::engine::{Engine, Output};
 use beitle::file::format::ALIGN;
 use beitle::image::{ImageView, PixelFormat, check_size};
@@ -35,7 +35,7 @@ pub(crate) unsafe fn run(
     params: *const CRunParams,
     message: ByteRange,
 ) -> Result<(), CallError> {
-    check_disjoint(&[message], &[OpenEngine::range(engine), ByteRange::of(params, 1, PARAMS)])?;
+    check_disjoint(&[message], &[OpenEngine::range(engine), smallest_range(params, PARAMS)])?;
     // SAFETY: the `CEngine` is not written to during the call; outputs that overlap it are rejected below.
     let open = unsafe { OpenEngine::at(engine)? };
     check_disjoint(&[message], &[open.file_range()])?;

@@ -10,6 +10,12 @@ use core::mem::MaybeUninit;
 /// The largest structure of a future version.
 const MOST_BYTES: usize = 4096;
 
+/// The memory that a structure at `p` takes at least, in the smallest of all versions.
+pub(crate) fn smallest_range<T: Versioned>(p: *const T, name: &'static str) -> ByteRange {
+    let bytes = T::EARLIER_SIZES.iter().copied().min().unwrap_or(size_of::<T>());
+    ByteRange::of(p.cast::<u8>(), bytes, name)
+}
+
 /// A copy of the structure at `p`, and the memory that it takes.
 ///
 /// # Safety

@@ -2,7 +2,7 @@
 //! normalisation here; it is folded into the weights of the patch embedding.
 
 use super::resize::{Filter, Part, Resizer, part_scratch_bytes};
-use super::view::ImageView;
+use super::view::{ImageView, check_size};
 use crate::error::Error;
 use crate::file::format::Recipe;
 use crate::file::{Facts, Fit};
@@ -52,7 +52,9 @@ fn resized(f: &Facts, picture: (usize, usize)) -> (usize, usize) {
         Fit::Stretch(width, height) => (width, height),
         Fit::ShortSide(short_side) => {
             let short = picture.0.min(picture.1).max(1) as u64;
-            let scaled = |side: usize| (short_side as u64 * side as u64 / short) as usize;
+            // A size beyond the address space is refused like any other that is too large.
+            let scaled =
+                |side: usize| usize::try_from(short_side as u64 * side as u64 / short).unwrap_or(usize::MAX);
             (scaled(picture.0), scaled(picture.1))
         }
     }
@@ -89,7 +91,8 @@ fn border(f: &Facts) -> [u8; 4] {
 /// Resizes a picture and writes the pixels under `window`, bytes `[height][width][channels]` of the input size.
 ///
 /// # Errors
-/// [`Error::Image`] if the format of the picture does not have the model's channels, [`Error::Buffer`] if `scratch` is too small for
+/// [`Error::Image`] if the format of the picture does not have the model's channels or the resized picture would be too large,
+/// [`Error::Buffer`] if `scratch` is too small for
 /// the picture.
 pub(crate) fn run(
     f: &Facts,
@@ -102,6 +105,7 @@ pub(crate) fn run(
     if !image.format().fits(channels) {
         return Err(Error::Image { what: wrong_format(channels) });
     }
+    check_size(window.resized.0, window.resized.1).map_err(|_| Error::Image { what: TOO_LONG })?;
     let part = window.part(f);
     let mut rows = Resizer::part(image, filter(f), window.resized, part, channels, scratch)?;
     let border = border(f);
@@ -118,6 +122,9 @@ pub(crate) fn run(
     }
     Ok(())
 }
+
+/// What is wrong with a picture that is too long for its width, or the other way round.
+const TOO_LONG: &str = "resized, the picture would be more than 16777216 pixels wide or high";
 
 /// What is wrong with a picture in a format that does not fit.
 fn wrong_format(channels: usize) -> &'static str {
@@ -143,6 +150,7 @@ fn mirror(row: &mut [u8], channels: usize) {
 mod tests {
     use super::*;
     use crate::file::format::Header;
+    use crate::image::PixelFormat;
     use bytemuck::Zeroable;
 
     fn facts(fit: Fit, recipe: Recipe) -> Facts {
@@ -163,6 +171,16 @@ mod tests {
         assert_eq!(at(Fit::Stretch(67, 53), Recipe::Paper, (9, 5)), ((67, 53), 2, 2));
         assert_eq!(at(Fit::ShortSide(70), Recipe::Hf, (101, 200)), ((70, 138), 3, 45));
         assert_eq!(at(Fit::ShortSide(70), Recipe::Hf, (7, 3)), ((163, 70), 49, 11));
+    }
+
+    #[test]
+    fn a_picture_that_would_be_too_long_is_refused() {
+        let f = Facts { picture_channels: 1, ..facts(Fit::ShortSide(500), Recipe::Hf) };
+        let row = vec![0; 40_000];
+        let image = ImageView::packed(&row, row.len(), 1, PixelFormat::Gray8).unwrap();
+        let window = InputWindow::whole(&f, (row.len(), 1));
+        let result = run(&f, &image, &window, &mut [0; 64 * 48], &mut [0; 100_000]);
+        assert_eq!(result, Err(Error::Image { what: TOO_LONG }));
     }
 
     #[test]

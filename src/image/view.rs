@@ -16,9 +16,9 @@ pub enum PixelFormat {
     Rgb8,
     /// Blue, green, red (OpenCV's order).
     Bgr8,
-    /// Red, green, blue, and a fourth byte that is ignored.
+    /// Red, green, blue, and a fourth byte, which only models for pictures of four channels read.
     Rgba8,
-    /// Blue, green, red, and a fourth byte that is ignored.
+    /// Blue, green, red, and a fourth byte, which only models for pictures of four channels read.
     Bgra8,
     /// One byte, used for red, green and blue alike.
     Gray8,

@@ -28,8 +28,8 @@ pub struct Output<'a> {
     pub scores: Option<&'a mut [u16]>,
     /// The features of the picture, f32 `[channels]`: transformers' `pooler_output`.
     pub features: Option<&'a mut [f32]>,
-    /// The tokens after the last block, normalised if the model has a LayerNorm for them, f32 `[tokens][channels]`: transformers'
-    /// `last_hidden_state`. The class token is the first, then the patches row by row.
+    /// The tokens after the last block, f32 `[tokens][channels]`: the class token, then the patches row by row. They are transformers'
+    /// `last_hidden_state`; of a model that was trained on masked images, that after the LayerNorm before the head for it.
     pub tokens: Option<&'a mut [f32]>,
 }
 

@@ -1,4 +1,4 @@
-//! Pictures in memory: decoded pixels of any type to packed RGB of eight bits and transparency, and rotation by the EXIF
+//! Pictures in memory: decoded pixels of any type to packed RGB of eight bits and opacity, and rotation by the EXIF
 //! orientation.
 
 use crate::error::Error;
@@ -16,22 +16,22 @@ pub struct Picture {
     pub height: usize,
     /// `[height][width][3]`.
     pub rgb: Vec<u8>,
-    /// The transparency of the file, if it has any, `[height][width]`. Models for pictures of two or four channels read another
+    /// The alpha channel of the file, if it has one, `[height][width]`. Models for pictures of two or four channels read another
     /// channel from it, such as infrared.
     pub alpha: Option<Vec<u8>>,
 }
 
 impl Picture {
-    /// The bytes of the picture as a model for `channels` channels reads them: brightness for 1, brightness and transparency for 2,
-    /// RGB for 3, RGB and transparency for 4.
+    /// The bytes of the picture as a model for `channels` channels reads them: brightness for 1, brightness and alpha for 2, RGB for
+    /// 3, RGB and alpha for 4.
     ///
     /// # Errors
-    /// The picture has no transparency and the model needs it, or there is not enough memory.
+    /// The picture has no alpha channel and the model needs it, or there is not enough memory.
     pub fn with_channels(&self, channels: usize) -> Result<Cow<'_, [u8]>, Error> {
         let alpha = || {
             self.alpha.as_deref().ok_or_else(|| {
                 Error::content(format!(
-                    "the model takes pictures of {channels} channels, the last as transparency, which this picture lacks"
+                    "the model takes pictures of {channels} channels, the last from the alpha channel, which this picture lacks"
                 ))
             })
         };
@@ -44,7 +44,7 @@ impl Picture {
     }
 }
 
-/// Adds the transparency to pixels of `step` bytes.
+/// Adds the alpha channel to pixels of `step` bytes.
 fn with_alpha(pixels: &[u8], step: usize, alpha: &[u8]) -> Result<Vec<u8>, Error> {
     let mut all = zeroed(pixels.len() + alpha.len())?;
     for ((to, pixel), alpha) in all.chunks_mut(step + 1).zip(pixels.chunks(step)).zip(alpha) {
@@ -60,7 +60,7 @@ pub fn brightness([r, g, b]: [u8; 3]) -> u8 {
     (sum >> 16) as u8
 }
 
-/// Splits decoded pixels into packed RGB and transparency. 16-bit channels keep their upper 8 bits, as in Pillow for colour; Pillow
+/// Splits decoded pixels into packed RGB and alpha. 16-bit channels keep their upper 8 bits, as in Pillow for colour; Pillow
 /// clips 16-bit grey at 255 instead; this code does not.
 pub fn from_decoded(decoded: Vec<u8>, colour: ColorType) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
     let alpha = match colour {

@@ -131,7 +131,7 @@ impl Views {
         &self.scales[..self.scale_count]
     }
 
-    /// Whether the picture is stretched and seen once, which is the only case that gives logits.
+    /// Whether the picture is seen once and as a whole, which is the only case that gives logits.
     #[must_use]
     pub fn is_single_whole(&self) -> bool {
         self.mode == Mode::Whole && !self.flip

@@ -48,7 +48,7 @@ impl LayerInputs {
         for i in 0..pictures.count() {
             collector.samplers.clear();
             collector.tiles.values_mut().for_each(TileSampler::restart);
-            runner.run(&pictures.get(i, runner.size())?, &mut collector)?;
+            runner.run(pictures, i, &mut collector)?;
             progress();
         }
         let layers = collector.layers.into_iter().map(|(layer, samples)| (layer, vec![samples]));

@@ -1,5 +1,6 @@
 //! Runs a converted model on pictures.
 
+use super::pictures::Pictures;
 use crate::error::Error;
 use beitle::engine::{Engine, Output};
 use beitle::file::format::Task;
@@ -9,7 +10,6 @@ use beitle::observe::Observer;
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Facts, Isa, Model};
-use beitle_pictures::Picture;
 use std::path::{Path, PathBuf};
 
 /// A converted model, mapped and ready to run.
@@ -39,16 +39,18 @@ impl Runner {
     }
 
     /// Width and height of the model's input.
-    pub fn size(&self) -> (usize, usize) {
+    fn size(&self) -> (usize, usize) {
         (self.facts.width, self.facts.height)
     }
 
-    /// Runs the model on a picture. Returns the logits `[classes][pixels of level 0]`, of a model that does not segment pictures the
+    /// Runs the model on picture `i`. Returns the logits `[classes][pixels of level 0]`, of a model that does not segment pictures the
     /// features.
     ///
     /// # Errors
-    /// The engine rejects the model or the picture.
-    pub fn run(&self, picture: &Picture, observer: &mut dyn Observer) -> Result<Vec<f32>, Error> {
+    /// The picture cannot be read or lacks a channel, or the engine rejects it or the model.
+    pub fn run(&self, pictures: &Pictures, i: usize, observer: &mut dyn Observer) -> Result<Vec<f32>, Error> {
+        let picture = pictures.get(i, self.size())?;
+        let path = pictures.paths().nth(i).unwrap_or(&self.path);
         let failed = |e: beitle::Error| Error::new(&self.path, format!("calibration: {e}"));
         let model = Model::new(self.file.bytes()).map_err(failed)?;
         let size = (picture.width, picture.height);
@@ -56,9 +58,7 @@ impl Runner {
         let mut arena =
             Arena::new(plan.bytes()).map_err(|e| Error::io(&self.path, "calibration: no memory", e))?;
         let channels = self.facts.picture_channels;
-        let pixels = picture
-            .with_channels(channels)
-            .map_err(|e| Error::new(&self.path, format!("calibration: {e}")))?;
+        let pixels = picture.with_channels(channels).map_err(|e| Error::new(path, e.to_string()))?;
         let view =
             ImageView::packed(&pixels, size.0, size.1, PixelFormat::of_channels(channels)).map_err(failed)?;
         let (width, height) = self.facts.level(0);

@@ -18,7 +18,7 @@ pub struct Report {
     pub file_bytes: u64,
     /// Remarks for the user.
     pub notes: Vec<String>,
-    /// Original names of the checkpoint's tensors that segmentation does not need.
+    /// Original names of the checkpoint's tensors that the model's task does not need.
     pub ignored: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::file::format::padded;
 use crate::file::{Facts, format::LANES};
 use crate::model::context::Context;
 use crate::model::head::{LOGITS, LogitsSink, SinkBuffers};
-use crate::output::{ClassMapMut, Output};
+use crate::output::ClassMapMut;
 use crate::parallel::chunks::{Shared, with_scratch};
 use crate::simd::isa::Isa;
 use crate::views::{Axis, Grid, Source, Strip, View};
@@ -31,8 +31,17 @@ pub(super) fn scratch(f: &Facts) -> usize {
     OVERLAPS * SOURCES_LEN.next_multiple_of(LANES) + (OVERLAPS * COLUMNS + 1) * padded(f.classes)
 }
 
+/// The results of a picture.
+pub(super) struct MapOutput<'a, 'o> {
+    /// Width and height of the class map.
+    pub size: (usize, usize),
+    pub map: &'a mut ClassMapMut<'o>,
+    /// With several views: `[height][width][classes]`.
+    pub scores: Option<&'a mut [u16]>,
+}
+
 /// Receives the logits of one window of a view.
-pub(super) struct WindowPixels<'a, 'o> {
+pub(super) struct WindowPixels<'a, 'm, 'o> {
     pub view: &'a View,
     pub grid: &'a Grid,
     pub strip: Strip,
@@ -43,12 +52,12 @@ pub(super) struct WindowPixels<'a, 'o> {
     pub columns: Range<usize>,
     /// The rows that it decides and has not decided yet.
     pub rows: Range<usize>,
-    pub output: &'a mut Output<'o>,
+    pub output: &'a mut MapOutput<'m, 'o>,
     /// With several views: what a probability of 1 in this view adds to a score.
     pub unit: Option<f32>,
 }
 
-impl LogitsSink for WindowPixels<'_, '_> {
+impl LogitsSink for WindowPixels<'_, '_, '_> {
     fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
         let row_len = self.grid.axes[0].cells * padded(cx.facts.classes);
         let mut kept =
@@ -76,7 +85,7 @@ enum Target<'a> {
     Scores(Shared<'a, u16>, f32),
 }
 
-impl WindowPixels<'_, '_> {
+impl WindowPixels<'_, '_, '_> {
     /// Decides the pixels of some rows of the class map.
     fn decide(
         &mut self,
@@ -87,12 +96,10 @@ impl WindowPixels<'_, '_> {
         workers_scratch: &mut [f32],
     ) {
         let (width, height) = self.output.size;
-        let target = match (self.unit, self.output.scores.as_deref_mut(), &mut self.output.map) {
+        let target = match (self.unit, self.output.scores.as_deref_mut(), &mut *self.output.map) {
             (Some(unit), Some(scores), _) => Target::Scores(Shared::new(scores), unit),
-            (_, _, Some(ClassMapMut::U8(map))) => Target::U8(Shared::new(map)),
-            (_, _, Some(ClassMapMut::U16(map))) => Target::U16(Shared::new(map)),
-            // The engine requires a map.
-            (_, _, None) => return,
+            (_, _, ClassMapMut::U8(map)) => Target::U8(Shared::new(map)),
+            (_, _, ClassMapMut::U16(map)) => Target::U16(Shared::new(map)),
         };
         let (columns, mirror) = (self.columns.clone(), self.view.mirror);
         let block = BLOCK.min(self.grid.axes[0].pixels_within(COLUMNS, width));

@@ -28,9 +28,8 @@ impl<'a> Reference<'a> {
     /// Runs the half-precision model in `file` on every picture.
     pub(super) fn new(file: &Path, pictures: &'a Pictures) -> Result<Self, Error> {
         let runner = Runner::open(file)?;
-        let logits = (0..pictures.count())
-            .map(|i| runner.run(&pictures.get(i, runner.size())?, &mut ()))
-            .collect::<Result<_, Error>>()?;
+        let logits =
+            (0..pictures.count()).map(|i| runner.run(pictures, i, &mut ())).collect::<Result<_, Error>>()?;
         Ok(Reference { pictures, logits, classes: runner.facts().classes })
     }
 
@@ -43,7 +42,7 @@ impl<'a> Reference<'a> {
         let runner = Runner::open(file)?;
         let mut sum = Deviation { noise: 0.0, signal: 0.0, agreement: 0.0 };
         for (i, reference) in self.logits.iter().enumerate().take(limit) {
-            let logits = runner.run(&self.pictures.get(i, runner.size())?, &mut ())?;
+            let logits = runner.run(self.pictures, i, &mut ())?;
             for (a, b) in logits.iter().zip(reference) {
                 sum.noise += f64::from(a - b).powi(2);
                 sum.signal += f64::from(*b).powi(2);
