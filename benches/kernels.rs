@@ -58,6 +58,20 @@ const SIZES: &[(&[&str], Sizes)] = &[
         &["column_sums", "column_min_max", "quantise_tokens", "quantise_values"],
         &[("64 channels", Size { rows: 64, n: 64, k: 1 })],
     ),
+    (
+        &["yuv_row, I420", "yuv_row, NV12", "yuv_row, NV21", "yuv_row, YUYV", "yuv_row, UYVY"],
+        &[("1920 pixels", Size { rows: 1, n: 1920, k: 1 })],
+    ),
+    (
+        &[
+            "resize, bicubic, RGB",
+            "resize, bicubic, NV12",
+            "resize, OpenCV, RGB",
+            "resize, OpenCV, NV12",
+            "resize, OpenCV, YUYV",
+        ],
+        &[("1920x1080 to 640x640", Size { n: 1920, rows: 1080, k: 640 })],
+    ),
 ];
 
 /// The size of kernels that are not in [`SIZES`]: a row of channels.

@@ -106,7 +106,7 @@ typedef struct beitle_info {
     size_t features;         /* numbers in the features of an image, and in each token; 0 for BEITLE_SEGMENTATION */
     size_t tokens;           /* number of tokens; 0 for BEITLE_SEGMENTATION */
     uint32_t task;           /* BEITLE_SEGMENTATION ... BEITLE_FEATURES */
-    uint32_t image_channels; /* channels of the images: 3 (any format but BEITLE_DUAL8), 1 (BEITLE_GRAY8),
+    uint32_t image_channels; /* channels of the images: 3 (any format but BEITLE_DUAL8), 1 (BEITLE_GRAY8, BEITLE_GRAY16),
                                 2 (BEITLE_DUAL8) or 4 (BEITLE_RGBA8, BEITLE_BGRA8) */
 } beitle_info;
 
@@ -143,18 +143,52 @@ enum {
     BEITLE_RGBA8 = 2, /* 4 bytes per pixel; the last is ignored by models for 3 channels */
     BEITLE_BGRA8 = 3, /* 4 bytes per pixel; the last is ignored by models for 3 channels */
     BEITLE_GRAY8 = 4, /* 1 byte per pixel */
-    BEITLE_DUAL8 = 5  /* 2 bytes per pixel, for models for 2 channels */
+    BEITLE_DUAL8 = 5, /* 2 bytes per pixel, for models for 2 channels */
+    BEITLE_RGB565 = 6, /* 16 bits per pixel, little-endian: 5 of red (the highest), 6 of green, 5 of blue */
+    BEITLE_GRAY16 = 7, /* 16 bits per pixel, little-endian, of which a range becomes 0 to 255 (beitle_frame.gray16) */
+    BEITLE_YUYV = 8,   /* Y, U, Y, V for 2 pixels in 4 bytes */
+    BEITLE_UYVY = 9,   /* U, Y, V, Y for 2 pixels in 4 bytes */
+    BEITLE_NV12 = 10,  /* 2 planes: Y; U and V in turn for 2x2 pixels */
+    BEITLE_NV21 = 11,  /* 2 planes: Y; V and U in turn for 2x2 pixels */
+    BEITLE_I420 = 12   /* 3 planes: Y; U for 2x2 pixels; V for 2x2 pixels */
 };
 
 /* The input: pixels in the caller's memory. */
 typedef struct beitle_image {
     const uint8_t *data; /* first byte of the top row */
-    size_t bytes;        /* size of the memory at `data`, at least (height - 1) * stride + width * bytes per pixel */
+    size_t bytes;        /* size of the memory at `data`: for one plane at least
+                            (height - 1) * stride + width * bytes per pixel */
     size_t width;        /* in pixels, 1 to 16777216 */
     size_t height;       /* in pixels, 1 to 16777216 */
     size_t stride;       /* bytes from one row to the next; 0: rows are contiguous */
-    uint32_t format;     /* BEITLE_RGB8 ... BEITLE_DUAL8 */
+    uint32_t format;     /* BEITLE_RGB8 ... BEITLE_I420 */
 } beitle_image;
+
+/* A plane of the image after the first. */
+typedef struct beitle_plane {
+    const uint8_t *data; /* first byte of the top row */
+    size_t bytes;        /* size of the memory at `data` */
+    size_t stride;       /* bytes from one row to the next; 0: rows are contiguous */
+} beitle_plane;
+
+/* The matrix and the range of YUV formats. */
+enum { BEITLE_BT601 = 0, BEITLE_BT709 = 1 };
+enum { BEITLE_LIMITED_RANGE = 0, BEITLE_FULL_RANGE = 1 };
+
+/* How the image of a camera is stored, and how it is seen: as it is where all fields are zero. The size of a plan and of
+ * a class map are those of the image as it is seen. */
+typedef struct beitle_frame {
+    beitle_plane planes[2]; /* the second and the third plane. If `data` is NULL in all that the format has, they lie in
+                               beitle_image.data, each behind all rows of the one before, with the same stride (U and V
+                               of BEITLE_I420: half of it) */
+    size_t crop[4];         /* first column and row, width and height of the part that is seen, in pixels of the image as
+                               it is stored; all 0: the whole image */
+    uint32_t rotation;      /* quarter turns clockwise of that part, 0 to 3 */
+    uint32_t mirror;        /* 1: it is then mirrored left to right; else 0 */
+    uint32_t matrix;        /* BEITLE_BT601, BEITLE_BT709 */
+    uint32_t range;         /* BEITLE_LIMITED_RANGE, BEITLE_FULL_RANGE */
+    uint16_t gray16[2];     /* BEITLE_GRAY16: the values that become 0 and 255; both 0: 0 and 65535 */
+} beitle_frame;
 
 /* The output of a segmentation model: the class of every pixel, in contiguous rows from the top. */
 typedef struct beitle_class_map {
@@ -215,6 +249,7 @@ typedef struct beitle_run_params {
                               normalised if the model does that: [beitle_info.tokens][beitle_info.features]; the class
                               token, then the patches row by row */
     size_t tokens_count;   /* size of the memory at `tokens`, in floats */
+    beitle_frame frame;    /* how the image is stored and seen; zero: as it is, in one plane or contiguous ones */
 } beitle_run_params;
 
 /* Opens a model.

@@ -45,7 +45,7 @@
 //! | [`file`](mod@file) | the weight file: its format, its validation, and the [`Model`] that borrows it |
 //! | [`memory`] | weight files, read or mapped, and arenas from the operating system (feature `std`) |
 //! | [`plan`] | the size of the arena and the offset of each buffer |
-//! | [`image`] | pictures: pixel formats, strides, and resizing, byte-identical to Pillow or OpenCV |
+//! | [`image`] | pictures: pixel formats, YUV among them, strides, crops, rotations, and resizing, byte-identical to Pillow or OpenCV |
 //! | [`views`] | how a picture is fitted to the network: stretched, or in sliding windows, mirrored, at several scales |
 //! | [`engine`] | [`Engine::run`](engine::Engine::run): a picture in, a class map, logits or features out |
 //! | [`output`] | class maps, logits, features and tokens in the caller's memory |

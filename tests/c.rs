@@ -66,9 +66,11 @@ fn constants() -> Vec<(String, usize)> {
     }
     layout!("beitle_info", CInfo, size input_width input_height classes logits_width logits_height features tokens task image_channels);
     layout!("beitle_image", CImage, data bytes width height stride format);
+    layout!("beitle_plane", CPlane, data bytes stride);
+    layout!("beitle_frame", CFrame, planes crop rotation mirror matrix range gray16);
     layout!("beitle_class_map", CClassMap, data bytes width height pixel_bytes);
     layout!("beitle_thread_pool", CThreadPool, workers run context);
-    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context scores scores_count window_done features features_count tokens tokens_count);
+    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context scores scores_count window_done features features_count tokens tokens_count frame);
     layout!("beitle_plan_params", CPlanParams, size workers width height mode flip scales scale_count overlap_bytes);
     all
 }

@@ -5,9 +5,14 @@ mod common;
 #[path = "common/fixture.rs"]
 mod fixture;
 
-use beitle::Isa;
+use beitle::engine::{Engine, Output};
 use beitle::file::format::Precision;
-use beitle::memory::Arena;
+use beitle::image::{ImageView, PixelFormat, Plane, YuvMatrix, YuvRange};
+use beitle::memory::{Arena, FileBytes};
+use beitle::output::ClassMapMut;
+use beitle::parallel::Serial;
+use beitle::plan::Plan;
+use beitle::{Isa, Model};
 use beitle_ffi::*;
 use common::{Case, Outcome};
 use fixture::Fixture;
@@ -226,7 +231,29 @@ fn invalid_parameters_are_rejected() {
         ("params.image.data is NULL", Status::InvalidArgument, &|p| p.image.data = null()),
         ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes -= 1),
         ("picture's bytes", Status::BufferTooSmall, &|p| p.image.bytes = 0),
-        ("params.image.format", Status::InvalidArgument, &|p| p.image.format = 6),
+        ("params.image.format", Status::InvalidArgument, &|p| p.image.format = 13),
+        ("picture's bytes", Status::BufferTooSmall, &|p| {
+            p.image.format = 10;
+            p.image.bytes = p.image.width * p.image.height;
+        }),
+        ("params.frame.planes[1].data is NULL", Status::InvalidArgument, &|p| {
+            p.image.format = 12;
+            p.frame.planes[0] = CPlane { data: p.image.data, bytes: p.image.bytes, stride: 0 };
+        }),
+        ("picture's bytes", Status::BufferTooSmall, &|p| {
+            p.image.format = 10;
+            p.frame.planes[0] = CPlane { data: p.image.data, bytes: 9, stride: 0 };
+        }),
+        ("overlaps params.frame.planes[0].data", Status::InvalidArgument, &|p| {
+            p.frame.planes[0] = CPlane { data: p.map.data.cast(), bytes: 1, stride: 0 };
+        }),
+        ("params.frame.rotation", Status::InvalidArgument, &|p| p.frame.rotation = 4),
+        ("params.frame.mirror", Status::InvalidArgument, &|p| p.frame.mirror = 2),
+        ("params.frame.matrix", Status::InvalidArgument, &|p| p.frame.matrix = 2),
+        ("params.frame.range", Status::InvalidArgument, &|p| p.frame.range = u32::MAX),
+        ("16-bit range", Status::InvalidImage, &|p| p.frame.gray16 = [5, 5]),
+        ("crop", Status::InvalidImage, &|p| p.frame.crop = [0, 0, usize::MAX, 1]),
+        ("crop", Status::InvalidImage, &|p| p.frame.crop = [1, 1, 0, 0]),
         ("stride", Status::InvalidImage, &|p| p.image.stride = 1),
         ("one pixel", Status::InvalidImage, &|p| p.image.width = 0),
         ("16777216", Status::InvalidImage, &|p| p.image.height = usize::MAX),
@@ -414,6 +441,70 @@ fn parameters_of_other_versions_of_the_header_are_accepted() {
         (status, CStr::from_ptr(message).to_str().unwrap().to_owned())
     };
     assert!(status == Status::BufferTooSmall && message.contains("arena bytes"), "{status:?} {message}");
+}
+
+/// The map of a view by the Rust interface.
+fn map_of(view: &ImageView, classes: &Model, bytes: &mut [u16]) {
+    let plan = Plan::new(classes, 1, (view.width(), view.height())).unwrap();
+    let mut arena = Arena::new(plan.bytes()).unwrap();
+    let mut output = Output::map((view.width(), view.height()), ClassMapMut::U16(bytes));
+    let mut engine = Engine::new(classes, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
+    engine.run(&Serial, view, &mut output, &mut ()).unwrap();
+}
+
+#[test]
+fn frames_of_cameras_are_seen_as_by_the_rust_interface() {
+    let mut f = Fixture::new(1);
+    let (w, h) = (f.picture.width / 2 * 2, f.picture.height / 2 * 2);
+    let (stride, bytes) = (w + 6, f.picture.rgb.clone());
+    let file = FileBytes::read(Case::open("relative").convert(Precision::Int8)).unwrap();
+    let model = Model::new(file.bytes()).unwrap();
+    let frame = CFrame {
+        crop: [2, 1, w - 7, h - 4],
+        rotation: 1,
+        mirror: 1,
+        matrix: 1,
+        range: 1,
+        ..CFrame::default()
+    };
+    let plane = |first: usize, stride: usize| &bytes[first..][..(h / 2 - 1) * stride + stride - 3];
+    let (chroma, u, v) = (plane(99, stride), plane(50, stride / 2), plane(150, stride / 2));
+    let of = |data: &[u8], stride| CPlane { data: data.as_ptr(), bytes: data.len(), stride };
+    let none = CFrame::default().planes[0];
+    let luma = &bytes[..(h - 1) * stride + w];
+    let image = |bytes, format| CImage { data: luma.as_ptr(), bytes, width: w, height: h, stride, format };
+    let p = |data, stride| Plane { data, stride };
+    let nv12 = ImageView::planar(&[p(luma, stride), p(chroma, stride)], w, h, PixelFormat::Nv12);
+    let three = [p(luma, stride), p(u, stride / 2), p(v, stride / 2)];
+    let cases = [
+        (10, [of(chroma, stride), none], luma.len(), nv12),
+        (
+            12,
+            [of(u, stride / 2), of(v, stride / 2)],
+            luma.len(),
+            ImageView::planar(&three, w, h, PixelFormat::I420),
+        ),
+        (11, [none; 2], bytes.len(), ImageView::new(&bytes, w, h, stride, PixelFormat::Nv21)),
+    ];
+    for (format, planes, length, view) in cases {
+        let [x, y, cw, ch] = frame.crop;
+        let view = view.unwrap().with_colours(YuvMatrix::Bt709, YuvRange::Full);
+        let view = view.crop(x, y, cw, ch).unwrap();
+        let view = view.rotated(1).mirrored();
+        let mut want = vec![0u16; cw * ch];
+        map_of(&view, &model, &mut want);
+        // The plan is for the size of the image as it is seen.
+        // SAFETY: the pointers refer to memory of this test.
+        let status = unsafe { beitle_plan(&mut f.engine, 1, ch, cw, &mut f.arena_bytes, null_mut(), 0) };
+        assert_eq!(status, Status::Ok);
+        f.arena = Arena::new(f.arena_bytes).unwrap();
+        f.map = vec![9; cw * ch];
+        let mut params = f.params();
+        params.image = image(length, format);
+        params.frame = CFrame { planes, ..frame };
+        assert_eq!(f.run(&params), (Status::Ok, String::new()), "{format}");
+        assert_eq!(f.map, want, "{format}");
+    }
 }
 
 #[test]

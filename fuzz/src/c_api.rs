@@ -248,6 +248,31 @@ impl Memory {
         };
     }
 
+    /// How the image is stored and seen; often as it is.
+    fn frame(&mut self, input: &mut Input) -> CFrame {
+        if input.u8() < 128 {
+            return CFrame::default();
+        }
+        let planes = [0, 0].map(|_| {
+            let plane = self.buffer(input, IMAGE, SIDE * SIDE * 2);
+            let at = if input.u8() < 128 { None } else { plane.at };
+            CPlane { data: self.pointer::<u8>(Place { at, ..plane }), bytes: plane.bytes, stride: 0 }
+        });
+        let mut number = |usual: usize| if input.u8() < 240 { usual } else { input.wild() };
+        let crop = [0, 0, number(0), number(0)];
+        let (rotation, mirror) = (number(1) as u32, number(1) as u32);
+        let (matrix, range) = (number(1) as u32, number(0) as u32);
+        CFrame {
+            planes,
+            crop,
+            rotation,
+            mirror,
+            matrix,
+            range,
+            gray16: [number(100) as u16, number(900) as u16],
+        }
+    }
+
     fn run(&mut self, input: &mut Input) {
         let engine = self.engine(input);
         let pixel_bytes = if input.u8() < 240 { 1 + u32::from(input.u8() & 1) } else { input.u32() };
@@ -269,6 +294,7 @@ impl Memory {
         let (width, height, map_width, map_height) = (number(SIDE), number(SIDE), number(0), number(0));
         let (size, stride, workers) = (number(size_of::<CRunParams>()), number(0), number(1));
         let format = number(0) as u32;
+        let format = if input.u8() < 128 { format } else { u32::from(input.u8() % 14) };
         let options = input.u8();
         let pool = CThreadPool {
             workers,
@@ -280,6 +306,7 @@ impl Memory {
         let params_at = input.pick(&[Some(PARAMS); 15]).filter(|_| input.u8() < 250);
         let params_at =
             if input.u8() < 250 { params_at } else { Some(input.pick(&[PARAMS + 4, ENGINES[0], FILE])) };
+        let frame = self.frame(input);
         let params = CRunParams {
             size,
             arena: self.pointer(arena),
@@ -311,6 +338,7 @@ impl Memory {
             features_count: features.bytes / 4,
             tokens: null_mut(),
             tokens_count: 0,
+            frame,
         };
         let e = self.pointer::<CEngine>(engine);
         let p = self.pointer::<CRunParams>(Place { at: params_at, bytes: 0 });

@@ -11,6 +11,7 @@
 //! | `open` | the open engine inside a [`CEngine`] |
 //! | `pool` | the caller's threads as a [`Parallel`](beitle::parallel::Parallel) |
 //! | `versioned` | structures of arguments of older and newer versions of the header |
+//! | `image` | the image of a run as a view |
 //! | `plan` | `beitle_plan_views` |
 //! | `run` | `beitle_run` |
 //! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
@@ -23,6 +24,7 @@
 
 mod call;
 mod exports;
+mod image;
 mod open;
 #[cfg(feature = "panic-test")]
 mod panic_test;
@@ -41,5 +43,6 @@ pub use exports::*;
 pub use panic_test::beitle_panic_test;
 pub use status::Status;
 pub use types::{
-    CClassMap, CEngine, CImage, CInfo, CPlanParams, CRunParams, CThreadPool, ENGINE_WORDS, WorkerFn,
+    CClassMap, CEngine, CFrame, CImage, CInfo, CPlanParams, CPlane, CRunParams, CThreadPool, ENGINE_WORDS,
+    WorkerFn,
 };

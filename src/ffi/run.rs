@@ -1,13 +1,14 @@
 //! `beitle_run`: validates the parameters, turns them into the engine's types, runs.
 
+use crate::image;
 use crate::open::OpenEngine;
-use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice, slice_mut};
+use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice_mut};
 use crate::status::CallError;
-use crate::types::{CClassMap, CEngine, CImage, CRunParams};
+use crate::types::{CClassMap, CEngine, CRunParams};
 use crate::versioned::{smallest_range, versioned};
 use beitle::engine::{Engine, Output};
 use beitle::file::format::ALIGN;
-use beitle::image::{ImageView, PixelFormat, check_size};
+use beitle::image::{ImageView, check_size};
 use beitle::observe::{Observer, Stage};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, Serial};
@@ -16,7 +17,6 @@ use beitle::{Error, Isa};
 // Names of parameters in messages.
 const ARENA: &str = "params.arena";
 const FEATURES: &str = "params.features";
-const IMAGE: &str = "params.image.data";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
 const PARAMS: &str = "params";
@@ -49,7 +49,7 @@ pub(crate) unsafe fn run(
     check_buffers(engine, open, (params, params_range))?;
 
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
-    let image = unsafe { image(&params.image)? };
+    let image = unsafe { image::view(&params.image, &params.frame)? };
     let size = map_size(&params.map, &image)?;
     // SAFETY: `check_buffers` established that the outputs and the arena are disjoint from each other and from everything that
     // is read; the caller does not use them during the call.
@@ -83,7 +83,8 @@ pub(crate) unsafe fn run(
 }
 
 /// The memory that `params` names, whatever it is.
-fn buffers(params: &CRunParams) -> [ByteRange; 8] {
+fn buffers(params: &CRunParams) -> [ByteRange; 10] {
+    let [image, plane1, plane2] = image::ranges(&params.image, &params.frame);
     [
         ByteRange::of(params.arena.cast::<u8>(), params.arena_bytes, ARENA),
         ByteRange::of(params.map.data.cast::<u8>(), params.map.bytes, MAP),
@@ -91,7 +92,9 @@ fn buffers(params: &CRunParams) -> [ByteRange; 8] {
         ByteRange::of(params.scores, params.scores_count, SCORES),
         ByteRange::of(params.features, params.features_count, FEATURES),
         ByteRange::of(params.tokens, params.tokens_count, TOKENS),
-        ByteRange::of(params.image.data, params.image.bytes, IMAGE),
+        image,
+        plane1,
+        plane2,
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
     ]
 }
@@ -122,9 +125,13 @@ fn check_buffers(
         ByteRange::new(params.features, features_count, FEATURES)?,
         ByteRange::new(params.tokens, tokens_count, TOKENS)?,
     ];
+    // What cannot exist is reported where it becomes a slice.
+    let [image, plane1, plane2] = image::ranges(&params.image, &params.frame);
     let only_read = [
         open.file_range(),
-        ByteRange::new(params.image.data, params.image.bytes, IMAGE)?,
+        image,
+        plane1,
+        plane2,
         OpenEngine::range(engine),
         params_range,
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
@@ -143,25 +150,6 @@ unsafe fn optional<'a, T: bytemuck::Pod>(
 ) -> Result<Option<&'a mut [T]>, CallError> {
     // SAFETY: the requirement is the same.
     if p.is_null() { Ok(None) } else { unsafe { slice_mut(p, len, name).map(Some) } }
-}
-
-/// # Safety
-/// If `image.data` is non-null, it points to `image.bytes` bytes that are not written to during `'a`.
-unsafe fn image<'a>(image: &CImage) -> Result<ImageView<'a>, CallError> {
-    let format = match image.format {
-        0 => PixelFormat::Rgb8,
-        1 => PixelFormat::Bgr8,
-        2 => PixelFormat::Rgba8,
-        3 => PixelFormat::Bgra8,
-        4 => PixelFormat::Gray8,
-        5 => PixelFormat::Dual8,
-        _ => return Err(CallError::Argument("params.image.format", "is not a pixel format")),
-    };
-    check_size(image.width, image.height)?;
-    let stride = if image.stride == 0 { image.width * format.bytes() } else { image.stride };
-    // SAFETY: the requirement is the same.
-    let data = unsafe { slice(image.data, image.bytes, IMAGE)? };
-    Ok(ImageView::new(data, image.width, image.height, stride, format)?)
 }
 
 /// The class map, which may be null; otherwise `pixel_bytes` is 1 or 2.

@@ -84,8 +84,57 @@ pub struct CImage {
     pub height: usize,
     /// Bytes from one row to the next; 0: rows are contiguous.
     pub stride: usize,
-    /// Pixel format: 0 RGB, 1 BGR, 2 RGBA, 3 BGRA, 4 grey, 5 two channels.
+    /// Pixel format: 0 RGB, 1 BGR, 2 RGBA, 3 BGRA, 4 grey, 5 two channels, 6 RGB565, 7 16-bit grey, 8 YUYV, 9 UYVY, 10 NV12, 11 NV21,
+    /// 12 I420.
     pub format: u32,
+}
+
+/// `beitle_plane`: a plane of an image after the first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CPlane {
+    /// First byte of the top row; null: the plane lies behind the one before.
+    pub data: *const u8,
+    /// Size of the memory at `data`.
+    pub bytes: usize,
+    /// Bytes from one row to the next; 0: rows are contiguous.
+    pub stride: usize,
+}
+
+/// `beitle_frame`: how the image of a camera is stored and seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CFrame {
+    /// The second and the third plane.
+    pub planes: [CPlane; 2],
+    /// First column and row, width and height of the part that is seen, as stored; all 0: the whole image.
+    pub crop: [usize; 4],
+    /// Quarter turns clockwise of that part, 0 to 3.
+    pub rotation: u32,
+    /// Whether it is then mirrored left to right: 0 or 1.
+    pub mirror: u32,
+    /// Matrix of YUV: 0 BT.601, 1 BT.709.
+    pub matrix: u32,
+    /// Range of YUV: 0 limited, 1 full.
+    pub range: u32,
+    /// The 16-bit grey that becomes 0 and 255; both 0: 0 and 65535.
+    pub gray16: [u16; 2],
+}
+
+impl Default for CFrame {
+    /// Zeros: the whole image as it is stored.
+    fn default() -> Self {
+        let plane = CPlane { data: core::ptr::null(), bytes: 0, stride: 0 };
+        CFrame {
+            planes: [plane; 2],
+            crop: [0; 4],
+            rotation: 0,
+            mirror: 0,
+            matrix: 0,
+            range: 0,
+            gray16: [0; 2],
+        }
+    }
 }
 
 /// `beitle_class_map`: a class map in the caller's memory.
@@ -157,6 +206,8 @@ pub struct CRunParams {
     pub tokens: *mut f32,
     /// Size of the memory at `tokens`, in floats.
     pub tokens_count: usize,
+    /// How `image` is stored and seen.
+    pub frame: CFrame,
 }
 
 /// `beitle_plan_params`: the arguments of a plan with views.
@@ -194,8 +245,11 @@ pub(crate) unsafe trait Versioned: Copy {
 
 // SAFETY: numbers, pointers, and optional functions, for which zero is `None`.
 unsafe impl Versioned for CRunParams {
-    const EARLIER_SIZES: &'static [usize] =
-        &[core::mem::offset_of!(CRunParams, scores), core::mem::offset_of!(CRunParams, features)];
+    const EARLIER_SIZES: &'static [usize] = &[
+        core::mem::offset_of!(CRunParams, scores),
+        core::mem::offset_of!(CRunParams, features),
+        core::mem::offset_of!(CRunParams, frame),
+    ];
 }
 
 // SAFETY: numbers and a pointer.

@@ -2,7 +2,7 @@
 //! normalisation here; it is folded into the weights of the patch embedding.
 
 use super::resize::{Filter, Part, Resizer, part_scratch_bytes};
-use super::view::{ImageView, check_size};
+use super::view::{ConvertYuv, ImageView, check_size, reverse_pixels};
 use crate::error::Error;
 use crate::file::format::Recipe;
 use crate::file::{Facts, Fit};
@@ -88,7 +88,8 @@ fn border(f: &Facts) -> [u8; 4] {
     f.mean.map(|mean| (mean / f.rescale + 0.5) as u8)
 }
 
-/// Resizes a picture and writes the pixels under `window`, bytes `[height][width][channels]` of the input size.
+/// Resizes a picture and writes the pixels under `window`, bytes `[height][width][channels]` of the input size. `convert` converts rows
+/// of YUV.
 ///
 /// # Errors
 /// [`Error::Image`] if the format of the picture does not have the model's channels or the resized picture would be too large,
@@ -98,6 +99,7 @@ pub(crate) fn run(
     f: &Facts,
     image: &ImageView,
     window: &InputWindow,
+    convert: ConvertYuv,
     pixels: &mut [u8],
     scratch: &mut [u8],
 ) -> Result<(), Error> {
@@ -107,7 +109,7 @@ pub(crate) fn run(
     }
     check_size(window.resized.0, window.resized.1).map_err(|_| Error::Image { what: TOO_LONG })?;
     let part = window.part(f);
-    let mut rows = Resizer::part(image, filter(f), window.resized, part, channels, scratch)?;
+    let mut rows = Resizer::part(image, filter(f), window.resized, part, (channels, convert), scratch)?;
     let border = border(f);
     let fill =
         |pixels: &mut [u8]| pixels.chunks_mut(channels).for_each(|p| p.copy_from_slice(&border[..channels]));
@@ -117,7 +119,7 @@ pub(crate) fn run(
         if !rows.next_row(inside)? {
             fill(inside);
         } else if window.mirror {
-            mirror(inside, channels);
+            reverse_pixels(inside, channels);
         }
     }
     Ok(())
@@ -129,20 +131,10 @@ const TOO_LONG: &str = "resized, the picture would be more than 16777216 pixels 
 /// What is wrong with a picture in a format that does not fit.
 fn wrong_format(channels: usize) -> &'static str {
     match channels {
-        1 => "the model takes pictures with one channel (Gray8)",
+        1 => "the model takes pictures with one channel (Gray8, Gray16)",
         2 => "the model takes pictures with two channels (Dual8)",
         4 => "the model takes pictures with four channels (Rgba8, Bgra8)",
         _ => "the model takes colour or grey pictures",
-    }
-}
-
-/// Reverses the order of pixels.
-fn mirror(row: &mut [u8], channels: usize) {
-    match channels {
-        1 => row.reverse(),
-        2 => row.as_chunks_mut::<2>().0.reverse(),
-        4 => row.as_chunks_mut::<4>().0.reverse(),
-        _ => row.as_chunks_mut::<3>().0.reverse(),
     }
 }
 
@@ -179,7 +171,8 @@ mod tests {
         let row = vec![0; 40_000];
         let image = ImageView::packed(&row, row.len(), 1, PixelFormat::Gray8).unwrap();
         let window = InputWindow::whole(&f, (row.len(), 1));
-        let result = run(&f, &image, &window, &mut [0; 64 * 48], &mut [0; 100_000]);
+        let result =
+            run(&f, &image, &window, &crate::image::yuv::convert, &mut [0; 64 * 48], &mut [0; 100_000]);
         assert_eq!(result, Err(Error::Image { what: TOO_LONG }));
     }
 

@@ -1,104 +1,68 @@
-//! Pictures in the caller's memory: borrowed bytes, a size, a stride and a pixel format.
+//! Pictures in the caller's memory: borrowed bytes, a size, strides and a pixel format.
 //!
-//! Sizes are checked once, when an [`ImageView`] is made; reading rows and pixels cannot fail afterwards. A crop is a
-//! view of the same bytes. Conversion to RGB happens row by row, so no copy of the picture is ever needed.
+//! Sizes are checked once, when an [`ImageView`] is made; reading rows and pixels cannot fail afterwards. A crop, a rotated or a
+//! mirrored picture is a view of the same bytes. Conversion to RGB happens row by row, so no copy of the picture is ever needed.
 
+use super::format::PixelFormat;
+use super::yuv::{self, Coefficients, Samples, YuvMatrix, YuvRange, YuvRow};
 use crate::error::Error;
 
 /// The longest side a picture may have, in pixels.
 pub const MAX_SIDE: usize = 1 << 24;
 
-/// The order of the bytes in a pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PixelFormat {
-    /// Red, green, blue.
-    Rgb8,
-    /// Blue, green, red (OpenCV's order).
-    Bgr8,
-    /// Red, green, blue, and a fourth byte, which only models for pictures of four channels read.
-    Rgba8,
-    /// Blue, green, red, and a fourth byte, which only models for pictures of four channels read.
-    Bgra8,
-    /// One byte, used for red, green and blue alike.
-    Gray8,
-    /// Two bytes, for models whose input has two channels; shown as grey, by the first.
-    Dual8,
+/// A plane of a picture: the first row at its start, `stride` bytes from the start of one row to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    /// The bytes.
+    pub data: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
 }
 
-impl PixelFormat {
-    /// Bytes per pixel.
-    #[must_use]
-    pub const fn bytes(self) -> usize {
-        match self {
-            PixelFormat::Gray8 => 1,
-            PixelFormat::Dual8 => 2,
-            PixelFormat::Rgb8 | PixelFormat::Bgr8 => 3,
-            PixelFormat::Rgba8 | PixelFormat::Bgra8 => 4,
-        }
-    }
+/// Converts a row of YUV to RGB; the engine passes the function of the instruction set.
+pub(crate) type ConvertYuv<'c> = &'c (dyn Fn(&YuvRow, &mut [u8]) + Sync);
 
-    /// The positions of red, green and blue in a pixel.
-    #[must_use]
-    pub const fn offsets(self) -> [usize; 3] {
-        match self {
-            PixelFormat::Gray8 | PixelFormat::Dual8 => [0, 0, 0],
-            PixelFormat::Rgb8 | PixelFormat::Rgba8 => [0, 1, 2],
-            PixelFormat::Bgr8 | PixelFormat::Bgra8 => [2, 1, 0],
-        }
-    }
-
-    /// The format of packed pictures with `channels` channels: grey, two bytes, RGB or RGBA.
-    #[must_use]
-    pub const fn of_channels(channels: usize) -> Self {
-        match channels {
-            1 => PixelFormat::Gray8,
-            2 => PixelFormat::Dual8,
-            4 => PixelFormat::Rgba8,
-            _ => PixelFormat::Rgb8,
-        }
-    }
-
-    /// Whether pictures in this format can be given to a model whose input has `channels` channels: grey for 1, two bytes for 2,
-    /// four for 4, everything but two bytes for 3.
-    #[must_use]
-    pub const fn fits(self, channels: usize) -> bool {
-        match channels {
-            3 => !matches!(self, PixelFormat::Dual8),
-            _ => self.bytes() == channels,
-        }
-    }
-
-    /// The positions of all channels in a pixel, as many as it has.
-    pub(crate) const fn channel_offsets(self) -> [usize; 4] {
-        let [red, green, blue] = self.offsets();
-        if matches!(self, PixelFormat::Dual8) { [0, 1, 0, 0] } else { [red, green, blue, 3] }
-    }
-}
-
-/// A borrowed picture: `height` rows of `width` pixels, `stride` bytes from the start of one row to the next.
+/// A borrowed picture.
 #[derive(Clone, Copy)]
 pub struct ImageView<'a> {
-    data: &'a [u8],
+    planes: [Plane<'a>; 3],
+    format: PixelFormat,
+    /// How YUV becomes RGB.
+    coefficients: Coefficients,
+    /// The values of 16-bit grey that become 0 and 255.
+    range16: (u16, u16),
+    /// The part of the stored picture that is seen: its first column and row, and its size, as stored.
+    x: usize,
+    y: usize,
     width: usize,
     height: usize,
-    stride: usize,
-    format: PixelFormat,
+    turn: Turn,
+}
+
+/// How the stored picture is seen: pixel (x, y) of the view is that of (y, x) if `swap`, counted from the right and the lower end of
+/// the stored picture if flipped.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Turn {
+    swap: bool,
+    flip_x: bool,
+    flip_y: bool,
 }
 
 impl core::fmt::Debug for ImageView<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "ImageView({}x{} {:?}, stride {})", self.width, self.height, self.format, self.stride)
+        let (width, height, stride) = (self.width(), self.height(), self.stride());
+        write!(f, "ImageView({width}x{height} {:?}, stride {stride})", self.format)
     }
 }
 
 impl<'a> ImageView<'a> {
-    /// A picture whose first row starts at `data[0]`. The last row needs no padding up to the stride; bytes after its
-    /// last pixel are ignored.
+    /// A picture whose first row starts at `data[0]`. The last row needs no padding up to the stride; bytes after its last pixel are
+    /// ignored. Further planes follow the one before after all its rows and have the same stride, those of [`PixelFormat::I420`] half
+    /// of it, as Video4Linux2 stores them.
     ///
     /// # Errors
-    /// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`], or the stride is shorter than a row;
-    /// [`Error::Buffer`] if `data` is too short; [`Error::TooLarge`] if the picture's size in bytes overflows.
+    /// [`Error::Image`] if a side is 0 or longer than [`MAX_SIDE`], or the stride is shorter than a row; [`Error::Buffer`] if `data` is
+    /// too short; [`Error::TooLarge`] if the picture's size in bytes overflows.
     pub fn new(
         data: &'a [u8],
         width: usize,
@@ -106,44 +70,142 @@ impl<'a> ImageView<'a> {
         stride: usize,
         format: PixelFormat,
     ) -> Result<Self, Error> {
-        check_size(width, height)?;
-        let row = width * format.bytes();
-        if stride < row {
-            return Err(Error::Image { what: "the picture's stride is shorter than one row of its pixels" });
-        }
-        let needed = (height - 1).checked_mul(stride).and_then(|n| n.checked_add(row));
-        let needed = needed.ok_or(Error::TooLarge)?;
-        if data.len() < needed {
-            return Err(Error::Buffer { what: "the picture's bytes", needed, found: data.len() });
-        }
-        Ok(ImageView { data, width, height, stride, format })
+        let chroma = if format == PixelFormat::I420 { stride.div_ceil(2) } else { stride };
+        Self::contiguous(data, width, height, [stride, chroma, chroma], format)
     }
 
-    /// A picture without padding between its rows.
+    /// A picture in as many planes as its format has, in the order in which the format names them.
+    ///
+    /// # Errors
+    /// As [`ImageView::new`], for each plane.
+    pub fn planar(
+        planes: &[Plane<'a>],
+        width: usize,
+        height: usize,
+        format: PixelFormat,
+    ) -> Result<Self, Error> {
+        check_size(width, height)?;
+        if planes.len() != format.planes() {
+            return Err(Error::Image { what: "the picture does not have the planes of its pixel format" });
+        }
+        for (i, plane) in planes.iter().enumerate() {
+            let (row, rows) = format.plane_size(i, width, height);
+            if plane.stride < row {
+                return Err(Error::Image {
+                    what: "the picture's stride is shorter than one row of its pixels",
+                });
+            }
+            let needed = (rows - 1).checked_mul(plane.stride).and_then(|n| n.checked_add(row));
+            let (needed, found) = (needed.ok_or(Error::TooLarge)?, plane.data.len());
+            if found < needed {
+                return Err(Error::Buffer { what: "the picture's bytes", needed, found });
+            }
+        }
+        let plane = |i: usize| *planes.get(i).unwrap_or(&Plane { data: &[], stride: 0 });
+        Ok(ImageView {
+            planes: [plane(0), plane(1), plane(2)],
+            format,
+            coefficients: Coefficients::new(YuvMatrix::Bt601, YuvRange::Limited),
+            range16: (0, u16::MAX),
+            x: 0,
+            y: 0,
+            width,
+            height,
+            turn: Turn::default(),
+        })
+    }
+
+    /// A picture without padding between its rows, and with its planes one after the other.
     ///
     /// # Errors
     /// As [`ImageView::new`].
     pub fn packed(data: &'a [u8], width: usize, height: usize, format: PixelFormat) -> Result<Self, Error> {
         check_size(width, height)?;
-        Self::new(data, width, height, width * format.bytes(), format)
+        let strides = [0, 1, 2].map(|plane| format.plane_size(plane, width, height).0);
+        Self::contiguous(data, width, height, strides, format)
+    }
+
+    /// A picture whose planes lie one after the other, each after all rows of the one before.
+    fn contiguous(
+        data: &'a [u8],
+        width: usize,
+        height: usize,
+        strides: [usize; 3],
+        format: PixelFormat,
+    ) -> Result<Self, Error> {
+        check_size(width, height)?;
+        let mut planes = [Plane { data: &[], stride: 0 }; 3];
+        let (mut rest, count) = (data, format.planes());
+        for (i, plane) in planes.iter_mut().enumerate().take(count) {
+            let (_, rows) = format.plane_size(i, width, height);
+            *plane = Plane { data: rest, stride: strides[i] };
+            let len = rows.checked_mul(strides[i]).ok_or(Error::TooLarge)?;
+            rest = rest.get(len..).unwrap_or(&[]);
+        }
+        Self::planar(&planes[..count], width, height, format)
+    }
+
+    /// The same picture, of which the matrix and the range of a YUV format are these; BT.601 and limited by default. Other formats
+    /// ignore them.
+    #[must_use]
+    pub const fn with_colours(mut self, matrix: YuvMatrix, range: YuvRange) -> Self {
+        self.coefficients = Coefficients::new(matrix, range);
+        self
+    }
+
+    /// The same picture, of which 16-bit grey from `low` to `high` becomes 0 to 255, rounded; what is beyond becomes 0 or 255. By
+    /// default the range is that of 16 bits. Other formats ignore it.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if `low` is not below `high`.
+    pub fn with_range16(mut self, low: u16, high: u16) -> Result<Self, Error> {
+        if low >= high {
+            return Err(Error::Image { what: "the lower end of a 16-bit range must be below the upper end" });
+        }
+        self.range16 = (low, high);
+        Ok(self)
+    }
+
+    /// The picture turned clockwise by `quarters` times 90 degrees.
+    #[must_use]
+    pub fn rotated(mut self, quarters: u32) -> Self {
+        for _ in 0..quarters % 4 {
+            let Turn { swap, flip_x, flip_y } = self.turn;
+            // Pixel (x, y) of the new view is (y, height − 1 − x) of the old one.
+            self.turn = match swap {
+                false => Turn { swap: true, flip_x, flip_y: !flip_y },
+                true => Turn { swap: false, flip_x: !flip_x, flip_y },
+            };
+        }
+        self
+    }
+
+    /// The picture mirrored left to right.
+    #[must_use]
+    pub fn mirrored(mut self) -> Self {
+        match self.turn.swap {
+            false => self.turn.flip_x = !self.turn.flip_x,
+            true => self.turn.flip_y = !self.turn.flip_y,
+        }
+        self
     }
 
     /// Width in pixels.
     #[must_use]
     pub const fn width(&self) -> usize {
-        self.width
+        if self.turn.swap { self.height } else { self.width }
     }
 
     /// Height in pixels.
     #[must_use]
     pub const fn height(&self) -> usize {
-        self.height
+        if self.turn.swap { self.width } else { self.height }
     }
 
-    /// Bytes from the start of one row to the next.
+    /// Bytes from the start of one row of the first plane to the next, as stored.
     #[must_use]
     pub const fn stride(&self) -> usize {
-        self.stride
+        self.planes[0].stride
     }
 
     /// The pixel format.
@@ -152,44 +214,189 @@ impl<'a> ImageView<'a> {
         self.format
     }
 
-    /// Row `y`, `width * format.bytes()` bytes. Empty if the picture has no such row.
+    /// Whether rows are stored as they are seen: in a format that needs no conversion, neither rotated nor mirrored.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.format.row_format() == self.format && self.turn == Turn::default()
+    }
+
+    /// Row `y`, `width * format.bytes()` bytes. Empty if the picture has no such row, or if rows are not stored as they are seen:
+    /// pictures that are rotated or mirrored, YUV, [`PixelFormat::Rgb565`] and [`PixelFormat::Gray16`].
     #[inline]
     #[must_use]
     pub fn row(&self, y: usize) -> &'a [u8] {
-        if y >= self.height {
+        if y >= self.height || !self.is_direct() {
             return &[];
         }
-        &self.data[y * self.stride..][..self.width * self.format.bytes()]
+        let (bytes, Plane { data, stride }) = (self.format.bytes(), self.planes[0]);
+        &data[(self.y + y) * stride + self.x * bytes..][..self.width * bytes]
     }
 
     /// Red, green and blue of the pixel at column `x` of row `y`; `None` outside the picture.
     #[inline]
     #[must_use]
     pub fn rgb(&self, x: usize, y: usize) -> Option<[u8; 3]> {
-        let pixel = self.row(y).chunks_exact(self.format.bytes()).nth(x)?;
+        if x >= self.width() || y >= self.height() {
+            return None;
+        }
+        let (x, y) = self.stored(x, y);
+        let pixel = self.pixel(x, y);
         Some(self.format.offsets().map(|o| pixel[o]))
     }
 
     /// Writes row `y` to `out`, as packed RGB. Stops at the end of the shorter of the two.
     pub fn rgb_row(&self, y: usize, out: &mut [u8]) {
-        let [r, g, b] = self.format.offsets();
-        let pixels = self.row(y).chunks_exact(self.format.bytes());
-        for (out, pixel) in out.chunks_exact_mut(3).zip(pixels) {
-            out.copy_from_slice(&[pixel[r], pixel[g], pixel[b]]);
+        for (x, out) in out.chunks_exact_mut(3).enumerate() {
+            let Some(rgb) = self.rgb(x, y) else { return };
+            out.copy_from_slice(&rgb);
         }
     }
 
-    /// The part of the picture of `width` x `height` pixels whose top left pixel is (`x`, `y`).
+    /// The part of the picture of `width` x `height` pixels whose top left pixel is (`x`, `y`), as it is seen.
     ///
     /// # Errors
     /// [`Error::Image`] if that part is empty or reaches outside the picture.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Result<Self, Error> {
         let inside = |start: usize, len: usize, of: usize| len > 0 && start < of && len <= of - start;
-        if !inside(x, width, self.width) || !inside(y, height, self.height) {
+        if !inside(x, width, self.width()) || !inside(y, height, self.height()) {
             return Err(Error::Image { what: "the crop is empty or reaches outside the picture" });
         }
-        let data = &self.data[y * self.stride + x * self.format.bytes()..];
-        Ok(ImageView { data, width, height, ..*self })
+        let Turn { swap, flip_x, flip_y } = self.turn;
+        let ([x, y], [width, height]) =
+            if swap { ([y, x], [height, width]) } else { ([x, y], [width, height]) };
+        let x = if flip_x { self.width - x - width } else { x };
+        let y = if flip_y { self.height - y - height } else { y };
+        Ok(ImageView { x: self.x + x, y: self.y + y, width, height, ..*self })
+    }
+
+    /// The stored column and row, in the visible part, of a pixel as it is seen.
+    fn stored(&self, x: usize, y: usize) -> (usize, usize) {
+        let Turn { swap, flip_x, flip_y } = self.turn;
+        let (x, y) = if swap { (y, x) } else { (x, y) };
+        (if flip_x { self.width - 1 - x } else { x }, if flip_y { self.height - 1 - y } else { y })
+    }
+
+    /// The bytes of a stored pixel in the row format, then zeros.
+    fn pixel(&self, x: usize, y: usize) -> [u8; 4] {
+        let (x, y) = (self.x + x, self.y + y);
+        let at = |plane: usize, x: usize, y: usize| {
+            let Plane { data, stride } = self.planes[plane];
+            &data[y * stride + x..]
+        };
+        let [(chroma_x, chroma_y), pair] = [(x / 2, y / 2), (x / 2 * 2, y / 2)];
+        let [y, u, v] = match self.format {
+            PixelFormat::Rgb565 => {
+                return from_rgb565(u16::from_le_bytes([at(0, 2 * x, y)[0], at(0, 2 * x, y)[1]]));
+            }
+            PixelFormat::Gray16 => {
+                let pixel = u16::from_le_bytes([at(0, 2 * x, y)[0], at(0, 2 * x, y)[1]]);
+                return [from_gray16(pixel, self.range16), 0, 0, 0];
+            }
+            PixelFormat::I420 => [at(0, x, y)[0], at(1, chroma_x, chroma_y)[0], at(2, chroma_x, chroma_y)[0]],
+            PixelFormat::Nv12 => [at(0, x, y)[0], at(1, pair.0, pair.1)[0], at(1, pair.0, pair.1)[1]],
+            PixelFormat::Nv21 => [at(0, x, y)[0], at(1, pair.0, pair.1)[1], at(1, pair.0, pair.1)[0]],
+            PixelFormat::Yuyv => [at(0, 2 * x, y)[0], at(0, 4 * chroma_x, y)[1], at(0, 4 * chroma_x, y)[3]],
+            PixelFormat::Uyvy => [at(0, 2 * x, y)[1], at(0, 4 * chroma_x, y)[0], at(0, 4 * chroma_x, y)[2]],
+            format => {
+                let mut pixel = [0; 4];
+                let bytes = format.bytes();
+                pixel[..bytes].copy_from_slice(&at(0, x * bytes, y)[..bytes]);
+                return pixel;
+            }
+        };
+        let [r, g, b] = yuv::pixel(&self.coefficients, y, u, v);
+        [r, g, b, 0]
+    }
+
+    /// Writes pixels of row `y` from column `first` on, as they are seen, in the row format, as many as `out` has room for. They lie
+    /// inside the picture.
+    pub(crate) fn convert_row(&self, y: usize, first: usize, out: &mut [u8], convert: ConvertYuv) {
+        let bytes = self.format.row_format().bytes();
+        let Turn { swap, flip_x, .. } = self.turn;
+        if swap {
+            for (x, out) in (first..).zip(out.chunks_exact_mut(bytes)) {
+                let (x, y) = self.stored(x, y);
+                out.copy_from_slice(&self.pixel(x, y)[..bytes]);
+            }
+            return;
+        }
+        let count = out.len() / bytes;
+        // The last pixel is the first one that is stored if the picture is mirrored.
+        let (x, y) = self.stored(if flip_x { first + count - 1 } else { first }, y);
+        self.convert_stored(y, x, out, convert);
+        if flip_x {
+            reverse_pixels(out, bytes);
+        }
+    }
+
+    /// Writes stored pixels of the visible part, from column `x` of row `y` on, in the row format.
+    fn convert_stored(&self, y: usize, x: usize, out: &mut [u8], convert: ConvertYuv) {
+        let (x, y) = (self.x + x, self.y + y);
+        let Plane { data, stride } = self.planes[0];
+        let row = &data[y * stride..];
+        match self.format {
+            PixelFormat::Rgb565 => {
+                let pixels = row[2 * x..].as_chunks::<2>().0;
+                for (out, pixel) in out.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+                    *out = from_rgb565(u16::from_le_bytes(*pixel));
+                }
+            }
+            PixelFormat::Gray16 => {
+                let pixels = row[2 * x..].as_chunks::<2>().0;
+                for (out, pixel) in out.iter_mut().zip(pixels) {
+                    *out = from_gray16(u16::from_le_bytes(*pixel), self.range16);
+                }
+            }
+            format if format.is_yuv() => self.convert_yuv(x, y, out, convert),
+            format => out.copy_from_slice(&row[x * format.bytes()..][..out.len()]),
+        }
+    }
+
+    /// Writes pixels of a YUV picture, from the stored column `x` of row `y` on, as red, green, blue and 0.
+    fn convert_yuv(&self, mut x: usize, y: usize, mut out: &mut [u8], convert: ConvertYuv) {
+        // Two pixels share U and V, of which the left one is in an even column.
+        if x % 2 == 1 && out.len() >= 4 {
+            let (first, rest) = core::mem::take(&mut out).split_at_mut(4);
+            first.copy_from_slice(&self.pixel(x - self.x, y - self.y));
+            (out, x) = (rest, x + 1);
+        }
+        if out.is_empty() {
+            return;
+        }
+        let part = |plane: usize, x: usize, y: usize| {
+            let Plane { data, stride } = self.planes[plane];
+            &data[y * stride + x..]
+        };
+        let samples = match self.format {
+            PixelFormat::I420 => {
+                Samples::Planar([part(0, x, y), part(1, x / 2, y / 2), part(2, x / 2, y / 2)])
+            }
+            PixelFormat::Nv12 => Samples::UvInTurn([part(0, x, y), part(1, x, y / 2)]),
+            PixelFormat::Nv21 => Samples::VuInTurn([part(0, x, y), part(1, x, y / 2)]),
+            PixelFormat::Uyvy => Samples::Uyvy(part(0, 2 * x, y)),
+            _ => Samples::Yuyv(part(0, 2 * x, y)),
+        };
+        convert(&YuvRow { coefficients: self.coefficients, samples }, out);
+    }
+}
+
+/// Red, green, blue and 0: five and six bits spread evenly over 0 to 255, rounded.
+fn from_rgb565(pixel: u16) -> [u8; 4] {
+    let (r, g, b) = (u32::from(pixel >> 11), u32::from(pixel >> 5 & 63), u32::from(pixel & 31));
+    [((r * 527 + 23) >> 6) as u8, ((g * 259 + 33) >> 6) as u8, ((b * 527 + 23) >> 6) as u8, 0]
+}
+
+fn from_gray16(pixel: u16, (low, high): (u16, u16)) -> u8 {
+    let (x, span) = (u32::from(pixel.clamp(low, high) - low), u32::from(high - low));
+    ((x * 255 + span / 2) / span) as u8
+}
+
+/// Reverses the order of pixels of `bytes` bytes.
+pub(crate) fn reverse_pixels(row: &mut [u8], bytes: usize) {
+    match bytes {
+        1 => row.reverse(),
+        2 => row.as_chunks_mut::<2>().0.reverse(),
+        4 => row.as_chunks_mut::<4>().0.reverse(),
+        _ => row.as_chunks_mut::<3>().0.reverse(),
     }
 }
 
@@ -231,15 +438,7 @@ mod tests {
             assert_eq!(row, [1, 2, 3, 4, 5, 6]);
         }
         let dual = ImageView::packed(&[7, 8, 9, 10], 2, 1, PixelFormat::Dual8).unwrap();
-        assert_eq!(
-            (dual.rgb(1, 0), PixelFormat::Dual8.channel_offsets()[..2].to_vec()),
-            (Some([9, 9, 9]), vec![0, 1])
-        );
-        let fits = |format: PixelFormat| [1, 2, 3, 4].map(|channels| format.fits(channels));
-        assert_eq!(fits(PixelFormat::Dual8), [false, true, false, false]);
-        assert_eq!(fits(PixelFormat::Gray8), [true, false, true, false]);
-        assert_eq!(fits(PixelFormat::Bgra8), [false, false, true, true]);
-        assert_eq!(PixelFormat::Bgra8.channel_offsets(), [2, 1, 0, 3]);
+        assert_eq!(dual.rgb(1, 0), Some([9, 9, 9]));
         let grey = ImageView::packed(&[7, 8], 2, 1, PixelFormat::Gray8).unwrap();
         assert_eq!(grey.rgb(1, 0), Some([8, 8, 8]));
         assert_eq!((grey.rgb(2, 0), grey.rgb(0, 1)), (None, None));

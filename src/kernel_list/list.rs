@@ -1,12 +1,16 @@
-//! The list: row kernels, kernels of interpolation, Winograd transforms and attention, epilogues, operators.
+//! The list: row kernels, kernels of interpolation, Winograd transforms and attention, epilogues, operators, pictures.
 
 use super::inputs::{Kernel, KernelRun, Source, prepare, restore_sign};
 use super::operators::{
     Inputs, Weights, attention, attention_work, conv_direct, conv_winograd, conv_work, linear, linear_with,
     winograd_input, winograd_quantise,
 };
+use super::pictures::{resize, yuv_row};
 use super::tiles::{BLOCK_OUT, Block, Tile};
 use crate::file::format::{GROUP, padded, winograd_points};
+use crate::image::PixelFormat;
+use crate::image::resize::Filter;
+use crate::image::yuv::Samples;
 use crate::ops::upsample::source_pixels;
 use crate::simd::isa::Isa;
 use crate::simd::kernels::attention::quantise::Token;
@@ -53,6 +57,24 @@ fn lerps<T: 'static>(
             [(a, b, 0.3), (c, d, 0.0), (e, f, 0.75)].map(|(low, high, weight)| Lerp { low, high, weight });
         run(isa, &runs, out);
     })
+}
+
+/// A row of YUV: the samples of three planes in.
+macro_rules! yuv {
+    ($name:literal, $samples:expr) => {
+        Kernel { name: $name, work: |s| s.n, prepare: |size, source| yuv_row(size, source, $samples) }
+    };
+}
+
+/// A picture, resized.
+macro_rules! picture {
+    ($name:literal, $format:ident, $filter:ident) => {
+        Kernel {
+            name: $name,
+            work: |s| s.k * s.k,
+            prepare: |size, source| resize(size, source, PixelFormat::$format, Filter::$filter),
+        }
+    };
 }
 
 /// Pixels in a row of the small map that interpolation kernels read.
@@ -238,6 +260,11 @@ pub const KERNELS: &[Kernel] = &[
             )
         },
     },
+    yuv!("yuv_row, I420", |planes| Samples::Planar(planes)),
+    yuv!("yuv_row, NV12", |[y, uv, _]| Samples::UvInTurn([y, uv])),
+    yuv!("yuv_row, NV21", |[y, vu, _]| Samples::VuInTurn([y, vu])),
+    yuv!("yuv_row, YUYV", |[all, ..]| Samples::Yuyv(all)),
+    yuv!("yuv_row, UYVY", |[all, ..]| Samples::Uyvy(all)),
     tile!("store_tile", |isa, t, out| t.store_tile(isa, out, Activation::None, true)),
     tile!("store_tile, GELU", |isa, t, out| t.store_tile(isa, out, Activation::Gelu, false)),
     tile!("store_tile, GELU by tanh", |isa, t, out| t.store_tile(isa, out, Activation::GeluTanh, false)),
@@ -317,4 +344,9 @@ pub const KERNELS: &[Kernel] = &[
     Kernel { name: "winograd_conv, 4x4", work: conv_work, prepare: |size, s| conv_winograd(4, size, s) },
     Kernel { name: "attention, int8", work: attention_work, prepare: |size, s| attention(size, s, true) },
     Kernel { name: "attention, f32", work: attention_work, prepare: |size, s| attention(size, s, false) },
+    picture!("resize, bicubic, RGB", Rgb8, Bicubic),
+    picture!("resize, bicubic, NV12", Nv12, Bicubic),
+    picture!("resize, OpenCV, RGB", Rgb8, LinearCv),
+    picture!("resize, OpenCV, NV12", Nv12, LinearCv),
+    picture!("resize, OpenCV, YUYV", Yuyv, LinearCv),
 ];

@@ -6,6 +6,7 @@
 mod inputs;
 mod list;
 mod operators;
+mod pictures;
 mod tiles;
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub(super) fn run(
     window: &InputWindow,
 ) -> Result<(), Error> {
     let [pixels, scratch] = cx.buffers(arena, [Buf::Pixels, Buf::ResizeScratch])?;
-    preprocess::run(&cx.facts, image, window, pixels, scratch)?;
+    let isa = cx.isa;
+    preprocess::run(&cx.facts, image, window, &|row, out| isa.yuv_row(row, out), pixels, scratch)?;
     cx.done(Stage::Resize)
 }

@@ -85,6 +85,7 @@ impl Fixture {
             features_count: 0,
             tokens: null_mut(),
             tokens_count: 0,
+            frame: CFrame::default(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Resizing a picture row by row, byte for byte as Pillow and OpenCV do it.
 //!
 //! A [`Resizer`] takes an [`ImageView`] in any pixel format and writes packed RGB rows from top to bottom; for a model whose input
-//! has other channels, rows of these. It keeps no copy of the picture. All memory comes from the caller; [`scratch_bytes`] says how much. Each method has a file:
-//! `pillow` for Pillow's filters, with the weights of `axis`, `nearest` for its nearest pixel, and `opencv`.
+//! has other channels, rows of these. It keeps no copy of the picture: of YUV and other formats that have to be converted, and of
+//! turned pictures, one or two rows at a time. All memory comes from the caller; [`scratch_bytes`] says how much. Each method has a
+//! file: `pillow` for Pillow's filters, with the weights of `axis`, `nearest` for its nearest pixel, and `opencv`.
 
 mod axis;
 mod filter;
@@ -13,7 +14,8 @@ mod pillow;
 mod pixels;
 
 use crate::error::Error;
-use crate::image::view::{ImageView, check_size};
+use crate::image::view::{ConvertYuv, ImageView, check_size};
+use crate::image::yuv;
 pub use filter::Filter;
 use nearest::Nearest;
 use opencv::OpenCv;
@@ -46,8 +48,23 @@ pub(crate) fn part_scratch_bytes(
         Filter::LinearCv => OpenCv::words(width, channels),
         _ => Pillow::words(src, dst, width, channels, filter),
     };
+    let words = words.and_then(|n| n.checked_add(row_words(src.0, filter)));
     // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
+}
+
+/// Words for the rows of a picture of this width that are converted at a time: four bytes for a pixel.
+fn row_words(width: usize, filter: Filter) -> usize {
+    if filter == Filter::LinearCv { 2 * width } else { width }
+}
+
+/// The source columns that a part of the result depends on, or a few more: the first one and the end.
+fn columns(src: usize, dst: usize, part: Part) -> (usize, usize) {
+    let scale = src as f64 / dst as f64;
+    // The longest filter reaches three pixels to each side, of the larger pixels.
+    let reach = 3.0 * scale.max(1.0) + 2.0;
+    let (left, right) = (part.left as f64 * scale - reach, (part.left + part.width) as f64 * scale + reach);
+    (left.max(0.0) as usize, (right as usize + 1).min(src))
 }
 
 /// Resizes a whole picture into the first `dst_w * dst_h * 3` bytes of `dst`, as packed RGB.
@@ -78,6 +95,11 @@ pub fn resize(
 pub struct Resizer<'a, 's> {
     view: ImageView<'a>,
     part: Part,
+    /// The columns of the picture that the part depends on.
+    columns: (usize, usize),
+    convert: ConvertYuv<'s>,
+    /// Rows of the picture that have been converted.
+    converted: &'s mut [u8],
     /// Bytes of an output pixel, 1 to 4.
     channels: usize,
     /// Output rows written so far.
@@ -110,13 +132,13 @@ impl<'a, 's> Resizer<'a, 's> {
             filter,
             (dst_w, dst_h),
             Part { left: 0, top: 0, width: dst_w, height: dst_h },
-            RGB,
+            (RGB, &yuv::convert),
             scratch,
         )
     }
 
     /// A resizer that writes only a part of the picture resized to `dst`, `channels` bytes for each pixel. The part lies inside.
-    /// Every pixel is the same as that of the whole result. The pixel format [has](super::PixelFormat::fits) these channels.
+    /// `convert` converts rows of YUV. Every pixel is the same as that of the whole result. The pixel format [has](super::PixelFormat::fits) these channels.
     ///
     /// # Errors
     /// As [`Resizer::new`], with the scratch of [`part_scratch_bytes`].
@@ -125,7 +147,7 @@ impl<'a, 's> Resizer<'a, 's> {
         filter: Filter,
         dst: (usize, usize),
         part: Part,
-        channels: usize,
+        (channels, convert): (usize, ConvertYuv<'s>),
         scratch: &'s mut [u8],
     ) -> Result<Self, Error> {
         check_size(dst.0, dst.1)?;
@@ -135,6 +157,7 @@ impl<'a, 's> Resizer<'a, 's> {
             return Err(Error::Buffer { what: "scratch memory for resizing", needed, found });
         }
         let (_, words, _) = bytemuck::pod_align_to_mut::<u8, i32>(scratch);
+        let (converted, words) = words.split_at_mut(row_words(src.0, filter));
         let method = if src == dst {
             Method::Copy
         } else {
@@ -144,7 +167,8 @@ impl<'a, 's> Resizer<'a, 's> {
                 _ => Method::Pillow(Pillow::new(src, dst, part, channels, filter, words)),
             }
         };
-        Ok(Resizer { view: *view, part, channels, done: 0, method })
+        let (converted, columns) = (bytemuck::cast_slice_mut(converted), columns(src.0, dst.0, part));
+        Ok(Resizer { view: *view, part, columns, convert, converted, channels, done: 0, method })
     }
 
     /// Writes the next output row, as packed RGB, into the first `dst_w * 3` bytes of `out`. Returns false if all rows have been
@@ -159,12 +183,13 @@ impl<'a, 's> Resizer<'a, 's> {
         let (needed, found) = (self.part.width * self.channels, out.len());
         let out = out.get_mut(..needed).ok_or(Error::Buffer { what: "a resized row", needed, found })?;
         let (y, left) = (self.part.top + self.done, self.part.left);
-        let pixels = Pixels { view: self.view, channels: self.channels };
+        let (view, channels, columns, convert) = (&self.view, self.channels, self.columns, self.convert);
+        let pixels = Pixels { view, channels, columns, convert };
         match &mut self.method {
-            Method::Copy => pixels.copy(self.view.row(y), left, out),
-            Method::Nearest(m) => m.row(pixels, out),
-            Method::Pillow(m) => m.row(pixels, y, out),
-            Method::OpenCv(m) => m.row(pixels, y, out),
+            Method::Copy => pixels.copy(pixels.row(y, self.converted), left, out),
+            Method::Nearest(m) => m.row(pixels, self.converted, out),
+            Method::Pillow(m) => m.row(pixels, self.converted, y, out),
+            Method::OpenCv(m) => m.row(pixels, self.converted, y, out),
         }
         self.done += 1;
         Ok(true)
@@ -174,7 +199,7 @@ impl<'a, 's> Resizer<'a, 's> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::view::PixelFormat;
+    use crate::image::PixelFormat;
 
     /// A part of a picture resized with `channels` channels.
     fn resized(
@@ -187,7 +212,8 @@ mod tests {
         let view = ImageView::packed(data, 23, 17, format).unwrap();
         let part = Part { left: 2, top: 1, width: dst.0 - 3, height: dst.1 - 2 };
         let mut scratch = std::vec![0xEE; part_scratch_bytes((23, 17), dst, (part.width, channels), filter)];
-        let mut rows = Resizer::part(&view, filter, dst, part, channels, &mut scratch).unwrap();
+        let mut rows =
+            Resizer::part(&view, filter, dst, part, (channels, &yuv::convert), &mut scratch).unwrap();
         let mut out = std::vec![0; part.width * part.height * channels];
         out.chunks_mut(part.width * channels).for_each(|row| assert!(rows.next_row(row).unwrap()));
         out
@@ -213,5 +239,41 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn parts_of_converted_pictures_are_those_of_the_whole() {
+        let data: std::vec::Vec<u8> = (0..61 * 40 * 3 / 2 + 60).map(|i| (i * i / 7 + 13 * i) as u8).collect();
+        let view = ImageView::packed(&data, 61, 40, PixelFormat::Nv12).unwrap();
+        for view in [view, view.rotated(1), view.mirrored().crop(3, 2, 50, 30).unwrap()] {
+            let src = (view.width(), view.height());
+            for filter in [0, 1, 2, 3, 4, 5, 16].map(|code| Filter::from_code(code).unwrap()) {
+                // Smaller, larger, halved, the same size, and with the vertical pass first.
+                for dst in [(20, 18), (130, 90), (src.0 / 2, src.1 / 2), src, (src.0 - 4, 10)] {
+                    let whole =
+                        part_of(&view, filter, dst, Part { left: 0, top: 0, width: dst.0, height: dst.1 });
+                    for left in [0, dst.0 / 3, dst.0 - 5] {
+                        let part = Part { left, top: 3, width: 5, height: 6 };
+                        let rows = whole.chunks(3 * dst.0).skip(3).take(6);
+                        let want: std::vec::Vec<u8> =
+                            rows.flat_map(|row| &row[3 * left..3 * (left + 5)]).copied().collect();
+                        assert_eq!(
+                            part_of(&view, filter, dst, part),
+                            want,
+                            "{view:?} {filter:?} {dst:?} {left}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn part_of(view: &ImageView, filter: Filter, dst: (usize, usize), part: Part) -> Vec<u8> {
+        let src = (view.width(), view.height());
+        let mut scratch = std::vec![0xEE; part_scratch_bytes(src, dst, (part.width, RGB), filter)];
+        let mut rows = Resizer::part(view, filter, dst, part, (RGB, &yuv::convert), &mut scratch).unwrap();
+        let mut out = std::vec![0; part.width * part.height * RGB];
+        out.chunks_mut(part.width * RGB).for_each(|row| assert!(rows.next_row(row).unwrap()));
+        out
     }
 }

@@ -34,10 +34,9 @@ impl<'s> Nearest<'s> {
     }
 
     /// Writes the next output row to `out`.
-    pub(super) fn row(&mut self, pixels: Pixels<'_>, out: &mut [u8]) {
-        let view = pixels.view;
-        let row = view.row((self.y as usize).min(view.height() - 1));
-        by_channels!(pixels, pick(row, view.format().bytes(), self.columns, out));
+    pub(super) fn row(&mut self, pixels: Pixels, converted: &mut [u8], out: &mut [u8]) {
+        let row = pixels.row((self.y as usize).min(pixels.view.height() - 1), converted);
+        by_channels!(pixels, pick(row, pixels.format().bytes(), self.columns, out));
         self.y += self.step;
     }
 }

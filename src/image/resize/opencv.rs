@@ -61,16 +61,17 @@ impl<'s> OpenCv<'s> {
     }
 
     /// Writes output row `y` to `out`. Rows must be asked for in order.
-    pub(super) fn row(&mut self, pixels: Pixels<'_>, y: usize, out: &mut [u8]) {
+    pub(super) fn row(&mut self, pixels: Pixels, converted: &mut [u8], y: usize, out: &mut [u8]) {
         if self.halves {
-            let (view, bytes) = (pixels.view, pixels.view.format().bytes());
-            let [upper, lower] = [2 * y, 2 * y + 1].map(|y| &view.row(y)[2 * bytes * self.left..]);
+            let (bytes, (a, b)) = (pixels.format().bytes(), converted.split_at_mut(converted.len() / 2));
+            let rows = [pixels.row(2 * y, a), pixels.row(2 * y + 1, b)];
+            let [upper, lower] = rows.map(|row| &row[2 * bytes * self.left..]);
             return by_channels!(pixels, mean_of_four(upper, lower, bytes, out));
         }
         let (upper, fraction) = position(y, self.scale);
         let last = pixels.view.height() as i32 - 1;
         // Unlike columns, rows outside the picture are clamped without changing the weights.
-        self.hold(pixels, [upper, upper + 1].map(|row| row.clamp(0, last) as usize));
+        self.hold(pixels, converted, [upper, upper + 1].map(|row| row.clamp(0, last) as usize));
         let [a, b] = weights(fraction);
         let [upper, lower] = &self.rows;
         for (out, (&u, &l)) in out.iter_mut().zip(upper.iter().zip(lower.iter())) {
@@ -79,7 +80,7 @@ impl<'s> OpenCv<'s> {
     }
 
     /// Makes `rows` hold these two source rows, after the horizontal pass.
-    fn hold(&mut self, pixels: Pixels<'_>, needed: [usize; 2]) {
+    fn hold(&mut self, pixels: Pixels, converted: &mut [u8], needed: [usize; 2]) {
         // The lower row of the previous output row is often the upper row of this one.
         if self.held[0] != Some(needed[0]) && self.held[1] == Some(needed[0]) {
             self.rows.swap(0, 1);
@@ -87,7 +88,7 @@ impl<'s> OpenCv<'s> {
         }
         for (slot, src) in needed.into_iter().enumerate() {
             if self.held[slot] != Some(src) {
-                let (row, bytes) = (pixels.view.row(src), pixels.view.format().bytes());
+                let (row, bytes) = (pixels.row(src, converted), pixels.format().bytes());
                 by_channels!(pixels, resize_row(self.columns, row, bytes, self.rows[slot]));
                 self.held[slot] = Some(src);
             }

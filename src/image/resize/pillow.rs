@@ -11,7 +11,7 @@
 use super::axis::{Axis, PRECISION};
 use super::filter::Filter;
 use super::part::Part;
-use super::pixels::Pixels;
+use super::pixels::{MAX_BLOCK, Pixels};
 
 /// Bytes summed at a time in the vertical pass; the sums of a block stay in registers.
 const BLOCK: usize = 32;
@@ -111,25 +111,28 @@ impl<'s> Pillow<'s> {
     }
 
     /// Writes output row `y` to `out`. Rows must be asked for in order.
-    pub(super) fn row(&mut self, pixels: Pixels<'_>, y: usize, out: &mut [u8]) {
-        let view = pixels.view;
+    pub(super) fn row(&mut self, pixels: Pixels, converted: &mut [u8], y: usize, out: &mut [u8]) {
         let (horizontal, left) = (self.horizontal.as_ref(), self.left);
         let Some(Vertical { axis, weights, store }) = &mut self.vertical else {
-            return resize_row(horizontal, (pixels, left), view.row(y), out);
+            return resize_row(horizontal, (pixels, left), pixels.row(y, converted), out);
         };
         let slots = weights.len();
         let (first, count) = axis.weights(y, weights);
         match store {
             Store::Row(row) => {
-                let row = &mut row[..view.width() * view.format().bytes()];
-                sum_rows(|i| view.row(first + i), &weights[..count], row);
+                let row = &mut row[..pixels.view.width() * pixels.format().bytes()];
+                if pixels.view.is_direct() {
+                    sum_rows(|i| pixels.view.row(first + i), &weights[..count], row);
+                } else {
+                    sum_converted_rows(pixels, first, &weights[..count], row);
+                }
                 resize_row(horizontal, (pixels, left), row, out);
             }
             Store::Ring { rows, next } => {
                 let bytes = out.len();
                 for src in first.max(*next)..first + count {
                     let slot = &mut rows[src % slots * bytes..][..bytes];
-                    resize_row(horizontal, (pixels, left), view.row(src), slot);
+                    resize_row(horizontal, (pixels, left), pixels.row(src, converted), slot);
                 }
                 *next = (first + count).max(*next);
                 sum_rows(|i| &rows[(first + i) % slots * bytes..][..bytes], &weights[..count], out);
@@ -142,12 +145,12 @@ impl<'s> Pillow<'s> {
 /// `left` on.
 fn resize_row(
     horizontal: Option<&Horizontal<'_>>,
-    (pixels, left): (Pixels<'_>, usize),
+    (pixels, left): (Pixels, usize),
     row: &[u8],
     out: &mut [u8],
 ) {
     let Some(pass) = horizontal else { return pixels.copy(row, left, out) };
-    let format = pixels.view.format();
+    let format = pixels.format();
     match (pixels.channels, format.bytes()) {
         (3, 1) => pass.run::<1, 3>(row, format.offsets(), out),
         (3, 3) => pass.run::<3, 3>(row, format.offsets(), out),
@@ -188,6 +191,20 @@ impl<'s> Horizontal<'s> {
             }
         }
     }
+}
+
+/// [`sum_rows`] for rows that are converted a few pixels at a time, from row `first` on: each is converted again for every output row
+/// that it contributes to, so that none has to be kept.
+fn sum_converted_rows(pixels: Pixels, first: usize, weights: &[i32], out: &mut [u8]) {
+    pixels.each_block(|at, read| {
+        let (mut bytes, mut sums) = ([0; MAX_BLOCK], [HALF; MAX_BLOCK]);
+        let bytes = &mut bytes[..at.len()];
+        for (y, &weight) in (first..).zip(weights) {
+            read(y, bytes);
+            sums.iter_mut().zip(&*bytes).for_each(|(sum, &p)| *sum += i32::from(p) * weight);
+        }
+        out[at].iter_mut().zip(sums).for_each(|(out, sum)| *out = to_byte(sum));
+    });
 }
 
 /// Writes the weighted sum of rows to `out`. `row(i)` belongs to weight `i` and is at least as long as `out`.

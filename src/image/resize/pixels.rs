@@ -1,20 +1,30 @@
 //! The pixels of a picture as the methods read them: a picture, and how many channels of it are wanted.
 
-use crate::image::view::ImageView;
+use crate::image::PixelFormat;
+use crate::image::view::{ConvertYuv, ImageView};
+use core::ops::Range;
+
+/// Pixels that are converted together where no row is kept.
+const BLOCK: usize = 64;
+/// The most bytes of these pixels.
+pub(super) const MAX_BLOCK: usize = 4 * BLOCK;
 
 /// A picture, of whose pixels `channels` bytes are wanted, 1 to 4. The pixel format
 /// [fits](crate::image::PixelFormat::fits) them.
 #[derive(Clone, Copy)]
-pub(super) struct Pixels<'a> {
-    pub view: ImageView<'a>,
+pub(super) struct Pixels<'a, 'c> {
+    pub view: &'c ImageView<'a>,
     pub channels: usize,
+    /// The columns that the method reads.
+    pub columns: (usize, usize),
+    pub convert: ConvertYuv<'c>,
 }
 
 /// `by_channels!(pixels, f(arguments))` calls `f::<N>(offsets, arguments)`, where `offsets: [usize; N]` are the positions of the wanted
 /// channels in a pixel: their number is a constant, so that loops over them are unrolled.
 macro_rules! by_channels {
     ($pixels:expr, $f:ident($($argument:expr),*)) => {{
-        let [a, b, c, d] = $pixels.view.format().channel_offsets();
+        let [a, b, c, d] = $pixels.format().channel_offsets();
         match $pixels.channels {
             1 => $f([a], $($argument),*),
             2 => $f([a, b], $($argument),*),
@@ -25,11 +35,43 @@ macro_rules! by_channels {
 }
 pub(super) use by_channels;
 
-impl Pixels<'_> {
-    /// Copies the wanted channels of a row in the picture's pixel format, from column `left` on.
+impl<'a> Pixels<'a, '_> {
+    /// The format of rows.
+    pub fn format(&self) -> PixelFormat {
+        self.view.format().row_format()
+    }
+
+    /// Row `y`: that of the picture, or converted into `buffer`, of which the columns that are read are written. The buffer has room
+    /// for a row.
+    pub fn row<'r>(&self, y: usize, buffer: &'r mut [u8]) -> &'r [u8]
+    where
+        'a: 'r,
+    {
+        if self.view.is_direct() {
+            return self.view.row(y);
+        }
+        let bytes = self.format().bytes();
+        let row = &mut buffer[..self.view.width() * bytes];
+        let (first, end) = self.columns;
+        self.view.convert_row(y, first, &mut row[first * bytes..end * bytes], self.convert);
+        row
+    }
+
+    /// Calls `then` with the bytes of a few pixels of some rows at a time, and where they lie in a row. They are rows that have to be
+    /// converted.
+    pub fn each_block(&self, mut then: impl FnMut(Range<usize>, &dyn Fn(usize, &mut [u8]))) {
+        let (bytes, (first, end)) = (self.format().bytes(), self.columns);
+        for x in (first..end).step_by(BLOCK) {
+            let count = BLOCK.min(end - x);
+            let read = |y: usize, out: &mut [u8]| self.view.convert_row(y, x, out, self.convert);
+            then(x * bytes..(x + count) * bytes, &read);
+        }
+    }
+
+    /// Copies the wanted channels of a row in the row format, from column `left` on.
     #[inline(never)]
     pub fn copy(&self, row: &[u8], left: usize, out: &mut [u8]) {
-        by_channels!(self, copy(row.chunks_exact(self.view.format().bytes()).skip(left), out))
+        by_channels!(self, copy(row.chunks_exact(self.format().bytes()).skip(left), out))
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`winograd`] | Winograd transforms, and quantisation with error diffusion |
 //! | [`interpolate`] | bilinear interpolation, vertical and horizontal |
 //! | [`int4`] | unpacking of 4-bit weights |
+//! | [`yuv`] | rows of YUV to RGB |
 
 pub(crate) mod attention;
 pub(crate) mod epilogue;
@@ -19,3 +20,4 @@ pub(crate) mod int4;
 pub(crate) mod interpolate;
 pub(crate) mod rows;
 pub(crate) mod winograd;
+pub(crate) mod yuv;

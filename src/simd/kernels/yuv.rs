@@ -1,0 +1,16 @@
+//! Rows of YUV to RGB. The arithmetic, and why it is 16-bit integers, is in [`image::yuv`](crate::image::yuv); the compiler
+//! vectorises it for each instruction set.
+
+use crate::image::yuv::{YuvRow, convert};
+use crate::simd::dispatch::dispatch;
+use crate::simd::lanes::Lanes;
+
+dispatch! {
+    fn yuv_row(row: &YuvRow<'_>, out: &mut [u8]);
+}
+
+/// Converts pixels to red, green, blue and 0, as many as `out` has room for.
+#[inline(always)]
+fn yuv_row<L: Lanes>(_: L, row: &YuvRow<'_>, out: &mut [u8]) {
+    convert(row, out);
+}
