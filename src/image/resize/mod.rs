@@ -16,6 +16,7 @@ mod pixels;
 use crate::error::Error;
 use crate::image::view::{ConvertYuv, ImageView, check_size};
 use crate::image::yuv;
+use core::ops::Range;
 pub use filter::Filter;
 use nearest::Nearest;
 use opencv::OpenCv;
@@ -46,25 +47,36 @@ pub(crate) fn part_scratch_bytes(
         _ if check_size(src.0, src.1).and(check_size(dst.0, dst.1)).is_err() => Some(0),
         Filter::Nearest => Nearest::words(width),
         Filter::LinearCv => OpenCv::words(width, channels),
-        _ => Pillow::words(src, dst, width, channels, filter),
+        _ => Pillow::words(src, dst, (width, most_columns(src.0, dst.0, width)), channels, filter),
     };
-    let words = words.and_then(|n| n.checked_add(row_words(src.0, filter)));
+    let rows = row_words(most_columns(src.0, dst.0, width), filter);
+    let words = words.and_then(|n| n.checked_add(rows));
     // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
 }
 
-/// Words for the rows of a picture of this width that are converted at a time: four bytes for a pixel.
-fn row_words(width: usize, filter: Filter) -> usize {
-    if filter == Filter::LinearCv { 2 * width } else { width }
+/// Words for the rows of a picture that are converted at a time, of which `columns` columns are read: four bytes for a pixel.
+fn row_words(columns: usize, filter: Filter) -> usize {
+    if filter == Filter::LinearCv { 2 * columns } else { columns }
 }
 
-/// The source columns that a part of the result depends on, or a few more: the first one and the end.
-fn columns(src: usize, dst: usize, part: Part) -> (usize, usize) {
+/// How many pixels of the picture the longest filter reaches to each side of an output pixel, and two more.
+fn reach(scale: f64) -> f64 {
+    3.0 * scale.max(1.0) + 2.0
+}
+
+/// The source columns that a part of the result depends on, or a few more.
+fn columns(src: usize, dst: usize, part: Part) -> Range<usize> {
     let scale = src as f64 / dst as f64;
-    // The longest filter reaches three pixels to each side, of the larger pixels.
-    let reach = 3.0 * scale.max(1.0) + 2.0;
-    let (left, right) = (part.left as f64 * scale - reach, (part.left + part.width) as f64 * scale + reach);
-    (left.max(0.0) as usize, (right as usize + 1).min(src))
+    let left = part.left as f64 * scale - reach(scale);
+    let right = (part.left + part.width) as f64 * scale + reach(scale);
+    left.max(0.0) as usize..(right as usize + 1).min(src)
+}
+
+/// The most [`columns`] of a part of this width.
+fn most_columns(src: usize, dst: usize, width: usize) -> usize {
+    let scale = src as f64 / dst as f64;
+    src.min((width as f64 * scale + 2.0 * reach(scale)) as usize + 3)
 }
 
 /// Resizes a whole picture into the first `dst_w * dst_h * 3` bytes of `dst`, as packed RGB.
@@ -96,7 +108,7 @@ pub struct Resizer<'a, 's> {
     view: ImageView<'a>,
     part: Part,
     /// The columns of the picture that the part depends on.
-    columns: (usize, usize),
+    columns: Range<usize>,
     convert: ConvertYuv<'s>,
     /// Rows of the picture that have been converted.
     converted: &'s mut [u8],
@@ -157,17 +169,20 @@ impl<'a, 's> Resizer<'a, 's> {
             return Err(Error::Buffer { what: "scratch memory for resizing", needed, found });
         }
         let (_, words, _) = bytemuck::pod_align_to_mut::<u8, i32>(scratch);
-        let (converted, words) = words.split_at_mut(row_words(src.0, filter));
+        let columns = columns(src.0, dst.0, part);
+        let (converted, words) = words.split_at_mut(row_words(columns.len(), filter));
         let method = if src == dst {
             Method::Copy
         } else {
             match filter {
-                Filter::Nearest => Method::Nearest(Nearest::new(src, dst, part, words)),
-                Filter::LinearCv => Method::OpenCv(OpenCv::new(src, dst, part, channels, words)),
-                _ => Method::Pillow(Pillow::new(src, dst, part, channels, filter, words)),
+                Filter::Nearest => Method::Nearest(Nearest::new(src, dst, part, columns.start, words)),
+                Filter::LinearCv => {
+                    Method::OpenCv(OpenCv::new(src, dst, (part, columns.start), channels, words))
+                }
+                _ => Method::Pillow(Pillow::new(src, dst, (part, &columns), channels, filter, words)),
             }
         };
-        let (converted, columns) = (bytemuck::cast_slice_mut(converted), columns(src.0, dst.0, part));
+        let converted = bytemuck::cast_slice_mut(converted);
         Ok(Resizer { view: *view, part, columns, convert, converted, channels, done: 0, method })
     }
 
@@ -183,10 +198,10 @@ impl<'a, 's> Resizer<'a, 's> {
         let (needed, found) = (self.part.width * self.channels, out.len());
         let out = out.get_mut(..needed).ok_or(Error::Buffer { what: "a resized row", needed, found })?;
         let (y, left) = (self.part.top + self.done, self.part.left);
-        let (view, channels, columns, convert) = (&self.view, self.channels, self.columns, self.convert);
-        let pixels = Pixels { view, channels, columns, convert };
+        let (view, channels, convert) = (&self.view, self.channels, self.convert);
+        let pixels = Pixels { view, channels, columns: (self.columns.start, self.columns.end), convert };
         match &mut self.method {
-            Method::Copy => pixels.copy(pixels.row(y, self.converted), left, out),
+            Method::Copy => pixels.copy(pixels.row(y, self.converted), left - self.columns.start, out),
             Method::Nearest(m) => m.row(pixels, self.converted, out),
             Method::Pillow(m) => m.row(pixels, self.converted, y, out),
             Method::OpenCv(m) => m.row(pixels, self.converted, y, out),

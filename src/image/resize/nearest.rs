@@ -8,7 +8,7 @@ use super::pixels::{Pixels, by_channels};
 
 /// The state of a nearest-pixel resize.
 pub(super) struct Nearest<'s> {
-    /// The source column of each output column.
+    /// The source column of each output column, counted from the first that is read.
     columns: &'s [i32],
     /// The vertical position of the next output row, in source rows.
     y: f64,
@@ -22,11 +22,17 @@ impl<'s> Nearest<'s> {
     }
 
     /// Computes the source columns into `words`, which holds at least [`Nearest::words`].
-    pub(super) fn new(src: (usize, usize), dst: (usize, usize), part: Part, words: &'s mut [i32]) -> Self {
+    pub(super) fn new(
+        src: (usize, usize),
+        dst: (usize, usize),
+        part: Part,
+        first_column: usize,
+        words: &'s mut [i32],
+    ) -> Self {
         let columns = &mut words[..part.width];
         let (mut x, step) = start(src.0, dst.0, part.left);
         for column in columns.iter_mut() {
-            *column = (x as usize).min(src.0 - 1) as i32;
+            *column = ((x as usize).min(src.0 - 1) - first_column) as i32;
             x += step;
         }
         let (y, step) = start(src.1, dst.1, part.top);

@@ -14,7 +14,7 @@ const ONE: f32 = 2048.0;
 
 /// The state of a resize.
 pub(super) struct OpenCv<'s> {
-    /// Per output column: left source column, right source column, and their weights.
+    /// Per output column: left and right source column, counted from the first that is read, and their weights.
     columns: &'s [i32],
     /// The upper and the lower source row after the horizontal pass: 19-bit values without their four lowest bits.
     rows: [&'s mut [i32]; 2],
@@ -24,7 +24,7 @@ pub(super) struct OpenCv<'s> {
     scale: f64,
     /// Whether both sides are halved exactly.
     halves: bool,
-    /// The first output column.
+    /// If both sides are halved: the source column of the first output column, counted in the same way.
     left: usize,
 }
 
@@ -38,7 +38,7 @@ impl<'s> OpenCv<'s> {
     pub(super) fn new(
         src: (usize, usize),
         dst: (usize, usize),
-        part: Part,
+        (part, first_column): (Part, usize),
         channels: usize,
         words: &'s mut [i32],
     ) -> Self {
@@ -54,10 +54,11 @@ impl<'s> OpenCv<'s> {
                 (left, fraction) = (left.clamp(0, last), 0.0);
             }
             let [a, b] = weights(fraction);
-            column.copy_from_slice(&[left, (left + 1).min(last), a, b]);
+            let [left, right] = [left, (left + 1).min(last)].map(|column| column - first_column as i32);
+            column.copy_from_slice(&[left, right, a, b]);
         }
-        let scale = ratio(src.1, dst.1);
-        OpenCv { columns, rows: [upper, lower], held: [None; 2], scale, halves, left: part.left }
+        let (scale, left) = (ratio(src.1, dst.1), if halves { 2 * part.left - first_column } else { 0 });
+        OpenCv { columns, rows: [upper, lower], held: [None; 2], scale, halves, left }
     }
 
     /// Writes output row `y` to `out`. Rows must be asked for in order.
@@ -65,7 +66,7 @@ impl<'s> OpenCv<'s> {
         if self.halves {
             let (bytes, (a, b)) = (pixels.format().bytes(), converted.split_at_mut(converted.len() / 2));
             let rows = [pixels.row(2 * y, a), pixels.row(2 * y + 1, b)];
-            let [upper, lower] = rows.map(|row| &row[2 * bytes * self.left..]);
+            let [upper, lower] = rows.map(|row| &row[bytes * self.left..]);
             return by_channels!(pixels, mean_of_four(upper, lower, bytes, out));
         }
         let (upper, fraction) = position(y, self.scale);

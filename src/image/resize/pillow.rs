@@ -12,6 +12,7 @@ use super::axis::{Axis, PRECISION};
 use super::filter::Filter;
 use super::part::Part;
 use super::pixels::{MAX_BLOCK, Pixels};
+use core::ops::Range;
 
 /// Bytes summed at a time in the vertical pass; the sums of a block stay in registers.
 const BLOCK: usize = 32;
@@ -27,14 +28,14 @@ fn to_byte(sum: i32) -> u8 {
 pub(super) struct Pillow<'s> {
     horizontal: Option<Horizontal<'s>>,
     vertical: Option<Vertical<'s>>,
-    /// The first output column.
+    /// The first output column, if there is no horizontal pass: its place among the source columns that are read.
     left: usize,
 }
 
 /// The horizontal pass, with the weights of all columns.
 struct Horizontal<'s> {
     max_weights: usize,
-    /// Per output column, the first source column and the number of weights.
+    /// Per output column, the first source column, counted from the first that is read, and the number of weights.
     bounds: &'s [i32],
     /// Per output column, room for `max_weights` weights.
     weights: &'s [i32],
@@ -49,7 +50,7 @@ struct Vertical<'s> {
 
 /// The bytes between the two passes.
 enum Store<'s> {
-    /// Vertical pass first: one row after it, in the picture's pixel format.
+    /// Vertical pass first: one row after it, in the row format, of the columns that are read.
     Row(&'s mut [u8]),
     /// Horizontal pass first: the latest rows after it, row `y` in slot `y % max_weights`. `next` is the first source
     /// row that the horizontal pass has not seen.
@@ -70,18 +71,19 @@ fn take<'s>(words: &mut &'s mut [i32], n: usize) -> &'s mut [i32] {
 }
 
 impl<'s> Pillow<'s> {
-    /// Scratch size in 32-bit words, enough for every smaller source too; `None` on overflow.
+    /// Scratch size in 32-bit words for a part of `width` columns, for which at most `columns` of the source are read; enough for every
+    /// smaller source too. `None` on overflow.
     pub(super) fn words(
         src: (usize, usize),
         dst: (usize, usize),
-        width: usize,
+        (width, columns): (usize, usize),
         channels: usize,
         filter: Filter,
     ) -> Option<usize> {
         let horizontal = width.checked_mul(Axis::new(filter, src.0, dst.0).max_weights() + 2)?;
         let max_weights = Axis::new(filter, src.1, dst.1).max_weights();
         // Either a ring, or one row of the picture with at most four bytes per pixel.
-        let store = (width * channels).checked_mul(max_weights)?.div_ceil(4).max(src.0);
+        let store = (width * channels).checked_mul(max_weights)?.div_ceil(4).max(columns);
         horizontal.checked_add(max_weights)?.checked_add(store)
     }
 
@@ -89,25 +91,26 @@ impl<'s> Pillow<'s> {
     pub(super) fn new(
         src: (usize, usize),
         dst: (usize, usize),
-        part: Part,
+        (part, columns): (Part, &Range<usize>),
         channels: usize,
         filter: Filter,
         mut words: &'s mut [i32],
     ) -> Self {
-        let horizontal =
-            (src.0 != dst.0).then(|| Horizontal::new(Axis::new(filter, src.0, dst.0), part, &mut words));
+        let horizontal = (src.0 != dst.0)
+            .then(|| Horizontal::new(Axis::new(filter, src.0, dst.0), (part, columns.start), &mut words));
         let vertical = (src.1 != dst.1).then(|| {
             let axis = Axis::new(filter, src.1, dst.1);
             let weights = take(&mut words, axis.max_weights());
             let store = if vertical_first(src, dst) {
-                Store::Row(bytemuck::cast_slice_mut(take(&mut words, src.0)))
+                Store::Row(bytemuck::cast_slice_mut(take(&mut words, columns.len())))
             } else {
                 let ring = (part.width * channels * axis.max_weights()).div_ceil(4);
                 Store::Ring { rows: bytemuck::cast_slice_mut(take(&mut words, ring)), next: 0 }
             };
             Vertical { axis, weights, store }
         });
-        Pillow { horizontal, vertical, left: part.left }
+        let left = if horizontal.is_none() { part.left - columns.start } else { 0 };
+        Pillow { horizontal, vertical, left }
     }
 
     /// Writes output row `y` to `out`. Rows must be asked for in order.
@@ -120,9 +123,10 @@ impl<'s> Pillow<'s> {
         let (first, count) = axis.weights(y, weights);
         match store {
             Store::Row(row) => {
-                let row = &mut row[..pixels.view.width() * pixels.format().bytes()];
+                let (first_column, end) = pixels.columns;
+                let row = &mut row[..(end - first_column) * pixels.format().bytes()];
                 if pixels.view.is_direct() {
-                    sum_rows(|i| pixels.view.row(first + i), &weights[..count], row);
+                    sum_rows(|i| pixels.row(first + i, &mut []), &weights[..count], row);
                 } else {
                     sum_converted_rows(pixels, first, &weights[..count], row);
                 }
@@ -163,13 +167,13 @@ fn resize_row(
 
 impl<'s> Horizontal<'s> {
     /// Computes the weights of the columns of `part` into memory taken from `words`.
-    fn new(axis: Axis, part: Part, words: &mut &'s mut [i32]) -> Self {
+    fn new(axis: Axis, (part, first_column): (Part, usize), words: &mut &'s mut [i32]) -> Self {
         let max_weights = axis.max_weights();
         let (bounds, weights) = (take(words, part.width * 2), take(words, part.width * max_weights));
         let columns = bounds.chunks_exact_mut(2).zip(weights.chunks_exact_mut(max_weights));
         for (x, (bound, weights)) in (part.left..).zip(columns) {
             let (first, count) = axis.weights(x, weights);
-            bound.copy_from_slice(&[first as i32, count as i32]);
+            bound.copy_from_slice(&[(first - first_column) as i32, count as i32]);
         }
         Horizontal { max_weights, bounds, weights }
     }

@@ -41,34 +41,33 @@ impl<'a> Pixels<'a, '_> {
         self.view.format().row_format()
     }
 
-    /// Row `y`: that of the picture, or converted into `buffer`, of which the columns that are read are written. The buffer has room
-    /// for a row.
+    /// The columns of row `y` that are read: of the picture, or converted into `buffer`, which has room for them.
     pub fn row<'r>(&self, y: usize, buffer: &'r mut [u8]) -> &'r [u8]
     where
         'a: 'r,
     {
+        let (bytes, (first, end)) = (self.format().bytes(), self.columns);
         if self.view.is_direct() {
-            return self.view.row(y);
+            return &self.view.row(y)[first * bytes..end * bytes];
         }
-        let bytes = self.format().bytes();
-        let row = &mut buffer[..self.view.width() * bytes];
-        let (first, end) = self.columns;
-        self.view.convert_row(y, first, &mut row[first * bytes..end * bytes], self.convert);
+        let row = &mut buffer[..(end - first) * bytes];
+        self.view.convert_row(y, first, row, self.convert);
         row
     }
 
-    /// Calls `then` with the bytes of a few pixels of some rows at a time, and where they lie in a row. They are rows that have to be
-    /// converted.
+    /// Calls `then` for a few of the pixels that are read at a time: with the place of their bytes in a row, and a function that converts
+    /// those of row `y`.
     pub fn each_block(&self, mut then: impl FnMut(Range<usize>, &dyn Fn(usize, &mut [u8]))) {
         let (bytes, (first, end)) = (self.format().bytes(), self.columns);
         for x in (first..end).step_by(BLOCK) {
             let count = BLOCK.min(end - x);
             let read = |y: usize, out: &mut [u8]| self.view.convert_row(y, x, out, self.convert);
-            then(x * bytes..(x + count) * bytes, &read);
+            let at = x - first;
+            then(at * bytes..(at + count) * bytes, &read);
         }
     }
 
-    /// Copies the wanted channels of a row in the row format, from column `left` on.
+    /// Copies the wanted channels of a row in the row format, from its pixel `left` on.
     #[inline(never)]
     pub fn copy(&self, row: &[u8], left: usize, out: &mut [u8]) {
         by_channels!(self, copy(row.chunks_exact(self.format().bytes()).skip(left), out))
