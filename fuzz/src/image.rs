@@ -1,5 +1,5 @@
-//! Pictures of any size, stride and format, and their resizing. The result depends on the pixels only: not on stride, format,
-//! the contents of the scratch memory or where the picture was cut out. Filters without negative weights stay in the range of
+//! Pictures of any size, stride and format, turned in any way, and their resizing. The result depends on the pixels only: not on stride,
+//! format, the contents of the scratch memory or where the picture was cut out. Filters without negative weights stay in the range of
 //! the pixels.
 
 use crate::input::Input;
@@ -7,8 +7,20 @@ use beitle::Error;
 use beitle::image::resize::{Filter, Resizer, resize, scratch_bytes};
 use beitle::image::{ImageView, PixelFormat};
 
-const FORMATS: [PixelFormat; 5] =
-    [PixelFormat::Rgb8, PixelFormat::Bgr8, PixelFormat::Rgba8, PixelFormat::Bgra8, PixelFormat::Gray8];
+const FORMATS: [PixelFormat; 12] = [
+    PixelFormat::Rgb8,
+    PixelFormat::Bgr8,
+    PixelFormat::Rgba8,
+    PixelFormat::Bgra8,
+    PixelFormat::Gray8,
+    PixelFormat::Rgb565,
+    PixelFormat::Gray16,
+    PixelFormat::Yuyv,
+    PixelFormat::Uyvy,
+    PixelFormat::Nv12,
+    PixelFormat::Nv21,
+    PixelFormat::I420,
+];
 const FILTERS: [Filter; 7] = [
     Filter::Nearest,
     Filter::Lanczos,
@@ -43,8 +55,10 @@ fn any_sizes(input: &mut Input, format: PixelFormat, filter: Filter) {
     let mut scratch = vec![0; input.below(4096)];
     let mut out = vec![0; input.below(4096)];
     let _ = scratch_bytes(width, height, to_width, to_height, filter);
+    let _ = ImageView::packed(input.0, width, height, format);
     let Ok(view) = ImageView::new(input.0, width, height, stride, format) else { return };
-    assert!(view.row(height - 1).len() == width * format.bytes() && view.row(height).is_empty());
+    let row = view.row(height - 1).len();
+    assert!((row == width * format.bytes() || row == 0) && view.row(height).is_empty());
     assert!(view.rgb(width - 1, height - 1).is_some() && view.rgb(width, 0).is_none());
     assert_eq!(view.rgb(x, y).is_some(), x < width && y < height);
     let _ = view.crop(x, y, to_width, to_height).map(|crop| crop.row(to_height - 1));
@@ -58,8 +72,17 @@ fn any_sizes(input: &mut Input, format: PixelFormat, filter: Filter) {
 
 fn valid_sizes(input: &mut Input, format: PixelFormat, filter: Filter) {
     let ((width, height), to) = (sides(input), sides(input));
-    let row = width * format.bytes();
-    let stride = row + usize::from(input.u8());
+    let size = |plane| format.plane_size(plane, width, height);
+    let stride = size(0).0.max(if format == PixelFormat::I420 { 0 } else { size(format.planes() - 1).0 })
+        + usize::from(input.u8());
+    // Planes behind each other; the last row needs no padding.
+    let length = match format {
+        PixelFormat::I420 => stride * height + stride.div_ceil(2) * (2 * size(1).1 - 1) + size(1).0,
+        _ => {
+            stride * ((0..format.planes()).map(|plane| size(plane).1).sum::<usize>() - 1)
+                + size(format.planes() - 1).0
+        }
+    };
     let (contrast, misalignment) = (input.u8(), usize::from(input.u8() & 3));
     let (x, y) = (input.below(width), input.below(height));
     let part = (1 + input.below(width - x), 1 + input.below(height - y));
@@ -67,12 +90,18 @@ fn valid_sizes(input: &mut Input, format: PixelFormat, filter: Filter) {
         let pattern = |i: usize| (i.wrapping_mul(0x9E37_79B9) >> 7) as u8 & contrast;
         let mut given = input.0.iter().copied();
         // Exactly as long as necessary.
-        (0..(height - 1) * stride + row).map(|i| given.next().unwrap_or_else(|| pattern(i))).collect()
+        (0..length).map(|i| given.next().unwrap_or_else(|| pattern(i))).collect()
     };
+    assert!(ImageView::new(&pixels[1..], width, height, stride, format).is_err());
     let view = ImageView::new(&pixels, width, height, stride, format).expect("a valid picture");
     let crop = view.crop(x, y, part.0, part.1).expect("a part of the picture");
+    let turned = usize::from(misalignment == 3);
+    let [view, crop] = [view, crop].map(|view| {
+        let view = view.rotated((turned * to.0) as u32);
+        if turned * to.1 % 2 == 1 { view.mirrored() } else { view }
+    });
 
-    let needed = scratch_bytes(width, height, to.0, to.1, filter);
+    let needed = scratch_bytes(view.width(), view.height(), to.0, to.1, filter);
     assert!(needed <= 64 << 20, "{needed} bytes of scratch memory");
     let mut scratch = vec![0xC3; misalignment + needed];
     // Memory for a picture is enough for any part of it.
