@@ -4,6 +4,7 @@
 mod format;
 pub(crate) mod preprocess;
 pub mod resize;
+mod rows;
 mod view;
 pub(crate) mod yuv;
 

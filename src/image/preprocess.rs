@@ -2,7 +2,8 @@
 //! normalisation here; it is folded into the weights of the patch embedding.
 
 use super::resize::{Filter, Part, Resizer, part_scratch_bytes};
-use super::view::{ConvertYuv, ImageView, check_size, reverse_pixels};
+use super::rows::{ConvertYuv, reverse_pixels};
+use super::view::{ImageView, check_size};
 use crate::error::Error;
 use crate::file::format::Recipe;
 use crate::file::{Facts, Fit};

@@ -1,10 +1,10 @@
 //! Pictures in the caller's memory: borrowed bytes, a size, strides and a pixel format.
 //!
 //! Sizes are checked once, when an [`ImageView`] is made; reading rows and pixels cannot fail afterwards. A crop, a rotated or a
-//! mirrored picture is a view of the same bytes. Conversion to RGB happens row by row, so no copy of the picture is ever needed.
+//! mirrored picture is a view of the same bytes. Conversion to RGB happens row by row (`rows`), so no copy of the picture is ever needed.
 
 use super::format::PixelFormat;
-use super::yuv::{self, Coefficients, Samples, YuvMatrix, YuvRange, YuvRow};
+use super::yuv::{Coefficients, YuvMatrix, YuvRange};
 use crate::error::Error;
 
 /// The longest side a picture may have, in pixels.
@@ -19,33 +19,30 @@ pub struct Plane<'a> {
     pub stride: usize,
 }
 
-/// Converts a row of YUV to RGB; the engine passes the function of the instruction set.
-pub(crate) type ConvertYuv<'c> = &'c (dyn Fn(&YuvRow, &mut [u8]) + Sync);
-
 /// A borrowed picture.
 #[derive(Clone, Copy)]
 pub struct ImageView<'a> {
-    planes: [Plane<'a>; 3],
-    format: PixelFormat,
+    pub(super) planes: [Plane<'a>; 3],
+    pub(super) format: PixelFormat,
     /// How YUV becomes RGB.
-    coefficients: Coefficients,
+    pub(super) coefficients: Coefficients,
     /// The values of 16-bit grey that become 0 and 255.
-    range16: (u16, u16),
+    pub(super) range16: (u16, u16),
     /// The part of the stored picture that is seen: its first column and row, and its size, as stored.
-    x: usize,
-    y: usize,
+    pub(super) x: usize,
+    pub(super) y: usize,
     width: usize,
     height: usize,
-    turn: Turn,
+    pub(super) turn: Turn,
 }
 
 /// How the stored picture is seen: pixel (x, y) of the view is that of (y, x) if `swap`, counted from the right and the lower end of
 /// the stored picture if flipped.
 #[derive(Clone, Copy, Default, PartialEq)]
-struct Turn {
-    swap: bool,
-    flip_x: bool,
-    flip_y: bool,
+pub(super) struct Turn {
+    pub swap: bool,
+    pub flip_x: bool,
+    pub flip_y: bool,
 }
 
 impl core::fmt::Debug for ImageView<'_> {
@@ -269,134 +266,10 @@ impl<'a> ImageView<'a> {
     }
 
     /// The stored column and row, in the visible part, of a pixel as it is seen.
-    fn stored(&self, x: usize, y: usize) -> (usize, usize) {
+    pub(super) fn stored(&self, x: usize, y: usize) -> (usize, usize) {
         let Turn { swap, flip_x, flip_y } = self.turn;
         let (x, y) = if swap { (y, x) } else { (x, y) };
         (if flip_x { self.width - 1 - x } else { x }, if flip_y { self.height - 1 - y } else { y })
-    }
-
-    /// The bytes of a stored pixel in the row format, then zeros.
-    fn pixel(&self, x: usize, y: usize) -> [u8; 4] {
-        let (x, y) = (self.x + x, self.y + y);
-        let at = |plane: usize, x: usize, y: usize| {
-            let Plane { data, stride } = self.planes[plane];
-            &data[y * stride + x..]
-        };
-        let [(chroma_x, chroma_y), pair] = [(x / 2, y / 2), (x / 2 * 2, y / 2)];
-        let [y, u, v] = match self.format {
-            PixelFormat::Rgb565 => {
-                return from_rgb565(u16::from_le_bytes([at(0, 2 * x, y)[0], at(0, 2 * x, y)[1]]));
-            }
-            PixelFormat::Gray16 => {
-                let pixel = u16::from_le_bytes([at(0, 2 * x, y)[0], at(0, 2 * x, y)[1]]);
-                return [from_gray16(pixel, self.range16), 0, 0, 0];
-            }
-            PixelFormat::I420 => [at(0, x, y)[0], at(1, chroma_x, chroma_y)[0], at(2, chroma_x, chroma_y)[0]],
-            PixelFormat::Nv12 => [at(0, x, y)[0], at(1, pair.0, pair.1)[0], at(1, pair.0, pair.1)[1]],
-            PixelFormat::Nv21 => [at(0, x, y)[0], at(1, pair.0, pair.1)[1], at(1, pair.0, pair.1)[0]],
-            PixelFormat::Yuyv => [at(0, 2 * x, y)[0], at(0, 4 * chroma_x, y)[1], at(0, 4 * chroma_x, y)[3]],
-            PixelFormat::Uyvy => [at(0, 2 * x, y)[1], at(0, 4 * chroma_x, y)[0], at(0, 4 * chroma_x, y)[2]],
-            format => {
-                let mut pixel = [0; 4];
-                let bytes = format.bytes();
-                pixel[..bytes].copy_from_slice(&at(0, x * bytes, y)[..bytes]);
-                return pixel;
-            }
-        };
-        let [r, g, b] = yuv::pixel(&self.coefficients, y, u, v);
-        [r, g, b, 0]
-    }
-
-    /// Writes pixels of row `y` from column `first` on, as they are seen, in the row format, as many as `out` has room for. They lie
-    /// inside the picture.
-    pub(crate) fn convert_row(&self, y: usize, first: usize, out: &mut [u8], convert: ConvertYuv) {
-        let bytes = self.format.row_format().bytes();
-        let Turn { swap, flip_x, .. } = self.turn;
-        if swap {
-            for (x, out) in (first..).zip(out.chunks_exact_mut(bytes)) {
-                let (x, y) = self.stored(x, y);
-                out.copy_from_slice(&self.pixel(x, y)[..bytes]);
-            }
-            return;
-        }
-        let count = out.len() / bytes;
-        // The last pixel is the first one that is stored if the picture is mirrored.
-        let (x, y) = self.stored(if flip_x { first + count - 1 } else { first }, y);
-        self.convert_stored(y, x, out, convert);
-        if flip_x {
-            reverse_pixels(out, bytes);
-        }
-    }
-
-    /// Writes stored pixels of the visible part, from column `x` of row `y` on, in the row format.
-    fn convert_stored(&self, y: usize, x: usize, out: &mut [u8], convert: ConvertYuv) {
-        let (x, y) = (self.x + x, self.y + y);
-        let Plane { data, stride } = self.planes[0];
-        let row = &data[y * stride..];
-        match self.format {
-            PixelFormat::Rgb565 => {
-                let pixels = row[2 * x..].as_chunks::<2>().0;
-                for (out, pixel) in out.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
-                    *out = from_rgb565(u16::from_le_bytes(*pixel));
-                }
-            }
-            PixelFormat::Gray16 => {
-                let pixels = row[2 * x..].as_chunks::<2>().0;
-                for (out, pixel) in out.iter_mut().zip(pixels) {
-                    *out = from_gray16(u16::from_le_bytes(*pixel), self.range16);
-                }
-            }
-            format if format.is_yuv() => self.convert_yuv(x, y, out, convert),
-            format => out.copy_from_slice(&row[x * format.bytes()..][..out.len()]),
-        }
-    }
-
-    /// Writes pixels of a YUV picture, from the stored column `x` of row `y` on, as red, green, blue and 0.
-    fn convert_yuv(&self, mut x: usize, y: usize, mut out: &mut [u8], convert: ConvertYuv) {
-        // Two pixels share U and V, of which the left one is in an even column.
-        if x % 2 == 1 && out.len() >= 4 {
-            let (first, rest) = core::mem::take(&mut out).split_at_mut(4);
-            first.copy_from_slice(&self.pixel(x - self.x, y - self.y));
-            (out, x) = (rest, x + 1);
-        }
-        if out.is_empty() {
-            return;
-        }
-        let part = |plane: usize, x: usize, y: usize| {
-            let Plane { data, stride } = self.planes[plane];
-            &data[y * stride + x..]
-        };
-        let samples = match self.format {
-            PixelFormat::I420 => {
-                Samples::Planar([part(0, x, y), part(1, x / 2, y / 2), part(2, x / 2, y / 2)])
-            }
-            PixelFormat::Nv12 => Samples::UvInTurn([part(0, x, y), part(1, x, y / 2)]),
-            PixelFormat::Nv21 => Samples::VuInTurn([part(0, x, y), part(1, x, y / 2)]),
-            PixelFormat::Uyvy => Samples::Uyvy(part(0, 2 * x, y)),
-            _ => Samples::Yuyv(part(0, 2 * x, y)),
-        };
-        convert(&YuvRow { coefficients: self.coefficients, samples }, out);
-    }
-}
-
-/// Red, green, blue and 0: five and six bits spread evenly over 0 to 255, rounded.
-fn from_rgb565(pixel: u16) -> [u8; 4] {
-    let (r, g, b) = (u32::from(pixel >> 11), u32::from(pixel >> 5 & 63), u32::from(pixel & 31));
-    [((r * 527 + 23) >> 6) as u8, ((g * 259 + 33) >> 6) as u8, ((b * 527 + 23) >> 6) as u8, 0]
-}
-
-fn from_gray16(pixel: u16, (low, high): (u16, u16)) -> u8 {
-    let (x, span) = (u32::from(pixel.clamp(low, high) - low), u32::from(high - low));
-    ((x * 255 + span / 2) / span) as u8
-}
-
-/// Reverses the order of pixels of `bytes` bytes.
-pub(crate) fn reverse_pixels(row: &mut [u8], bytes: usize) {
-    match bytes {
-        1 => row.reverse(),
-        2 => row.as_chunks_mut::<2>().0.reverse(),
-        4 => row.as_chunks_mut::<4>().0.reverse(),
-        _ => row.as_chunks_mut::<3>().0.reverse(),
     }
 }
 

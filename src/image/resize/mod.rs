@@ -14,7 +14,8 @@ mod pillow;
 mod pixels;
 
 use crate::error::Error;
-use crate::image::view::{ConvertYuv, ImageView, check_size};
+use crate::image::rows::ConvertYuv;
+use crate::image::view::{ImageView, check_size};
 use crate::image::yuv;
 use core::ops::Range;
 pub use filter::Filter;

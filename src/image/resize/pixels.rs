@@ -1,7 +1,8 @@
 //! The pixels of a picture as the methods read them: a picture, and how many channels of it are wanted.
 
 use crate::image::PixelFormat;
-use crate::image::view::{ConvertYuv, ImageView};
+use crate::image::rows::ConvertYuv;
+use crate::image::view::ImageView;
 use core::ops::Range;
 
 /// Pixels that are converted together where no row is kept.
