@@ -1,6 +1,7 @@
 //! Signals that end the program: temporary files are removed before, except for SIGBUS.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Temporary files that exist now. Whoever creates, renames or removes one holds the lock, so that a signal never falls between
@@ -24,10 +25,23 @@ pub fn handle_signals() {
     unix::handle_signals();
 }
 
+/// Whether the next interrupt sets [`INTERRUPTED`] instead of ending the program.
+static CAUGHT: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first SIGINT or SIGTERM sets the flag that this returns, so that the program can end by itself. A second one ends it
+/// as described at [`handle_signals`].
+pub fn catch_interrupts() -> &'static AtomicBool {
+    CAUGHT.store(true, Ordering::Relaxed);
+    &INTERRUPTED
+}
+
 #[cfg(unix)]
 mod unix {
+    use super::{CAUGHT, INTERRUPTED};
     use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
+    use std::sync::atomic::Ordering;
 
     pub(super) fn handle_signals() {
         // SAFETY: `bus_error` calls only functions that are safe in a signal handler.
@@ -38,7 +52,11 @@ mod unix {
         let handle = signals.handle();
         let restored = handled.clone();
         let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {
-            if let Some(signal) = signals.forever().next() {
+            for signal in signals.forever() {
+                if signal != SIGHUP && CAUGHT.swap(false, Ordering::Relaxed) {
+                    INTERRUPTED.store(true, Ordering::Relaxed);
+                    continue;
+                }
                 // A second signal ends the program at once, should a file system hang.
                 restore_default(&restored);
                 // The lock is kept: no output file appears under its final name any more.

@@ -14,7 +14,7 @@ mod regular;
 mod targets;
 mod terminal;
 
-pub use cleanup::handle_signals;
+pub use cleanup::{catch_interrupts, handle_signals};
 pub use output::{OutputFile, TemporaryFile, write};
 pub use regular::{open, read};
 pub use targets::{TargetError, check};

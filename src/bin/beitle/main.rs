@@ -1,4 +1,4 @@
-//! The `beitle` command line: `segment`, `classify`, `features`, `info`, `eval` and `bench`.
+//! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (threads, limits and
 //! arena), [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
@@ -23,6 +23,7 @@ mod png_file;
 mod progress;
 mod segment;
 mod session;
+mod stream;
 mod trace;
 mod views;
 
@@ -46,6 +47,10 @@ enum Command {
     /// weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as
     /// ADE20K's, and generated colours for others.
     Segment(segment::Args),
+    /// Segment frames of a camera or a video, from standard input to standard output
+    ///
+    /// For example: ffmpeg -i in.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | beitle stream -m road.beitle --emit overlay | ffplay -
+    Stream(stream::Args),
     /// Print the most probable classes of each picture
     Classify(classify::Args),
     /// Write the features of pictures as a NumPy file: a vector for each, or all tokens
@@ -62,6 +67,7 @@ fn main() -> ExitCode {
     beitle_files::handle_signals();
     let result = match Cli::parse().command {
         Command::Segment(args) => segment::run(&args),
+        Command::Stream(args) => stream::run(&args),
         Command::Classify(args) => classify::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Info(args) => info::run(&args),

@@ -53,12 +53,18 @@ fn blend(canvas: &mut Canvas, picture: &Picture, map: &ClassMapBuf, palette: &[[
             let differs = |x: usize, y: usize| map.get(y.min(height - 1) * width + x.min(width - 1)) != class;
             let is_border = differs(x + border, y) || differs(x, y + border);
             let colour = palette.get(class.unwrap_or(0) as usize).copied().unwrap_or([0; 3]);
-            for ((out, &p), c) in out.iter_mut().zip(photo).zip(colour) {
-                let mixed = (u32::from(c) * COLOUR_WEIGHT + u32::from(p) * (16 - COLOUR_WEIGHT)) / 16;
-                *out = if is_border { (mixed + 2 * 255) / 3 } else { mixed } as u8;
-            }
+            let mixed = mix(*photo, colour);
+            *out =
+                if is_border { mixed.map(|mixed| ((u32::from(mixed) + 2 * 255) / 3) as u8) } else { mixed };
         }
     }
+}
+
+/// A pixel blended with the colour of its class.
+pub fn mix(pixel: [u8; 3], colour: [u8; 3]) -> [u8; 3] {
+    let weighted =
+        |i: usize| u32::from(colour[i]) * COLOUR_WEIGHT + u32::from(pixel[i]) * (16 - COLOUR_WEIGHT);
+    [0, 1, 2].map(|i| (weighted(i) / 16) as u8)
 }
 
 /// The legend: cells of swatch, share and name, column by column.

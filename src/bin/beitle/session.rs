@@ -253,15 +253,40 @@ impl<'m> Session<'m> {
         logits: Option<&mut [f32]>,
         observer: &mut dyn Observer,
     ) -> Result<ClassMapBuf, RunError> {
-        let size = (picture.width, picture.height);
+        let pixels = picture.with_channels(self.picture_channels()).map_err(RunError::Picture)?;
+        self.run_view(&self.view(picture, &pixels)?, logits, observer)
+    }
+
+    /// [`run`](Session::run) for a view.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_view(
+        &mut self,
+        view: &ImageView<'_>,
+        logits: Option<&mut [f32]>,
+        observer: &mut dyn Observer,
+    ) -> Result<ClassMapBuf, RunError> {
+        let size = (view.width(), view.height());
         let planned = self.plan_for(size, self.scores_len(size).saturating_mul(size_of::<u16>()))?;
         let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
             .ok_or(RunError::Memory(size.0 * size.1))?;
         let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         output.scores = scores.as_deref_mut();
-        self.run_to(picture, planned, &mut output, observer)?;
+        self.run_to(view, planned, &mut output, observer)?;
         Ok(map)
+    }
+
+    /// Channels of the pictures that the model takes.
+    fn picture_channels(&self) -> usize {
+        self.model.facts().picture_channels
+    }
+
+    /// A picture with the model's channels, whose bytes are `pixels`.
+    fn view<'a>(&self, picture: &Picture, pixels: &'a [u8]) -> Result<ImageView<'a>, RunError> {
+        let format = PixelFormat::of_channels(self.picture_channels());
+        Ok(ImageView::packed(pixels, picture.width, picture.height, format)?)
     }
 
     /// The results of a model that does not segment pictures, as far as they are wanted.
@@ -292,7 +317,8 @@ impl<'m> Session<'m> {
             tokens: wanted.tokens.then_some(&mut results.tokens),
             ..Output::default()
         };
-        self.run_to(picture, planned, &mut output, observer)?;
+        let pixels = picture.with_channels(self.picture_channels()).map_err(RunError::Picture)?;
+        self.run_to(&self.view(picture, &pixels)?, planned, &mut output, observer)?;
         let all = [&results.logits, &results.features, &results.tokens];
         if !all.into_iter().flatten().all(|x| x.is_finite()) {
             return Err(RunError::NotFinite);
@@ -303,18 +329,15 @@ impl<'m> Session<'m> {
     /// Runs a picture to the buffers of `output` with the plan and arena of [`plan_for`](Session::plan_for), which are kept.
     fn run_to(
         &mut self,
-        picture: &Picture,
+        view: &ImageView<'_>,
         (plan, mut arena): (Plan, Arena),
         output: &mut Output,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
-        let (size, channels) = ((picture.width, picture.height), self.model.facts().picture_channels);
-        let pixels = picture.with_channels(channels).map_err(RunError::Picture)?;
-        let view = ImageView::packed(&pixels, size.0, size.1, PixelFormat::of_channels(channels))?;
         let mut observer =
             WorkLimit { inner: observer, limits: self.limits, left: self.limits.macs, exceeded: None };
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
-            .and_then(|mut engine| engine.run(&self.threads, &view, output, &mut observer));
+            .and_then(|mut engine| engine.run(&self.threads, view, output, &mut observer));
         self.planned = Some((plan, arena));
         match result {
             Err(e) => Err(observer.exceeded.unwrap_or(e.into())),
