@@ -111,6 +111,21 @@ fn scratch_for_a_size_suffices_for_smaller_pictures() {
 }
 
 #[test]
+fn sizes_that_are_refused_need_no_scratch() {
+    for code in [0, 1, 2, 3, 4, 5, 16] {
+        let filter = Filter::from_code(code).unwrap();
+        for bad in [0, (1 << 24) + 1, usize::MAX / 2, usize::MAX] {
+            for at in 0..4 {
+                let mut sizes = [5, 4, 3, 2];
+                sizes[at] = bad;
+                let [w, h, dst_w, dst_h] = sizes;
+                assert_eq!(scratch_bytes(w, h, dst_w, dst_h, filter), 0, "{filter:?} {sizes:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn short_buffers_and_bad_sizes_are_rejected() {
     let data = [0; 48];
     let view = ImageView::packed(&data, 4, 4, PixelFormat::Rgb8).unwrap();

@@ -29,7 +29,7 @@ use pixels::Pixels;
 const RGB: usize = 3;
 
 /// Bytes of scratch memory for resizing a picture of this size or of any smaller one, in any pixel format.
-/// `usize::MAX` if that many bytes cannot be addressed.
+/// `usize::MAX` if that many bytes cannot be addressed, 0 for a size that [`Resizer::new`] refuses.
 ///
 /// A photograph of 12 megapixels (4000x3000) resized to 640x640 with the bicubic filter needs about 110 KB.
 #[must_use]
@@ -44,14 +44,17 @@ pub(crate) fn part_scratch_bytes(
     (width, channels): (usize, usize),
     filter: Filter,
 ) -> usize {
+    // Such sizes are refused later; the arithmetic below is for the others.
+    if check_size(src.0, src.1).and(check_size(dst.0, dst.1)).is_err() {
+        return 0;
+    }
+    let columns = most_columns(src.0, dst.0, width);
     let words = match filter {
-        _ if check_size(src.0, src.1).and(check_size(dst.0, dst.1)).is_err() => Some(0),
         Filter::Nearest => Nearest::words(width),
         Filter::LinearCv => OpenCv::words(width, channels),
-        _ => Pillow::words(src, dst, (width, most_columns(src.0, dst.0, width)), channels, filter),
+        _ => Pillow::words(src, dst, (width, columns), channels, filter),
     };
-    let rows = row_words(most_columns(src.0, dst.0, width), filter);
-    let words = words.and_then(|n| n.checked_add(rows));
+    let words = words.and_then(|n| n.checked_add(row_words(columns, filter)));
     // Three more bytes, so that the scratch memory may start at any address.
     words.and_then(|n| n.checked_mul(4)?.checked_add(3)).unwrap_or(usize::MAX)
 }
@@ -71,13 +74,13 @@ fn columns(src: usize, dst: usize, part: Part) -> Range<usize> {
     let scale = src as f64 / dst as f64;
     let left = part.left as f64 * scale - reach(scale);
     let right = (part.left + part.width) as f64 * scale + reach(scale);
-    left.max(0.0) as usize..(right as usize + 1).min(src)
+    left.max(0.0) as usize..(right as usize).saturating_add(1).min(src)
 }
 
 /// The most [`columns`] of a part of this width.
 fn most_columns(src: usize, dst: usize, width: usize) -> usize {
     let scale = src as f64 / dst as f64;
-    src.min((width as f64 * scale + 2.0 * reach(scale)) as usize + 3)
+    src.min(((width as f64 * scale + 2.0 * reach(scale)) as usize).saturating_add(3))
 }
 
 /// Resizes a whole picture into the first `dst_w * dst_h * 3` bytes of `dst`, as packed RGB.
