@@ -9,7 +9,7 @@ use beitle::file::crc::crc32;
 use beitle::file::format::Task;
 use beitle::file::format::{ALIGN, Header, TensorEntry, TensorKind};
 use beitle::image::ImageView;
-use beitle::output::ClassMapMut;
+use beitle::output::{ClassMapMut, Points, Ranked};
 use beitle::parallel::{Parallel, Serial};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
@@ -51,7 +51,7 @@ impl Parallel for Threads {
     }
 }
 
-/// Class map, and bits of the logits; for a model without class map, of logits, features and tokens.
+/// Class map, and bits of logits, confidences and probabilities; for a model without class map, of logits, features and tokens.
 fn run(
     model: &Model,
     isa: Isa,
@@ -78,9 +78,16 @@ fn run(
     }
     let mut map = vec![u16::MAX; size.0 * size.1];
     let mut logits = vec![0f32; facts.classes * width * height];
+    let mut confidence = vec![0; map.len()];
+    let mut ranked = vec![Ranked::default(); facts.classes.min(3)];
     let mut output = Output { logits: Some(&mut logits), ..Output::map(size, ClassMapMut::U16(&mut map)) };
+    output.confidence = Some(&mut confidence);
+    output.points = Some(Points::new(&[[0, 0]], &mut ranked).unwrap());
     engine.run(threads, &picture, &mut output, &mut ()).unwrap();
-    (map, logits.iter().map(|x| x.to_bits()).collect())
+    let mut bits: Vec<u32> = logits.iter().map(|x| x.to_bits()).collect();
+    bits.extend(confidence.into_iter().map(u32::from));
+    bits.extend(ranked.into_iter().flat_map(|ranked| [ranked.class.into(), ranked.probability.to_bits()]));
+    (map, bits)
 }
 
 #[test]
@@ -107,7 +114,7 @@ fn every_instruction_set_gives_the_same_bits() {
     }
 }
 
-/// Class map and scores in some views. `None` if the model cannot be run in them.
+/// Class map and scores, then confidences, in some views. `None` if the model cannot be run in them.
 fn run_views(
     model: &Model,
     isa: Isa,
@@ -126,7 +133,10 @@ fn run_views(
     let mut scores = vec![u16::MAX; map.len() * model.facts().classes];
     let mut output = Output::map(size, ClassMapMut::U16(&mut map));
     output.scores = views.are_several().then_some(&mut scores);
+    let mut confidence = vec![0; size.0 * size.1];
+    output.confidence = Some(&mut confidence);
     engine.run(threads, picture, &mut output, &mut ()).unwrap();
+    scores.extend(confidence.into_iter().map(u16::from));
     Some((map, scores))
 }
 

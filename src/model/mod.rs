@@ -15,6 +15,7 @@ pub(crate) mod head;
 mod input;
 mod mosaic;
 mod pooled;
+mod results;
 
 use crate::error::Error;
 use crate::image::ImageView;

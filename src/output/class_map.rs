@@ -102,6 +102,10 @@ impl<'a> ClassMapMut<'a> {
 }
 
 impl ClassMap<'_> {
+    /// The number of pixels whose confidence is below [`Output::min_confidence`](super::Output::min_confidence). In maps of one byte
+    /// per pixel it is 255.
+    pub const UNKNOWN: u16 = u16::MAX;
+
     /// The number of pixels.
     #[must_use]
     pub fn len(&self) -> usize {

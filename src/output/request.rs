@@ -1,6 +1,7 @@
 //! The results that the caller wants of a run, and the buffers that receive them.
 
-use super::class_map::ClassMapMut;
+use super::class_map::{ClassMap, ClassMapMut};
+use super::points::Points;
 use crate::error::Error;
 use crate::file::Facts;
 use crate::file::format::Task;
@@ -9,17 +10,30 @@ use crate::views::Views;
 
 /// The buffers that a run writes. All are optional, but each task has its own:
 ///
-/// | task | map | logits | scores | features | tokens |
+/// | task | map, confidence, points | logits | scores | features | tokens |
 /// | --- | --- | --- | --- | --- | --- |
 /// | segmentation | yes | if the picture is stretched and seen once | with several views | - | - |
 /// | classification | - | yes | - | yes | yes |
 /// | features | - | - | - | yes | yes |
+///
+/// What is not wanted takes no time.
 #[derive(Debug, Default)]
 pub struct Output<'a> {
-    /// Width and height of the class map in pixels, normally those of the picture. The logits are interpolated to this size.
+    /// Width and height of the class map in pixels, normally those of the picture. The logits are interpolated to this size; that of
+    /// the logits ([`Facts::level`] 0, a quarter of the input's sides) has fewer pixels, and is computed faster.
     pub size: (usize, usize),
-    /// The class of each pixel, row by row; at least width · height pixels long. It may be `None` if logits are wanted instead.
+    /// The class of each pixel, row by row; at least width · height pixels long.
     pub map: Option<ClassMapMut<'a>>,
+    /// The numbers that the class map holds instead of the classes: `labels[i]` for class i. Empty: the classes themselves. The class is
+    /// chosen first, and confidences are those of classes, not of the classes with the same label together.
+    pub labels: &'a [u16],
+    /// The confidence of each pixel: the probability (softmax) of its class in units of 1/255, rounded. With several views, the mean of
+    /// the probabilities. As long as the map.
+    pub confidence: Option<&'a mut [u8]>,
+    /// Pixels with a lower confidence get [`ClassMap::UNKNOWN`] in the class map: 255 in a map of bytes. 0: none do.
+    pub min_confidence: u8,
+    /// The most likely classes at chosen points.
+    pub points: Option<Points<'a>>,
     /// The logits: of a segmentation model f32 `[classes][4 · grid height][4 · grid width]`, of a classification model
     /// `[classes]`.
     pub logits: Option<&'a mut [f32]>,
@@ -74,20 +88,45 @@ impl<'a> Output<'a> {
             let (w, h) = f.level(0);
             require("logits", f.classes * w * h, logits.len())?;
         }
-        let Some(map) = &self.map else {
-            let what = "a run needs a class map, or logits";
+        if !self.wants_pixels() {
+            let what = "a run needs a class map, confidences, points or logits";
             return if self.logits.is_some() { Ok(()) } else { Err(Error::Output { what }) };
-        };
+        }
         check_size(self.size.0, self.size.1)?;
         let pixels = self.size.0.checked_mul(self.size.1).ok_or(Error::TooLarge)?;
-        map.check(pixels, f.classes)?;
+        if !self.labels.is_empty() {
+            require("labels (one for each class)", f.classes, self.labels.len())?;
+        }
+        if let Some(map) = &self.map {
+            map.check(pixels, self.numbers(f.classes))?;
+            if matches!(map, ClassMapMut::U8(_)) && self.min_confidence > 0 && self.numbers(f.classes) > 255 {
+                return Err(Error::Image {
+                    what: "255 stands for unknown pixels: the class map needs two bytes per pixel",
+                });
+            }
+        }
+        require("confidences (pixels)", pixels, self.confidence.as_ref().map_or(pixels, |c| c.len()))?;
+        if let Some(points) = &self.points {
+            points.check(self.size, f.classes)?;
+        }
         let scores = views.scores_len(self.size, f.classes).ok_or(Error::TooLarge)?;
         let found = self.scores.as_ref().map_or(0, |s| s.len());
         require("scores of several views (pixels times classes)", scores, found)
     }
 
+    /// Whether anything is wanted of the pixels.
+    pub(crate) fn wants_pixels(&self) -> bool {
+        self.map.is_some() || self.confidence.is_some() || self.points.is_some()
+    }
+
+    /// One more than the largest number of a known pixel of the class map.
+    fn numbers(&self, classes: usize) -> usize {
+        let labels = self.labels.iter().take(classes).filter(|label| **label != ClassMap::UNKNOWN);
+        if self.labels.is_empty() { classes } else { labels.max().map_or(0, |most| usize::from(*most) + 1) }
+    }
+
     fn check_pooled(&self, f: &Facts) -> Result<(), Error> {
-        if self.map.is_some() || self.scores.is_some() {
+        if self.wants_pixels() || self.scores.is_some() {
             return Err(Error::Output { what: "the model does not segment pictures: it has no class map" });
         }
         let (logits, features, tokens) = (&self.logits, &self.features, &self.tokens);

@@ -23,6 +23,11 @@ impl<'a, T> Shared<'a, T> {
         Shared { start: data.as_mut_ptr(), len: data.len(), owner: PhantomData }
     }
 
+    /// The number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Elements `start..start + len`.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use super::conv::{ConvInput, ConvInputShape, ConvScratch, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
 use super::sink::SinkBuffers;
-use super::{level2, psp};
+use super::{level2, map, psp};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
@@ -76,7 +76,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     p.layout.need(Buf::Lateral0Rows, s.lateral0_rows.bytes(), BANDS);
     p.layout.need(Buf::Fpn0Rows, s.fpn0_rows.bytes(), BANDS);
     p.layout.need_f32(Buf::Logits, rings::LOGITS * s.logits_row, BANDS);
-    p.need_f32_per_worker(Buf::MapScratch, s.logits_row, BANDS);
+    p.need_f32_per_worker(Buf::MapScratch, map::scratch(&p.facts, p.facts.level(0).0), BANDS);
     p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w1 + w2 + w3, c, w0), BANDS);
     for rows in [deconvolved_rows(p.model)?, classifier_rows(p.model)?] {
         p.layout.need(Buf::TransientRows, rows.bytes(), BANDS);

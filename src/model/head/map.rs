@@ -6,36 +6,34 @@ use super::sink::{LogitsSink, SinkBuffers};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::model::context::Context;
+use crate::model::results::PixelResults;
 use crate::ops::upsample::source_position;
-use crate::output::{ClassMapMut, Output};
-use crate::parallel::Workers;
-use crate::parallel::chunks::chunks2_with;
-use crate::simd::isa::Isa;
+use crate::output::Output;
+use crate::parallel::chunks::with_scratch;
 use core::ops::Range;
+
+/// Numbers of scratch for each worker: a row of logits of `width` pixels, and one pixel.
+pub(super) fn scratch(f: &Facts, width: usize) -> usize {
+    (width + 1) * padded(f.classes)
+}
 
 /// Computes rows of the class map as soon as the logits that they read exist, and copies logits.
 pub(in crate::model) struct ClassMapRows<'a, 'o> {
-    shape: Shape,
+    /// Width and height of the map of logits, and the number of classes.
+    width: usize,
+    height: usize,
+    classes: usize,
     output: &'a mut Output<'o>,
     /// The first row of the class map that has not been computed.
     next: usize,
 }
 
-/// The sizes of the map of logits and of the class map.
-#[derive(Clone, Copy)]
-struct Shape {
-    /// Width and height of the map of logits, and the number of classes.
-    width: usize,
-    height: usize,
-    classes: usize,
-    /// Width and height of the class map.
-    size: (usize, usize),
-}
-
 impl LogitsSink for ClassMapRows<'_, '_> {
     fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
         self.copy_logits(ready - 4..ready, buffers.logits);
-        self.compute(cx, ready, buffers.logits, buffers.scratch);
+        if self.output.wants_pixels() {
+            self.compute(cx, ready, buffers.logits, buffers.scratch);
+        }
     }
 }
 
@@ -43,13 +41,17 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
     /// Starts the class map of `output`.
     pub fn new(f: &Facts, output: &'a mut Output<'o>) -> Self {
         let (width, height) = f.level(0);
-        let shape = Shape { width, height, classes: f.classes, size: output.size };
-        ClassMapRows { shape, output, next: 0 }
+        ClassMapRows { width, height, classes: f.classes, output, next: 0 }
+    }
+
+    /// Values in a row of logits, `[x][padded classes]`.
+    fn row_len(&self) -> usize {
+        self.width * padded(self.classes)
     }
 
     /// Copies rows of logits from their ring to `[classes][height][width]`, if the caller asked for logits.
     fn copy_logits(&mut self, rows: Range<usize>, logits: &[f32]) {
-        let (Shape { width, height, classes, .. }, row_len) = (self.shape, self.shape.row_len());
+        let (width, height, classes, row_len) = (self.width, self.height, self.classes, self.row_len());
         let Some(out) = &mut self.output.logits else { return };
         for y in rows {
             let row = &logits[y % rings::LOGITS * row_len..][..row_len];
@@ -61,57 +63,33 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
         }
     }
 
-    /// Computes all rows that read only the first `ready` rows of logits. `scratch` holds a row of logits for each worker.
+    /// Computes all rows that read only the first `ready` rows of logits: interpolates two rows of logits vertically, then along the
+    /// row while taking the argmax of each pixel.
     fn compute(&mut self, cx: &Context, ready: usize, logits: &[f32], scratch: &mut [f32]) {
-        let (shape, first) = (self.shape, self.next);
-        let (width, height) = shape.size;
-        while self.next < height && source_position(self.next, shape.height, height).high < ready {
+        let (first, (width, height)) = (self.next, self.output.size);
+        while self.next < height && source_position(self.next, self.height, height).high < ready {
             self.next += 1;
         }
-        let pixels = first * width..self.next * width;
-        let (isa, workers) = (cx.isa, cx.workers);
-        match &mut self.output.map {
-            None => {}
-            Some(ClassMapMut::U8(map)) => {
-                shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c as u8)
-            }
-            Some(ClassMapMut::U16(map)) => {
-                shape.fill(isa, workers, first, logits, scratch, &mut map[pixels], |c| c)
-            }
-        }
-    }
-}
-
-impl Shape {
-    /// Values in a row of logits, `[x][padded classes]`.
-    fn row_len(self) -> usize {
-        self.width * padded(self.classes)
-    }
-
-    /// Fills `map`, which begins with row `first`: interpolates two rows of logits vertically, then along the row while
-    /// taking the argmax of each pixel.
-    #[allow(clippy::too_many_arguments)]
-    fn fill<T: Send>(
-        self,
-        isa: Isa,
-        workers: Workers,
-        first: usize,
-        logits: &[f32],
-        scratch: &mut [f32],
-        map: &mut [T],
-        cast: impl Fn(u16) -> T + Sync,
-    ) {
-        let (width, height) = self.size;
-        let (row_len, pitch) = (self.row_len(), padded(self.classes));
-        chunks2_with(workers, (map, width), (&mut [] as &mut [()], 0), scratch, |i, out, _, row| {
-            let p = source_position(first + i, self.height, height);
+        let (row_len, pitch, classes) = (self.row_len(), padded(self.classes), self.classes);
+        let (logits_width, logits_height, isa) = (self.width, self.height, cx.isa);
+        let results = PixelResults::new(isa, classes, self.output);
+        with_scratch(cx.workers, self.next - first, scratch, |i, scratch| {
+            let y = first + i;
+            let (row, pixel) = scratch.split_at_mut(row_len);
+            let p = source_position(y, logits_height, height);
             let (low, high) = (p.low % rings::LOGITS * row_len, p.high % rings::LOGITS * row_len);
-            let row = &mut row[..row_len];
             isa.lerp_pixels(&logits[low..][..row_len], &logits[high..][..row_len], p.weight, row_len, row);
-            for (x, class) in out.iter_mut().enumerate() {
-                let p = source_position(x, self.width, width);
+            for x in 0..width {
+                let p = source_position(x, logits_width, width);
                 let (a, b) = (&row[p.low * pitch..][..pitch], &row[p.high * pitch..][..pitch]);
-                *class = cast(isa.argmax_lerp(a, b, p.weight, self.classes));
+                let class = isa.argmax_lerp(a, b, p.weight, classes);
+                let pixel = &mut pixel[..pitch];
+                let interpolate = move || {
+                    isa.lerp_pixels(a, b, p.weight, pitch, pixel);
+                    pixel
+                };
+                // SAFETY: the pixels of row y belong to one task, which calls this once for each.
+                unsafe { results.put(y * width + x, class, interpolate) };
             }
         });
     }

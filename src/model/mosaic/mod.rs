@@ -13,16 +13,17 @@ mod pixels;
 
 use super::context::{Context, Planner};
 use super::frame;
+use super::results::PixelResults;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Facts;
 use crate::image::ImageView;
 use crate::image::preprocess::InputWindow;
-use crate::output::{ClassMapMut, Output};
-use crate::parallel::chunks::chunks2;
+use crate::output::Output;
+use crate::parallel::chunks::chunks;
 use crate::views::{Grid, Strip, View, Views};
 use kept::{Kept, KeptSize};
-use pixels::{MapOutput, WindowPixels};
+use pixels::WindowPixels;
 
 /// The views of a picture, each with its windows and the width of its strips.
 fn views_of(f: &Facts, views: &Views, picture: (usize, usize)) -> impl Iterator<Item = (View, Grid, usize)> {
@@ -70,11 +71,6 @@ pub(crate) fn run(
         }
     }
     let unit = views.are_several().then(|| 65535 / views.total_weight());
-    // The engine has checked that there is a map.
-    let Output { size: map_size, map: Some(map), scores, .. } = output else {
-        return Err(Error::Output { what: "windows give only a class map" });
-    };
-    let mut output = MapOutput { size: *map_size, map, scores: scores.as_deref_mut() };
     if let (Some(_), Some(scores)) = (unit, &mut output.scores) {
         scores.fill(0);
     }
@@ -86,8 +82,7 @@ pub(crate) fn run(
         for strip in grid.strips(width) {
             with_kept(cx, arena, (&grid, strip), size, |kept| kept.clear())?;
             for step in 0..grid.steps(strip) {
-                let mut pixels =
-                    window_pixels((&view, &grid, strip), grid.window(strip, step), size, &mut output);
+                let mut pixels = window_pixels((&view, &grid, strip), grid.window(strip, step), size, output);
                 pixels.unit = unit;
                 frame::segment(cx, arena, image, &input_window(&pixels), &mut pixels)?;
                 with_kept(cx, arena, (&grid, strip), size, |kept| kept.release(step))?;
@@ -97,7 +92,7 @@ pub(crate) fn run(
         }
     }
     if unit.is_some() {
-        decide_by_scores(cx, &mut output);
+        decide_by_scores(cx, output);
     }
     Ok(())
 }
@@ -108,12 +103,12 @@ fn windows(grid: &Grid, width: usize) -> usize {
 }
 
 /// The receiver of the logits of a window.
-fn window_pixels<'a, 'm, 'o>(
+fn window_pixels<'a, 'o>(
     (view, grid, strip): (&'a View, &'a Grid, Strip),
     window: [usize; 2],
     size: KeptSize,
-    output: &'a mut MapOutput<'m, 'o>,
-) -> WindowPixels<'a, 'm, 'o> {
+    output: &'a mut Output<'o>,
+) -> WindowPixels<'a, 'o> {
     let columns = grid.axes[0].decided(window[0], output.size.0);
     let rows = grid.axes[1].decided(window[1], output.size.1);
     let rows = if grid.decides(strip, window) { rows } else { 0..0 };
@@ -140,29 +135,17 @@ fn with_kept(
     Ok(())
 }
 
-/// Writes the class with the highest score of each pixel to the class map; the lowest of several.
-fn decide_by_scores(cx: &Context, output: &mut MapOutput) {
-    let (width, classes) = (output.size.0, cx.facts.classes);
-    let Some(scores) = output.scores.as_deref_mut() else { return };
-    let best = |scores: &[u16]| {
-        let (mut class, mut most) = (0, 0);
-        for (i, &score) in scores.iter().enumerate() {
-            if score > most {
-                (class, most) = (i, score);
-            }
+/// Decides each pixel by its scores: the class with the highest, the lowest of several.
+fn decide_by_scores(cx: &Context, output: &mut Output) {
+    let ((width, height), classes) = (output.size, cx.facts.classes);
+    // The results borrow the rest of the output.
+    let Some(scores) = output.scores.take() else { return };
+    let results = PixelResults::new(cx.isa, classes, output);
+    chunks(cx.workers, &mut scores[..width * height * classes], width * classes, |y, scores| {
+        for (x, scores) in scores.chunks(classes).enumerate() {
+            // SAFETY: the pixels of row y belong to one task, which calls this once for each.
+            unsafe { results.put_scores(y * width + x, scores) };
         }
-        class
-    };
-    let pixels = width * output.size.1;
-    let scores = (&mut scores[..pixels * classes], width * classes);
-    match output.map {
-        ClassMapMut::U8(map) => chunks2(cx.workers, scores, (&mut map[..pixels], width), |_, scores, map| {
-            scores.chunks(classes).zip(map).for_each(|(scores, class)| *class = best(scores) as u8);
-        }),
-        ClassMapMut::U16(map) => {
-            chunks2(cx.workers, scores, (&mut map[..pixels], width), |_, scores, map| {
-                scores.chunks(classes).zip(map).for_each(|(scores, class)| *class = best(scores) as u16);
-            })
-        }
-    }
+    });
+    output.scores = Some(scores);
 }

@@ -11,7 +11,8 @@ use crate::file::format::padded;
 use crate::file::{Facts, format::LANES};
 use crate::model::context::Context;
 use crate::model::head::{LOGITS, LogitsSink, SinkBuffers};
-use crate::output::ClassMapMut;
+use crate::model::results::PixelResults;
+use crate::output::Output;
 use crate::parallel::chunks::{Shared, with_scratch};
 use crate::simd::isa::Isa;
 use crate::views::{Axis, Grid, Source, Strip, View};
@@ -31,17 +32,8 @@ pub(super) fn scratch(f: &Facts) -> usize {
     OVERLAPS * SOURCES_LEN.next_multiple_of(LANES) + (OVERLAPS * COLUMNS + 1) * padded(f.classes)
 }
 
-/// The results of a picture.
-pub(super) struct MapOutput<'a, 'o> {
-    /// Width and height of the class map.
-    pub size: (usize, usize),
-    pub map: &'a mut ClassMapMut<'o>,
-    /// With several views: `[height][width][classes]`.
-    pub scores: Option<&'a mut [u16]>,
-}
-
 /// Receives the logits of one window of a view.
-pub(super) struct WindowPixels<'a, 'm, 'o> {
+pub(super) struct WindowPixels<'a, 'o> {
     pub view: &'a View,
     pub grid: &'a Grid,
     pub strip: Strip,
@@ -52,12 +44,12 @@ pub(super) struct WindowPixels<'a, 'm, 'o> {
     pub columns: Range<usize>,
     /// The rows that it decides and has not decided yet.
     pub rows: Range<usize>,
-    pub output: &'a mut MapOutput<'m, 'o>,
+    pub output: &'a mut Output<'o>,
     /// With several views: what a probability of 1 in this view adds to a score.
     pub unit: Option<f32>,
 }
 
-impl LogitsSink for WindowPixels<'_, '_, '_> {
+impl LogitsSink for WindowPixels<'_, '_> {
     fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
         let row_len = self.grid.axes[0].cells * padded(cx.facts.classes);
         let mut kept =
@@ -77,15 +69,14 @@ impl LogitsSink for WindowPixels<'_, '_, '_> {
     }
 }
 
-/// Where the results of pixels go.
+/// Where the logits of pixels go.
 enum Target<'a> {
-    U8(Shared<'a, u8>),
-    U16(Shared<'a, u16>),
+    Results(PixelResults<'a>),
     /// Scores, `[pixels][classes]`, and what a probability of 1 adds to them.
     Scores(Shared<'a, u16>, f32),
 }
 
-impl WindowPixels<'_, '_, '_> {
+impl WindowPixels<'_, '_> {
     /// Decides the pixels of some rows of the class map.
     fn decide(
         &mut self,
@@ -96,10 +87,10 @@ impl WindowPixels<'_, '_, '_> {
         workers_scratch: &mut [f32],
     ) {
         let (width, height) = self.output.size;
-        let target = match (self.unit, self.output.scores.as_deref_mut(), &mut *self.output.map) {
-            (Some(unit), Some(scores), _) => Target::Scores(Shared::new(scores), unit),
-            (_, _, ClassMapMut::U8(map)) => Target::U8(Shared::new(map)),
-            (_, _, ClassMapMut::U16(map)) => Target::U16(Shared::new(map)),
+        let (isa, classes) = (cx.isa, cx.facts.classes);
+        let target = match (self.unit, self.output.scores.as_deref_mut()) {
+            (Some(unit), Some(scores)) => Target::Scores(Shared::new(scores), unit),
+            _ => Target::Results(PixelResults::new(isa, classes, self.output)),
         };
         let (columns, mirror) = (self.columns.clone(), self.view.mirror);
         let block = BLOCK.min(self.grid.axes[0].pixels_within(COLUMNS, width));
@@ -107,7 +98,6 @@ impl WindowPixels<'_, '_, '_> {
             let first = columns.start + i * block;
             first..(first + block).min(columns.end)
         };
-        let (isa, classes) = (cx.isa, cx.facts.classes);
         let inputs = Inputs {
             isa,
             classes,
@@ -133,18 +123,18 @@ impl Target<'_> {
     /// # Safety
     /// No other thread accesses the results of this pixel.
     unsafe fn put(&self, (isa, classes): (Isa, usize), at: usize, logits: &mut [f32]) {
-        // SAFETY: `slice` checks the range, and only this thread accesses the results of this pixel.
-        unsafe {
-            match self {
-                Target::U8(map) => {
-                    map.slice(at, 1)[0] = isa.argmax_lerp(logits, logits, 0.0, classes) as u8;
-                }
-                Target::U16(map) => map.slice(at, 1)[0] = isa.argmax_lerp(logits, logits, 0.0, classes),
-                Target::Scores(scores, unit) => {
-                    let factor = unit / isa.softmax(logits, classes);
-                    for (score, e) in scores.slice(at * classes, classes).iter_mut().zip(logits) {
-                        *score = score.saturating_add((*e * factor + 0.5) as u16);
-                    }
+        match self {
+            Target::Results(results) => {
+                let class = isa.argmax_lerp(logits, logits, 0.0, classes);
+                // SAFETY: the requirement is the same.
+                unsafe { results.put(at, class, || logits) };
+            }
+            Target::Scores(scores, unit) => {
+                let factor = unit / isa.softmax(logits, classes);
+                // SAFETY: `slice` checks the range, and only this thread accesses the scores of this pixel.
+                let scores = unsafe { scores.slice(at * classes, classes) };
+                for (score, e) in scores.iter_mut().zip(logits) {
+                    *score = score.saturating_add((*e * factor + 0.5) as u16);
                 }
             }
         }
