@@ -219,6 +219,22 @@ typedef struct beitle_thread_pool {
     void *context; /* passed to `run` */
 } beitle_thread_pool;
 
+/* A point of a class map. */
+typedef struct beitle_point {
+    size_t x; /* column */
+    size_t y; /* row */
+} beitle_point;
+
+/* A class and its probability. */
+typedef struct beitle_ranked {
+    uint32_t class_index;
+    float probability; /* share of the softmax over all classes, 0 to 1; of several views, the mean of their shares */
+} beitle_ranked;
+
+/* The number of unknown pixels in a class map: see beitle_run_params.min_confidence. */
+#define BEITLE_UNKNOWN8 255    /* uint8_t */
+#define BEITLE_UNKNOWN16 65535 /* uint16_t */
+
 /* The arguments of beitle_run. Zero the structure, then set `size` and the fields you need. */
 typedef struct beitle_run_params {
     size_t size;        /* sizeof(beitle_run_params) */
@@ -250,7 +266,41 @@ typedef struct beitle_run_params {
                               token, then the patches row by row */
     size_t tokens_count;   /* size of the memory at `tokens`, in floats */
     beitle_frame frame;    /* how the image is stored and seen; zero: as it is, in one plane or contiguous ones */
+    uint8_t *confidence;        /* NULL, or the output confidences, one for each pixel of the map: the probability
+                                   (softmax) of its class, in units of 1/255. Width and height are those of `map`, whose
+                                   data may be NULL */
+    size_t confidence_count;    /* size of the memory at `confidence`, in bytes */
+    size_t min_confidence;      /* 0 to 255: pixels with a lower confidence get BEITLE_UNKNOWN8 or BEITLE_UNKNOWN16 in
+                                   the map; 0: none do */
+    const uint16_t *labels;     /* NULL, or what the map holds instead of the classes: labels[i] for class i. The class
+                                   is chosen first; confidences are those of classes */
+    size_t labels_count;        /* number of elements at `labels`, at least beitle_info.classes */
+    const beitle_point *points; /* NULL, or points of the map of which the most likely classes are wanted */
+    size_t points_count;        /* number of points */
+    beitle_ranked *ranked;      /* the output for the points: [points_count][ranked_count / points_count], the most
+                                   likely class first */
+    size_t ranked_count;        /* number of elements at `ranked`, a multiple of points_count */
 } beitle_run_params;
+
+/* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels). */
+typedef struct beitle_area {
+    uint64_t pixels; /* their number; if it is 0, so are all other fields */
+    uint64_t sum_x;  /* sum of the columns of all pixels */
+    uint64_t sum_y;  /* sum of the rows of all pixels */
+    uint32_t left;   /* the bounding box: first column, first row, the column behind it and the row below it */
+    uint32_t top;
+    uint32_t right;
+    uint32_t bottom;
+} beitle_area;
+
+/* Connected pixels of the same class. */
+typedef struct beitle_region {
+    beitle_area area;
+    uint32_t first_x;     /* the first pixel of the region: the leftmost in its top row */
+    uint32_t first_y;
+    uint32_t class_index; /* the number that the pixels have in the map */
+    uint32_t neighbours;  /* which pixels are connected: see beitle_regions */
+} beitle_region;
 
 /* Opens a model.
  *
@@ -308,15 +358,58 @@ beitle_status beitle_plan(beitle_engine *engine, size_t workers, size_t width, s
 beitle_status beitle_plan_views(beitle_engine *engine, const beitle_plan_params *params, size_t *arena_bytes,
                                 size_t *scores_count, char *message, size_t message_bytes);
 
-/* Runs an image in the views of the plan, and writes the outputs that `params` requests, at least one: the class map and
- * the logits of a segmentation model; logits, features and tokens of a classification model; features and tokens of
- * other models. Arena, outputs and message must not overlap each other, the image, the file, the engine, `params` or
- * the thread pool. `params` and the thread pool must not change during the call, not even by its callbacks.
+/* Runs an image in the views of the plan, and writes the outputs that `params` requests, at least one: the class map,
+ * confidences, the classes at points and the logits of a segmentation model; logits, features and tokens of a
+ * classification model; features and tokens of other models. Arena, outputs and message must not overlap each other,
+ * the image, the file, the engine, `params`, labels, points or the thread pool. `params` and the thread pool must not
+ * change during the call, not even by its callbacks.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_BUFFER_TOO_SMALL, BEITLE_INVALID_IMAGE, BEITLE_TOO_LARGE,
  * BEITLE_CANCELLED. After an error the contents of the outputs are unspecified. */
 beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *params, char *message,
                          size_t message_bytes);
+
+/* The functions below evaluate a class map, also one that the caller has changed or that comes from elsewhere. In `map`
+ * width and height must be set. A class is a number in the map: a label, if the run had labels. An array that receives
+ * a result may be NULL if its count is 0.
+ *
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_INVALID_IMAGE if width or height is invalid,
+ * BEITLE_BUFFER_TOO_SMALL if the map or the scratch memory is too small. */
+
+/* Writes the area of class i to areas[i], and to `outside` (which may be NULL) the number of pixels whose class is not
+ * less than `areas_count`. */
+beitle_status beitle_areas(const beitle_class_map *map, beitle_area *areas, size_t areas_count, uint64_t *outside,
+                           char *message, size_t message_bytes);
+
+/* Returns the number of uint64_t of scratch memory that beitle_regions needs for a map of this width: 18 per column. */
+size_t beitle_regions_scratch(size_t width);
+
+/* Writes the regions of at least `least_pixels` pixels to `regions`, in the order of their first pixels, and their
+ * number to `found`. If it is greater than `regions_count`, `regions` receives the largest. `neighbours` is 4 (pixels
+ * are connected by edges) or 8 (by edges and corners). The contents of the scratch memory do not matter. */
+beitle_status beitle_regions(const beitle_class_map *map, uint32_t neighbours, uint64_t least_pixels, uint64_t *scratch,
+                             size_t scratch_count, beitle_region *regions, size_t regions_count, size_t *found,
+                             char *message, size_t message_bytes);
+
+/* Writes the corners of the contour on which the top edge of pixel (x, y) lies to `corners`, and their number to
+ * `found`, which may be greater than `corners_count`. The first pixel of a region gives its outer contour, a pixel below
+ * a hole that of the hole; the class above the pixel must be another one. A corner is a column and a row in the grid of
+ * the pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is on
+ * the right of the contour; y grows downwards. */
+beitle_status beitle_contour(const beitle_class_map *map, uint32_t neighbours, uint32_t x, uint32_t y,
+                             uint32_t (*corners)[2], size_t corners_count, size_t *found, char *message,
+                             size_t message_bytes);
+
+/* Encodes the mask of a class as in COCO's annotations: writes the lengths of the runs of pixels outside and inside it,
+ * in turn, column by column, beginning outside, to `counts`, and their number to `found`, which may be greater than
+ * `counts_count`. Also BEITLE_TOO_LARGE, if the map has more than 2^32 - 1 pixels. */
+beitle_status beitle_rle(const beitle_class_map *map, uint32_t class_index, uint32_t *counts, size_t counts_count,
+                         size_t *found, char *message, size_t message_bytes);
+
+/* Writes run lengths as the text of COCO's compressed masks to `text`, with a terminating zero, and the length of the
+ * whole text without it to `length`; if it is not less than `text_bytes`, the text is truncated. */
+beitle_status beitle_rle_text(const uint32_t *counts, size_t counts_count, char *text, size_t text_bytes,
+                              size_t *length, char *message, size_t message_bytes);
 
 /* The program must define this function if it links the library built without the feature `std`. Such a library calls
  * it after an internal error instead of returning BEITLE_INTERNAL_ERROR. The function must not return; it

@@ -167,9 +167,9 @@ fn confidences_are_probabilities() {
             order.sort_by(|a, b| want[*b].total_cmp(&want[*a]));
             for (found, class) in ranked.iter().zip(order) {
                 assert!((f64::from(found.probability) - want[class]).abs() < 1e-5, "{found:?}, {class}");
-                assert_eq!(usize::from(found.class), class);
+                assert_eq!(found.class as usize, class);
             }
-            assert_eq!(ranked[0].class, u16::from(found.map[y * size.0 + x]));
+            assert_eq!(ranked[0].class, u32::from(found.map[y * size.0 + x]));
         }
     }
 }
@@ -203,14 +203,14 @@ fn classes_at_points_agree_with_map_and_confidence() {
         assert_eq!(found.map, fixture.map(&views, size));
         for (&[x, y], ranked) in points.iter().zip(found.ranked.chunks(classes)) {
             let at = y * size.0 + x;
-            assert_eq!(ranked[0].class, u16::from(found.map[at]));
+            assert_eq!(ranked[0].class, u32::from(found.map[at]));
             let confidence = f64::from(found.confidence[at]) / 255.0;
             assert!((confidence - f64::from(ranked[0].probability)).abs() <= 0.5001 / 255.0);
             let sum: f32 = ranked.iter().map(|ranked| ranked.probability).sum();
             assert!((sum - 1.0).abs() < 1e-3, "{sum}");
             let mut all: Vec<_> = ranked.iter().map(|ranked| ranked.class).collect();
             all.sort_unstable();
-            assert!(all.into_iter().eq(0..classes as u16), "each class once");
+            assert!(all.into_iter().eq(0..classes as u32), "each class once");
         }
     }
 }

@@ -9,7 +9,7 @@ use beitle::engine::{Engine, Output};
 use beitle::file::format::Precision;
 use beitle::image::{ImageView, PixelFormat, Plane, YuvMatrix, YuvRange};
 use beitle::memory::{Arena, FileBytes};
-use beitle::output::ClassMapMut;
+use beitle::output::{ClassMap, ClassMapMut, Points, Ranked};
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
@@ -257,7 +257,7 @@ fn invalid_parameters_are_rejected() {
         ("stride", Status::InvalidImage, &|p| p.image.stride = 1),
         ("one pixel", Status::InvalidImage, &|p| p.image.width = 0),
         ("16777216", Status::InvalidImage, &|p| p.image.height = usize::MAX),
-        ("a run needs a class map, or logits", Status::InvalidArgument, &|p| p.map.data = null_mut()),
+        ("a run needs a class map, confidences, points or logits", Status::InvalidArgument, &|p| p.map.data = null_mut()),
         ("params.map.data is not aligned", Status::Misaligned, &|p| {
             p.map.data = p.map.data.wrapping_byte_add(1)
         }),
@@ -504,6 +504,58 @@ fn frames_of_cameras_are_seen_as_by_the_rust_interface() {
         params.frame = CFrame { planes, ..frame };
         assert_eq!(f.run(&params), (Status::Ok, String::new()), "{format}");
         assert_eq!(f.map, want, "{format}");
+    }
+}
+
+/// Confidences, labels, unknown pixels and classes at points.
+#[test]
+fn answers_are_those_of_the_rust_interface() {
+    let mut f = Fixture::new(1);
+    let model = Model::new(f.file.bytes()).unwrap();
+    let classes = model.facts().classes;
+    let plan = Plan::new(&model, 1, f.picture.size()).unwrap();
+    let mut arena = Arena::new(plan.bytes()).unwrap();
+    let (pixels, points) = (f.map.len(), [[0, 0], [f.picture.width - 1, f.picture.height - 1]]);
+    let labels: Vec<u16> = (0..classes as u16).map(|class| 1000 - class).collect();
+    let (mut map, mut confidence) = (vec![0; pixels], vec![0; pixels]);
+    let mut ranked = [Ranked::default(); 4];
+    let mut output = Output::map(f.picture.size(), ClassMapMut::U16(&mut map));
+    output.labels = &labels;
+    output.confidence = Some(&mut confidence);
+    output.min_confidence = 120;
+    output.points = Some(Points::new(&points, &mut ranked).unwrap());
+    let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
+    engine.run(&Serial, &f.picture.view(), &mut output, &mut ()).unwrap();
+    assert!(map.contains(&ClassMap::UNKNOWN) && map.iter().any(|&label| label <= 1000));
+
+    let mut got = (vec![0u8; pixels], [Ranked::default(); 4]);
+    let mut params = f.params();
+    (params.confidence, params.confidence_count) = (got.0.as_mut_ptr(), pixels);
+    (params.labels, params.labels_count) = (labels.as_ptr(), classes);
+    (params.points, params.points_count) = (points.as_ptr(), points.len());
+    (params.ranked, params.ranked_count) = (got.1.as_mut_ptr(), got.1.len());
+    params.min_confidence = 120;
+    assert_eq!(f.run(&params), (Status::Ok, String::new()));
+    assert_eq!(f.map, map);
+    assert_eq!((&got.0, &got.1), (&confidence, &ranked));
+
+    type Change = fn(&mut CRunParams);
+    let refused: [(&str, Change); 8] = [
+        ("confidence", |p| p.confidence_count -= 1),
+        ("min_confidence", |p| p.min_confidence = 256),
+        ("labels", |p| p.labels_count -= 1),
+        ("labels", |p| p.labels = null()),
+        ("points", |p| p.points_count = 0),
+        ("points", |p| p.points_count = 3),
+        ("ranked", |p| p.ranked = null_mut()),
+        ("alignment", |p| p.ranked = p.ranked.wrapping_byte_add(2)),
+    ];
+    for (what, change) in refused {
+        let mut bad = params;
+        change(&mut bad);
+        let (status, message) = f.run(&bad);
+        assert!(status != Status::Ok, "{what}");
+        assert!(message.contains(what) || what == "alignment", "{what}: {message}");
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 #[path = "common/fixture.rs"]
 mod fixture;
 
+use beitle::output::Ranked;
 use beitle_ffi::*;
 use fixture::Fixture;
 use std::ffi::{c_char, c_int, c_void};
@@ -155,29 +156,40 @@ fn overlaps_of_a_run_are_rejected() {
     let logits_at = logits.as_mut_ptr().cast::<c_void>();
     let mut scores = vec![0u16; 1 << 10];
     let scores_at = scores.as_mut_ptr().cast::<c_void>();
-    let read = [image, file, engine, pool.cast()];
+    let (mut confidence, mut ranked) = (vec![0u8; f.map.len()], [Ranked::default(); 2]);
+    let (confidence_at, ranked_at) =
+        (confidence.as_mut_ptr().cast::<c_void>(), ranked.as_mut_ptr().cast::<c_void>());
+    let (mut labels, mut points) = ([3u16; 256], [[0usize; 2]; 2]);
+    let (labels_at, points_at) = (labels.as_mut_ptr(), points.as_mut_ptr());
+    let read = [image, file, engine, pool.cast(), labels_at.cast(), points_at.cast()];
+    let written = [arena, map, logits_at, scores_at, confidence_at, ranked_at];
+    let mut valid = params;
+    (valid.logits, valid.logits_count, valid.thread_pool) = (logits_at.cast(), logits.len(), pool);
+    (valid.scores, valid.scores_count) = (scores_at.cast(), scores.len());
+    (valid.confidence, valid.confidence_count) = (confidence_at.cast(), confidence.len());
+    (valid.ranked, valid.ranked_count) = (ranked_at.cast(), ranked.len());
+    (valid.labels, valid.labels_count) = (labels_at, labels.len());
+    (valid.points, valid.points_count) = (points_at, points.len());
     // Written memory against all other memory, and the message against everything.
-    for (i, written) in [arena, map, logits_at, scores_at].into_iter().enumerate() {
-        for other in [arena, map, logits_at, scores_at].into_iter().chain(read).filter(|o| *o != written) {
-            let mut p = params;
-            (p.logits, p.logits_count, p.thread_pool) = (logits_at.cast(), logits.len(), pool);
-            (p.scores, p.scores_count) = (scores_at.cast(), scores.len());
+    for (i, place) in written.into_iter().enumerate() {
+        for other in written.into_iter().chain(read).filter(|o| *o != place) {
+            let mut p = valid;
             match i {
                 0 => p.arena = other.map_addr(|a| a & !63),
                 1 => p.map.data = other,
                 2 => p.logits = other.cast(),
-                _ => p.scores = other.cast(),
+                3 => p.scores = other.cast(),
+                4 => p.confidence = other.cast(),
+                _ => p.ranked = other.cast(),
             }
             let (status, message) = f.run(&p);
             assert_eq!(status, Status::InvalidArgument, "{i}: {message}");
             assert!(message.contains("overlaps"), "{i}: {message}");
         }
     }
-    let mut p = params;
-    (p.logits, p.logits_count, p.thread_pool) = (logits_at.cast(), logits.len(), pool);
-    (p.scores, p.scores_count) = (scores_at.cast(), scores.len());
+    let mut p = valid;
     let own: *mut c_void = (&raw mut p).cast();
-    for other in [arena, map, logits_at, scores_at, own].into_iter().chain(read) {
+    for other in written.into_iter().chain([own]).chain(read) {
         // SAFETY: a message that overlaps anything is not written.
         let status = unsafe { beitle_run(&f.engine, &p, other.cast(), 16) };
         assert_eq!(status, Status::InvalidArgument);

@@ -86,7 +86,7 @@ fn run(
     engine.run(threads, &picture, &mut output, &mut ()).unwrap();
     let mut bits: Vec<u32> = logits.iter().map(|x| x.to_bits()).collect();
     bits.extend(confidence.into_iter().map(u32::from));
-    bits.extend(ranked.into_iter().flat_map(|ranked| [ranked.class.into(), ranked.probability.to_bits()]));
+    bits.extend(ranked.into_iter().flat_map(|ranked| [ranked.class, ranked.probability.to_bits()]));
     (map, bits)
 }
 

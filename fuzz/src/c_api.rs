@@ -21,6 +21,10 @@ const OUT: usize = 0x2800;
 const MESSAGE: usize = 0x3000;
 const IMAGE: usize = 0x4000;
 const MAP: usize = 0x5000;
+const CONFIDENCE: usize = 0x5400;
+const LABELS: usize = 0x5500;
+const POINTS: usize = 0x5600;
+const RANKED: usize = 0x5700;
 const LOGITS: usize = 0x6000;
 const FILE: usize = 0x8000;
 const ARENA: usize = 0xD000;
@@ -273,6 +277,42 @@ impl Memory {
         }
     }
 
+    /// Evaluates whatever lies in the place of the class map, as a small map.
+    fn evaluate(&mut self, input: &mut Input) {
+        let data = self.buffer(input, MAP, SIDE * SIDE);
+        let mut number = |usual: usize| if input.u8() < 232 { usual } else { input.wild() };
+        let (width, height, pixel_bytes) = (number(SIDE), number(SIDE), number(1) as u32);
+        let (least, class, x, y) = (number(1), number(1), number(0), number(0));
+        let structure = CClassMap { data: self.pointer(data), bytes: data.bytes, width, height, pixel_bytes };
+        let neighbours = input.pick(&[4, 8, 8, 5]);
+        // Elsewhere the structure would name memory that does not exist.
+        let at = input.pick(&[Some(PARAMS), Some(PARAMS), Some(PARAMS), Some(PARAMS + 4), None]);
+        let map = Place { at, bytes: size_of::<CClassMap>() };
+        let scratch = self.buffer(input, LOGITS, 8 * 18 * SIDE);
+        let (out, found) = (self.buffer(input, ARENA, 56 * 20), self.place(input, OUT, 8));
+        let message = self.buffer(input, MESSAGE, 200);
+        // SAFETY: the memory has room for the structure at its place.
+        unsafe { self.bytes.as_mut_ptr().add(PARAMS).cast::<CClassMap>().write(structure) };
+        let (p, o) = (self.pointer::<CClassMap>(map), self.pointer::<c_void>(out));
+        let f = self.pointer::<usize>(found);
+        let (s, m, n) = (self.pointer(scratch), self.pointer::<c_char>(message), message.bytes);
+        let room = |place: Place, size| if place.at.is_some() { place.bytes / size } else { place.bytes };
+        let engine = Place { at: None, bytes: 0 };
+        let written = [scratch, out, found, message];
+        // SAFETY (all calls): the memory exists, and nothing else uses it during the call.
+        self.call(engine, &written, || unsafe {
+            match input.u8() % 4 {
+                0 => beitle_areas(p, o.cast(), room(out, 40), f.cast(), m, n),
+                1 => {
+                    let (scratch, regions) = (room(scratch, 8), room(out, 56));
+                    beitle_regions(p, neighbours, least as u64, s, scratch, o.cast(), regions, f, m, n)
+                }
+                2 => beitle_contour(p, neighbours, x as u32, y as u32, o.cast(), room(out, 8), f, m, n),
+                _ => beitle_rle(p, class as u32, o.cast(), room(out, 4), f, m, n),
+            }
+        });
+    }
+
     fn run(&mut self, input: &mut Input) {
         let engine = self.engine(input);
         let pixel_bytes = if input.u8() < 240 { 1 + u32::from(input.u8() & 1) } else { input.u32() };
@@ -289,6 +329,15 @@ impl Memory {
             0 => self.buffer(input, LOGITS, 64),
             _ => Place { at: None, bytes: 0 },
         };
+        let mut optional = |wanted, default, bytes| match wanted {
+            true => self.buffer(input, default, bytes),
+            false => Place { at: None, bytes: 0 },
+        };
+        let confidence = optional(options_of_outputs & 16 != 0, CONFIDENCE, SIDE * SIDE);
+        let labels = optional(options_of_outputs & 32 != 0, LABELS, 2 * 8);
+        let points = optional(options_of_outputs & 64 != 0, POINTS, 16 * 2);
+        let ranked = optional(options_of_outputs & 64 != 0, RANKED, 8 * 4);
+        let min_confidence = if options_of_outputs & 128 != 0 { input.below(300) } else { 0 };
         let (image, message) = (self.buffer(input, IMAGE, SIDE * SIDE * 4), self.buffer(input, MESSAGE, 200));
         let mut number = |usual: usize| if input.u8() < 240 { usual } else { input.wild() };
         let (width, height, map_width, map_height) = (number(SIDE), number(SIDE), number(0), number(0));
@@ -339,6 +388,15 @@ impl Memory {
             tokens: null_mut(),
             tokens_count: 0,
             frame,
+            confidence: self.pointer(confidence),
+            confidence_count: confidence.bytes,
+            min_confidence,
+            labels: self.pointer(labels),
+            labels_count: if labels.at.is_some() { labels.bytes / 2 } else { labels.bytes },
+            points: self.pointer(points),
+            points_count: if points.at.is_some() { points.bytes / 16 } else { points.bytes },
+            ranked: self.pointer(ranked),
+            ranked_count: if ranked.at.is_some() { ranked.bytes / 8 } else { ranked.bytes },
         };
         let e = self.pointer::<CEngine>(engine);
         let p = self.pointer::<CRunParams>(Place { at: params_at, bytes: 0 });
@@ -349,7 +407,7 @@ impl Memory {
             start.add(PARAMS).cast::<CRunParams>().write(params);
             start.add(POOL).cast::<CThreadPool>().write(pool);
         }
-        self.call(engine, &[arena, map, logits, scores, message], || unsafe {
+        self.call(engine, &[arena, map, logits, scores, confidence, ranked, message], || unsafe {
             beitle_run(e, p, m, message.bytes)
         });
     }
@@ -371,6 +429,7 @@ pub fn run(data: &[u8]) {
             1 => memory.plan(&mut input),
             2 => memory.plan_views(&mut input),
             function @ 3..=6 => memory.look(&mut input, function - 3),
+            8 => memory.evaluate(&mut input),
             // A copy of an engine is an engine.
             7 => memory.bytes.copy_within(ENGINES[0]..ENGINES[0] + ENGINE, ENGINES[1]),
             // Runs take most of the time.

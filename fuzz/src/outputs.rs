@@ -4,11 +4,11 @@ use beitle::engine::{Engine, Output};
 use beitle::file::format::Task;
 use beitle::image::ImageView;
 use beitle::observe::Observer;
-use beitle::output::ClassMapMut;
+use beitle::output::{ClassMapMut, Points, Ranked};
 use beitle::parallel::Parallel;
 use beitle::{Error, Model};
 
-/// The class map, empty if the model has none, and the logits, scores, features and tokens that it has.
+/// The class map, empty if the model has none, and the other results that it has, as numbers.
 pub type Results = (Vec<u16>, Vec<f32>);
 
 /// Runs a picture for all results; the class map has `map_size` pixels.
@@ -33,6 +33,8 @@ pub fn all(
     let mut logits = vec![0f32; logits_len];
     let (mut features, mut tokens) = (pooled(facts.channels), pooled(facts.tokens() * facts.channels));
     let mut scores = vec![0u16; if views.are_several() { facts.classes * map.len() } else { 0 }];
+    let mut confidence = vec![0; map.len()];
+    let mut ranked = [Ranked::default(); 2];
     let wanted = |is_wanted: bool, buffer| Some(buffer).filter(|_| is_wanted);
     let mut output = Output {
         size: map_size,
@@ -41,9 +43,18 @@ pub fn all(
         scores: views.are_several().then_some(&mut scores),
         features: wanted(!segments, &mut features[..]),
         tokens: wanted(!segments, &mut tokens[..]),
+        confidence: segments.then_some(&mut confidence),
+        points: if !segments || facts.classes < 2 {
+            None
+        } else {
+            Some(Points::new(&[[0, 0]], &mut ranked)?)
+        },
+        ..Output::default()
     };
     engine.run(par, picture, &mut output, observer)?;
     assert!(!segments || map.iter().all(|&class| usize::from(class) < facts.classes), "a class out of range");
     let scores = scores.into_iter().map(f32::from).collect();
-    Ok((map, [logits, scores, features, tokens].concat()))
+    let confidence = confidence.into_iter().map(f32::from).collect();
+    let ranked = ranked.iter().flat_map(|ranked| [ranked.class as f32, ranked.probability]).collect();
+    Ok((map, [logits, scores, features, tokens, confidence, ranked].concat()))
 }

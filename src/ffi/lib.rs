@@ -14,8 +14,9 @@
 //! | `image` | the image of a run as a view |
 //! | `plan` | `beitle_plan_views` |
 //! | `run` | `beitle_run` |
+//! | `maps` | the functions that evaluate class maps |
 //! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
-//! | `exports` | the exported functions |
+//! | `exports` | the other exported functions |
 //!
 //! The crate allocates nothing. Its only global state is the table of parallel steps in `pool`. With the feature `std` a panic
 //! becomes [`Status::InternalError`], unless the program is built with `panic = "abort"`; without it a panic ends in the panic
@@ -25,6 +26,7 @@
 mod call;
 mod exports;
 mod image;
+mod maps;
 mod open;
 #[cfg(feature = "panic-test")]
 mod panic_test;
@@ -39,6 +41,7 @@ mod types;
 mod versioned;
 
 pub use exports::*;
+pub use maps::*;
 #[cfg(feature = "panic-test")]
 pub use panic_test::beitle_panic_test;
 pub use status::Status;

@@ -2,7 +2,7 @@
 
 use crate::image;
 use crate::open::OpenEngine;
-use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice_mut};
+use crate::pointers::{ByteRange, check_aligned, check_disjoint, read, slice, slice_mut};
 use crate::status::CallError;
 use crate::types::{CClassMap, CEngine, CRunParams};
 use crate::versioned::{smallest_range, versioned};
@@ -10,16 +10,20 @@ use beitle::engine::{Engine, Output};
 use beitle::file::format::ALIGN;
 use beitle::image::{ImageView, check_size};
 use beitle::observe::{Observer, Stage};
-use beitle::output::ClassMapMut;
+use beitle::output::{ClassMapMut, Points};
 use beitle::parallel::{Parallel, Serial};
 use beitle::{Error, Isa};
 
 // Names of parameters in messages.
 const ARENA: &str = "params.arena";
+const CONFIDENCE: &str = "params.confidence";
 const FEATURES: &str = "params.features";
+const LABELS: &str = "params.labels";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
 const PARAMS: &str = "params";
+const POINTS: &str = "params.points";
+const RANKED: &str = "params.ranked";
 const SCORES: &str = "params.scores";
 const THREAD_POOL: &str = "params.thread_pool";
 const TOKENS: &str = "params.tokens";
@@ -29,7 +33,7 @@ const TOKENS: &str = "params.tokens";
 /// # Safety
 /// `engine` and `params` are null, misaligned, or point to a [`CEngine`] and a [`CRunParams`] that are not written to during
 /// the call. So do the pointers in `params`, to memory of the sizes stated there, which nothing else writes to; nothing else
-/// reads arena, class map, logits, scores, features and tokens. The callbacks behave as `include/beitle.h` requires.
+/// reads the arena and the outputs. The callbacks behave as `include/beitle.h` requires.
 pub(crate) unsafe fn run(
     engine: *const CEngine,
     params: *const CRunParams,
@@ -61,6 +65,10 @@ pub(crate) unsafe fn run(
             scores: optional(params.scores, params.scores_count, SCORES)?,
             features: optional(params.features, params.features_count, FEATURES)?,
             tokens: optional(params.tokens, params.tokens_count, TOKENS)?,
+            confidence: optional(params.confidence, params.confidence_count, CONFIDENCE)?,
+            min_confidence: min_confidence(params)?,
+            labels: slice(params.labels, params.labels_count, LABELS)?,
+            points: points(params)?,
         };
         (output, slice_mut(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?)
     };
@@ -83,7 +91,7 @@ pub(crate) unsafe fn run(
 }
 
 /// The memory that `params` names, whatever it is.
-fn buffers(params: &CRunParams) -> [ByteRange; 10] {
+fn buffers(params: &CRunParams) -> [ByteRange; 14] {
     let [image, plane1, plane2] = image::ranges(&params.image, &params.frame);
     [
         ByteRange::of(params.arena.cast::<u8>(), params.arena_bytes, ARENA),
@@ -92,6 +100,10 @@ fn buffers(params: &CRunParams) -> [ByteRange; 10] {
         ByteRange::of(params.scores, params.scores_count, SCORES),
         ByteRange::of(params.features, params.features_count, FEATURES),
         ByteRange::of(params.tokens, params.tokens_count, TOKENS),
+        ByteRange::of(params.confidence, params.confidence_count, CONFIDENCE),
+        ByteRange::of(params.ranked, params.ranked_count, RANKED),
+        ByteRange::of(params.labels, params.labels_count, LABELS),
+        ByteRange::of(params.points, params.points_count, POINTS),
         image,
         plane1,
         plane2,
@@ -105,11 +117,6 @@ fn check_buffers(
     open: &OpenEngine,
     (params, params_range): (&CRunParams, ByteRange),
 ) -> Result<(), CallError> {
-    let count = |is_null: bool, count: usize| if is_null { 0 } else { count };
-    let logits_count = count(params.logits.is_null(), params.logits_count);
-    let scores_count = count(params.scores.is_null(), params.scores_count);
-    let features_count = count(params.features.is_null(), params.features_count);
-    let tokens_count = count(params.tokens.is_null(), params.tokens_count);
     let map = match params.map.pixel_bytes {
         _ if params.map.data.is_null() => ByteRange::of(params.map.data.cast::<u8>(), 0, MAP),
         1 => ByteRange::new(params.map.data.cast::<u8>(), params.map.bytes, MAP)?,
@@ -120,10 +127,12 @@ fn check_buffers(
     let written = [
         ByteRange::new(params.arena.cast::<u8>(), params.arena_bytes, ARENA)?,
         map,
-        ByteRange::new(params.logits, logits_count, LOGITS)?,
-        ByteRange::new(params.scores, scores_count, SCORES)?,
-        ByteRange::new(params.features, features_count, FEATURES)?,
-        ByteRange::new(params.tokens, tokens_count, TOKENS)?,
+        optional_range(params.logits, params.logits_count, LOGITS)?,
+        optional_range(params.scores, params.scores_count, SCORES)?,
+        optional_range(params.features, params.features_count, FEATURES)?,
+        optional_range(params.tokens, params.tokens_count, TOKENS)?,
+        optional_range(params.confidence, params.confidence_count, CONFIDENCE)?,
+        optional_range(params.ranked, params.ranked_count, RANKED)?,
     ];
     // What cannot exist is reported where it becomes a slice.
     let [image, plane1, plane2] = image::ranges(&params.image, &params.frame);
@@ -135,8 +144,15 @@ fn check_buffers(
         OpenEngine::range(engine),
         params_range,
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
+        ByteRange::of(params.labels, params.labels_count, LABELS),
+        ByteRange::of(params.points, params.points_count, POINTS),
     ];
     check_disjoint(&written, &only_read)
+}
+
+/// The range of an output that may be null.
+fn optional_range<T>(p: *const T, len: usize, name: &'static str) -> Result<ByteRange, CallError> {
+    ByteRange::new(p, if p.is_null() { 0 } else { len }, name)
 }
 
 /// An output that may be null.
@@ -167,6 +183,30 @@ unsafe fn class_map<'a>(map: &CClassMap) -> Result<Option<ClassMapMut<'a>>, Call
             _ => ClassMapMut::U16(slice_mut(map.data.cast(), map.bytes / 2, MAP)?),
         }))
     }
+}
+
+/// The confidence below which a pixel is unknown.
+fn min_confidence(params: &CRunParams) -> Result<u8, CallError> {
+    u8::try_from(params.min_confidence)
+        .map_err(|_| CallError::Argument("params.min_confidence", "is greater than 255"))
+}
+
+/// The points at which classes are wanted, which may be null.
+///
+/// # Safety
+/// That of [`slice`] for the points, and of [`slice_mut`] for the classes.
+unsafe fn points<'a>(params: &CRunParams) -> Result<Option<Points<'a>>, CallError> {
+    if params.points.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the requirement is the same.
+    let (points, ranked) = unsafe {
+        (
+            slice(params.points, params.points_count, POINTS)?,
+            slice_mut(params.ranked, params.ranked_count, RANKED)?,
+        )
+    };
+    Ok(Some(Points::new(points, ranked)?))
 }
 
 /// Width and height of the class map.

@@ -1,5 +1,6 @@
 //! The structures of `include/beitle.h`, which documents them. `tests/c.rs` compares sizes and offsets with the C compiler's.
 
+use beitle::output::Ranked;
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
@@ -208,6 +209,24 @@ pub struct CRunParams {
     pub tokens_count: usize,
     /// How `image` is stored and seen.
     pub frame: CFrame,
+    /// Output confidences, or null.
+    pub confidence: *mut u8,
+    /// Size of the memory at `confidence`, in bytes.
+    pub confidence_count: usize,
+    /// Pixels with a lower confidence are unknown, 0 to 255.
+    pub min_confidence: usize,
+    /// The numbers that the map holds instead of the classes; null: the classes.
+    pub labels: *const u16,
+    /// Number of elements at `labels`.
+    pub labels_count: usize,
+    /// Columns and rows of points of the map, or null.
+    pub points: *const [usize; 2],
+    /// Number of points.
+    pub points_count: usize,
+    /// The output: the most likely classes at each point.
+    pub ranked: *mut Ranked,
+    /// Number of elements at `ranked`, for all points together.
+    pub ranked_count: usize,
 }
 
 /// `beitle_plan_params`: the arguments of a plan with views.
@@ -249,6 +268,7 @@ unsafe impl Versioned for CRunParams {
         core::mem::offset_of!(CRunParams, scores),
         core::mem::offset_of!(CRunParams, features),
         core::mem::offset_of!(CRunParams, frame),
+        core::mem::offset_of!(CRunParams, confidence),
     ];
 }
 

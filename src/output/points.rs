@@ -1,12 +1,14 @@
 //! The most likely classes at chosen points of the class map.
 
 use crate::error::Error;
+use bytemuck::{Pod, Zeroable};
 
 /// A class and its probability.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Ranked {
     /// The number of the class.
-    pub class: u16,
+    pub class: u32,
     /// Its share of the softmax over all classes, 0 to 1; of several views, the mean of their shares.
     pub probability: f32,
 }
@@ -55,7 +57,7 @@ impl<'a> Points<'a> {
 pub(crate) fn rank(weights: impl Iterator<Item = f32>, total: f32, ranked: &mut [Ranked]) {
     ranked.fill(Ranked { class: 0, probability: -1.0 });
     for (class, weight) in weights.enumerate() {
-        let candidate = Ranked { class: class as u16, probability: weight / total };
+        let candidate = Ranked { class: class as u32, probability: weight / total };
         let place = ranked.iter().position(|other| candidate.probability > other.probability);
         if let Some(place) = place {
             ranked[place..].rotate_right(1);

@@ -86,6 +86,15 @@ impl Fixture {
             tokens: null_mut(),
             tokens_count: 0,
             frame: CFrame::default(),
+            confidence: null_mut(),
+            confidence_count: 0,
+            min_confidence: 0,
+            labels: null(),
+            labels_count: 0,
+            points: null(),
+            points_count: 0,
+            ranked: null_mut(),
+            ranked_count: 0,
         }
     }
 
