@@ -257,7 +257,9 @@ fn invalid_parameters_are_rejected() {
         ("stride", Status::InvalidImage, &|p| p.image.stride = 1),
         ("one pixel", Status::InvalidImage, &|p| p.image.width = 0),
         ("16777216", Status::InvalidImage, &|p| p.image.height = usize::MAX),
-        ("a run needs a class map, confidences, points or logits", Status::InvalidArgument, &|p| p.map.data = null_mut()),
+        ("a run needs a class map, confidences, points or logits", Status::InvalidArgument, &|p| {
+            p.map.data = null_mut()
+        }),
         ("params.map.data is not aligned", Status::Misaligned, &|p| {
             p.map.data = p.map.data.wrapping_byte_add(1)
         }),

@@ -149,6 +149,16 @@ fn maps_are_those_of_the_library_in_order() {
     let class = first["id"].as_u64().unwrap() as u8;
     let count = maps[5 * pixels..].iter().filter(|c| **c == class).count();
     assert_eq!((first["pixels"].as_u64(), first["name"].as_str().is_some()), (Some(count as u64), true));
+    let (json, _) = results(&weights, &args(&["--emit", "json", "--regions", "--every", "6"]), raw.clone());
+    let line: Value = serde_json::from_slice(&json).unwrap();
+    let regions = line["regions"]["largest"].as_array().unwrap();
+    let sum: u64 = regions.iter().map(|region| region["pixels"].as_u64().unwrap()).sum();
+    assert_eq!(sum, pixels as u64);
+    let (confidence, _) = results(&weights, &args(&["--emit", "confidence"]), raw.clone());
+    assert_eq!(confidence.len(), 6 * pixels);
+    let (unknown, _) = results(&weights, &args(&["--min-confidence", "0.3"]), raw.clone());
+    let want = confidence.iter().zip(&maps).map(|(&c, &class)| if c < 77 { 255 } else { class });
+    assert!(unknown.iter().copied().eq(want) && unknown.contains(&255) && unknown.iter().any(|&c| c < 255));
     let (overlay, _) = results(&weights, &args(&["--emit", "overlay"]), raw);
     assert_eq!(
         overlay.len(),
@@ -182,6 +192,8 @@ fn torn_frames_and_bad_streams_are_named() {
     refused(&["/no/such/file"], b"", 1, &["/no/such/file", "cannot be opened"]);
     refused(&["--emit", "mask", "--only", "unicorn"], &y4m(1, ""), 2, &["--only unicorn"]);
     refused(&["--emit", "mask"], &y4m(1, ""), 2, &["--only"]);
+    refused(&["--only", "1"], &y4m(1, ""), 2, &["--only"]);
+    refused(&["--regions"], &y4m(1, ""), 2, &["--regions needs --emit json"]);
     let mut wrong = y4m(2, "");
     wrong.extend(b"GARBAGE\n");
     let stdout = refused(&[], &wrong, 1, &["expected FRAME"]);

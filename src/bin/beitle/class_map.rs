@@ -42,6 +42,27 @@ impl ClassMapBuf {
         self.view().get(pixel)
     }
 
+    /// A mask: 255 where the map holds 1, else 0.
+    pub fn mask(&self) -> Vec<u8> {
+        self.classes().map(|number| if number == 1 { 255 } else { 0 }).collect()
+    }
+
+    /// The map of a size, stretched to another one: each pixel takes the number of the nearest. `None` if there is not enough memory.
+    pub fn scaled(&self, from: (usize, usize), to: (usize, usize)) -> Option<Self> {
+        let mut scaled = match self {
+            ClassMapBuf::U8(_) => ClassMapBuf::new(to.0 * to.1, 0),
+            ClassMapBuf::U16(_) => ClassMapBuf::new(to.0 * to.1, usize::MAX),
+        }?;
+        let mut out = scaled.view_mut();
+        for y in 0..to.1 {
+            let row = y * from.1 / to.1 * from.0;
+            for x in 0..to.0 {
+                out.set(y * to.0 + x, self.get(row + x * from.0 / to.0).unwrap_or(0));
+            }
+        }
+        Some(scaled)
+    }
+
     /// The class of every pixel.
     pub fn classes(&self) -> impl Iterator<Item = u16> {
         let view = self.view();

@@ -13,12 +13,25 @@ pub struct PictureFiles {
     pub map: PathBuf,
     /// The overlay, `<stem>.overlay.png` by default.
     pub overlay: PathBuf,
+    /// The confidences, `<stem>.confidence.png` by default.
+    pub confidence: PathBuf,
+    /// The regions, `<stem>.geojson` by default.
+    pub geojson: PathBuf,
     /// The logits, if requested.
     pub logits: Option<PathBuf>,
 }
 
+/// The files that are written for each picture. Logits are always written if they have a file.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted {
+    pub map: bool,
+    pub overlay: bool,
+    pub confidence: bool,
+    pub geojson: bool,
+}
+
 /// Endings of this program's own output files, which are skipped in folders.
-const OUTPUT_ENDINGS: [&str; 2] = [".seg.png", ".overlay.png"];
+const OUTPUT_ENDINGS: [&str; 3] = [".seg.png", ".overlay.png", ".confidence.png"];
 
 /// Lists the pictures of `images`, which are pictures or folders: in the given order, those of a folder by name.
 ///
@@ -67,15 +80,19 @@ fn with_results(
         name.push(ending);
         folder.join(name)
     };
-    let (map, overlay) = match output {
-        Some(path) if is_file(path) => (path.to_path_buf(), path.with_extension("overlay.png")),
-        folder => {
-            let folder = folder.unwrap_or(Path::new(""));
-            (named(folder, ".seg.png"), named(folder, ".overlay.png"))
-        }
+    // Beside the map, where that has a name of its own.
+    let beside = |ending: &str| match output {
+        Some(path) if is_file(path) => path.with_extension(&ending[1..]),
+        folder => named(folder.unwrap_or(Path::new("")), ending),
     };
+    let map = match output {
+        Some(path) if is_file(path) => path.to_path_buf(),
+        _ => beside(".seg.png"),
+    };
+    let (overlay, confidence, geojson) =
+        (beside(".overlay.png"), beside(".confidence.png"), beside(".geojson"));
     let logits = logits.map(|p| if is_file(p) { p.to_path_buf() } else { named(p, ".npy") });
-    PictureFiles { image, map, overlay, logits }
+    PictureFiles { image, map, overlay, confidence, geojson, logits }
 }
 
 fn ends_with_separator(path: &Path) -> bool {
@@ -99,19 +116,20 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(pictures)
 }
 
-/// Checks that no result overwrites the model, a picture or another result. Logits are always written if they have a file, maps and
-/// overlays as stated.
+/// Checks that no result overwrites the model, a picture or another result.
 ///
 /// # Errors
 /// One would.
-pub fn check_results(
-    pictures: &[PictureFiles],
-    (with_map, with_overlay): (bool, bool),
-    model: &Path,
-) -> Result<(), Failure> {
+pub fn check_results(pictures: &[PictureFiles], wanted: Wanted, model: &Path) -> Result<(), Failure> {
     let outputs = pictures.iter().flat_map(|files| {
-        let (map, overlay) = (with_map.then_some(&files.map), with_overlay.then_some(&files.overlay));
-        [map, overlay, files.logits.as_ref()].into_iter().flatten()
+        let results = [
+            (wanted.map, &files.map),
+            (wanted.overlay, &files.overlay),
+            (wanted.confidence, &files.confidence),
+            (wanted.geojson, &files.geojson),
+        ];
+        let results = results.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, file)| file);
+        results.chain(files.logits.as_ref())
     });
     let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
     beitle_files::check(outputs.map(PathBuf::as_path), inputs).map_err(Failure::usage)
@@ -144,9 +162,10 @@ mod tests {
         assert_eq!((&files.map, &files.logits), (&out.join("b.seg.png"), &Some(out.join("b.npy"))));
         assert!(out.is_dir());
 
+        let all = Wanted { map: true, overlay: true, confidence: true, geojson: true };
         let check = |images: &[PathBuf], output: Option<&Path>, logits: Option<&Path>| {
             let files = picture_files(images, output, logits).unwrap();
-            check_results(&files, (true, true), &dir.join("notes.txt")).err().map(|failure| failure.status)
+            check_results(&files, all, &dir.join("notes.txt")).err().map(|failure| failure.status)
         };
         assert_eq!(check(images, Some(&dir.join("x.png")), None), None);
         assert_eq!(check(&[one.clone(), one.clone()], None, None), Some(2));

@@ -1,9 +1,11 @@
 //! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
-//! Every subcommand has a module of its own, which imports only from the modules below it: [`session`] (threads, limits and
-//! arena), [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`],
-//! [`arena_chart`]), then [`console`] (output, failures).
+//! Every subcommand has a module of its own, which imports only from the modules below it: [`answers`] and [`geojson`] (what is
+//! computed from maps), [`session`] (threads and arena), [`limits`], [`labels`] (what the numbers of maps mean), [`model_file`], then
+//! the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`], [`arena_chart`]), then [`console`]
+//! (output, failures).
 
+mod answers;
 mod arena_chart;
 mod batch;
 mod bench;
@@ -13,8 +15,11 @@ mod classify;
 mod console;
 mod eval;
 mod features;
+mod geojson;
 mod info;
 mod inputs;
+mod labels;
+mod limits;
 mod model_file;
 mod npy;
 mod overlay;

@@ -1,4 +1,4 @@
-//! Encoding of PNG files: class maps, whose pixel values are class numbers, and RGB pictures.
+//! Encoding of PNG files: class maps, whose pixel values are class numbers, and grey and RGB pictures.
 
 use crate::class_map::ClassMapBuf;
 use png::{BitDepth, ColorType, Encoder, Filter};
@@ -29,6 +29,14 @@ pub fn encode_map(
             encoder.set_filter(Filter::NoFilter);
         }
     })
+}
+
+/// Encodes a byte of grey per pixel.
+///
+/// # Errors
+/// The encoder's error.
+pub fn encode_grey(grey: &[u8], size: (usize, usize)) -> Result<Vec<u8>, String> {
+    encode(grey, size, |encoder| encoder.set_color(ColorType::Grayscale))
 }
 
 /// Encodes packed RGB.

@@ -2,19 +2,22 @@
 //! when a larger picture arrives.
 
 use crate::class_map::ClassMapBuf;
-use crate::console::{Failure, bytes};
+use crate::console::Failure;
+use crate::labels::Labels;
+use crate::limits::WorkLimit;
+pub use crate::limits::{RunError, RunLimits};
 use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
-use beitle::file::format::{Role, Task};
+use beitle::file::format::Task;
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::Arena;
-use beitle::observe::{Observer, Stage, TensorName};
+use beitle::observe::Observer;
+use beitle::output::{Points, Ranked};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
 use beitle_pictures::zeroed;
-use std::fmt;
 
 /// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
@@ -37,101 +40,6 @@ pub struct ProcessorArgs {
     /// Most windows of one picture, in all views together
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     max_windows: usize,
-}
-
-/// What one run may use. Without limits a small hostile file could ask for all memory, or run for hours.
-#[derive(Clone, Copy)]
-pub struct RunLimits {
-    arena_bytes: usize,
-    /// Multiply-accumulates for each window.
-    macs: u64,
-    windows: usize,
-}
-
-/// Why a picture was not run.
-#[derive(Debug)]
-pub enum RunError {
-    /// The engine refused the picture.
-    Engine(beitle::Error),
-    /// The picture does not have the channels that the model takes.
-    Picture(beitle_pictures::Error),
-    /// The arena is larger than allowed: its size and the limit in bytes.
-    Arena(usize, usize),
-    /// The operating system refused memory for a buffer of this many bytes.
-    Memory(usize),
-    /// A result is infinite or not a number.
-    NotFinite,
-    /// A window takes more work than allowed: the limit in multiply-accumulates.
-    Work(u64),
-    /// The picture has more windows than allowed: their number and the limit.
-    Windows(usize, usize),
-}
-
-impl From<beitle::Error> for RunError {
-    fn from(e: beitle::Error) -> Self {
-        RunError::Engine(e)
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            RunError::Engine(ref e) => e.fmt(f),
-            RunError::Picture(ref e) => e.fmt(f),
-            RunError::Arena(needed, limit) => {
-                let [needed, limit] = [needed, limit].map(|n| bytes(n as u64));
-                write!(f, "the run would need {needed} of working memory; --max-arena allows {limit}")
-            }
-            RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
-            RunError::NotFinite => {
-                f.write_str("the results are not finite; the model's weights overflow on this picture")
-            }
-            RunError::Work(limit) => {
-                let limit = limit / 1_000_000_000;
-                write!(f, "stopped after {limit} billion multiply-accumulates, the limit of --max-work")
-            }
-            RunError::Windows(needed, limit) => {
-                write!(f, "the picture would be run in {needed} windows; --max-windows allows {limit}")
-            }
-        }
-    }
-}
-
-/// An observer that stops a run at the limits of its windows and of the work for each, and passes everything on to another observer.
-struct WorkLimit<'a> {
-    inner: &'a mut dyn Observer,
-    limits: RunLimits,
-    left: u64,
-    exceeded: Option<RunError>,
-}
-
-impl Observer for WorkLimit<'_> {
-    fn done(&mut self, stage: Stage, macs: u64) -> bool {
-        if macs > self.left {
-            self.exceeded = Some(RunError::Work(self.limits.macs));
-        }
-        self.left = self.left.saturating_sub(macs);
-        self.inner.done(stage, macs) && self.exceeded.is_none()
-    }
-    fn window(&mut self, done: usize, total: usize) {
-        self.left = self.limits.macs;
-        if total > self.limits.windows {
-            self.exceeded = Some(RunError::Windows(total, self.limits.windows));
-        }
-        self.inner.window(done, total);
-    }
-    fn tensor(&mut self, name: TensorName, data: &[f32], width: usize, pitch: usize) {
-        self.inner.tensor(name, data, width, pitch);
-    }
-    fn wants_tensors(&self) -> bool {
-        self.inner.wants_tensors()
-    }
-    fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
-        self.inner.input(role, layer, rows, width, pitch);
-    }
-    fn wants_inputs(&self) -> bool {
-        self.inner.wants_inputs()
-    }
 }
 
 impl ProcessorArgs {
@@ -164,6 +72,31 @@ impl ProcessorArgs {
         ThreadPool::new(self.threads.into())
             .map_err(|e| Failure::work(format_args!("--threads {}: cannot start threads: {e}", self.threads)))
     }
+}
+
+/// What is wanted of the pixels of a picture; by default the class of each.
+#[derive(Default)]
+pub struct WantedPixels<'a> {
+    /// Width and height of the map; `None`: those of the picture.
+    pub size: Option<(usize, usize)>,
+    /// What the map holds; `None`: the classes.
+    pub labels: Option<&'a Labels>,
+    pub confidence: bool,
+    /// Columns and rows in the map.
+    pub points: &'a [[usize; 2]],
+    /// Classes at each point; at most all.
+    pub top: usize,
+}
+
+/// The results of the pixels of a picture.
+pub struct Pixels {
+    /// Width and height of the map.
+    pub size: (usize, usize),
+    pub map: ClassMapBuf,
+    /// A byte for each pixel, empty if not wanted.
+    pub confidence: Vec<u8>,
+    /// The most likely classes at each point, `[points][classes]`.
+    pub ranked: Vec<Ranked>,
 }
 
 /// The results that are wanted of a model that does not segment pictures.
@@ -253,29 +186,59 @@ impl<'m> Session<'m> {
         logits: Option<&mut [f32]>,
         observer: &mut dyn Observer,
     ) -> Result<ClassMapBuf, RunError> {
-        let pixels = picture.with_channels(self.picture_channels()).map_err(RunError::Picture)?;
-        self.run_view(&self.view(picture, &pixels)?, logits, observer)
+        Ok(self.run_picture(picture, &WantedPixels::default(), logits, observer)?.map)
     }
 
-    /// [`run`](Session::run) for a view.
+    /// [`run_view`](Session::run_view) for a picture.
+    ///
+    /// # Errors
+    /// As [`run`](Session::run).
+    pub fn run_picture(
+        &mut self,
+        picture: &Picture,
+        wanted: &WantedPixels<'_>,
+        logits: Option<&mut [f32]>,
+        observer: &mut dyn Observer,
+    ) -> Result<Pixels, RunError> {
+        let pixels = picture.with_channels(self.picture_channels()).map_err(RunError::Picture)?;
+        self.run_view(&self.view(picture, &pixels)?, wanted, logits, observer)
+    }
+
+    /// [`run`](Session::run) for a view, with all results that are wanted of its pixels.
     ///
     /// # Errors
     /// As [`run`](Session::run).
     pub fn run_view(
         &mut self,
         view: &ImageView<'_>,
+        wanted: &WantedPixels<'_>,
         logits: Option<&mut [f32]>,
         observer: &mut dyn Observer,
-    ) -> Result<ClassMapBuf, RunError> {
-        let size = (view.width(), view.height());
-        let planned = self.plan_for(size, self.scores_len(size).saturating_mul(size_of::<u16>()))?;
-        let mut map = ClassMapBuf::new(size.0 * size.1, self.model.facts().classes)
-            .ok_or(RunError::Memory(size.0 * size.1))?;
+    ) -> Result<Pixels, RunError> {
+        let size = wanted.size.unwrap_or((view.width(), view.height()));
+        let scores_bytes = self.scores_len(size).saturating_mul(size_of::<u16>());
+        let planned = self.plan_for((view.width(), view.height()), scores_bytes)?;
+        let classes = self.model.facts().classes;
+        let (numbers, table, min_confidence) = match wanted.labels {
+            Some(labels) => (labels.numbers(), labels.table(), labels.min_confidence()),
+            None => (classes, &[][..], 0),
+        };
+        let pixels = size.0.saturating_mul(size.1);
+        let mut map = ClassMapBuf::new(pixels, numbers).ok_or(RunError::Memory(pixels))?;
+        let confidences = if wanted.confidence { pixels } else { 0 };
+        let mut confidence = zeroed(confidences).map_err(|_| RunError::Memory(confidences))?;
+        let mut ranked = vec![Ranked::default(); wanted.points.len() * wanted.top.min(classes)];
         let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
         output.scores = scores.as_deref_mut();
+        output.labels = table;
+        output.min_confidence = min_confidence;
+        output.confidence = wanted.confidence.then_some(&mut confidence);
+        if !wanted.points.is_empty() {
+            output.points = Some(Points::new(wanted.points, &mut ranked)?);
+        }
         self.run_to(view, planned, &mut output, observer)?;
-        Ok(map)
+        Ok(Pixels { size, map, confidence, ranked })
     }
 
     /// Channels of the pictures that the model takes.
@@ -334,8 +297,7 @@ impl<'m> Session<'m> {
         output: &mut Output,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
-        let mut observer =
-            WorkLimit { inner: observer, limits: self.limits, left: self.limits.macs, exceeded: None };
+        let mut observer = WorkLimit::new(observer, self.limits);
         let result = Engine::new(self.model, &plan, self.isa, arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, view, output, &mut observer));
         self.planned = Some((plan, arena));

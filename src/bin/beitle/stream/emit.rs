@@ -1,12 +1,16 @@
 //! What becomes of a frame: the bytes that are written for it.
 
 use super::y4m;
+use crate::answers::{AnswerArgs, class_areas};
 use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
+use crate::labels::{LabelArgs, Labels};
 use crate::overlay::mix;
+use crate::session::{Pixels, RunError, WantedPixels};
 use beitle::Model;
 use beitle::image::ImageView;
 use clap::ValueEnum;
+use serde_json::{Value, json};
 use std::io::Write;
 
 /// Arguments that choose the output.
@@ -15,15 +19,16 @@ pub struct EmitArgs {
     /// What to write for each frame
     #[arg(long, value_enum, default_value_t = Emit::Map)]
     emit: Emit,
-    /// Names or numbers of the classes of --emit mask, separated by commas
-    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', required_if_eq("emit", "mask"))]
-    only: Vec<String>,
     /// Write YUV4MPEG2 [default: of overlays]
     #[arg(long, conflicts_with = "raw")]
     y4m: bool,
-    /// Write raw frames: overlays as RGB, masks and maps as grey [default: of masks and maps]
+    /// Write raw frames: overlays as RGB, the others as grey [default: of all but overlays]
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    labels: LabelArgs,
+    #[command(flatten)]
+    answers: AnswerArgs,
 }
 
 impl EmitArgs {
@@ -36,55 +41,56 @@ impl EmitArgs {
 /// What is written for each frame.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Emit {
-    /// The class of every pixel, a byte each; two bytes, the lower first, for models of more than 256 classes
+    /// The class (or label) of every pixel, a byte each; two bytes, the lower first, for more than 256 classes
     Map,
     /// 255 for pixels of the classes of --only, 0 for others
     Mask,
+    /// The probability of each pixel's class, a byte each, 255 for 1
+    Confidence,
     /// The frame blended with the colours of its classes
     Overlay,
-    /// A line of JSON: the number of the frame, and the pixels of each class
+    /// A line of JSON: the number of the frame, and the pixels, box and centroid of each class
     Json,
 }
 
 /// Writes results.
-pub struct Emitter<'m> {
+pub struct Emitter<'a> {
     emit: Emit,
     y4m: bool,
     size: (usize, usize),
-    names: Vec<&'m str>,
+    labels: Labels,
     palette: Vec<[u8; 3]>,
-    /// Whether a class is in the mask.
-    only: Vec<bool>,
+    answers: &'a AnswerArgs,
 }
 
-impl<'m> Emitter<'m> {
+impl<'a> Emitter<'a> {
     /// For frames of `size` (width, height) pixels.
     ///
     /// # Errors
     /// A class does not exist, or the arguments do not fit each other.
-    pub fn new(args: &EmitArgs, model: &Model<'m>, size: (usize, usize)) -> Result<Self, Failure> {
-        let classes = model.facts().classes;
-        let names: Vec<_> = model.class_names().collect();
-        let mut only = vec![false; classes];
-        for text in &args.only {
-            let class = names.iter().position(|name| name.eq_ignore_ascii_case(text.trim()));
-            let class = class.or_else(|| text.trim().parse().ok()).filter(|class| *class < classes);
-            let class = class.ok_or_else(|| {
-                Failure::usage(format_args!(
-                    "--only {text}: not a class of the model; `beitle info` lists them"
-                ))
-            })?;
-            only[class] = true;
+    pub fn new(args: &'a EmitArgs, model: &Model<'_>, size: (usize, usize)) -> Result<Self, Failure> {
+        let labels = args.labels.labels(model)?;
+        if labels.is_mask() != (args.emit == Emit::Mask) {
+            return Err(Failure::usage(
+                "--emit mask needs --only, the classes of the mask, and no other --emit has it",
+            ));
         }
-        if !args.only.is_empty() && args.emit != Emit::Mask {
-            return Err(Failure::usage("--only is for --emit mask"));
-        }
+        args.answers.check(args.emit == Emit::Json, "--emit json")?;
         let y4m = args.y4m || args.emit == Emit::Overlay && !args.raw;
-        if y4m && (args.emit == Emit::Json || args.emit == Emit::Map && classes > 256) {
+        if y4m && (args.emit == Emit::Json || args.emit == Emit::Map && labels.numbers() > 256) {
             return Err(Failure::usage("--y4m: not for lines of JSON, and maps of more than 256 classes"));
         }
-        let palette = (0..classes).map(|class| model.colour(class)).collect();
-        Ok(Emitter { emit: args.emit, y4m, size, names, palette, only })
+        let palette = labels.palette();
+        Ok(Emitter { emit: args.emit, y4m, size, labels, palette, answers: &args.answers })
+    }
+
+    /// What is wanted of a frame.
+    pub fn wanted(&self) -> WantedPixels<'_> {
+        WantedPixels {
+            labels: Some(&self.labels),
+            confidence: self.emit == Emit::Confidence,
+            ..WantedPixels::default()
+        }
     }
 
     /// What comes before the first frame.
@@ -97,22 +103,33 @@ impl<'m> Emitter<'m> {
     }
 
     /// Appends what is written for frame `number` to `out`.
-    pub fn frame(&self, number: u64, view: &ImageView<'_>, map: &ClassMapBuf, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn frame(
+        &self,
+        number: u64,
+        view: &ImageView<'_>,
+        pixels: &Pixels,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RunError> {
         if self.y4m {
             out.extend_from_slice(y4m::FRAME_LINE);
         }
         match self.emit {
-            Emit::Map => match map {
+            Emit::Map => match &pixels.map {
                 ClassMapBuf::U8(map) => out.extend_from_slice(map),
                 ClassMapBuf::U16(map) => out.extend(map.iter().flat_map(|class| class.to_le_bytes())),
             },
-            Emit::Mask => {
-                let is_in = |class: u16| self.only.get(usize::from(class)).copied().unwrap_or(false);
-                out.extend(map.classes().map(|class| if is_in(class) { 255 } else { 0 }));
+            Emit::Mask => out.extend(pixels.map.mask()),
+            Emit::Confidence => out.extend_from_slice(&pixels.confidence),
+            Emit::Overlay => self.overlay(view, &pixels.map, out),
+            Emit::Json => {
+                // Writing to memory does not fail.
+                let _ = writeln!(out, "{}", self.json(number, pixels)?);
             }
-            Emit::Overlay => self.overlay(view, map, out),
-            Emit::Json => self.json(number, map, out),
         }
+        Ok(())
     }
 
     fn overlay(&self, view: &ImageView<'_>, map: &ClassMapBuf, out: &mut Vec<u8>) {
@@ -133,21 +150,14 @@ impl<'m> Emitter<'m> {
         }
     }
 
-    fn json(&self, number: u64, map: &ClassMapBuf, out: &mut Vec<u8>) {
-        let mut counts = vec![0u64; self.palette.len()];
-        map.view().count(&mut counts);
-        let total = (self.size.0 * self.size.1) as f64;
-        let classes: Vec<_> = counts
-            .iter()
-            .enumerate()
-            .filter(|(_, pixels)| **pixels > 0)
-            .map(|(class, &pixels)| {
-                let name = self.names.get(class);
-                serde_json::json!({"id": class, "name": name, "pixels": pixels, "share": pixels as f64 / total})
-            })
-            .collect();
-        // Writing to memory does not fail.
-        let _ = writeln!(out, "{}", serde_json::json!({"frame": number, "classes": classes}));
+    fn json(&self, number: u64, pixels: &Pixels) -> Result<Value, RunError> {
+        let areas = class_areas(pixels, &self.labels)?;
+        let classes = self.answers.classes(pixels, &self.labels, &areas)?;
+        let mut value = json!({"frame": number, "classes": classes});
+        if let Some(regions) = self.answers.regions_json(pixels, &self.labels)? {
+            value["regions"] = regions;
+        }
+        Ok(value)
     }
 }
 

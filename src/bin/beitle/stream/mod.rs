@@ -10,7 +10,6 @@ mod input;
 mod meter;
 mod y4m;
 
-use crate::class_map::ClassMapBuf;
 use crate::console::{Failure, warn};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::picture::PictureArgs;
@@ -175,10 +174,10 @@ fn run_frame(
     (results, free): (&SyncSender<Written>, &Receiver<Vec<u8>>),
 ) -> Result<bool, crate::session::RunError> {
     let view = video.view(&frame.bytes)?;
-    let map: ClassMapBuf = session.run_view(&view, None, &mut ())?;
+    let pixels = session.run_view(&view, &emitter.wanted(), None, &mut ())?;
     let mut bytes = free.try_recv().unwrap_or_default();
     bytes.clear();
-    emitter.frame(frame.number, &view, &map, &mut bytes);
+    emitter.frame(frame.number, &view, &pixels, &mut bytes)?;
     Ok(results.send(Written { bytes, read: Some(frame.read) }).is_ok())
 }
 

@@ -1,0 +1,227 @@
+//! What the numbers of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
+
+use crate::console::Failure;
+use beitle::Model;
+use beitle::output::ClassMap;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Arguments that decide what the numbers of a map mean.
+#[derive(clap::Args)]
+pub struct LabelArgs {
+    /// Names or numbers of classes (with --labels: of labels), separated by commas: write a mask, 255 for their pixels and 0 for
+    /// others
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name":
+    /// "other", "others": true}]. The number of a label is its place, from 0; "colour": [r, g, b] is optional
+    #[arg(long, value_name = "FILE.json")]
+    labels: Option<PathBuf>,
+    /// Give pixels whose class has a lower probability than P (0 to 1) the number 255, unknown (65535 in maps of 16 bits)
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
+    min_confidence: f64,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("not between 0 and 1".into()) }
+}
+
+/// The meaning of the numbers of a map.
+pub struct Labels {
+    labels: Vec<Label>,
+    /// The number of each class in the map; empty: the classes themselves.
+    table: Vec<u16>,
+    min_confidence: u8,
+    is_mask: bool,
+}
+
+struct Label {
+    name: String,
+    colour: [u8; 3],
+}
+
+/// The colour of unknown pixels.
+const UNKNOWN_COLOUR: [u8; 3] = [0; 3];
+
+impl LabelArgs {
+    /// The meaning of the numbers in maps of a model.
+    ///
+    /// # Errors
+    /// The file of labels is not valid, or a class does not exist.
+    pub fn labels(&self, model: &Model<'_>) -> Result<Labels, Failure> {
+        // A pixel is unknown if its byte is less than 255 P.
+        let min_confidence = (255.0 * self.min_confidence).ceil() as u8;
+        let classes = Labels::of_classes(model, min_confidence);
+        let labels = match &self.labels {
+            Some(path) => read(path, &classes).map_err(|e| Failure::file(path, e))?,
+            None => classes,
+        };
+        if self.only.is_empty() { Ok(labels) } else { labels.only(&self.only) }
+    }
+}
+
+impl Labels {
+    fn of_classes(model: &Model<'_>, min_confidence: u8) -> Self {
+        let label = |class| Label {
+            name: model.class_name(class).unwrap_or("?").to_owned(),
+            colour: model.colour(class),
+        };
+        let labels = (0..model.facts().classes).map(label).collect();
+        Labels { labels, table: Vec::new(), min_confidence, is_mask: false }
+    }
+
+    /// Two labels: one for all that `names` names, and one for the rest.
+    fn only(self, names: &[String]) -> Result<Self, Failure> {
+        let mut is_chosen = vec![false; self.labels.len()];
+        for name in names {
+            let found = self.find(name.trim());
+            let what = if self.table.is_empty() { "class of the model" } else { "label" };
+            is_chosen[found.ok_or_else(|| {
+                Failure::usage(format_args!("--only {name}: not a {what}; `beitle info` lists the classes"))
+            })?] = true;
+        }
+        let number = |label: u16| u16::from(is_chosen.get(usize::from(label)).copied().unwrap_or(false));
+        let table = match self.table.is_empty() {
+            true => (0..self.labels.len()).map(|class| number(class as u16)).collect(),
+            false => self.table.iter().map(|label| number(*label)).collect(),
+        };
+        let rest = Label { name: "rest".into(), colour: [0; 3] };
+        let chosen = Label { name: names.join(", "), colour: [255; 3] };
+        Ok(Labels { labels: vec![rest, chosen], table, is_mask: true, ..self })
+    }
+
+    /// The number of a label, given by its name or number.
+    fn find(&self, text: &str) -> Option<usize> {
+        let by_name = self.labels.iter().position(|label| label.name.eq_ignore_ascii_case(text));
+        by_name.or_else(|| text.parse().ok()).filter(|number| *number < self.labels.len())
+    }
+
+    /// How many numbers a map must be able to hold, that of unknown pixels included.
+    pub fn numbers(&self) -> usize {
+        self.labels.len() + usize::from(self.min_confidence > 0)
+    }
+
+    /// The number of labels.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// What the engine writes instead of each class; empty: the class.
+    pub fn table(&self) -> &[u16] {
+        &self.table
+    }
+
+    /// The confidence below which a pixel is unknown.
+    pub fn min_confidence(&self) -> u8 {
+        self.min_confidence
+    }
+
+    /// Whether maps are masks: 1 is inside.
+    pub fn is_mask(&self) -> bool {
+        self.is_mask
+    }
+
+    /// The name of a number of a map.
+    pub fn name(&self, number: usize) -> &str {
+        self.labels.get(number).map_or("unknown", |label| &label.name)
+    }
+
+    /// The colour of a number of a map.
+    pub fn colour(&self, number: usize) -> [u8; 3] {
+        self.labels.get(number).map_or(UNKNOWN_COLOUR, |label| label.colour)
+    }
+
+    /// The colours of all numbers of a map of bytes.
+    pub fn palette(&self) -> Vec<[u8; 3]> {
+        let most = if self.min_confidence > 0 { 256 } else { self.labels.len() };
+        (0..most.max(self.labels.len())).map(|number| self.colour(number)).collect()
+    }
+}
+
+/// Reads labels that replace `classes`.
+fn read(path: &Path, classes: &Labels) -> Result<Labels, String> {
+    let bytes = beitle_files::read(path, 1 << 20).map_err(|e| e.to_string())?;
+    parse(&serde_json::from_slice(&bytes).map_err(|e| e.to_string())?, classes)
+}
+
+fn parse(file: &Value, classes: &Labels) -> Result<Labels, String> {
+    let Some(entries) = file.as_array().filter(|entries| !entries.is_empty()) else {
+        return Err("expected a list of labels".into());
+    };
+    if entries.len() > usize::from(ClassMap::UNKNOWN) {
+        return Err(format!("{} labels; at most {} are possible", entries.len(), ClassMap::UNKNOWN));
+    }
+    let mut table = vec![None; classes.len()];
+    let mut labels = Vec::new();
+    let mut others = None;
+    for (number, entry) in entries.iter().enumerate() {
+        let label = parse_label(entry, classes, number)?;
+        if entry.get("others").is_some_and(|others| *others == Value::Bool(true))
+            && others.replace(number as u16).is_some()
+        {
+            return Err("two labels have \"others\"".into());
+        }
+        for class in entry.get("classes").and_then(Value::as_array).into_iter().flatten() {
+            let found = match class {
+                Value::String(name) => classes.find(name),
+                number => {
+                    number.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n < classes.len())
+                }
+            };
+            let class = found
+                .ok_or_else(|| format!("label {:?}: {class} is not a class of the model", label.name))?;
+            if table[class].replace(number as u16).is_some_and(|before| before != number as u16) {
+                return Err(format!("class {:?} has two labels", classes.name(class)));
+            }
+        }
+        labels.push(label);
+    }
+    let missing = table.iter().position(Option::is_none);
+    let Some(table) = table.into_iter().map(|label| label.or(others)).collect() else {
+        let name = classes.name(missing.unwrap_or(0));
+        return Err(format!(
+            "class {name:?} has no label; mark the label of all others with \"others\": true"
+        ));
+    };
+    Ok(Labels { labels, table, min_confidence: classes.min_confidence, is_mask: false })
+}
+
+fn parse_label(entry: &Value, classes: &Labels, number: usize) -> Result<Label, String> {
+    let known = ["name", "classes", "others", "colour"];
+    let unknown =
+        entry.as_object().and_then(|fields| fields.keys().find(|key| !known.contains(&key.as_str())));
+    if let Some(key) = unknown {
+        return Err(format!("label {number}: unknown field {key:?}; expected one of {}", known.join(", ")));
+    }
+    let Some(name) = entry.get("name").and_then(Value::as_str) else {
+        return Err(format!("label {number}: expected a \"name\""));
+    };
+    let wrong = |field: &str, expected: &str| Err(format!("label {name:?}: \"{field}\" is not {expected}"));
+    if entry.get("classes").is_some_and(|classes| !classes.is_array()) {
+        return wrong("classes", "a list of names and numbers");
+    }
+    if entry.get("others").is_some_and(|others| !others.is_boolean()) {
+        return wrong("others", "true or false");
+    }
+    let colour = match entry.get("colour") {
+        // That of the first class.
+        None => match entry.get("classes").and_then(|classes| classes.get(0)) {
+            Some(Value::String(name)) => {
+                classes.find(name).map_or(UNKNOWN_COLOUR, |class| classes.colour(class))
+            }
+            Some(class) => classes.colour(class.as_u64().unwrap_or(u64::MAX) as usize),
+            None => [128; 3],
+        },
+        Some(colour) => {
+            let bytes: Option<Vec<u8>> = colour.as_array().and_then(|values| {
+                values.iter().map(|value| value.as_u64().and_then(|value| value.try_into().ok())).collect()
+            });
+            match bytes.and_then(|bytes| <[u8; 3]>::try_from(bytes).ok()) {
+                Some(colour) => colour,
+                None => return wrong("colour", "three numbers from 0 to 255"),
+            }
+        }
+    };
+    Ok(Label { name: name.to_owned(), colour })
+}

@@ -1,0 +1,99 @@
+//! `beitle segment`: class maps, overlays and logits of pictures. [`output`] makes the files and the text.
+
+mod args;
+mod output;
+
+use crate::batch::{Pipeline, check_failed};
+use crate::console::{Failure, Stdout};
+use crate::inputs::{self, PictureFiles};
+use crate::labels::Labels;
+use crate::model_file::{ModelFile, check_task, demonstration_model};
+use crate::picture::Picture;
+use crate::progress::WindowProgress;
+use crate::session::{Session, WantedPixels};
+pub use args::Args;
+use args::MapSize;
+use beitle::file::format::Task;
+use beitle_files::printable;
+use indicatif::ProgressBar;
+use output::{Segmented, Written};
+use std::time::Instant;
+
+/// Runs the command.
+///
+/// # Errors
+/// Invalid arguments, an unreadable weight file, or pictures that failed; the other pictures are still processed.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    args.processor.isa()?;
+    args.answers.check(args.json || args.geojson, "--json")?;
+    let path = match &args.model {
+        Some(path) => path,
+        None => demonstration_model()?,
+    };
+    let file = ModelFile::open(path, &args.file)?;
+    let model = file.model()?;
+    check_task(path, &model, &[Task::Segmentation])?;
+    if args.verify {
+        model.verify().map_err(|e| Failure::file(path, e))?;
+    }
+    let labels = args.labels.labels(&model)?;
+    let views = args.views.views(&model)?;
+    if args.logits.is_some() && !views.is_single_whole() {
+        let reason = "logits are available only with --mode whole and without --flip";
+        return Err(Failure::usage(format_args!("--logits: {reason}")));
+    }
+    let wanted = inputs::Wanted {
+        map: true,
+        overlay: args.overlay,
+        confidence: args.confidence,
+        geojson: args.geojson,
+    };
+    let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;
+    inputs::check_results(&pictures, wanted, path)?;
+    let mut session = Session::new(&model, views, &args.processor)?;
+    let logits_shape = session.logits_shape();
+    let mut out = Stdout::default();
+    let stages = Pipeline {
+        read: |files: &PictureFiles| args.pictures.load(&files.image),
+        run: |files: &PictureFiles, picture, bar: &ProgressBar| {
+            let name = printable(&files.image.display().to_string());
+            segment(&mut session, &labels, picture, files, args, &mut WindowProgress::new(bar, name))
+        },
+        write: |files: &PictureFiles, result| output::write(result, &labels, files, args, logits_shape),
+        print: |files: &PictureFiles, result: Written| match args.json {
+            true => out.line(format_args!("{}", output::json(&model, files, result, args))),
+            false => output::print_table(&mut out, &labels, files, &result),
+        },
+    };
+    let failed = stages.run(&pictures, |files| &files.image)?;
+    check_failed(failed, pictures.len(), "failed")
+}
+
+/// Segments one picture.
+fn segment(
+    session: &mut Session<'_>,
+    labels: &Labels,
+    picture: Picture,
+    files: &PictureFiles,
+    args: &Args,
+    windows: &mut WindowProgress<'_>,
+) -> Result<Segmented, Failure> {
+    let start = Instant::now();
+    let failed = |e| Failure::file(&files.image, e);
+    let mut logits = files.logits.as_ref().map(|_| session.new_logits()).transpose().map_err(failed)?;
+    let [_, height, width] = session.logits_shape();
+    let wanted = WantedPixels {
+        size: match args.map_size {
+            MapSize::Picture => None,
+            MapSize::Logits => Some((width, height)),
+            MapSize::Fixed(width, height) => Some((width, height)),
+        },
+        labels: Some(labels),
+        confidence: args.confidence,
+        points: &args.point,
+        top: args.top.into(),
+    };
+    let pixels = session.run_picture(&picture, &wanted, logits.as_deref_mut(), windows).map_err(failed)?;
+    windows.finish();
+    Ok(Segmented { picture, pixels, logits, seconds: start.elapsed().as_secs_f64() })
+}
