@@ -4,7 +4,6 @@ use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
 use crate::labels::Labels;
 use crate::session::{Pixels, RunError};
-use beitle::Error;
 use beitle::output::{
     Area, ClassMap, Neighbours, Ranked, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
@@ -143,8 +142,8 @@ impl AnswerArgs {
     /// There is not enough memory.
     pub fn regions(&self, pixels: &Pixels) -> Result<(Vec<Region>, usize), RunError> {
         let len = scratch_len(pixels.size.0);
-        let mut scratch = zeroed(len).map_err(|_| RunError::Memory(8 * len))?;
-        let mut out = vec![Region::default(); (self.max_regions as usize).min(pixels.map.view().len())];
+        let mut scratch = memory::<u64>(len)?;
+        let mut out = memory::<Region>((self.max_regions as usize).min(pixels.map.view().len()))?;
         let (map, size, least) = (pixels.map.view(), pixels.size, self.min_area);
         let count = regions(map, size, self.neighbours, least, &mut scratch, &mut out)?;
         out.truncate(count);
@@ -154,12 +153,12 @@ impl AnswerArgs {
     /// The corners of the contour on which the top edge of a pixel lies.
     ///
     /// # Errors
-    /// The pixel's upper neighbour has the same class.
-    pub fn contour(&self, pixels: &Pixels, pixel: [u32; 2]) -> Result<Vec<[u32; 2]>, Error> {
+    /// The pixel's upper neighbour has the same class, or there is not enough memory.
+    pub fn contour(&self, pixels: &Pixels, pixel: [u32; 2]) -> Result<Vec<[u32; 2]>, RunError> {
         let trace = |corners: &mut [[u32; 2]]| {
             contour(pixels.map.view(), pixels.size, self.neighbours, pixel, corners)
         };
-        let mut corners = vec![[0; 2]; trace(&mut [])?];
+        let mut corners = memory::<[u32; 2]>(trace(&mut [])?)?;
         trace(&mut corners)?;
         Ok(corners)
     }
@@ -168,6 +167,11 @@ impl AnswerArgs {
     pub fn neighbours(&self) -> Neighbours {
         self.neighbours
     }
+}
+
+/// Zeroed memory for `len` values.
+fn memory<T: Clone + Default>(len: usize) -> Result<Vec<T>, RunError> {
+    zeroed(len).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<T>())))
 }
 
 /// Left, top, width and height.
@@ -184,9 +188,9 @@ fn centroid(area: &Area) -> Value {
 /// The mask of a number of a map, as in COCO's annotations.
 fn mask(pixels: &Pixels, number: usize) -> Result<Value, RunError> {
     let encode = |counts: &mut [u32]| rle(pixels.map.view(), pixels.size, number as u16, counts);
-    let mut counts = vec![0; encode(&mut [])?];
+    let mut counts = memory::<u32>(encode(&mut [])?)?;
     encode(&mut counts)?;
-    let mut text = vec![0; rle_text(&counts, &mut [])];
+    let mut text = memory::<u8>(rle_text(&counts, &mut []))?;
     rle_text(&counts, &mut text);
     let (width, height) = pixels.size;
     Ok(json!({"size": [height, width], "counts": String::from_utf8_lossy(&text)}))

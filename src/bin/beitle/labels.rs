@@ -1,6 +1,7 @@
 //! What the numbers of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
 
 use crate::console::Failure;
+use crate::decimal::decimal;
 use beitle::Model;
 use beitle::output::ClassMap;
 use serde_json::Value;
@@ -23,8 +24,9 @@ pub struct LabelArgs {
 }
 
 fn probability(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("not between 0 and 1".into()) }
+    decimal(text)
+        .filter(|value| *value <= 1.0)
+        .ok_or_else(|| "expected a number between 0 and 1, such as 0.6".into())
 }
 
 /// The meaning of the numbers of a map.

@@ -13,6 +13,7 @@ mod canvas;
 mod class_map;
 mod classify;
 mod console;
+mod decimal;
 mod eval;
 mod features;
 mod geojson;

@@ -1,6 +1,7 @@
 //! The arguments that select the views of a picture: `--mode`, `--flip`, `--scales`.
 
 use crate::console::Failure;
+use crate::decimal::decimal;
 use beitle::Model;
 use beitle::views::{Mode, Views};
 use std::str::FromStr;
@@ -52,18 +53,6 @@ impl FromStr for Scales {
         Views::new(Mode::Slide).with_scales(&ratios).map_err(|e| e.to_string())?;
         Ok(Scales(ratios))
     }
-}
-
-/// A decimal number with at most six digits before and after the point. The standard library's parser of floating-point numbers
-/// would be the only use of 20 kB of code and tables.
-fn decimal(text: &str) -> Option<f64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.len() <= 6 && part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let number: u64 = format!("{whole}{fraction}").parse().ok()?;
-    Some(number as f64 / 10u64.pow(fraction.len() as u32) as f64)
 }
 
 impl ViewArgs {
