@@ -15,12 +15,43 @@ pub(super) struct PixelResults<'a> {
     /// What the map holds instead of each class; empty: the classes.
     labels: &'a [u16],
     points: Option<(&'a [[usize; 2]], Shared<'a, Ranked>)>,
+    /// Whether more than the class of each pixel is wanted.
+    wants_probabilities: bool,
 }
 
 enum Map<'a> {
     None,
     U8(Shared<'a, u8>),
     U16(Shared<'a, u16>),
+}
+
+/// The numbers of a run of pixels. A trait and not a closure, which is not inlined into the loops over both types of maps.
+pub(super) trait Numbers: Copy {
+    /// The number of pixel `i` of the run.
+    fn at(self, i: usize) -> u16;
+}
+
+/// The same number for all pixels.
+impl Numbers for u16 {
+    #[inline(always)]
+    fn at(self, _: usize) -> u16 {
+        self
+    }
+}
+
+/// The labels of classes, or the classes if there are no labels.
+#[derive(Clone, Copy)]
+struct Labelled<'a, C> {
+    labels: &'a [u16],
+    classes: C,
+}
+
+impl<C: Numbers> Numbers for Labelled<'_, C> {
+    #[inline(always)]
+    fn at(self, i: usize) -> u16 {
+        let class = self.classes.at(i);
+        self.labels.get(usize::from(class)).copied().unwrap_or(class)
+    }
 }
 
 impl<'a> PixelResults<'a> {
@@ -31,6 +62,8 @@ impl<'a> PixelResults<'a> {
             Some(ClassMapMut::U8(map)) => Map::U8(Shared::new(map)),
             Some(ClassMapMut::U16(map)) => Map::U16(Shared::new(map)),
         };
+        let wants_probabilities =
+            output.confidence.is_some() || output.min_confidence > 0 || output.points.is_some();
         let points = output.points.as_mut().map(|points| {
             let (at, ranked) = points.parts();
             (at, Shared::new(ranked))
@@ -44,23 +77,61 @@ impl<'a> PixelResults<'a> {
             min_confidence: output.min_confidence,
             labels: output.labels,
             points,
+            wants_probabilities,
         }
     }
 
-    /// Writes the results of pixel `at` (row · width + column). `class` has the largest logit; `logits` returns a padded row of all
-    /// logits of the pixel, which may be overwritten.
+    /// Whether more than the class of each pixel is wanted.
+    pub fn want_probabilities(&self) -> bool {
+        self.wants_probabilities
+    }
+
+    /// Writes the classes of `count` pixels from pixel `start` on, where nothing else is wanted.
+    ///
+    /// # Safety
+    /// No other thread accesses the results of these pixels.
+    #[inline(always)]
+    pub unsafe fn put_classes(&self, start: usize, count: usize, classes: impl Numbers) {
+        // SAFETY: the requirement is the same.
+        unsafe { self.put_numbers(start, count, Labelled { labels: self.labels, classes }) };
+    }
+
+    /// Writes numbers to the class map. Of [`ClassMap::UNKNOWN`] a map of bytes gets the lower half, 255.
+    ///
+    /// # Safety
+    /// No other thread accesses the results of these pixels.
+    #[inline(always)]
+    unsafe fn put_numbers(&self, start: usize, count: usize, numbers: impl Numbers) {
+        // SAFETY: `slice` checks the range; only this thread accesses the results of these pixels.
+        unsafe {
+            match &self.map {
+                Map::None => {}
+                Map::U8(map) => {
+                    for (i, out) in map.slice(start, count).iter_mut().enumerate() {
+                        *out = numbers.at(i) as u8;
+                    }
+                }
+                Map::U16(map) => {
+                    for (i, out) in map.slice(start, count).iter_mut().enumerate() {
+                        *out = numbers.at(i);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the results of pixel `at` (row · width + column). `class` has the largest logit; `logits` is a padded row of all logits of
+    /// the pixel, which may be overwritten.
     ///
     /// # Safety
     /// No other thread accesses the results of this pixel.
-    #[inline]
-    pub unsafe fn put<'s>(&self, at: usize, class: u16, logits: impl FnOnce() -> &'s mut [f32]) {
-        if self.confidence.is_none() && self.min_confidence == 0 && self.points.is_none() {
+    pub unsafe fn put(&self, at: usize, class: u16, logits: &mut [f32]) {
+        if !self.wants_probabilities {
             // SAFETY: the requirement is the same.
-            return unsafe { self.put_class(at, class) };
+            return unsafe { self.put_classes(at, 1, class) };
         }
-        let weights = logits();
-        let total = self.isa.softmax(weights, self.classes);
-        let weights = &weights[..self.classes];
+        let total = self.isa.softmax(logits, self.classes);
+        let weights = &logits[..self.classes];
         // The weight of the largest logit is e^0 = 1. `as` turns NaN to 0.
         let confidence = (255.0 / total + 0.5) as u8;
         // SAFETY: the requirement is the same.
@@ -101,9 +172,9 @@ impl<'a> PixelResults<'a> {
                 out.slice(at, 1)[0] = confidence;
             }
             if confidence < self.min_confidence {
-                self.write(at, ClassMap::UNKNOWN);
+                self.put_numbers(at, 1, ClassMap::UNKNOWN);
             } else {
-                self.put_class(at, class);
+                self.put_classes(at, 1, class);
             }
         }
         let Some((points, ranked)) = &self.points else { return };
@@ -111,33 +182,6 @@ impl<'a> PixelResults<'a> {
         for (i, _) in points.iter().enumerate().filter(|(_, point)| point[1] * self.width + point[0] == at) {
             // SAFETY: the places of a point are results of its pixel.
             rank(weights.clone(), total, unsafe { ranked.slice(i * places, places) });
-        }
-    }
-
-    /// Writes the class of a pixel, or its label.
-    ///
-    /// # Safety
-    /// No other thread accesses the results of this pixel.
-    #[inline]
-    unsafe fn put_class(&self, at: usize, class: u16) {
-        let number = self.labels.get(usize::from(class)).copied().unwrap_or(class);
-        // SAFETY: the requirement is the same.
-        unsafe { self.write(at, number) };
-    }
-
-    /// Writes a number to the class map. Of [`ClassMap::UNKNOWN`] a map of bytes gets the lower half, 255.
-    ///
-    /// # Safety
-    /// No other thread accesses the results of this pixel.
-    #[inline]
-    unsafe fn write(&self, at: usize, number: u16) {
-        // SAFETY: `slice` checks the range; only this thread accesses the results of this pixel.
-        unsafe {
-            match &self.map {
-                Map::None => {}
-                Map::U8(map) => map.slice(at, 1)[0] = number as u8,
-                Map::U16(map) => map.slice(at, 1)[0] = number,
-            }
         }
     }
 }

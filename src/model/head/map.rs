@@ -6,10 +6,11 @@ use super::sink::{LogitsSink, SinkBuffers};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::model::context::Context;
-use crate::model::results::PixelResults;
+use crate::model::results::{Numbers, PixelResults};
 use crate::ops::upsample::source_position;
 use crate::output::Output;
 use crate::parallel::chunks::with_scratch;
+use crate::simd::isa::Isa;
 use core::ops::Range;
 
 /// Numbers of scratch for each worker: a row of logits of `width` pixels, and one pixel.
@@ -79,18 +80,47 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
             let p = source_position(y, logits_height, height);
             let (low, high) = (p.low % rings::LOGITS * row_len, p.high % rings::LOGITS * row_len);
             isa.lerp_pixels(&logits[low..][..row_len], &logits[high..][..row_len], p.weight, row_len, row);
+            let row = Row { isa, logits: row, width: logits_width, classes, map_width: width };
+            if !results.want_probabilities() {
+                // SAFETY: the pixels of row y belong to one task.
+                return unsafe { results.put_classes(y * width, width, row) };
+            }
             for x in 0..width {
-                let p = source_position(x, logits_width, width);
-                let (a, b) = (&row[p.low * pitch..][..pitch], &row[p.high * pitch..][..pitch]);
-                let class = isa.argmax_lerp(a, b, p.weight, classes);
-                let pixel = &mut pixel[..pitch];
-                let interpolate = move || {
-                    isa.lerp_pixels(a, b, p.weight, pitch, pixel);
-                    pixel
-                };
+                let ((a, b, weight), pixel) = (row.source(x), &mut pixel[..pitch]);
+                isa.lerp_pixels(a, b, weight, pitch, pixel);
                 // SAFETY: the pixels of row y belong to one task, which calls this once for each.
-                unsafe { results.put(y * width + x, class, interpolate) };
+                unsafe { results.put(y * width + x, row.at(x), pixel) };
             }
         });
+    }
+}
+
+/// A row of logits, interpolated to a row of the class map in height and not yet in width.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    isa: Isa,
+    /// `[width][padded classes]`
+    logits: &'a [f32],
+    width: usize,
+    classes: usize,
+    /// Width of the class map.
+    map_width: usize,
+}
+
+impl<'a> Row<'a> {
+    /// The pixels that pixel x of the class map lies between, and the weight of the second one.
+    #[inline(always)]
+    fn source(self, x: usize) -> (&'a [f32], &'a [f32], f32) {
+        let (p, pitch) = (source_position(x, self.width, self.map_width), padded(self.classes));
+        (&self.logits[p.low * pitch..][..pitch], &self.logits[p.high * pitch..][..pitch], p.weight)
+    }
+}
+
+impl Numbers for Row<'_> {
+    /// The class of pixel x of the class map.
+    #[inline(always)]
+    fn at(self, x: usize) -> u16 {
+        let (a, b, weight) = self.source(x);
+        self.isa.argmax_lerp(a, b, weight, self.classes)
     }
 }
