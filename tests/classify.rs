@@ -39,7 +39,7 @@ impl Folder {
             let from = Path::new(MEMBERS).join(case);
             let mut options = Options::new(&from, folder.join(format!("{case}.beitle")), F32);
             options.rounding = Rounding::Nearest;
-            convert(&options, &mut |_, _| {}).unwrap();
+            convert(&options, &mut |_| {}).unwrap();
             std::fs::copy(from.join("input.png"), folder.join(format!("{case}.png"))).unwrap();
         }
         std::fs::write(folder.join("broken.png"), b"\x89PNG\r\n\x1a\n, cut off").unwrap();

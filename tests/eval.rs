@@ -179,7 +179,7 @@ fn the_page_shows_what_has_changed() {
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     for precision in [Precision::F32, Precision::Int4] {
         let output = file(&format!("{}.beitle", precision.name()));
-        convert(&Options::new(&case, output, precision), &mut |_, _| {}).unwrap();
+        convert(&Options::new(&case, output, precision), &mut |_| {}).unwrap();
     }
     let (f32, int4, page) = (file("f32.beitle"), file("int4.beitle"), file("r.html"));
     let segmented = beitle(&["segment", &file("images/a.png"), "-m", &f32, "-o", &file("labels/a.png")]);

@@ -14,7 +14,7 @@ use std::path::Path;
 /// Converts a checkpoint and runs it on the picture of the case.
 fn logits(case: &Case, folder: &Path, precision: Precision) -> Vec<f32> {
     let output = folder.join(format!("{}.beitle", precision.name()));
-    convert(&Options::new(folder, &output, precision), &mut |_, _| {}).unwrap();
+    convert(&Options::new(folder, &output, precision), &mut |_| {}).unwrap();
     run(&output, &case.picture(), Isa::detect(), 1, &mut ()).logits
 }
 

@@ -302,3 +302,46 @@ fn a_folder_ends_with_a_line_about_all_pictures() {
         assert!(folder.0.join(format!("out/{i}.confidence.png")).exists());
     }
 }
+
+#[test]
+fn folders_in_folders_and_runs_that_go_on() {
+    let folder = Folder::new("recursive");
+    let sample = image::open(format!("{ROOT}/models/sample.png")).unwrap();
+    for name in ["in/a.png", "in/sub/a.png", "in/sub/deep/b.png", "in/.hidden/c.png"] {
+        let path = folder.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        sample.crop_imm(0, 0, 64, 48).to_rgb8().save(path).unwrap();
+    }
+    let (input, output) = (folder.path("in"), folder.path("out"));
+    let run = |args: &[&str]| {
+        let result = segment(&[&[&input, "-o", &output], args].concat());
+        let stderr = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert!(result.status.success(), "{stderr}");
+        (
+            String::from_utf8_lossy(&result.stdout)
+                .lines()
+                .filter(|line| line.contains("written to"))
+                .count(),
+            stderr,
+        )
+    };
+    assert_eq!(run(&[]).0, 1);
+    assert_eq!(run(&["--recursive", "--skip-existing"]).0, 2);
+    for name in ["a.seg.png", "sub/a.seg.png", "sub/deep/b.seg.png"] {
+        assert_eq!(folder.map(&format!("out/{name}")).len(), 64 * 48);
+    }
+    assert!(!folder.0.join("out/.hidden").exists());
+    assert_eq!(run(&["-r", "--skip-existing"]).0, 0);
+    // The confidences are missing.
+    assert_eq!(run(&["-r", "--skip-existing", "--confidence"]).0, 3);
+    let (lines, stderr) = run(&["-r", "--quiet"]);
+    assert_eq!((lines, stderr.as_str()), (0, ""));
+
+    let picture = folder.path("in/a.png");
+    for name in ["map.jpg", "map.TIFF", "map.npy"] {
+        let result = segment(&[&picture, "-o", &folder.path(name)]);
+        let stderr = String::from_utf8_lossy(&result.stderr);
+        assert!(result.status.code() == Some(2) && stderr.contains("use the ending .png"), "{stderr}");
+    }
+    assert!(segment(&[&picture, "-o", &folder.path("map")]).status.success());
+}

@@ -35,7 +35,7 @@ impl Weights {
         let path = std::env::temp_dir().join(format!("beitle-stream-{name}-{}.beitle", std::process::id()));
         let mut options = Options::new(Path::new(MEMBERS).join("oblong"), &path, Precision::Int8);
         options.rounding = Rounding::Nearest;
-        convert(&options, &mut |_, _| {}).unwrap();
+        convert(&options, &mut |_| {}).unwrap();
         Weights(path)
     }
 

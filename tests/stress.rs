@@ -14,7 +14,7 @@ use std::path::Path;
 fn decibels(folder: &Path, picture: &Picture) -> f64 {
     let [exact, found] = [Precision::F32, Precision::Int8].map(|precision| {
         let output = folder.join(format!("{}.beitle", precision.name()));
-        convert(&Options::new(folder, &output, precision), &mut |_, _| {}).unwrap();
+        convert(&Options::new(folder, &output, precision), &mut |_| {}).unwrap();
         run(&output, picture, Isa::detect(), 1, &mut ()).logits
     });
     let mean = exact.iter().map(|x| f64::from(*x)).sum::<f64>() / exact.len() as f64;

@@ -15,7 +15,7 @@
 //! use beitle_quantize::{Options, convert};
 //!
 //! let options = Options::new("path/to/checkpoint", "model.beitle", Precision::Int8);
-//! let report = convert(&options, &mut |done, total| println!("{done} of {total}"))?;
+//! let report = convert(&options, &mut |now| println!("{}: {} of {}", now.phase, now.done, now.total))?;
 //! println!("{report}");
 //! # Ok::<(), beitle_quantize::Error>(())
 //! ```
@@ -32,6 +32,7 @@ pub mod fuzzing;
 mod json;
 mod options;
 mod output;
+mod progress;
 mod quantise;
 mod regular_file;
 mod spec;
@@ -43,3 +44,4 @@ pub use error::Error;
 pub use options::{Conv, Options, Rounding};
 pub use output::data_sets::{DATA_SETS, Names};
 pub use output::{Report, TensorReport};
+pub use progress::{Phase, Progress};

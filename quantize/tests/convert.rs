@@ -16,7 +16,7 @@ fn target(name: &str) -> PathBuf {
 
 /// Asserts that a conversion fails with a message that contains these words, and leaves no file.
 fn assert_refused(options: &Options, words: &[&str]) {
-    let message = convert(options, &mut |_, _| {}).err().expect("an error").to_string();
+    let message = convert(options, &mut |_| {}).err().expect("an error").to_string();
     for word in words {
         assert!(message.contains(word), "{message:?} lacks {word:?}");
     }
@@ -28,7 +28,7 @@ fn assert_refused(options: &Options, words: &[&str]) {
 fn conversions_are_reproducible() {
     let bytes = |name: &str| {
         let output = target(name);
-        convert(&Options::new(golden("relative"), &output, Precision::Int8), &mut |_, _| {}).unwrap();
+        convert(&Options::new(golden("relative"), &output, Precision::Int8), &mut |_| {}).unwrap();
         std::fs::read(output).unwrap()
     };
     assert_eq!(bytes("once"), bytes("twice"));
@@ -41,7 +41,7 @@ fn the_input_size_can_be_changed() {
             let output = target(&format!("{case}-{}x{}", size.0, size.1));
             let mut options = Options::new(golden(case), &output, Precision::F32);
             options.size = Some(size);
-            convert(&options, &mut |_, _| {}).unwrap();
+            convert(&options, &mut |_| {}).unwrap();
             let file = FileBytes::read(&output).unwrap();
             let model = Model::new(file.bytes()).unwrap();
             model.verify().unwrap();
@@ -79,7 +79,7 @@ fn a_folder_without_configuration_needs_the_options_that_replace_it() {
     options.recipe = Some(Recipe::Hf);
     assert_refused(&options, &words);
     options.feature_blocks = Some([1, 2, 3, 4]);
-    convert(&options, &mut |_, _| {}).unwrap();
+    convert(&options, &mut |_| {}).unwrap();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn models_run_at_the_size_of_the_preprocessor_under_hf() {
         let mut options = Options::new(&folder, &output, Precision::F16);
         options.recipe = Some(recipe);
         options.feature_blocks = Some([1, 2, 3, 4]);
-        let report = convert(&options, &mut |_, _| {}).unwrap();
+        let report = convert(&options, &mut |_| {}).unwrap();
         assert_eq!(report.notes.len(), notes, "{:?}", report.notes);
         let file = FileBytes::read(&output).unwrap();
         let model = Model::new(file.bytes()).unwrap();
@@ -120,13 +120,13 @@ fn names_of_data_sets_and_files_replace_those_of_the_checkpoint() {
     options.names = Some(Names::File("/nowhere.txt".into()));
     assert_refused(&options, &["/nowhere.txt"]);
     options.names = Some(Names::File(list.clone()));
-    convert(&options, &mut |_, _| {}).unwrap();
+    convert(&options, &mut |_| {}).unwrap();
     let file = FileBytes::read(&output).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     assert_eq!((model.class_name(7), model.colour(7)), (Some("thing 7"), [7, 2, 3]));
     // The list is an input: it is never overwritten.
     options.output = list.clone();
-    assert!(convert(&options, &mut |_, _| {}).is_err());
+    assert!(convert(&options, &mut |_| {}).is_err());
     assert!(std::fs::read_to_string(list).unwrap().starts_with("0 2 3"));
 }
 
@@ -140,7 +140,7 @@ fn the_hash_of_a_sharded_checkpoint_covers_its_shards() {
     }
     let hash = |name: &str| {
         let output = target(name);
-        convert(&Options::new(&folder, &output, Precision::F16), &mut |_, _| {}).unwrap();
+        convert(&Options::new(&folder, &output, Precision::F16), &mut |_| {}).unwrap();
         let file = FileBytes::read(&output).unwrap();
         Model::new(file.bytes()).unwrap().facts().source_sha256
     };
@@ -173,7 +173,7 @@ fn options_are_stored_in_the_file() {
     options.feature_blocks = Some([0, 2, 2, 5]);
     options.heads = Some(2);
     let mut last = (0, 0);
-    let report = convert(&options, &mut |done, all| last = (done, all)).unwrap();
+    let report = convert(&options, &mut |now| last = (now.done, now.total)).unwrap();
     assert!(last.0 == last.1 && last.0 > 50, "{last:?}");
     let file = FileBytes::read(&output).unwrap();
     let model = Model::new(file.bytes()).unwrap();
@@ -205,13 +205,13 @@ fn linear_kinds(file: &Path) -> (Vec<(Role, u16, TensorKind)>, serde_json::Value
 fn layers_below_the_sqnr_floor_stay_in_half_precision() {
     let output = target("floor");
     let mut options = Options::new(golden("relative"), &output, Precision::Int8);
-    let plain = convert(&options, &mut |_, _| {}).unwrap();
+    let plain = convert(&options, &mut |_| {}).unwrap();
     let mut sqnr: Vec<f32> =
         plain.tensors.iter().filter(|l| l.kind == TensorKind::Int8).map(|l| l.sqnr).collect();
     sqnr.sort_by(f32::total_cmp);
     let floor = f64::from(sqnr[sqnr.len() / 2]);
     options.sqnr_floor = Some(floor);
-    let report = convert(&options, &mut |_, _| {}).unwrap();
+    let report = convert(&options, &mut |_| {}).unwrap();
     let (layers, json) = linear_kinds(&output);
     let mut in_half = 0;
     for tensor in plain.tensors.iter().filter(|l| l.kind == TensorKind::Int8) {
@@ -244,7 +244,7 @@ fn auto_reaches_the_agreement_goal() {
     for (goal, some, all) in [(Some(0.0), false, false), (None, true, false), (Some(1.0), true, true)] {
         let goal = goal.unwrap_or(plain + 0.002);
         options.agreement = Some(goal);
-        let report = convert(&options, &mut |_, _| {}).unwrap();
+        let report = convert(&options, &mut |_| {}).unwrap();
         let (layers, json) = linear_kinds(&output);
         let steps = json["auto"]["steps"].as_array().unwrap();
         plain = steps[0]["agreement"].as_f64().unwrap();
@@ -285,10 +285,10 @@ fn options_of_segmentation_do_not_apply_to_classifiers() {
     std::fs::copy(golden("members/classifier/model.safetensors"), &weights).unwrap();
     assert_refused(&Options { checkpoint: weights.clone(), ..base.clone() }, &["config.json", "--recipe hf"]);
     let stated = Options { checkpoint: weights, recipe: Some(Recipe::Hf), ..base.clone() };
-    convert(&stated, &mut |_, _| {}).unwrap();
+    convert(&stated, &mut |_| {}).unwrap();
     std::fs::remove_dir_all(alone).unwrap();
     // Pictures are stretched to a size that is asked for.
-    let report = convert(&Options { size: Some((96, 64)), ..base.clone() }, &mut |_, _| {}).unwrap();
+    let report = convert(&Options { size: Some((96, 64)), ..base.clone() }, &mut |_| {}).unwrap();
     let about = |word: &str| report.notes.iter().filter(|note| note.contains(word)).count();
     assert_eq!(
         (about("nothing is cut off"), about("middle"), about("shortest")),
@@ -316,7 +316,7 @@ fn a_model_for_masked_images_is_the_same_with_and_without_configuration() {
             heads: Some(2),
             ..Options::new(checkpoint, &output, Precision::F32)
         };
-        let report = convert(&options, &mut |_, _| {}).unwrap();
+        let report = convert(&options, &mut |_| {}).unwrap();
         assert!(report.notes.iter().any(|note| note.contains("masked images")), "{:?}", report.notes);
         let file = FileBytes::read(&output).unwrap();
         let facts = *Model::new(file.bytes()).unwrap().facts();

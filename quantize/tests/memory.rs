@@ -63,7 +63,7 @@ fn assert_peak(what: &str, checkpoint: &Path, part: &str, limit: usize) {
     let mut options = Options::new(checkpoint, output, Precision::F32);
     // What a configuration would say, so that tensors are looked at.
     (options.recipe, options.feature_blocks) = (Some(Recipe::Hf), Some([0, 0, 0, 0]));
-    let result = convert(&options, &mut |_, _| {});
+    let result = convert(&options, &mut |_| {});
     let peak = PEAK.load(SeqCst) - before;
     let message = result.err().expect("an error").to_string();
     println!(

@@ -37,7 +37,7 @@ fn converted(checkpoint: &Path) -> Result<(), String> {
     let options = Options::new(checkpoint, checkpoint.with_extension("beitle"), Precision::F32);
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
-        let result = convert(&options, &mut |_, _| {}).map(drop).map_err(|e| e.to_string());
+        let result = convert(&options, &mut |_| {}).map(drop).map_err(|e| e.to_string());
         let _ = std::fs::remove_file(&options.output);
         send.send(result)
     });

@@ -90,7 +90,7 @@ impl Case {
             options.heads = Some(self.number("heads"));
         }
         change(&mut options);
-        convert(&options, &mut |_, _| {}).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        convert(&options, &mut |_| {}).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         output
     }
 

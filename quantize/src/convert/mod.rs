@@ -11,14 +11,15 @@ use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
 use crate::output::data_sets::Names;
+use crate::progress::Progress;
 use std::path::Path;
 
-/// Converts a checkpoint. `progress` receives the number of finished steps and the number of steps of the current phase.
+/// Converts a checkpoint. `progress` is called at the beginning of each phase and after each of its steps.
 ///
 /// # Errors
 /// The checkpoint is damaged or not a BEiT model, an option contradicts it, or the output cannot be written. The
 /// output path is then left as it was.
-pub fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+pub fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     check_output(options)?;
     match options.agreement {
         Some(goal) => auto::convert(options, goal, progress),

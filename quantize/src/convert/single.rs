@@ -6,6 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::{Report, TensorReport, Writer};
+use crate::progress::{Phase, Progress};
 use crate::regular_file;
 use crate::spec::Spec;
 use beitle::file::format::{Header, Precision};
@@ -16,7 +17,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 /// Converts a checkpoint to the precision of `options`; `agreement` is ignored.
-pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize)) -> Result<Report, Error> {
+pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     let checkpoint = Checkpoint::open_with(&options.checkpoint, options.key.as_deref())?;
     let mut spec = Spec::new(&checkpoint, options)?;
     let inputs = match &options.rounding {
@@ -35,7 +36,8 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize))
     let mut maker = TensorMaker { checkpoint: &checkpoint, spec, inputs };
     let mut tensors = Vec::new();
     let mut done = 0;
-    progress(0, total);
+    let phase = Phase::Tensors;
+    progress(Progress { phase, done, total });
     for_each_tensor(header, &mut |role, layer, form| {
         let (tensor, bytes) = maker.make(role, layer, form, &tensors)?;
         writer.add(&tensor, &bytes)?;
@@ -43,7 +45,7 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(usize, usize))
             tensors.push(TensorReport::new(&tensor, bytes.len() as u64));
         }
         done += 1;
-        progress(done, total);
+        progress(Progress { phase, done, total });
         Ok::<_, Error>(())
     })?;
     let source_sha256 = sha256(&checkpoint.weight_paths())?;
@@ -66,14 +68,15 @@ fn tensor_count(header: ValidHeader) -> Result<usize, Error> {
 fn sample_inputs(
     options: &Options,
     pictures: &Pictures,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<LayerInputs, Error> {
     let draft = temporary(options)?;
     convert_half(options, &draft, progress)?;
-    let mut done = 0;
+    let (phase, total, mut done) = (Phase::Calibration, pictures.count(), 0);
+    progress(Progress { phase, done, total });
     LayerInputs::collect(draft.path(), pictures, options.conv, &mut || {
         done += 1;
-        progress(done, pictures.count());
+        progress(Progress { phase, done, total });
     })
 }
 
@@ -87,10 +90,12 @@ pub(super) fn temporary(options: &Options) -> Result<TemporaryFile, Error> {
 pub(super) fn convert_half(
     options: &Options,
     output: &TemporaryFile,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     let with = |precision| Options { output: output.path().to_owned(), precision, ..options.clone() };
-    convert(&with(Precision::F16), progress).or_else(|_| convert(&with(Precision::F32), progress))
+    let mut progress = |tensors| progress(Progress { phase: Phase::HalfPrecision, ..tensors });
+    let half = convert(&with(Precision::F16), &mut progress);
+    half.or_else(|_| convert(&with(Precision::F32), &mut progress))
 }
 
 /// The checksum of all files, one after another, as long as they are when opened: a file that grows meanwhile does not keep the

@@ -73,7 +73,8 @@ struct Times {
 
 impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
     /// Takes every item, whose picture is `picture(item)`, through all stages, in order. A picture that fails is reported on standard
-    /// error, and the others go on. Returns the number of pictures that failed.
+    /// error, and the others go on. Unless `quiet`, a line at the end says how long several pictures took. Returns the number of pictures
+    /// that failed.
     ///
     /// # Errors
     /// The only picture failed, or `print` did, or a thread cannot be started.
@@ -81,6 +82,7 @@ impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
         mut self,
         items: &[T],
         picture: impl Fn(&T) -> &Path,
+        quiet: bool,
     ) -> Result<usize, Failure>
     where
         Read: Fn(&T) -> Result<P, Failure> + Send,
@@ -117,7 +119,7 @@ impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
         });
         bar.finish_and_clear();
         let (failed, times) = result?;
-        if items.len() > 1 {
+        if items.len() > 1 && !quiet {
             summary(items.len(), start.elapsed(), &times);
         }
         Ok(failed)

@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.verify {
         model.verify().map_err(|e| Failure::file(&args.model, e))?;
     }
-    let pictures = inputs::picture_files(&args.images, None, args.logits.as_deref())?;
+    let pictures = inputs::picture_files(&args.images, false, None, args.logits.as_deref())?;
     inputs::check_results(&pictures, inputs::Wanted::default(), &args.model)?;
     let mut session = Session::new(&model, Views::new(Mode::Whole), &args.processor)?;
     let mut out = Stdout::default();

@@ -29,6 +29,9 @@ mod png_file;
 mod progress;
 mod segment;
 mod session;
+#[cfg(test)]
+#[path = "../../../tests/common/shell_files.rs"]
+mod shell_files;
 mod stream;
 mod trace;
 mod views;
@@ -38,7 +41,13 @@ use std::process::ExitCode;
 
 /// BEiT for edge devices: segments and classifies pictures, and computes their features
 #[derive(Parser)]
-#[command(name = "beitle", version, propagate_version = true)]
+#[command(
+    name = "beitle",
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 if everything was done, 1 if something failed, 2 if the arguments are invalid. Results go to standard output, \
+                  messages to standard error."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -86,5 +95,17 @@ fn main() -> ExitCode {
             console::warn(&failure.message);
             ExitCode::from(failure.status)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn man_pages_and_completions_are_current() {
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+        shell_files::check(&Cli::command(), docs.as_ref());
     }
 }

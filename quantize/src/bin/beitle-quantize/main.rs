@@ -1,12 +1,18 @@
 //! The command line of the converter: shows progress, notes and the report.
 
 mod arguments;
+mod console;
+mod display;
+#[cfg(test)]
+#[path = "../../../../tests/common/shell_files.rs"]
+mod shell_files;
 
 use arguments::Arguments;
 use beitle_files::printable;
 use beitle_quantize::{Options, convert};
 use clap::{CommandFactory, Parser};
-use indicatif::{ProgressBar, ProgressStyle};
+use console::warn;
+use display::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -16,16 +22,10 @@ fn main() -> ExitCode {
     let options: Options = Arguments::parse()
         .into_options()
         .unwrap_or_else(|(kind, message)| Arguments::command().error(kind, message).exit());
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len}, {elapsed}") {
-        bar.set_style(style);
-    }
     let start = Instant::now();
-    let result = convert(&options, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
+    let mut display = Display::new();
+    let result = convert(&options, &mut |now| display.show(now));
+    display.clear();
     match result {
         Ok(report) => {
             for note in &report.notes {
@@ -49,7 +49,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
-fn warn(message: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{}", printable(&message.to_string()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn man_page_and_completions_are_current() {
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+        shell_files::check(&Arguments::command(), docs.as_ref());
+    }
 }

@@ -10,6 +10,7 @@ use crate::convert::single;
 use crate::error::Error;
 use crate::options::{Options, Rounding};
 use crate::output::Report;
+use crate::progress::Progress;
 use crate::spec::Spec;
 use beitle::Model;
 use beitle::file::format::{Precision, Task};
@@ -21,7 +22,7 @@ use serde_json::json;
 pub(in crate::convert) fn convert(
     options: &Options,
     goal: f64,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, Error> {
     check_task(options)?;
     let temporary = || single::temporary(options);

@@ -4,6 +4,7 @@ use super::group::LayerGroup;
 use super::mixture::Mixture;
 use super::reference::{Deviation, Reference};
 use crate::error::Error;
+use crate::progress::{Phase, Progress};
 use beitle::file::format::Role;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -42,7 +43,7 @@ impl Search<'_> {
     }
 
     /// Measures the noise of each group alone, on one picture, and sorts the groups by noise per multiplication, descending.
-    pub(super) fn measure(&mut self, progress: &mut dyn FnMut(usize, usize)) -> Result<(), Error> {
+    pub(super) fn measure(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<(), Error> {
         let noise = |in_int8: Option<&LayerGroup>| {
             let in_half = |role, layer| in_int8.is_none_or(|g| !g.layers.contains(&(role, layer)));
             self.mixture.write(self.trial, &in_half, None)?;
@@ -53,7 +54,8 @@ impl Search<'_> {
         let mut measured = Vec::new();
         for group in &self.groups {
             measured.push((noise(Some(group))? - self.fixed_noise).max(0.0));
-            progress(measured.len(), self.groups.len());
+            let (done, total) = (measured.len(), self.groups.len());
+            progress(Progress { phase: Phase::Search, done, total });
         }
         for (group, noise) in self.groups.iter_mut().zip(measured) {
             group.noise = noise;

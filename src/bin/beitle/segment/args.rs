@@ -21,6 +21,15 @@ pub struct Args {
     /// folder]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
+    /// Also segment the pictures of folders in folders; their results go to folders of the same names
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Leave out pictures whose results exist already, to go on after an interruption
+    #[arg(long)]
+    pub skip_existing: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json")]
+    pub quiet: bool,
     #[command(flatten)]
     pub views: ViewArgs,
     /// Size of the map: picture, logits (a quarter of the input's sides; faster), or WIDTHxHEIGHT

@@ -17,6 +17,7 @@ use beitle::file::format::Task;
 use beitle_files::printable;
 use indicatif::ProgressBar;
 use output::{Segmented, Written};
+use std::path::Path;
 use std::time::Instant;
 
 /// Runs the command.
@@ -48,8 +49,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         confidence: args.confidence,
         geojson: args.geojson,
     };
-    let pictures = inputs::picture_files(&args.images, args.output.as_deref(), args.logits.as_deref())?;
+    let (output, logits) = (args.output.as_deref(), args.logits.as_deref());
+    let mut pictures = inputs::picture_files(&args.images, args.recursive, output, logits)?;
+    pictures.iter().try_for_each(|files| check_ending(&files.map))?;
     inputs::check_results(&pictures, wanted, path)?;
+    if args.skip_existing {
+        pictures.retain(|files| !files.exist(wanted));
+    }
     let mut session = Session::new(&model, views, &args.processor)?;
     let logits_shape = session.logits_shape();
     let mut out = Stdout::default();
@@ -61,12 +67,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         },
         write: |files: &PictureFiles, result| output::write(result, &labels, files, args, logits_shape),
         print: |files: &PictureFiles, result: Written| match args.json {
+            _ if args.quiet => Ok(()),
             true => out.line(format_args!("{}", output::json(&model, files, result, args))),
             false => output::print_table(&mut out, &labels, files, &result),
         },
     };
-    let failed = stages.run(&pictures, |files| &files.image)?;
+    let failed = stages.run(&pictures, |files| &files.image, args.quiet)?;
     check_failed(failed, pictures.len(), "failed")
+}
+
+/// Checks that a map, which is a PNG file, is not named like another one.
+fn check_ending(map: &Path) -> Result<(), Failure> {
+    let ending = map.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some(
+            "jpg" | "jpeg" | "bmp" | "webp" | "gif" | "tif" | "tiff" | "pnm" | "ppm" | "pgm" | "pbm" | "npy",
+        ) => Err(Failure::usage(format_args!("{}: maps are PNG files; use the ending .png", map.display()))),
+        _ => Ok(()),
+    }
 }
 
 /// Segments one picture.
