@@ -9,7 +9,7 @@ use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, FileBytes};
 use beitle::output::{
-    Area, ClassMap, ClassMapMut, Neighbours, Region, areas, contour, regions, rle, scratch_len,
+    Area, ClassMap, ClassMapMut, Connectivity, Region, areas, contour, regions, rle, scratch_len,
 };
 use beitle::parallel::Serial;
 use beitle::plan::Plan;
@@ -83,17 +83,19 @@ fn class_maps(c: &mut Criterion) {
         let mut corners = vec![[0; 2]; 4 * SIZE.0 * SIZE.1];
         let mut group = c.benchmark_group(*name);
         group.bench_function("areas", |b| b.iter(|| areas(map, SIZE, black_box(&mut found)).unwrap()));
-        for neighbours in [Neighbours::Four, Neighbours::Eight] {
-            group.bench_function(format!("regions, {neighbours:?}"), |b| {
-                b.iter(|| regions(map, SIZE, neighbours, 16, &mut scratch, black_box(&mut out)).unwrap());
+        for connectivity in [Connectivity::Four, Connectivity::Eight] {
+            group.bench_function(format!("regions, {connectivity:?}"), |b| {
+                b.iter(|| {
+                    regions(map, SIZE, connectivity, (16, None), &mut scratch, black_box(&mut out)).unwrap()
+                });
             });
         }
-        let count = regions(map, SIZE, Neighbours::Four, 1, &mut scratch, &mut out).unwrap();
+        let count = regions(map, SIZE, Connectivity::Four, (1, None), &mut scratch, &mut out).unwrap();
         println!("{name}: {count} regions");
         if let Some(largest) = out.iter().max_by_key(|region| region.area.pixels) {
             group.bench_function("contour of the largest", |b| {
                 b.iter(|| {
-                    contour(map, SIZE, Neighbours::Four, largest.first, black_box(&mut corners)).unwrap()
+                    contour(map, SIZE, Connectivity::Four, largest.first, black_box(&mut corners)).unwrap()
                 });
             });
             let class = largest.class as u16;

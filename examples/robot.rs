@@ -8,7 +8,7 @@
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, FileBytes};
-use beitle::output::{ClassMap, ClassMapMut, Neighbours, Region, regions, scratch_len};
+use beitle::output::{ClassMap, ClassMapMut, Connectivity, Region, regions, scratch_len};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
@@ -19,9 +19,9 @@ const OTHER: u16 = 0;
 const DRIVABLE: u16 = 1;
 const OBSTACLE: u16 = 2;
 
-/// Parts of class names, in data sets of streets and of rooms.
-const DRIVABLE_NAMES: [&str; 4] = ["road", "path", "floor", "dirt track"];
-const OBSTACLE_NAMES: [&str; 5] = ["person", "car", "bicycl", "chair", "animal"];
+/// Words in class names, in data sets of streets and of rooms. Whole words: a railroad is not a road, and a carpet is not a car.
+const DRIVABLE_WORDS: [&str; 3] = ["road", "path", "floor"];
+const OBSTACLE_WORDS: [&str; 6] = ["person", "car", "bicycle", "bicyclist", "chair", "animal"];
 
 /// Pixels below 60 % are unknown: better to stop than to guess.
 const MIN_CONFIDENCE: u8 = 153;
@@ -35,13 +35,13 @@ enum Decision {
     Drive(f64),
 }
 
-/// Decides by the regions of a map of `size` (width, height) pixels.
+/// Decides from the regions of a map of `size` (width, height) pixels.
 fn decide(regions: &[Region], size: (usize, usize)) -> Decision {
     let [width, height] = [size.0, size.1].map(|side| side as f64);
     let reaches_robot = |region: &Region| f64::from(region.area.bottom) > 0.95 * height;
     let drivable = regions.iter().filter(|region| region.class == DRIVABLE.into() && reaches_robot(region));
     let Some(ground) = drivable.max_by_key(|region| region.area.pixels) else { return Decision::Stop };
-    // Obstacles whose foot is in the lower third are close. They do not have to be on the ground that is left of them.
+    // Obstacles whose foot is in the lower third are close. The ground region may already exclude them.
     let is_close = |region: &&Region| f64::from(region.area.bottom) > 0.67 * height;
     let is_ahead = |region: &&Region| {
         f64::from(region.area.left) < 0.6 * width && f64::from(region.area.right) > 0.4 * width
@@ -61,16 +61,19 @@ fn decide(regions: &[Region], size: (usize, usize)) -> Decision {
 /// The label of a class of the model.
 fn label(name: &str) -> u16 {
     let name = name.to_lowercase();
+    let has_one_of =
+        |words: &[&str]| name.split(|c: char| !c.is_alphanumeric()).any(|word| words.contains(&word));
     match () {
-        () if DRIVABLE_NAMES.iter().any(|part| name.contains(part)) => DRIVABLE,
-        () if OBSTACLE_NAMES.iter().any(|part| name.contains(part)) => OBSTACLE,
+        () if has_one_of(&DRIVABLE_WORDS) => DRIVABLE,
+        () if has_one_of(&OBSTACLE_WORDS) => OBSTACLE,
         () => OTHER,
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let (Some(weights), pictures) = (args.next(), args.collect::<Vec<_>>()) else {
+    let (weights, pictures) = (args.next(), args.collect::<Vec<_>>());
+    let Some(weights) = weights.filter(|_| !pictures.is_empty()) else {
         return Err("expected a weight file and pictures".into());
     };
 
@@ -97,7 +100,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         output.labels = &labels;
         output.min_confidence = MIN_CONFIDENCE;
         engine.run(&threads, &view, &mut output, &mut ())?;
-        let count = regions(ClassMap::U8(&map), size, Neighbours::Four, 8, &mut scratch, &mut found)?;
+        let count =
+            regions(ClassMap::U8(&map), size, Connectivity::Four, (8, None), &mut scratch, &mut found)?;
         let regions = &found[..count.min(found.len())];
         let decision = decide(regions, size);
 
@@ -121,8 +125,21 @@ mod tests {
         let map: Vec<u8> = rows.iter().flat_map(|row| row.bytes().map(number)).collect();
         let (size, mut scratch, mut found) = ((12, 8), vec![0; scratch_len(12)], [Region::default(); 20]);
         let map = ClassMap::U8(&map);
-        let count = regions(map, size, Neighbours::Four, 1, &mut scratch, &mut found).unwrap();
+        let count = regions(map, size, Connectivity::Four, (1, None), &mut scratch, &mut found).unwrap();
         decide(&found[..count], size)
+    }
+
+    #[test]
+    fn names_are_matched_by_words() {
+        for (name, want) in [
+            ("road", DRIVABLE),
+            ("dirt-path;trail", DRIVABLE),
+            ("railroad", OTHER),
+            ("carpet", OTHER),
+            ("Car", OBSTACLE),
+        ] {
+            assert_eq!(label(name), want, "{name}");
+        }
     }
 
     const SKY: &str = "~~~~~~~~~~~~";

@@ -192,11 +192,11 @@ typedef struct beitle_frame {
 
 /* The output of a segmentation model: the class of every pixel, in contiguous rows from the top. */
 typedef struct beitle_class_map {
-    void *data;           /* uint8_t or uint16_t, see pixel_bytes; NULL if only logits, features or tokens are wanted */
+    void *data;           /* uint8_t or uint16_t, see pixel_bytes; NULL if it is not wanted */
     size_t bytes;         /* size of the memory at `data`, at least width * height * pixel_bytes */
     size_t width;         /* in pixels; 0 for width and height: the size of the image */
     size_t height;        /* in pixels */
-    uint32_t pixel_bytes; /* 1: uint8_t, for models with up to 256 classes; 2: uint16_t, for all models */
+    uint32_t pixel_bytes; /* 1: uint8_t, for classes or labels up to 255; 2: uint16_t */
 } beitle_class_map;
 
 /* The caller's threads.
@@ -231,7 +231,7 @@ typedef struct beitle_ranked {
     float probability; /* share of the softmax over all classes, 0 to 1; of several views, the mean of their shares */
 } beitle_ranked;
 
-/* The number of unknown pixels in a class map: see beitle_run_params.min_confidence. */
+/* The value of unknown pixels in a class map: see beitle_run_params.min_confidence. */
 #define BEITLE_UNKNOWN8 255    /* uint8_t */
 #define BEITLE_UNKNOWN16 65535 /* uint16_t */
 
@@ -282,7 +282,8 @@ typedef struct beitle_run_params {
     size_t ranked_count;        /* number of elements at `ranked`, a multiple of points_count */
 } beitle_run_params;
 
-/* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels). */
+/* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels), where
+ * (0, 0) is the middle of the first pixel; in the coordinates of contours it lies half a pixel further right and down. */
 typedef struct beitle_area {
     uint64_t pixels; /* their number; if it is 0, so are all other fields */
     uint64_t sum_x;  /* sum of the columns of all pixels */
@@ -296,10 +297,10 @@ typedef struct beitle_area {
 /* Connected pixels of the same class. */
 typedef struct beitle_region {
     beitle_area area;
-    uint32_t first_x;     /* the first pixel of the region: the leftmost in its top row */
+    uint32_t first_x;      /* the first pixel of the region: the leftmost in its top row */
     uint32_t first_y;
-    uint32_t class_index; /* the number that the pixels have in the map */
-    uint32_t neighbours;  /* which pixels are connected: see beitle_regions */
+    uint32_t class_index;  /* the value of its pixels in the map */
+    uint32_t connectivity; /* which pixels are connected: see beitle_regions */
 } beitle_region;
 
 /* Opens a model.
@@ -370,7 +371,7 @@ beitle_status beitle_run(const beitle_engine *engine, const beitle_run_params *p
                          size_t message_bytes);
 
 /* The functions below evaluate a class map, also one that the caller has changed or that comes from elsewhere. In `map`
- * width and height must be set. A class is a number in the map: a label, if the run had labels. An array that receives
+ * width and height must be set. A class is a value in the map: a label, if the run had labels. An array that receives
  * a result may be NULL if its count is 0.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_INVALID_IMAGE if width or height is invalid,
@@ -384,19 +385,23 @@ beitle_status beitle_areas(const beitle_class_map *map, beitle_area *areas, size
 /* Returns the number of uint64_t of scratch memory that beitle_regions needs for a map of this width: 18 per column. */
 size_t beitle_regions_scratch(size_t width);
 
-/* Writes the regions of at least `least_pixels` pixels to `regions`, in the order of their first pixels, and their
- * number to `found`. If it is greater than `regions_count`, `regions` receives the largest. `neighbours` is 4 (pixels
+/* No class: see beitle_regions. */
+#define BEITLE_NO_CLASS 0xffffffffu
+
+/* Writes the regions of at least `min_pixels` pixels to `regions`, in the order of their first pixels, and their number to
+ * `found`. Regions of the class `background` are left out; BEITLE_NO_CLASS: of none. If `found` is greater than
+ * `regions_count`, `regions` receives the largest, of equally large ones those that come first. `connectivity` is 4 (pixels
  * are connected by edges) or 8 (by edges and corners). The contents of the scratch memory do not matter. */
-beitle_status beitle_regions(const beitle_class_map *map, uint32_t neighbours, uint64_t least_pixels, uint64_t *scratch,
-                             size_t scratch_count, beitle_region *regions, size_t regions_count, size_t *found,
-                             char *message, size_t message_bytes);
+beitle_status beitle_regions(const beitle_class_map *map, uint32_t connectivity, uint64_t min_pixels, uint32_t background,
+                             uint64_t *scratch, size_t scratch_count, beitle_region *regions, size_t regions_count,
+                             size_t *found, char *message, size_t message_bytes);
 
 /* Writes the corners of the contour on which the top edge of pixel (x, y) lies to `corners`, and their number to
  * `found`, which may be greater than `corners_count`. The first pixel of a region gives its outer contour, a pixel below
  * a hole that of the hole; the class above the pixel must be another one. A corner is a column and a row in the grid of
  * the pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is on
  * the right of the contour; y grows downwards. */
-beitle_status beitle_contour(const beitle_class_map *map, uint32_t neighbours, uint32_t x, uint32_t y,
+beitle_status beitle_contour(const beitle_class_map *map, uint32_t connectivity, uint32_t x, uint32_t y,
                              uint32_t (*corners)[2], size_t corners_count, size_t *found, char *message,
                              size_t message_bytes);
 

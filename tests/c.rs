@@ -92,7 +92,7 @@ fn constants() -> Vec<(String, usize)> {
     all.push(("offsetof(beitle_region, first_x)".into(), offset_of!(Region, first)));
     all.push(("offsetof(beitle_region, class_index)".into(), offset_of!(Region, class)));
     all.push(("offsetof(beitle_ranked, class_index)".into(), offset_of!(Ranked, class)));
-    layout!("beitle_region", Region, area neighbours);
+    layout!("beitle_region", Region, area connectivity);
     layout!("beitle_ranked", Ranked, probability);
     all.push(("sizeof(beitle_point)".into(), size_of::<[usize; 2]>()));
     all.push(("BEITLE_UNKNOWN16".into(), ClassMap::UNKNOWN.into()));

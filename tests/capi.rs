@@ -511,7 +511,7 @@ fn frames_of_cameras_are_seen_as_by_the_rust_interface() {
 
 /// Confidences, labels, unknown pixels and classes at points.
 #[test]
-fn answers_are_those_of_the_rust_interface() {
+fn results_of_pixels_are_those_of_the_rust_interface() {
     let mut f = Fixture::new(1);
     let model = Model::new(f.file.bytes()).unwrap();
     let classes = model.facts().classes;

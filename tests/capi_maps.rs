@@ -2,7 +2,7 @@
 //! arguments before anything is written.
 
 use beitle::output::{
-    Area, ClassMap, Neighbours, Region, areas, contour, regions, rle, rle_text, scratch_len,
+    Area, ClassMap, Connectivity, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
 use beitle_ffi::*;
 use std::ffi::{CStr, c_char, c_void};
@@ -46,15 +46,15 @@ fn results_are_those_of_the_rust_interface() {
 
     assert_eq!(beitle_regions_scratch(WIDTH), scratch_len(WIDTH));
     let mut scratch = vec![0; scratch_len(WIDTH)];
-    for (number, neighbours) in [(4, Neighbours::Four), (8, Neighbours::Eight)] {
+    for (number, connectivity) in [(4, Connectivity::Four), (8, Connectivity::Eight)] {
         let mut found = 0;
         let (mut got, mut want) = ([Region::default(); 8], [Region::default(); 8]);
         let status = unsafe {
             let (s, r) = (scratch.as_mut_ptr(), got.as_mut_ptr());
-            beitle_regions(&c_map, number, 2, s, scratch.len(), r, 8, &mut found, m, n)
+            beitle_regions(&c_map, number, 2, 0, s, scratch.len(), r, 8, &mut found, m, n)
         };
         assert_eq!(status, Status::Ok);
-        assert_eq!(regions(rust_map, size, neighbours, 2, &mut scratch, &mut want), Ok(found));
+        assert_eq!(regions(rust_map, size, connectivity, (2, Some(0)), &mut scratch, &mut want), Ok(found));
         assert_eq!(got, want);
         for region in &got[..found] {
             let [x, y] = region.first;
@@ -63,7 +63,7 @@ fn results_are_those_of_the_rust_interface() {
             let corners = got.as_mut_ptr();
             let status = unsafe { beitle_contour(&c_map, number, x, y, corners, 40, &mut found, m, n) };
             assert_eq!(status, Status::Ok);
-            assert_eq!(contour(rust_map, size, neighbours, region.first, &mut want), Ok(found));
+            assert_eq!(contour(rust_map, size, connectivity, region.first, &mut want), Ok(found));
             assert_eq!(got, want);
         }
     }
@@ -132,12 +132,12 @@ fn invalid_arguments_are_rejected() {
         assert_eq!(beitle_contour(&good, 4, 0, 1, null_mut(), 0, &mut found, m, n), invalid);
         assert_eq!(beitle_contour(&good, 5, 0, 0, null_mut(), 0, &mut found, m, n), invalid);
         let r = null_mut();
-        assert_eq!(beitle_regions(&good, 6, 0, s, 18 * WIDTH, r, 0, &mut found, m, n), invalid);
+        assert_eq!(beitle_regions(&good, 6, 0, u32::MAX, s, 18 * WIDTH, r, 0, &mut found, m, n), invalid);
         assert_eq!(
-            beitle_regions(&good, 4, 0, s, 18 * WIDTH - 1, r, 0, &mut found, m, n),
+            beitle_regions(&good, 4, 0, u32::MAX, s, 18 * WIDTH - 1, r, 0, &mut found, m, n),
             Status::BufferTooSmall
         );
-        assert_eq!(beitle_regions(&good, 4, 0, s, 18 * WIDTH, r, 0, &mut found, m, n), Status::Ok);
+        assert_eq!(beitle_regions(&good, 4, 0, u32::MAX, s, 18 * WIDTH, r, 0, &mut found, m, n), Status::Ok);
         assert_eq!(beitle_rle_text(null(), 3, null_mut(), 0, &mut found, m, n), invalid);
         assert_eq!(beitle_rle_text(null(), 0, null_mut(), 0, &mut found, m, n), Status::Ok);
         assert_eq!(beitle_rle_text(null(), 0, null_mut(), 0, &mut found, null_mut(), 9), Status::Ok);
@@ -185,7 +185,7 @@ fn overlapping_arguments_are_rejected() {
     });
     check_pairs(6, |m, p| unsafe {
         let (scratch, out, found) = (m.place(p[2]), m.place(p[3]), m.place(p[4]));
-        beitle_regions(m.place(p[0]), 8, 0, scratch, 126, out, 8, found, m.place(p[5]), 100)
+        beitle_regions(m.place(p[0]), 8, 0, u32::MAX, scratch, 126, out, 8, found, m.place(p[5]), 100)
     });
     check_pairs(5, |m, p| unsafe {
         beitle_contour(m.place(p[0]), 4, 0, 0, m.place(p[2]), 8, m.place(p[3]), m.place(p[4]), 100)

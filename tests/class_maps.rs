@@ -1,23 +1,24 @@
 //! Regions, contours and masks of class maps, against plain implementations.
 
 use beitle::output::{
-    Area, ClassMap, Neighbours, Region, areas, contour, regions, rle, rle_text, scratch_len,
+    Area, ClassMap, Connectivity, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
 
 type Size = (usize, usize);
 
-fn find(map: &[u8], size: Size, neighbours: Neighbours, least: u64, room: usize) -> (usize, Vec<Region>) {
+fn find(map: &[u8], size: Size, connectivity: Connectivity, least: u64, room: usize) -> (usize, Vec<Region>) {
     let mut scratch = vec![u64::MAX; scratch_len(size.0)];
     let mut out = vec![Region::default(); room];
-    let count = regions(ClassMap::U8(map), size, neighbours, least, &mut scratch, &mut out).unwrap();
+    let count =
+        regions(ClassMap::U8(map), size, connectivity, (least, None), &mut scratch, &mut out).unwrap();
     out.truncate(count);
     (count, out)
 }
 
 /// The index of the region of each pixel, found by flooding one region after another in the order of their first pixels.
-fn flooded(map: &[u8], (width, height): Size, neighbours: Neighbours) -> Vec<usize> {
+fn flooded(map: &[u8], (width, height): Size, connectivity: Connectivity) -> Vec<usize> {
     let mut found = vec![usize::MAX; map.len()];
     let mut count = 0;
     for start in 0..map.len() {
@@ -30,7 +31,7 @@ fn flooded(map: &[u8], (width, height): Size, neighbours: Neighbours) -> Vec<usi
             let (x, y) = ((at % width) as i64, (at / width) as i64);
             for (dx, dy) in (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (dx, dy))) {
                 let (x, y) = (x + dx, y + dy);
-                let is_neighbour = neighbours == Neighbours::Eight || dx == 0 || dy == 0;
+                let is_neighbour = connectivity == Connectivity::Eight || dx == 0 || dy == 0;
                 if is_neighbour && (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
                     let next = y as usize * width + x as usize;
                     if found[next] == usize::MAX && map[next] == map[at] {
@@ -70,16 +71,16 @@ fn maps() -> impl Strategy<Value = (Vec<u8>, Size)> {
     })
 }
 
-fn neighbours() -> impl Strategy<Value = Neighbours> {
-    prop_oneof![Just(Neighbours::Four), Just(Neighbours::Eight)]
+fn connectivity() -> impl Strategy<Value = Connectivity> {
+    prop_oneof![Just(Connectivity::Four), Just(Connectivity::Eight)]
 }
 
 /// The corners of a contour.
-fn corners(map: &[u8], size: Size, neighbours: Neighbours, pixel: [u32; 2]) -> Vec<[u32; 2]> {
+fn corners(map: &[u8], size: Size, connectivity: Connectivity, pixel: [u32; 2]) -> Vec<[u32; 2]> {
     let map = ClassMap::U8(map);
-    let count = contour(map, size, neighbours, pixel, &mut []).unwrap();
+    let count = contour(map, size, connectivity, pixel, &mut []).unwrap();
     let mut corners = vec![[u32::MAX; 2]; count];
-    assert_eq!(contour(map, size, neighbours, pixel, &mut corners), Ok(count));
+    assert_eq!(contour(map, size, connectivity, pixel, &mut corners), Ok(count));
     corners
 }
 
@@ -101,41 +102,50 @@ fn inside(corners: &[[u32; 2]], (width, height): Size) -> Vec<usize> {
 
 proptest! {
     #[test]
-    fn regions_are_those_of_a_flood_fill((map, size) in maps(), neighbours in neighbours(), least in 0..5u64) {
-        let labels = flooded(&map, size, neighbours);
+    fn regions_are_those_of_a_flood_fill((map, size) in maps(), connectivity in connectivity(), least in 0..5u64) {
+        let labels = flooded(&map, size, connectivity);
         let mut pixels: HashMap<usize, Vec<usize>> = HashMap::new();
         labels.iter().enumerate().for_each(|(at, &label)| pixels.entry(label).or_default().push(at));
         let mut want: Vec<_> = pixels.values().map(|pixels| Region {
             area: area_of(pixels, size.0),
             first: [pixels[0] % size.0, pixels[0] / size.0].map(|side| side as u32),
             class: map[pixels[0]].into(),
-            neighbours: if neighbours == Neighbours::Four { 4 } else { 8 },
+            connectivity: if connectivity == Connectivity::Four { 4 } else { 8 },
         }).filter(|region| region.area.pixels >= least).collect();
         want.sort_by_key(|region| (region.first[1], region.first[0]));
-        let (count, all) = find(&map, size, neighbours, least, map.len());
+        let (count, all) = find(&map, size, connectivity, least, map.len());
         prop_assert_eq!(count, want.len());
         prop_assert_eq!(&all, &want);
         // Too little room: the largest.
         for room in [0, 1, 3] {
-            let (count, some) = find(&map, size, neighbours, least, room);
+            let (count, some) = find(&map, size, connectivity, least, room);
             prop_assert_eq!(count, want.len());
-            let mut sizes: Vec<_> = some.iter().map(|region| region.area.pixels).collect();
-            let mut largest: Vec<_> = want.iter().map(|region| region.area.pixels).collect();
-            sizes.sort_unstable();
-            largest.sort_unstable();
-            prop_assert_eq!(sizes, &largest[largest.len() - room.min(largest.len())..]);
-            prop_assert!(some.is_sorted_by_key(|region| (region.first[1], region.first[0])));
-            prop_assert!(some.iter().all(|region| want.contains(region)));
+            let mut largest = want.clone();
+            // The sort is stable: of equally large regions the first ones come first.
+            largest.sort_by_key(|region| std::cmp::Reverse(region.area.pixels));
+            largest.truncate(room);
+            largest.sort_by_key(|region| (region.first[1], region.first[0]));
+            prop_assert_eq!(some, largest);
         }
+    }
+
+    #[test]
+    fn regions_of_the_background_are_left_out((map, size) in maps(), connectivity in connectivity(), background in 0..4u16) {
+        let (_, all) = find(&map, size, connectivity, 0, map.len());
+        let (mut scratch, mut out) = (vec![7; scratch_len(size.0)], vec![Region::default(); map.len()]);
+        let reported = (0, Some(background));
+        let count = regions(ClassMap::U8(&map), size, connectivity, reported, &mut scratch, &mut out).unwrap();
+        let want: Vec<_> = all.into_iter().filter(|region| region.class != background.into()).collect();
+        prop_assert_eq!(&out[..count], &want);
     }
 
     /// The outer contour encloses the region and its holes; with the contours of the holes, the pixels of the region alone.
     #[test]
-    fn contours_enclose_regions((map, size) in maps(), neighbours in neighbours()) {
-        let labels = flooded(&map, size, neighbours);
-        let (_, all) = find(&map, size, neighbours, 0, map.len());
+    fn contours_enclose_regions((map, size) in maps(), connectivity in connectivity()) {
+        let labels = flooded(&map, size, connectivity);
+        let (_, all) = find(&map, size, connectivity, 0, map.len());
         for (label, region) in all.iter().enumerate() {
-            let outer = corners(&map, size, neighbours, region.first);
+            let outer = corners(&map, size, connectivity, region.first);
             prop_assert_eq!(outer.last(), Some(&region.first));
             let own: Vec<_> = (0..map.len()).filter(|&at| labels[at] == label).collect();
             let enclosed = inside(&outer, size);
@@ -146,7 +156,7 @@ proptest! {
                 if at >= size.0 && map[at - size.0] == map[at] {
                     continue;
                 }
-                let mut ring = corners(&map, size, neighbours, [at % size.0, at / size.0].map(|side| side as u32));
+                let mut ring = corners(&map, size, connectivity, [at % size.0, at / size.0].map(|side| side as u32));
                 let smallest = (0..ring.len()).min_by_key(|&i| ring[i]).unwrap();
                 ring.rotate_left(smallest);
                 if !rings.iter().any(|other| other.len() == ring.len() && inside(other, size) == inside(&ring, size)) {
@@ -245,11 +255,11 @@ fn bad_arguments_are_refused() {
     let map = [1u8, 1, 1, 1];
     let map = ClassMap::U8(&map);
     let mut scratch = vec![0; scratch_len(2)];
-    let four = Neighbours::Four;
-    assert!(regions(map, (2, 3), four, 0, &mut scratch, &mut []).is_err());
-    assert!(regions(map, (2, 2), four, 0, &mut scratch[1..], &mut []).is_err());
-    assert!(regions(map, (0, 2), four, 0, &mut scratch, &mut []).is_err());
-    assert_eq!(regions(map, (2, 2), four, 0, &mut scratch, &mut []), Ok(1));
+    let four = Connectivity::Four;
+    assert!(regions(map, (2, 3), four, (0, None), &mut scratch, &mut []).is_err());
+    assert!(regions(map, (2, 2), four, (0, None), &mut scratch[1..], &mut []).is_err());
+    assert!(regions(map, (0, 2), four, (0, None), &mut scratch, &mut []).is_err());
+    assert_eq!(regions(map, (2, 2), four, (0, None), &mut scratch, &mut []), Ok(1));
     assert!(contour(map, (2, 2), four, [0, 1], &mut []).is_err());
     assert!(contour(map, (2, 2), four, [2, 0], &mut []).is_err());
     assert!(contour(map, (2, 2), four, [0, u32::MAX], &mut []).is_err());

@@ -481,7 +481,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__segment)
-            opts="-m -o -r -q -h -V --model --output --recursive --skip-existing --quiet --mode --native --flip --scales --map-size --only --labels --min-confidence --overlay --confidence --geojson --logits --json --regions --contours --masks --min-area --neighbours --max-regions --point --top --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -o -r -q -h -V --model --output --recursive --skip-existing --quiet --mode --native --flip --scales --map-size --only --labels --min-confidence --overlay --confidence --geojson --logits --json --regions --contours --masks --min-area --connectivity --max-regions --point --top --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -535,7 +535,7 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --neighbours)
+                --connectivity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -583,7 +583,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__stream)
-            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --only --labels --min-confidence --regions --contours --masks --min-area --neighbours --max-regions --every --latest --quiet --mode --native --flip --scales --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --only --labels --min-confidence --regions --contours --masks --min-area --connectivity --max-regions --every --latest --quiet --mode --native --flip --scales --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -637,7 +637,7 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --neighbours)
+                --connectivity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -41,13 +41,13 @@ slide\t'Scale the short side to the window, at most 4:1, then slide a window ove
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l map-size -d 'Size of the map: picture, logits (a quarter of the input\'s sides; faster), or WIDTHxHEIGHT' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l only -d 'Names or numbers of classes (with --labels: of labels), separated by commas: write a mask, 255 for their pixels and 0 for others' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The number of a label is its place, from 0; "colour": [r, g, b] is optional' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l min-confidence -d 'Give pixels whose class has a lower probability than P (0 to 1) the number 255, unknown (65535 in maps of 16 bits)' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l only -d 'Write a mask, 255 for the pixels of these classes (with --labels: of these labels) and 0 for all others: names, or numbers where no class has that name, separated by commas' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The value of a label in the map is its index in the list. "colour": [r, g, b] is optional; without it, a label has the colour of its first class, or is grey' -r -F
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l min-confidence -d 'Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of 16 bits, 0 in masks' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l logits -d 'Also write the logits as a NumPy file, f32 [classes, height, width]: a file for one picture, a folder for several. Only with --mode whole' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l min-area -d 'Least pixels of a region' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l neighbours -d 'Pixels that belong together: 4, those with a common edge, or 8, also those with a common corner' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-regions -d 'Most regions of a picture; of more, the largest' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l min-area -d 'Smallest region to report, in pixels' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l connectivity -d 'Which pixels are connected: 4 (by edges) or 8 (by edges and corners)' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-regions -d 'Report at most N regions of a picture, the largest' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l point -d 'Add the most likely classes at a point of the map to the JSON; may be given several times' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l top -d 'Classes at each point' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -67,7 +67,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand segment" -l geojson -d 'Al
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l json -d 'Print one JSON object per picture instead of a table'
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l regions -d 'Add regions (connected pixels of a class) to the JSON: class, area, box and centroid'
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l contours -d 'Add the contour of each region to the JSON: polygons along the edges of pixels'
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l masks -d 'Add the mask of each class to the JSON, as a compressed mask of COCO\'s annotations'
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l masks -d 'Add the mask of each class to the JSON, as COCO compressed RLE'
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'First read the whole weight file and verify its checksums'
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l no-mmap -d 'Read weight files into memory instead of mapping them. A mapped file must not change while this program uses it'
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -96,12 +96,12 @@ mask\t'255 for pixels of the classes of --only, 0 for others'
 confidence\t'The probability of each pixel\'s class, a byte each, 255 for 1'
 overlay\t'The frame blended with the colours of its classes'
 json\t'A line of JSON: the number of the frame, and the pixels, box and centroid of each class'"
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l only -d 'Names or numbers of classes (with --labels: of labels), separated by commas: write a mask, 255 for their pixels and 0 for others' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The number of a label is its place, from 0; "colour": [r, g, b] is optional' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-confidence -d 'Give pixels whose class has a lower probability than P (0 to 1) the number 255, unknown (65535 in maps of 16 bits)' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-area -d 'Least pixels of a region' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l neighbours -d 'Pixels that belong together: 4, those with a common edge, or 8, also those with a common corner' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-regions -d 'Most regions of a picture; of more, the largest' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l only -d 'Write a mask, 255 for the pixels of these classes (with --labels: of these labels) and 0 for all others: names, or numbers where no class has that name, separated by commas' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The value of a label in the map is its index in the list. "colour": [r, g, b] is optional; without it, a label has the colour of its first class, or is grey' -r -F
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-confidence -d 'Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of 16 bits, 0 in masks' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-area -d 'Smallest region to report, in pixels' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l connectivity -d 'Which pixels are connected: 4 (by edges) or 8 (by edges and corners)' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-regions -d 'Report at most N regions of a picture, the largest' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l every -d 'Run only one of N frames' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l mode -d 'How a picture is fitted to the network\'s input [default: as the weight file says, see `beitle info`]' -r -f -a "whole\t'Stretch the whole picture to the input size'
 slide\t'Scale the short side to the window, at most 4:1, then slide a window over the picture'
@@ -118,7 +118,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -l y4m -d 'Write Y
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l raw -d 'Write raw frames: overlays as RGB, the others as grey [default: of all but overlays]'
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l regions -d 'Add regions (connected pixels of a class) to the JSON: class, area, box and centroid'
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l contours -d 'Add the contour of each region to the JSON: polygons along the edges of pixels'
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l masks -d 'Add the mask of each class to the JSON, as a compressed mask of COCO\'s annotations'
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l masks -d 'Add the mask of each class to the JSON, as COCO compressed RLE'
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l latest -d 'Drop frames that arrive while one is running, instead of letting the source wait'
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -s q -l quiet -d 'Print no line each second, only the summary at the end'
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l native -d 'The same as --mode native'

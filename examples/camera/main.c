@@ -54,7 +54,7 @@ static int is_cancelled(void *context) {
     return stop_requested;
 }
 
-/* A first SIGINT or SIGTERM stops the program in order, a second one at once. */
+/* A first SIGINT or SIGTERM stops the program in order, a second one of the same kind at once. */
 static void handle_signals(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);

@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -112,7 +113,8 @@ static int parse_option(struct options *options, int option, const char *text) {
         if (parse_choice("--output-format", text, OUTPUT_FORMATS, &choice) < 0) return -1;
         options->output_format = choice == 0 ? SCREEN_RGB565 : SCREEN_XRGB8888;
         return 0;
-    /* --help, or an option of which getopt_long has printed what is wrong. */
+    case 'h': fputs(USAGE, stdout); exit(0);
+    /* getopt_long has printed what is wrong. */
     default: fputs(USAGE, stderr); return -1;
     }
 }

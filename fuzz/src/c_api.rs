@@ -284,7 +284,7 @@ impl Memory {
         let (width, height, pixel_bytes) = (number(SIDE), number(SIDE), number(1) as u32);
         let (least, class, x, y) = (number(1), number(1), number(0), number(0));
         let structure = CClassMap { data: self.pointer(data), bytes: data.bytes, width, height, pixel_bytes };
-        let neighbours = input.pick(&[4, 8, 8, 5]);
+        let connectivity = input.pick(&[4, 8, 8, 5]);
         // Elsewhere the structure would name memory that does not exist.
         let at = input.pick(&[Some(PARAMS), Some(PARAMS), Some(PARAMS), Some(PARAMS + 4), None]);
         let map = Place { at, bytes: size_of::<CClassMap>() };
@@ -305,9 +305,9 @@ impl Memory {
                 0 => beitle_areas(p, o.cast(), room(out, 40), f.cast(), m, n),
                 1 => {
                     let (scratch, regions) = (room(scratch, 8), room(out, 56));
-                    beitle_regions(p, neighbours, least as u64, s, scratch, o.cast(), regions, f, m, n)
+                    beitle_regions(p, connectivity, least as u64, class as u32, s, scratch, o.cast(), regions, f, m, n)
                 }
-                2 => beitle_contour(p, neighbours, x as u32, y as u32, o.cast(), room(out, 8), f, m, n),
+                2 => beitle_contour(p, connectivity, x as u32, y as u32, o.cast(), room(out, 8), f, m, n),
                 _ => beitle_rle(p, class as u32, o.cast(), room(out, 4), f, m, n),
             }
         });

@@ -6,7 +6,7 @@ use crate::call::call;
 use crate::pointers::{ByteRange, check_disjoint, read, slice, slice_mut, write};
 use crate::status::{CallError, Status};
 use crate::types::CClassMap;
-use beitle::output::{self, Area, ClassMap, Neighbours, Region};
+use beitle::output::{self, Area, ClassMap, Connectivity, Region};
 use core::ffi::c_char;
 
 // Names of arguments in messages.
@@ -50,11 +50,11 @@ impl Map<'_> {
     }
 }
 
-fn neighbours(number: u32) -> Result<Neighbours, CallError> {
+fn connectivity_of(number: u32) -> Result<Connectivity, CallError> {
     match number {
-        4 => Ok(Neighbours::Four),
-        8 => Ok(Neighbours::Eight),
-        _ => Err(CallError::Argument("neighbours", "is neither 4 nor 8")),
+        4 => Ok(Connectivity::Four),
+        8 => Ok(Connectivity::Eight),
+        _ => Err(CallError::Argument("connectivity", "is neither 4 nor 8")),
     }
 }
 
@@ -97,8 +97,9 @@ pub extern "C" fn beitle_regions_scratch(width: usize) -> usize {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn beitle_regions(
     map: *const CClassMap,
-    neighbours_of_a_pixel: u32,
-    least_pixels: u64,
+    connectivity: u32,
+    min_pixels: u64,
+    background: u32,
     scratch: *mut u64,
     scratch_count: usize,
     regions: *mut Region,
@@ -119,8 +120,9 @@ pub unsafe extern "C" fn beitle_regions(
             let Map { map, size } = Map::at(map, &written)?;
             let scratch = slice_mut(scratch, scratch_count, SCRATCH)?;
             let regions = slice_mut(regions, regions_count, REGIONS)?;
-            let neighbours = neighbours(neighbours_of_a_pixel)?;
-            let count = output::regions(map, size, neighbours, least_pixels, scratch, regions)?;
+            let connectivity = connectivity_of(connectivity)?;
+            let reported = (min_pixels, u16::try_from(background).ok());
+            let count = output::regions(map, size, connectivity, reported, scratch, regions)?;
             write(found, count, FOUND)
         }
     };
@@ -135,7 +137,7 @@ pub unsafe extern "C" fn beitle_regions(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn beitle_contour(
     map: *const CClassMap,
-    neighbours_of_a_pixel: u32,
+    connectivity: u32,
     x: u32,
     y: u32,
     corners: *mut [u32; 2],
@@ -150,7 +152,7 @@ pub unsafe extern "C" fn beitle_contour(
         unsafe {
             let Map { map, size } = Map::at(map, &written)?;
             let corners = slice_mut(corners, corners_count, CORNERS)?;
-            let count = output::contour(map, size, neighbours(neighbours_of_a_pixel)?, [x, y], corners)?;
+            let count = output::contour(map, size, connectivity_of(connectivity)?, [x, y], corners)?;
             write(found, count, FOUND)
         }
     };

@@ -1,10 +1,13 @@
-//! What is written for each pixel of the class map: the class or its label, the confidence, and the most likely classes at points.
+//! What is written for each pixel of the class map: its class or label, its confidence, and the most likely classes at points.
+//!
+//! "The results of a pixel" are its value in the map, its confidence, and the places of the points that lie on it. Tasks that run at the
+//! same time write those of different pixels.
 
 use crate::output::{ClassMap, ClassMapMut, Output, Ranked, rank};
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 
-/// Writes the results of pixels, of several at the same time.
+/// Writes the results of pixels; several threads may use it, each for pixels of its own.
 pub(super) struct PixelResults<'a> {
     isa: Isa,
     classes: usize,
@@ -15,7 +18,7 @@ pub(super) struct PixelResults<'a> {
     /// What the map holds instead of each class; empty: the classes.
     labels: &'a [u16],
     points: Option<(&'a [[usize; 2]], Shared<'a, Ranked>)>,
-    /// Whether more than the class of each pixel is wanted.
+    /// Whether more than the class of each pixel is wanted, other than at points.
     wants_probabilities: bool,
 }
 
@@ -25,14 +28,14 @@ enum Map<'a> {
     U16(Shared<'a, u16>),
 }
 
-/// The numbers of a run of pixels. A trait and not a closure, which is not inlined into the loops over both types of maps.
-pub(super) trait Numbers: Copy {
-    /// The number of pixel `i` of the run.
+/// The values of a run of pixels in the map. A trait and not a closure, which is not inlined into the loops over both types of maps.
+pub(super) trait MapValues: Copy {
+    /// The value of pixel `i` of the run.
     fn at(self, i: usize) -> u16;
 }
 
-/// The same number for all pixels.
-impl Numbers for u16 {
+/// The same value for all pixels.
+impl MapValues for u16 {
     #[inline(always)]
     fn at(self, _: usize) -> u16 {
         self
@@ -46,7 +49,7 @@ struct Labelled<'a, C> {
     classes: C,
 }
 
-impl<C: Numbers> Numbers for Labelled<'_, C> {
+impl<C: MapValues> MapValues for Labelled<'_, C> {
     #[inline(always)]
     fn at(self, i: usize) -> u16 {
         let class = self.classes.at(i);
@@ -62,8 +65,7 @@ impl<'a> PixelResults<'a> {
             Some(ClassMapMut::U8(map)) => Map::U8(Shared::new(map)),
             Some(ClassMapMut::U16(map)) => Map::U16(Shared::new(map)),
         };
-        let wants_probabilities =
-            output.confidence.is_some() || output.min_confidence > 0 || output.points.is_some();
+        let wants_probabilities = output.confidence.is_some() || output.min_confidence > 0;
         let points = output.points.as_mut().map(|points| {
             let (at, ranked) = points.parts();
             (at, Shared::new(ranked))
@@ -81,61 +83,73 @@ impl<'a> PixelResults<'a> {
         }
     }
 
-    /// Whether more than the class of each pixel is wanted.
+    /// Whether confidences are wanted, or needed to find unknown pixels.
     pub fn want_probabilities(&self) -> bool {
         self.wants_probabilities
     }
 
-    /// Writes the classes of `count` pixels from pixel `start` on, where nothing else is wanted.
-    ///
-    /// # Safety
-    /// No other thread accesses the results of these pixels.
-    #[inline(always)]
-    pub unsafe fn put_classes(&self, start: usize, count: usize, classes: impl Numbers) {
-        // SAFETY: the requirement is the same.
-        unsafe { self.put_numbers(start, count, Labelled { labels: self.labels, classes }) };
+    /// The columns of the points in row `y`.
+    pub fn points_in_row(&self, y: usize) -> impl Iterator<Item = usize> {
+        let points = self.points.as_ref().map_or(&[][..], |(points, _)| *points);
+        points.iter().filter(move |point| point[1] == y).map(|point| point[0])
     }
 
-    /// Writes numbers to the class map. Of [`ClassMap::UNKNOWN`] a map of bytes gets the lower half, 255.
+    /// Writes the classes of `count` pixels from pixel `start` on.
     ///
     /// # Safety
     /// No other thread accesses the results of these pixels.
     #[inline(always)]
-    unsafe fn put_numbers(&self, start: usize, count: usize, numbers: impl Numbers) {
-        // SAFETY: `slice` checks the range; only this thread accesses the results of these pixels.
+    pub unsafe fn put_classes(&self, start: usize, count: usize, classes: impl MapValues) {
+        // SAFETY: the caller owns the results of these pixels.
+        unsafe { self.put_values(start, count, Labelled { labels: self.labels, classes }) };
+    }
+
+    /// Writes values to the class map. A map of bytes stores the low byte, of [`ClassMap::UNKNOWN`] 255.
+    ///
+    /// # Safety
+    /// No other thread accesses the results of these pixels.
+    #[inline(always)]
+    unsafe fn put_values(&self, start: usize, count: usize, values: impl MapValues) {
+        // SAFETY: `slice` checks the range; the caller owns the results of these pixels.
         unsafe {
             match &self.map {
                 Map::None => {}
                 Map::U8(map) => {
                     for (i, out) in map.slice(start, count).iter_mut().enumerate() {
-                        *out = numbers.at(i) as u8;
+                        *out = values.at(i) as u8;
                     }
                 }
                 Map::U16(map) => {
                     for (i, out) in map.slice(start, count).iter_mut().enumerate() {
-                        *out = numbers.at(i);
+                        *out = values.at(i);
                     }
                 }
             }
         }
     }
 
-    /// Writes the results of pixel `at` (row · width + column). `class` has the largest logit; `logits` is a padded row of all logits of
-    /// the pixel, which may be overwritten.
+    /// Writes the results of pixel `at` (row · width + column); those of points only `with_points`. `class` has the largest logit; `logits` is
+    /// a padded row of all logits of the pixel, which may be overwritten.
     ///
     /// # Safety
     /// No other thread accesses the results of this pixel.
-    pub unsafe fn put(&self, at: usize, class: u16, logits: &mut [f32]) {
-        if !self.wants_probabilities {
-            // SAFETY: the requirement is the same.
+    pub unsafe fn put(&self, at: usize, class: u16, logits: &mut [f32], with_points: bool) {
+        let with_points = with_points && self.points_at(at).next().is_some();
+        if !self.wants_probabilities && !with_points {
+            // SAFETY: the caller owns the results of this pixel.
             return unsafe { self.put_classes(at, 1, class) };
         }
         let total = self.isa.softmax(logits, self.classes);
         let weights = &logits[..self.classes];
         // The weight of the largest logit is e^0 = 1. `as` turns NaN to 0.
         let confidence = (255.0 / total + 0.5) as u8;
-        // SAFETY: the requirement is the same.
-        unsafe { self.put_all(at, class, confidence, total, weights.iter().copied()) };
+        // SAFETY: the caller owns the results of this pixel.
+        unsafe {
+            self.put_class(at, class, confidence);
+            if with_points {
+                self.put_points(at, total, weights.iter().copied());
+            }
+        }
     }
 
     /// As [`put`](PixelResults::put), for a pixel of several views: `scores` are the probabilities of all classes, in units of 1/65535.
@@ -149,38 +163,47 @@ impl<'a> PixelResults<'a> {
                 (class, most) = (i as u16, score);
             }
         }
-        let confidence = ((u32::from(most) + 128) / 257) as u8;
-        // SAFETY: the requirement is the same.
-        unsafe { self.put_all(at, class, confidence, 65535.0, scores.iter().map(|&score| score.into())) };
+        // SAFETY: the caller owns the results of this pixel.
+        unsafe {
+            self.put_class(at, class, ((u32::from(most) + 128) / 257) as u8);
+            self.put_points(at, 65535.0, scores.iter().map(|&score| score.into()));
+        }
     }
 
-    /// Writes everything that is wanted of a pixel.
+    /// Writes the confidence of a pixel and, as far as it suffices, the class.
     ///
     /// # Safety
     /// No other thread accesses the results of this pixel.
-    unsafe fn put_all(
-        &self,
-        at: usize,
-        class: u16,
-        confidence: u8,
-        total: f32,
-        weights: impl Iterator<Item = f32> + Clone,
-    ) {
-        // SAFETY: only this thread accesses the results of this pixel.
+    unsafe fn put_class(&self, at: usize, class: u16, confidence: u8) {
+        // SAFETY: `slice` checks the range; the caller owns the results of this pixel.
         unsafe {
             if let Some(out) = &self.confidence {
                 out.slice(at, 1)[0] = confidence;
             }
             if confidence < self.min_confidence {
-                self.put_numbers(at, 1, ClassMap::UNKNOWN);
+                self.put_values(at, 1, ClassMap::UNKNOWN);
             } else {
                 self.put_classes(at, 1, class);
             }
         }
+    }
+
+    /// The points on a pixel, by number.
+    fn points_at(&self, at: usize) -> impl Iterator<Item = usize> {
+        let points = self.points.as_ref().map_or(&[][..], |(points, _)| *points);
+        let is_here = move |point: &[usize; 2]| point[1] * self.width + point[0] == at;
+        points.iter().enumerate().filter(move |(_, point)| is_here(point)).map(|(i, _)| i)
+    }
+
+    /// Writes the most likely classes of the points on a pixel, from the classes' shares of `total`.
+    ///
+    /// # Safety
+    /// No other thread accesses the results of this pixel.
+    unsafe fn put_points(&self, at: usize, total: f32, weights: impl Iterator<Item = f32> + Clone) {
         let Some((points, ranked)) = &self.points else { return };
         let places = ranked.len() / points.len();
-        for (i, _) in points.iter().enumerate().filter(|(_, point)| point[1] * self.width + point[0] == at) {
-            // SAFETY: the places of a point are results of its pixel.
+        for i in self.points_at(at) {
+            // SAFETY: the places of a point are results of its pixel, which the caller owns.
             rank(weights.clone(), total, unsafe { ranked.slice(i * places, places) });
         }
     }

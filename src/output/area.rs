@@ -67,8 +67,8 @@ impl Area {
     }
 }
 
-/// Writes the area of each class to `areas`, which has an element for every class (or label). Returns the number of pixels whose
-/// number is not below `areas.len()`: that of unknown pixels, in most maps.
+/// Writes the area of each class to `areas`, which has an element for every class (or label). Returns how many pixels have
+/// other values, such as that of unknown pixels.
 ///
 /// # Errors
 /// [`Error::Image`] if the size is invalid, [`Error::Buffer`] if the map has fewer than width · height pixels.

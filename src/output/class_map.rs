@@ -6,7 +6,7 @@ use crate::error::Error;
 /// A writable class map: one class number per pixel, row by row without gaps.
 #[derive(Debug)]
 pub enum ClassMapMut<'a> {
-    /// One byte per pixel, for models of at most 256 classes.
+    /// One byte per pixel, for classes or labels up to 255.
     U8(&'a mut [u8]),
     /// Two bytes per pixel, for any model.
     U16(&'a mut [u16]),
@@ -91,7 +91,7 @@ impl<'a> ClassMapMut<'a> {
     pub fn check(&self, pixels: usize, classes: usize) -> Result<(), Error> {
         if matches!(self, ClassMapMut::U8(_)) && classes > 256 {
             return Err(Error::Image {
-                what: "a class map of more than 256 classes needs two bytes per pixel",
+                what: "classes or labels above 255 need a class map of two bytes per pixel",
             });
         }
         if self.len() < pixels {
@@ -102,8 +102,8 @@ impl<'a> ClassMapMut<'a> {
 }
 
 impl ClassMap<'_> {
-    /// The number of pixels whose confidence is below [`Output::min_confidence`](super::Output::min_confidence). In maps of one byte
-    /// per pixel it is 255.
+    /// The value of pixels whose confidence is below [`Output::min_confidence`](super::Output::min_confidence), unless they have one
+    /// byte: then it is 255.
     pub const UNKNOWN: u16 = u16::MAX;
 
     /// The number of pixels.

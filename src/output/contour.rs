@@ -2,16 +2,17 @@
 
 use super::area::check_map;
 use super::class_map::ClassMap;
-use super::regions::Neighbours;
+use super::regions::Connectivity;
 use crate::error::Error;
 
 /// Traces the contour on which the top edge of a pixel lies: with the first pixel of a region, its outer contour; with a pixel below a
 /// hole of the region, that of the hole. Writes the corners of the polygon to `corners`, as many as fit, and returns their number.
 ///
 /// A corner is a (column, row) in the grid of the pixels' corners: (0, 0) is the top left corner of the map, (width, height) the bottom
-/// right one. The polygon goes from the top left corner of the pixel along the edges of pixels with the region on its right, that is
-/// clockwise around a region and counter-clockwise around a hole (y grows downwards). The corner where it began comes last, and the first
-/// follows on it.
+/// right one. The polygon goes along the edges of pixels with the region on its right, that is clockwise around a region and
+/// counter-clockwise around a hole (y grows downwards), from the top edge of the pixel on. If the left end of that edge is a corner of the
+/// polygon, it comes last, as it does for the first pixel of a region. The last corner is followed by the first. Where pixels touch
+/// diagonally, the polygon may pass a corner twice.
 ///
 /// # Errors
 /// [`Error::Image`] if the size is invalid, [`Error::Buffer`] if the map has fewer than width · height pixels, [`Error::Output`] if the
@@ -19,7 +20,7 @@ use crate::error::Error;
 pub fn contour(
     map: ClassMap,
     size: (usize, usize),
-    neighbours: Neighbours,
+    connectivity: Connectivity,
     pixel: [u32; 2],
     corners: &mut [[u32; 2]],
 ) -> Result<usize, Error> {
@@ -42,11 +43,11 @@ pub fn contour(
         at = [at[0] + step[0], at[1] + step[1]];
         // The pixels ahead on both sides: the region is on the right.
         let [left, right] = ahead(at, step).map(|[x, y]| is_region(x, y));
-        let turned = match neighbours {
-            Neighbours::Four if !right => turn_right(step),
-            Neighbours::Four if left => turn_left(step),
-            Neighbours::Eight if left => turn_left(step),
-            Neighbours::Eight if !right => turn_right(step),
+        let turned = match connectivity {
+            Connectivity::Four if !right => turn_right(step),
+            Connectivity::Four if left => turn_left(step),
+            Connectivity::Eight if left => turn_left(step),
+            Connectivity::Eight if !right => turn_right(step),
             _ => step,
         };
         if turned != step {

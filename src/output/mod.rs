@@ -14,6 +14,6 @@ pub use class_map::{ClassMap, ClassMapMut};
 pub use contour::contour;
 pub(crate) use points::rank;
 pub use points::{Points, Ranked};
-pub use regions::{Neighbours, Region, regions, scratch_len};
+pub use regions::{Connectivity, Region, regions, scratch_len};
 pub use request::Output;
 pub use rle::{rle, rle_text};

@@ -22,11 +22,11 @@ pub struct Points<'a> {
 }
 
 impl<'a> Points<'a> {
-    /// For each point, as many of the most likely classes as `ranked` has room for, `[points][classes]`, the most likely first; of
+    /// Asks for the most likely classes at each point, as many as `ranked` has room for: `[points][classes]`, the most likely first; of
     /// equally likely ones the lower number.
     ///
     /// # Errors
-    /// [`Error::Output`] if there are no points, or `ranked` has not the same number of places for each, at least one.
+    /// [`Error::Output`] if the length of `ranked` is not a positive multiple of the number of points.
     pub fn new(at: &'a [[usize; 2]], ranked: &'a mut [Ranked]) -> Result<Self, Error> {
         if at.is_empty() || ranked.is_empty() || !ranked.len().is_multiple_of(at.len()) {
             return Err(Error::Output {
@@ -55,13 +55,16 @@ impl<'a> Points<'a> {
 
 /// Writes the largest of the weights to `ranked`, the largest first, as shares of `total`.
 pub(crate) fn rank(weights: impl Iterator<Item = f32>, total: f32, ranked: &mut [Ranked]) {
-    ranked.fill(Ranked { class: 0, probability: -1.0 });
+    let mut filled = 0;
     for (class, weight) in weights.enumerate() {
-        let candidate = Ranked { class: class as u32, probability: weight / total };
-        let place = ranked.iter().position(|other| candidate.probability > other.probability);
-        if let Some(place) = place {
-            ranked[place..].rotate_right(1);
-            ranked[place] = candidate;
+        // NaN, of a model whose weights overflow, is no probability.
+        let probability = if weight / total >= 0.0 { weight / total } else { 0.0 };
+        let before = ranked[..filled].iter().position(|other| probability > other.probability);
+        let place = before.unwrap_or(filled);
+        if place < ranked.len() {
+            filled = (filled + 1).min(ranked.len());
+            ranked[place..filled].rotate_right(1);
+            ranked[place] = Ranked { class: class as u32, probability };
         }
     }
 }
@@ -76,6 +79,8 @@ mod tests {
         rank([1.0, 3.0, 0.0, 3.0, 1.0].into_iter(), 8.0, &mut ranked);
         assert_eq!(ranked.map(|r| r.class), [1, 3, 0, 4]);
         assert_eq!(ranked.map(|r| r.probability), [0.375, 0.375, 0.125, 0.125]);
+        rank([f32::NAN; 5].into_iter(), f32::NAN, &mut ranked);
+        assert_eq!(ranked.map(|r| (r.class, r.probability)), [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0)]);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use super::area::{Area, check_map, for_each_run};
 use super::class_map::ClassMap;
 use crate::error::Error;
 use bytemuck::{Pod, Zeroable};
+use core::cmp::Reverse;
 
-/// Which pixels are neighbours.
+/// Which pixels are connectivity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Neighbours {
-    /// Those that share an edge.
+pub enum Connectivity {
+    /// 4-connectivity: pixels that share an edge.
     Four,
-    /// Those that share an edge or a corner.
+    /// 8-connectivity: pixels that share an edge or a corner.
     Eight,
 }
 
@@ -26,10 +27,10 @@ pub struct Region {
     pub area: Area,
     /// Column and row of its first pixel: the leftmost in its top row.
     pub first: [u32; 2],
-    /// The class: the number that its pixels have in the map.
+    /// The class or label: the value of its pixels in the map.
     pub class: u32,
-    /// Which pixels are neighbours: 4 or 8.
-    pub neighbours: u32,
+    /// Which pixels are connectivity: 4 or 8.
+    pub connectivity: u32,
 }
 
 /// A run of pixels in a row, and the region that it belongs to so far.
@@ -55,8 +56,9 @@ pub const fn scratch_len(width: usize) -> usize {
     width.saturating_mul(2 * RUN_LEN)
 }
 
-/// Writes the regions of at least `least` pixels to `out`, in the order of their first pixels, and returns how many there are. If `out`
-/// is too short for all, it receives the largest.
+/// Writes the regions of at least `min_pixels` pixels to `out`, in the order of their first pixels, and returns how many there are. Regions
+/// of the class `background` are left out. If `out` is too short for all, it receives the largest; of equally large ones those that
+/// come first.
 ///
 /// # Errors
 /// [`Error::Image`] if the size is invalid; [`Error::Buffer`] if the map has fewer than width · height pixels, or `scratch` is
@@ -64,8 +66,8 @@ pub const fn scratch_len(width: usize) -> usize {
 pub fn regions(
     map: ClassMap,
     size: (usize, usize),
-    neighbours: Neighbours,
-    least: u64,
+    connectivity: Connectivity,
+    (min_pixels, background): (u64, Option<u16>),
     scratch: &mut [u64],
     out: &mut [Region],
 ) -> Result<usize, Error> {
@@ -76,10 +78,10 @@ pub fn regions(
     };
     let (above, row) = bytemuck::cast_slice_mut::<u64, Run>(scratch).split_at_mut(size.0);
     let (mut above, mut row) = (Row { runs: above, len: 0 }, Row { runs: row, len: 0 });
-    let mut largest = Largest { out, filled: 0, count: 0, least };
+    let mut largest = Largest { out, filled: 0, count: 0, min_pixels, background };
     for y in 0..size.1 {
-        row.read(map, size.0, y, neighbours);
-        row.join(&mut above, neighbours);
+        row.read(map, size.0, y, connectivity);
+        row.join(&mut above, connectivity);
         above.finish(&mut largest);
         core::mem::swap(&mut above, &mut row);
     }
@@ -97,23 +99,23 @@ struct Row<'a> {
 
 impl Row<'_> {
     /// Reads a row of the map. Each run is a region for now.
-    fn read(&mut self, map: ClassMap, width: usize, y: usize, neighbours: Neighbours) {
+    fn read(&mut self, map: ClassMap, width: usize, y: usize, connectivity: Connectivity) {
         self.len = 0;
-        let neighbours = if neighbours == Neighbours::Four { 4 } else { 8 };
+        let connectivity = if connectivity == Connectivity::Four { 4 } else { 8 };
         for_each_run(map, width, y, |columns, class| {
             let (start, end) = (columns.start, columns.end);
             let first = [start, y as u32];
             let area = Area::of_run(columns, y as u32);
-            let region = Region { area, first, class: class.into(), neighbours };
+            let region = Region { area, first, class: class.into(), connectivity };
             self.runs[self.len] = Run { region, start, end, parent: self.len as u32, below: 0 };
             self.len += 1;
         });
     }
 
     /// Joins the runs of this row with the regions that they continue in the row above. The regions' areas move to this row.
-    fn join(&mut self, above: &mut Row, neighbours: Neighbours) {
-        // How far the columns of neighbours may be from touching.
-        let reach = if neighbours == Neighbours::Eight { 1 } else { 0 };
+    fn join(&mut self, above: &mut Row, connectivity: Connectivity) {
+        // 1 if runs that touch only at a corner are connected.
+        let reach = if connectivity == Connectivity::Eight { 1 } else { 0 };
         let mut first = 0;
         for i in 0..self.len {
             let Run { start, end, region: Region { class, .. }, .. } = self.runs[i];
@@ -156,7 +158,7 @@ impl Row<'_> {
         self.runs[low].region.add(joined);
     }
 
-    /// The root of the region of run `i`. Shortens the way to it.
+    /// The root of the region of run `i`, with path halving.
     fn root(&mut self, mut i: usize) -> usize {
         while self.runs[i].parent as usize != i {
             let parent = self.runs[i].parent as usize;
@@ -187,17 +189,25 @@ impl Region {
     }
 }
 
-/// The largest regions so far, as many as there is room for, and the number of all.
+/// The largest regions so far, as many as there is room for, and the number of all. Of regions of the same size those stay whose
+/// first pixels come first.
 struct Largest<'a> {
+    /// Once it is full, a binary heap whose first element is the smallest.
     out: &'a mut [Region],
     filled: usize,
     count: usize,
-    least: u64,
+    min_pixels: u64,
+    background: Option<u16>,
+}
+
+/// The order in which regions give way to others, the smallest first.
+fn rank(region: &Region) -> (u64, Reverse<(u32, u32)>) {
+    (region.area.pixels, Reverse((region.first[1], region.first[0])))
 }
 
 impl Largest<'_> {
     fn add(&mut self, region: Region) {
-        if region.area.pixels < self.least {
+        if region.area.pixels < self.min_pixels || self.background.is_some_and(|b| region.class == b.into()) {
             return;
         }
         self.count += 1;
@@ -205,17 +215,24 @@ impl Largest<'_> {
             *place = region;
             self.filled += 1;
             if self.filled == self.out.len() {
-                self.smallest_first();
+                (0..self.filled / 2).rev().for_each(|i| self.sift_down(i));
             }
-        } else if self.out.first().is_some_and(|smallest| smallest.area.pixels < region.area.pixels) {
+        } else if self.out.first().is_some_and(|smallest| rank(smallest) < rank(&region)) {
             self.out[0] = region;
-            self.smallest_first();
+            self.sift_down(0);
         }
     }
 
-    /// Moves the smallest region to the front.
-    fn smallest_first(&mut self) {
-        let smallest = (0..self.filled).min_by_key(|&i| self.out[i].area.pixels);
-        self.out.swap(0, smallest.unwrap_or(0));
+    /// Moves element `i` of the heap down until it is not larger than its children.
+    fn sift_down(&mut self, mut i: usize) {
+        loop {
+            let children = (2 * i + 1)..(2 * i + 3).min(self.filled);
+            let Some(child) = children.min_by_key(|&child| rank(&self.out[child])) else { return };
+            if rank(&self.out[i]) <= rank(&self.out[child]) {
+                return;
+            }
+            self.out.swap(i, child);
+            i = child;
+        }
     }
 }

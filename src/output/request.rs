@@ -16,7 +16,7 @@ use crate::views::Views;
 /// | classification | - | yes | - | yes | yes |
 /// | features | - | - | - | yes | yes |
 ///
-/// What is not wanted takes no time.
+/// What is not wanted takes no time. Points are meant to be few: in several windows or views each costs a comparison per pixel.
 #[derive(Debug, Default)]
 pub struct Output<'a> {
     /// Width and height of the class map in pixels, normally those of the picture. The logits are interpolated to this size; that of
@@ -24,8 +24,9 @@ pub struct Output<'a> {
     pub size: (usize, usize),
     /// The class of each pixel, row by row; at least width · height pixels long.
     pub map: Option<ClassMapMut<'a>>,
-    /// The numbers that the class map holds instead of the classes: `labels[i]` for class i. Empty: the classes themselves. The class is
-    /// chosen first, and confidences are those of classes, not of the classes with the same label together.
+    /// The values that the class map holds instead of the classes: `labels[i]` for class i. Empty: the classes themselves. The class is
+    /// chosen first, and confidences are those of classes, not of the classes with the same label together. A label may be
+    /// [`ClassMap::UNKNOWN`].
     pub labels: &'a [u16],
     /// The confidence of each pixel: the probability (softmax) of its class in units of 1/255, rounded. With several views, the mean of
     /// the probabilities. As long as the map.
@@ -98,8 +99,9 @@ impl<'a> Output<'a> {
             require("labels (one for each class)", f.classes, self.labels.len())?;
         }
         if let Some(map) = &self.map {
-            map.check(pixels, self.numbers(f.classes))?;
-            if matches!(map, ClassMapMut::U8(_)) && self.min_confidence > 0 && self.numbers(f.classes) > 255 {
+            map.check(pixels, self.values(f.classes))?;
+            let may_be_unknown = self.min_confidence > 0 || self.labels.contains(&ClassMap::UNKNOWN);
+            if matches!(map, ClassMapMut::U8(_)) && may_be_unknown && self.values(f.classes) > 255 {
                 return Err(Error::Image {
                     what: "255 stands for unknown pixels: the class map needs two bytes per pixel",
                 });
@@ -119,8 +121,8 @@ impl<'a> Output<'a> {
         self.map.is_some() || self.confidence.is_some() || self.points.is_some()
     }
 
-    /// One more than the largest number of a known pixel of the class map.
-    fn numbers(&self, classes: usize) -> usize {
+    /// One more than the largest value of a known pixel of the class map.
+    fn values(&self, classes: usize) -> usize {
         let labels = self.labels.iter().take(classes).filter(|label| **label != ClassMap::UNKNOWN);
         if self.labels.is_empty() { classes } else { labels.max().map_or(0, |most| usize::from(*most) + 1) }
     }

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// Encodes the mask of a class: the lengths of the runs of pixels outside and inside the mask, in turn, column by column from the left
 /// and each from top to bottom. The first run is outside and may have length 0. Writes as many lengths as fit to `counts` and returns
-/// their number. `class` is a number of the map.
+/// their number. `class` is a value of the map.
 ///
 /// # Errors
 /// [`Error::Image`] if the size is invalid, [`Error::Buffer`] if the map has fewer than width · height pixels, [`Error::TooLarge`] if it
@@ -35,9 +35,10 @@ pub fn rle(map: ClassMap, size: (usize, usize), class: u16, counts: &mut [u32]) 
     Ok(count)
 }
 
-/// Writes run lengths as the text of `counts` in COCO's compressed masks: each, from the fourth on less the one two before it, in digits of
-/// five bits, the lowest first, with a sixth bit if another digit follows, as characters from `0` on. Returns the length of the text,
-/// of which `text` receives as much as fits.
+/// Writes run lengths as the text of `counts` in COCO's compressed masks. Each count from the fourth on is stored as the difference to the
+/// one two before it, in groups of five bits, the lowest first and the last one with the sign. A sixth bit says that another group
+/// follows, and the character is `'0'` plus these six bits. Returns the length of the text, of which `text` receives as much as
+/// fits.
 pub fn rle_text(counts: &[u32], text: &mut [u8]) -> usize {
     let mut len = 0;
     for (i, &count) in counts.iter().enumerate() {

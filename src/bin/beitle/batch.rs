@@ -51,8 +51,8 @@ pub fn check_failed(failed: usize, all: usize, what: &str) -> Result<(), Failure
     }
 }
 
-/// The stages of a command that goes through pictures. The results of a stage are waited for, so that at most four pictures are in
-/// memory at a time: one in each stage, and one between two of them.
+/// The stages of a command that goes through pictures. A stage waits until the next one takes its result (rendezvous channels), so that
+/// at most three pictures are in memory at a time, one in each stage.
 pub struct Pipeline<Read, Run, Write, Print> {
     /// Reads a picture, on a thread of its own.
     pub read: Read,
@@ -120,7 +120,7 @@ impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
         bar.finish_and_clear();
         let (failed, times) = result?;
         if items.len() > 1 && !quiet {
-            summary(items.len(), start.elapsed(), &times);
+            summary((items.len() - failed, items.len()), start.elapsed(), &times);
         }
         Ok(failed)
     }
@@ -171,10 +171,11 @@ fn write_all<T, R, S>(
 }
 
 /// Prints how long the pictures took, all together and in each stage.
-fn summary(pictures: usize, all: Duration, times: &Times) {
+fn summary((done, pictures): (usize, usize), all: Duration, times: &Times) {
     let [all, read, run, write] = [all, times.read, times.run, times.write].map(|time| time.as_secs_f64());
-    let rate = pictures as f64 / all;
+    let rate = done as f64 / all;
+    let count = if done == pictures { format!("{pictures}") } else { format!("{done} of {pictures}") };
     warn(&format!(
-        "{pictures} pictures in {all:.1} s, {rate:.2} per second; reading took {read:.1} s, running {run:.1} s, writing {write:.1} s"
+        "{count} pictures in {all:.1} s, {rate:.2} per second; reading took {read:.1} s, running {run:.1} s, writing {write:.1} s"
     ));
 }

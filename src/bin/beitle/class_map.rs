@@ -5,16 +5,16 @@ use beitle_pictures::zeroed;
 
 /// A class map in memory, row by row.
 pub enum ClassMapBuf {
-    /// Models of at most 256 classes.
+    /// Values up to 255.
     U8(Vec<u8>),
-    /// Models of more classes.
+    /// Larger values.
     U16(Vec<u16>),
 }
 
 impl ClassMapBuf {
-    /// A map of zeros, of the narrower type that holds `classes` classes; `None` if there is not enough memory.
-    pub fn new(pixels: usize, classes: usize) -> Option<Self> {
-        if classes > 256 {
+    /// A map of zeros, of the narrower type that holds `values` values; `None` if there is not enough memory.
+    pub fn new(pixels: usize, values: usize) -> Option<Self> {
+        if values > 256 {
             zeroed(pixels).ok().map(ClassMapBuf::U16)
         } else {
             zeroed(pixels).ok().map(ClassMapBuf::U8)
@@ -42,9 +42,19 @@ impl ClassMapBuf {
         self.view().get(pixel)
     }
 
-    /// A mask: 255 where the map holds 1, else 0.
-    pub fn mask(&self) -> Vec<u8> {
-        self.classes().map(|number| if number == 1 { 255 } else { 0 }).collect()
+    /// Turns 1 into 255 and all other values into 0.
+    pub fn turn_into_mask(&mut self) {
+        if let ClassMapBuf::U8(map) = self {
+            map.iter_mut().for_each(|value| *value = if *value == 1 { 255 } else { 0 });
+        }
+    }
+
+    /// The value of unknown pixels in a map of this type.
+    pub fn unknown(&self) -> u16 {
+        match self {
+            ClassMapBuf::U8(_) => u8::MAX.into(),
+            ClassMapBuf::U16(_) => ClassMap::UNKNOWN,
+        }
     }
 
     /// The map of a size, stretched to another one: each pixel takes the number of the nearest. `None` if there is not enough memory.
@@ -55,9 +65,9 @@ impl ClassMapBuf {
         }?;
         let mut out = scaled.view_mut();
         for y in 0..to.1 {
-            let row = y * from.1 / to.1 * from.0;
+            let row = nearest(y, to.1, from.1) * from.0;
             for x in 0..to.0 {
-                out.set(y * to.0 + x, self.get(row + x * from.0 / to.0).unwrap_or(0));
+                out.set(y * to.0 + x, self.get(row + nearest(x, to.0, from.0)).unwrap_or(0));
             }
         }
         Some(scaled)
@@ -68,4 +78,9 @@ impl ClassMapBuf {
         let view = self.view();
         (0..view.len()).map_while(move |pixel| view.get(pixel))
     }
+}
+
+/// Pixel `at` of a side of `to` pixels, on a side of `from` pixels. In u64, since the product of two sides may be large.
+fn nearest(at: usize, to: usize, from: usize) -> usize {
+    (at as u64 * from as u64 / to as u64) as usize
 }

@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         model.verify().map_err(|e| Failure::file(&args.model, e))?;
     }
     let pictures = inputs::picture_files(&args.images, false, None, args.logits.as_deref())?;
-    inputs::check_results(&pictures, inputs::Wanted::default(), &args.model)?;
+    inputs::check_results(&pictures, inputs::Wanted::default(), [args.model.as_path()])?;
     let mut session = Session::new(&model, Views::new(Mode::Whole), &args.processor)?;
     let mut out = Stdout::default();
     let run = |files: &PictureFiles, _: &ProgressBar| classify(&mut session, files, args);

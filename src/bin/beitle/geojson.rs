@@ -1,26 +1,29 @@
-//! The regions of a map as GeoJSON (RFC 7946): a polygon with holes for each. Coordinates are pixels of the map, not degrees.
+//! The regions of a map as GeoJSON (RFC 7946): polygons with holes. Coordinates are pixels of the map, not degrees.
 
-use crate::answers::AnswerArgs;
+use crate::analysis::AnalysisArgs;
 use crate::labels::Labels;
 use crate::session::{Pixels, RunError};
-use beitle::output::{Neighbours, Region};
+use beitle::output::{Connectivity, Region};
 use beitle_pictures::zeroed;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
-/// A collection of the regions that `args` choose. A polygon's first ring is the outer contour, its others are holes; the outer
-/// one is counter-clockwise as the RFC has it, with x and y growing like longitude and latitude.
+type Ring = Vec<[u32; 2]>;
+
+/// A collection of the regions that `args` choose. A polygon's first ring is the outer contour, its others are holes; outer ones are
+/// counter-clockwise as the RFC has it, with x and y growing like longitude and latitude. With 8-connectivity a region can consist of
+/// several polygons that touch at corners.
 ///
 /// # Errors
 /// There is not enough memory.
-pub fn encode(args: &AnswerArgs, pixels: &Pixels, labels: &Labels) -> Result<Value, RunError> {
-    let (regions, _) = args.regions(pixels)?;
-    let mut rings: Vec<Vec<Vec<[u32; 2]>>> = vec![Vec::new(); regions.len()];
-    let region_at = flood(args.neighbours(), pixels, &regions)?;
+pub fn encode(args: &AnalysisArgs, pixels: &Pixels, labels: &Labels) -> Result<Value, RunError> {
+    let (regions, _) = args.regions(pixels, labels)?;
+    let mut rings: Vec<Vec<Ring>> = vec![Vec::new(); regions.len()];
+    let region_at = flood(args.connectivity(), pixels, &regions)?;
     // Whether a contour with this pixel's top edge has been traced.
     let len = region_at.len();
     let mut is_traced: Vec<u8> = zeroed(len).map_err(|_| RunError::Memory(len))?;
     let (width, map) = (pixels.size.0, pixels.map.view());
-    // From the top: the first top edge of a region lies on its outer contour.
     for at in 0..len {
         let region = region_at[at] as usize;
         let is_edge = at < width || map.get(at - width) != map.get(at);
@@ -35,52 +38,128 @@ pub fn encode(args: &AnswerArgs, pixels: &Pixels, labels: &Labels) -> Result<Val
                 is_traced[y as usize * width + x as usize] = 1;
             }
         }
-        rings[region - 1].push(corners);
+        rings[region - 1].extend(simple_rings(&corners));
     }
     let features: Vec<_> = regions
         .iter()
         .zip(rings)
         .map(|(region, rings)| {
-            let number = region.class as usize;
-            let closed: Vec<_> = rings.into_iter().map(close).collect();
+            let value = region.class as usize;
             json!({
                 "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": closed},
-                "properties": {"id": number, "name": labels.name(number), "pixels": region.area.pixels},
+                "geometry": geometry(rings),
+                "properties": {"id": value, "name": labels.name(value), "pixels": region.area.pixels},
             })
         })
         .collect();
     Ok(json!({"type": "FeatureCollection", "features": features}))
 }
 
+/// A polygon, or several if there are several outer rings.
+fn geometry(rings: Vec<Ring>) -> Value {
+    let (outer, holes): (Vec<_>, Vec<_>) = rings.into_iter().partition(|ring| twice_area(ring) > 0);
+    let mut polygons: Vec<Vec<Ring>> = outer.into_iter().map(|ring| vec![ring]).collect();
+    for hole in holes {
+        let of = match polygons.len() {
+            1 => Some(0),
+            _ => polygons.iter().position(|polygon| is_around(&polygon[0], &hole)),
+        };
+        if let Some(of) = of {
+            polygons[of].push(hole);
+        }
+    }
+    let mut closed: Vec<Vec<Ring>> =
+        polygons.into_iter().map(|polygon| polygon.into_iter().map(close).collect()).collect();
+    match closed.len() {
+        1 => json!({"type": "Polygon", "coordinates": closed.remove(0)}),
+        _ => json!({"type": "MultiPolygon", "coordinates": closed}),
+    }
+}
+
+/// Splits a contour where it passes a corner twice.
+fn simple_rings(contour: &[[u32; 2]]) -> Vec<Ring> {
+    let (mut rings, mut open) = (Vec::new(), Ring::new());
+    let mut place = HashMap::new();
+    for &corner in contour {
+        if let Some(start) = place.get(&corner).copied() {
+            let ring: Ring = open.drain(start..).collect();
+            ring.iter().for_each(|corner| {
+                place.remove(corner);
+            });
+            rings.push(ring);
+        }
+        place.insert(corner, open.len());
+        open.push(corner);
+    }
+    rings.push(open);
+    rings
+}
+
+/// Twice the area of a ring, positive if it is an outer one.
+fn twice_area(ring: &Ring) -> i64 {
+    let next = ring.iter().cycle().skip(1);
+    let term = |(a, b): (&[u32; 2], &[u32; 2])| {
+        i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])
+    };
+    ring.iter().zip(next).map(term).sum()
+}
+
+/// Whether an outer ring encloses the region's pixels beside a hole.
+fn is_around(outer: &Ring, hole: &Ring) -> bool {
+    // The pixel below an edge that goes rightwards belongs to the region.
+    let mut edges = hole.iter().zip(hole.iter().cycle().skip(1));
+    let Some((&[x, y], _)) = edges.find(|(a, b)| a[1] == b[1] && a[0] < b[0]) else { return false };
+    // A ray to the left from its middle crosses the ring an odd number of times.
+    let vertical = outer.iter().zip(outer.iter().cycle().skip(1)).filter(|(a, b)| a[0] == b[0]);
+    let crossed = vertical.filter(|(a, b)| a[0] <= x && (a[1].min(b[1])..a[1].max(b[1])).contains(&y));
+    crossed.count() % 2 == 1
+}
+
 /// A ring ends where it begins.
-fn close(mut ring: Vec<[u32; 2]>) -> Vec<[u32; 2]> {
+fn close(mut ring: Ring) -> Ring {
     ring.extend(ring.first().copied());
     ring
 }
 
 /// One more than the index of the region of each pixel; 0: none of these.
-fn flood(neighbours: Neighbours, pixels: &Pixels, regions: &[Region]) -> Result<Vec<u32>, RunError> {
+fn flood(connectivity: Connectivity, pixels: &Pixels, regions: &[Region]) -> Result<Vec<u32>, RunError> {
     let ((width, height), map) = (pixels.size, pixels.map.view());
-    let mut region_at: Vec<u32> = zeroed(map.len()).map_err(|_| RunError::Memory(4 * map.len()))?;
-    let mut open = Vec::new();
+    let mut region_at: Vec<u32> =
+        zeroed(map.len()).map_err(|_| RunError::Memory(map.len().saturating_mul(4)))?;
+    let mut open: Vec<[u32; 2]> = Vec::new();
     for (i, region) in regions.iter().enumerate() {
-        let start = region.first.map(|side| side as usize);
-        region_at[start[1] * width + start[0]] = i as u32 + 1;
-        open.push(start);
-        while let Some([x, y]) = open.pop() {
+        region_at[region.first[1] as usize * width + region.first[0] as usize] = i as u32 + 1;
+        open.push(region.first);
+        while let Some(pixel) = open.pop() {
+            open.try_reserve(8).map_err(|_| RunError::Memory(open.len().saturating_mul(16)))?;
+            let [x, y] = pixel.map(|side| side as usize);
             let class = map.get(y * width + x);
             for next_y in y.saturating_sub(1)..(y + 2).min(height) {
                 for next_x in x.saturating_sub(1)..(x + 2).min(width) {
                     let at = next_y * width + next_x;
-                    let is_neighbour = neighbours == Neighbours::Eight || next_x == x || next_y == y;
-                    if is_neighbour && region_at[at] == 0 && map.get(at) == class {
+                    let is_connected = connectivity == Connectivity::Eight || next_x == x || next_y == y;
+                    if is_connected && region_at[at] == 0 && map.get(at) == class {
                         region_at[at] = i as u32 + 1;
-                        open.push([next_x, next_y]);
+                        open.push([next_x as u32, next_y as u32]);
                     }
                 }
             }
         }
     }
     Ok(region_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contours_that_touch_themselves_are_split() {
+        // Two pixels that touch at a corner.
+        let rings = simple_rings(&[[1, 0], [1, 1], [2, 1], [2, 2], [1, 2], [1, 1], [0, 1], [0, 0]]);
+        assert_eq!(rings.iter().map(twice_area).collect::<Vec<_>>(), [2, 2]);
+        let geometry = geometry(rings);
+        assert_eq!(geometry["type"], "MultiPolygon");
+        assert_eq!(geometry["coordinates"][1][0].as_array().map(Vec::len), Some(5));
+    }
 }

@@ -197,13 +197,17 @@ impl PictureFiles {
     }
 }
 
-/// Checks that no result overwrites the model, a picture or another result.
+/// Checks that no result overwrites a picture, another result or one of `others`: the model and what else is read.
 ///
 /// # Errors
 /// One would.
-pub fn check_results(pictures: &[PictureFiles], wanted: Wanted, model: &Path) -> Result<(), Failure> {
+pub fn check_results<'a>(
+    pictures: &'a [PictureFiles],
+    wanted: Wanted,
+    others: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
     let outputs = pictures.iter().flat_map(|files| files.results(wanted));
-    let inputs = pictures.iter().map(|files| files.image.as_path()).chain([model]);
+    let inputs = pictures.iter().map(|files| files.image.as_path()).chain(others);
     beitle_files::check(outputs.map(PathBuf::as_path), inputs).map_err(Failure::usage)
 }
 
@@ -238,7 +242,7 @@ mod tests {
         let all = Wanted { map: true, overlay: true, confidence: true, geojson: true };
         let check = |images: &[PathBuf], output: Option<&Path>, logits: Option<&Path>| {
             let files = picture_files(images, false, output, logits).unwrap();
-            check_results(&files, all, &dir.join("notes.txt")).err().map(|failure| failure.status)
+            check_results(&files, all, [dir.join("notes.txt").as_path()]).err().map(|failure| failure.status)
         };
         assert_eq!(check(images, Some(&dir.join("x.png")), None), None);
         assert_eq!(check(&[one.clone(), one.clone()], None, None), Some(2));

@@ -1,4 +1,4 @@
-//! What the numbers of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
+//! What the values of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
 
 use crate::console::Failure;
 use crate::decimal::decimal;
@@ -7,18 +7,20 @@ use beitle::output::ClassMap;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Arguments that decide what the numbers of a map mean.
+/// Arguments that decide what the values of a map mean.
 #[derive(clap::Args)]
 pub struct LabelArgs {
-    /// Names or numbers of classes (with --labels: of labels), separated by commas: write a mask, 255 for their pixels and 0 for
-    /// others
+    /// Write a mask, 255 for the pixels of these classes (with --labels: of these labels) and 0 for all others: names, or numbers where
+    /// no class has that name, separated by commas
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     only: Vec<String>,
     /// JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name":
-    /// "other", "others": true}]. The number of a label is its place, from 0; "colour": [r, g, b] is optional
+    /// "other", "others": true}]. The value of a label in the map is its index in the list. "colour": [r, g, b] is optional; without it, a label
+    /// has the colour of its first class, or is grey
     #[arg(long, value_name = "FILE.json")]
     labels: Option<PathBuf>,
-    /// Give pixels whose class has a lower probability than P (0 to 1) the number 255, unknown (65535 in maps of 16 bits)
+    /// Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of
+    /// 16 bits, 0 in masks
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
     min_confidence: f64,
 }
@@ -29,10 +31,10 @@ fn probability(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "expected a number between 0 and 1, such as 0.6".into())
 }
 
-/// The meaning of the numbers of a map.
+/// The meaning of the values of a map.
 pub struct Labels {
     labels: Vec<Label>,
-    /// The number of each class in the map; empty: the classes themselves.
+    /// What the engine writes for each class; empty: the class.
     table: Vec<u16>,
     min_confidence: u8,
     is_mask: bool,
@@ -47,7 +49,12 @@ struct Label {
 const UNKNOWN_COLOUR: [u8; 3] = [0; 3];
 
 impl LabelArgs {
-    /// The meaning of the numbers in maps of a model.
+    /// The file of labels, which must not be overwritten.
+    pub fn file(&self) -> Option<&Path> {
+        self.labels.as_deref()
+    }
+
+    /// The meaning of the values in maps of a model.
     ///
     /// # Errors
     /// The file of labels is not valid, or a class does not exist.
@@ -73,40 +80,56 @@ impl Labels {
         Labels { labels, table: Vec::new(), min_confidence, is_mask: false }
     }
 
-    /// Two labels: one for all that `names` names, and one for the rest.
+    /// A mask of the labels that `names` names. The engine writes 1 for them, 0 for the rest.
     fn only(self, names: &[String]) -> Result<Self, Failure> {
-        let mut is_chosen = vec![false; self.labels.len()];
+        let mut chosen = Vec::new();
         for name in names {
             let found = self.find(name.trim());
-            let what = if self.table.is_empty() { "class of the model" } else { "label" };
-            is_chosen[found.ok_or_else(|| {
-                Failure::usage(format_args!("--only {name}: not a {what}; `beitle info` lists the classes"))
-            })?] = true;
+            chosen.push(
+                found
+                    .ok_or_else(|| Failure::usage(format_args!("--only {name}: {}", self.unknown_name())))?,
+            );
         }
-        let number = |label: u16| u16::from(is_chosen.get(usize::from(label)).copied().unwrap_or(false));
+        chosen.sort_unstable();
+        chosen.dedup();
+        let value = |label: usize| u16::from(chosen.contains(&label));
         let table = match self.table.is_empty() {
-            true => (0..self.labels.len()).map(|class| number(class as u16)).collect(),
-            false => self.table.iter().map(|label| number(*label)).collect(),
+            true => (0..self.labels.len()).map(value).collect(),
+            false => self.table.iter().map(|label| value((*label).into())).collect(),
         };
+        let names: Vec<_> = chosen.iter().map(|&label| self.labels[label].name.as_str()).collect();
         let rest = Label { name: "rest".into(), colour: [0; 3] };
         let chosen = Label { name: names.join(", "), colour: [255; 3] };
         Ok(Labels { labels: vec![rest, chosen], table, is_mask: true, ..self })
     }
 
-    /// The number of a label, given by its name or number.
+    /// Why a name is not found.
+    fn unknown_name(&self) -> String {
+        if self.table.is_empty() {
+            return "not a class of the model; `beitle info` lists them".into();
+        }
+        let names: Vec<_> = self.labels.iter().map(|label| label.name.as_str()).collect();
+        format!("not a label; the labels are {}", names.join(", "))
+    }
+
+    /// The index of a label, given by its name, or else by its index.
     fn find(&self, text: &str) -> Option<usize> {
         let by_name = self.labels.iter().position(|label| label.name.eq_ignore_ascii_case(text));
-        by_name.or_else(|| text.parse().ok()).filter(|number| *number < self.labels.len())
+        by_name.or_else(|| text.parse().ok()).filter(|index| *index < self.labels.len())
     }
 
-    /// How many numbers a map must be able to hold, that of unknown pixels included.
-    pub fn numbers(&self) -> usize {
+    /// The label that has this value in a map.
+    fn label(&self, value: usize) -> Option<&Label> {
+        match value {
+            255 if self.is_mask => self.labels.get(1),
+            _ if self.is_mask && value > 0 => None,
+            _ => self.labels.get(value),
+        }
+    }
+
+    /// How many values the engine writes, that of unknown pixels included.
+    pub fn values(&self) -> usize {
         self.labels.len() + usize::from(self.min_confidence > 0)
-    }
-
-    /// The number of labels.
-    pub fn len(&self) -> usize {
-        self.labels.len()
     }
 
     /// What the engine writes instead of each class; empty: the class.
@@ -119,25 +142,30 @@ impl Labels {
         self.min_confidence
     }
 
-    /// Whether maps are masks: 1 is inside.
+    /// Whether maps are masks, of 255 and 0.
     pub fn is_mask(&self) -> bool {
         self.is_mask
     }
 
-    /// The name of a number of a map.
-    pub fn name(&self, number: usize) -> &str {
-        self.labels.get(number).map_or("unknown", |label| &label.name)
+    /// The value whose regions say nothing: the rest of a mask, or else that of unknown pixels in a map.
+    pub fn background(&self, unknown: u16) -> u16 {
+        if self.is_mask { 0 } else { unknown }
     }
 
-    /// The colour of a number of a map.
-    pub fn colour(&self, number: usize) -> [u8; 3] {
-        self.labels.get(number).map_or(UNKNOWN_COLOUR, |label| label.colour)
+    /// The name of a value in a map.
+    pub fn name(&self, value: usize) -> &str {
+        self.label(value).map_or("unknown", |label| &label.name)
     }
 
-    /// The colours of all numbers of a map of bytes.
+    /// The colour of a value in a map.
+    pub fn colour(&self, value: usize) -> [u8; 3] {
+        self.label(value).map_or(UNKNOWN_COLOUR, |label| label.colour)
+    }
+
+    /// The colours of all values in a map of bytes, or of all labels if there are more.
     pub fn palette(&self) -> Vec<[u8; 3]> {
-        let most = if self.min_confidence > 0 { 256 } else { self.labels.len() };
-        (0..most.max(self.labels.len())).map(|number| self.colour(number)).collect()
+        let count = if self.min_confidence > 0 || self.is_mask { 256 } else { 0 };
+        (0..count.max(self.labels.len())).map(|value| self.colour(value)).collect()
     }
 }
 
@@ -154,11 +182,14 @@ fn parse(file: &Value, classes: &Labels) -> Result<Labels, String> {
     if entries.len() > usize::from(ClassMap::UNKNOWN) {
         return Err(format!("{} labels; at most {} are possible", entries.len(), ClassMap::UNKNOWN));
     }
-    let mut table = vec![None; classes.len()];
+    let mut table = vec![None; classes.labels.len()];
     let mut labels = Vec::new();
     let mut others = None;
     for (number, entry) in entries.iter().enumerate() {
         let label = parse_label(entry, classes, number)?;
+        if labels.iter().any(|other: &Label| other.name.eq_ignore_ascii_case(&label.name)) {
+            return Err(format!("two labels have the name {:?}", label.name));
+        }
         if entry.get("others").is_some_and(|others| *others == Value::Bool(true))
             && others.replace(number as u16).is_some()
         {
@@ -167,9 +198,10 @@ fn parse(file: &Value, classes: &Labels) -> Result<Labels, String> {
         for class in entry.get("classes").and_then(Value::as_array).into_iter().flatten() {
             let found = match class {
                 Value::String(name) => classes.find(name),
-                number => {
-                    number.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n < classes.len())
-                }
+                number => number
+                    .as_u64()
+                    .and_then(|n| usize::try_from(n).ok())
+                    .filter(|n| *n < classes.labels.len()),
             };
             let class = found
                 .ok_or_else(|| format!("label {:?}: {class} is not a class of the model", label.name))?;
@@ -196,7 +228,8 @@ fn parse_label(entry: &Value, classes: &Labels, number: usize) -> Result<Label, 
     if let Some(key) = unknown {
         return Err(format!("label {number}: unknown field {key:?}; expected one of {}", known.join(", ")));
     }
-    let Some(name) = entry.get("name").and_then(Value::as_str) else {
+    let Some(name) = entry.get("name").and_then(Value::as_str).map(str::trim).filter(|name| !name.is_empty())
+    else {
         return Err(format!("label {number}: expected a \"name\""));
     };
     let wrong = |field: &str, expected: &str| Err(format!("label {name:?}: \"{field}\" is not {expected}"));

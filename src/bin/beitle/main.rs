@@ -1,11 +1,11 @@
 //! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
-//! Every subcommand has a module of its own, which imports only from the modules below it: [`answers`] and [`geojson`] (what is
+//! Every subcommand has a module of its own, which imports only from the modules below it: [`analysis`] and [`geojson`] (what is
 //! computed from maps), [`session`] (threads and arena), [`limits`], [`labels`] (what the numbers of maps mean), [`model_file`], then
 //! the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`], [`arena_chart`]), then [`console`]
 //! (output, failures).
 
-mod answers;
+mod analysis;
 mod arena_chart;
 mod batch;
 mod bench;
@@ -57,10 +57,10 @@ struct Cli {
 enum Command {
     /// Write the class map of each picture
     ///
-    /// A picture is stretched to the network's input size; its map has the picture's own size. The map is an indexed
-    /// PNG whose pixel values are class numbers (16-bit grey for models of more than 256 classes). Its palette is the
-    /// weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as
-    /// ADE20K's, and generated colours for others.
+    /// A picture is fitted to the network's input, and its map has the picture's own size, unless --map-size says otherwise. The map is
+    /// an indexed PNG whose pixel values are class numbers, or labels (16-bit grey for values above 255; a mask is grey). Its palette
+    /// is the weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as ADE20K's, and
+    /// generated colours for others.
     Segment(segment::Args),
     /// Segment frames of a camera or a video, from standard input to standard output
     ///

@@ -31,6 +31,17 @@ pub fn encode_map(
     })
 }
 
+/// Encodes a mask as grey; a map of two bytes per pixel is none.
+///
+/// # Errors
+/// The encoder's error.
+pub fn encode_mask(map: &ClassMapBuf, size: (usize, usize)) -> Result<Vec<u8>, String> {
+    match map {
+        ClassMapBuf::U8(mask) => encode_grey(mask, size),
+        ClassMapBuf::U16(_) => Err("a mask has a byte for each pixel".into()),
+    }
+}
+
 /// Encodes a byte of grey per pixel.
 ///
 /// # Errors

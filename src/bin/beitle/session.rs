@@ -216,15 +216,19 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<Pixels, RunError> {
         let size = wanted.size.unwrap_or((view.width(), view.height()));
-        let scores_bytes = self.scores_len(size).saturating_mul(size_of::<u16>());
-        let planned = self.plan_for((view.width(), view.height()), scores_bytes)?;
         let classes = self.model.facts().classes;
-        let (numbers, table, min_confidence) = match wanted.labels {
-            Some(labels) => (labels.numbers(), labels.table(), labels.min_confidence()),
+        let (values, table, min_confidence) = match wanted.labels {
+            Some(labels) => (labels.values(), labels.table(), labels.min_confidence()),
             None => (classes, &[][..], 0),
         };
         let pixels = size.0.saturating_mul(size.1);
-        let mut map = ClassMapBuf::new(pixels, numbers).ok_or(RunError::Memory(pixels))?;
+        // The map and the confidences of a picture follow from --max-pixels; those of a map of another size do not.
+        let own_bytes =
+            if wanted.size.is_some() { pixels.saturating_mul(1 + usize::from(values > 256)) } else { 0 };
+        let own_bytes = own_bytes.saturating_mul(if wanted.confidence { 2 } else { 1 });
+        let results = self.scores_len(size).saturating_mul(size_of::<u16>()).saturating_add(own_bytes);
+        let planned = self.plan_for((view.width(), view.height()), results)?;
+        let mut map = ClassMapBuf::new(pixels, values).ok_or(RunError::Memory(pixels))?;
         let confidences = if wanted.confidence { pixels } else { 0 };
         let mut confidence = zeroed(confidences).map_err(|_| RunError::Memory(confidences))?;
         let mut ranked = vec![Ranked::default(); wanted.points.len() * wanted.top.min(classes)];
@@ -238,6 +242,9 @@ impl<'m> Session<'m> {
             output.points = Some(Points::new(wanted.points, &mut ranked)?);
         }
         self.run_to(view, planned, &mut output, observer)?;
+        if wanted.labels.is_some_and(Labels::is_mask) {
+            map.turn_into_mask();
+        }
         Ok(Pixels { size, map, confidence, ranked })
     }
 

@@ -6,14 +6,14 @@ use super::sink::{LogitsSink, SinkBuffers};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::model::context::Context;
-use crate::model::results::{Numbers, PixelResults};
+use crate::model::results::{MapValues, PixelResults};
 use crate::ops::upsample::source_position;
 use crate::output::Output;
 use crate::parallel::chunks::with_scratch;
 use crate::simd::isa::Isa;
 use core::ops::Range;
 
-/// Numbers of scratch for each worker: a row of logits of `width` pixels, and one pixel.
+/// MapValues of scratch for each worker: a row of logits of `width` pixels, and one pixel.
 pub(super) fn scratch(f: &Facts, width: usize) -> usize {
     (width + 1) * padded(f.classes)
 }
@@ -81,21 +81,24 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
             let (low, high) = (p.low % rings::LOGITS * row_len, p.high % rings::LOGITS * row_len);
             isa.lerp_pixels(&logits[low..][..row_len], &logits[high..][..row_len], p.weight, row_len, row);
             let row = Row { isa, logits: row, width: logits_width, classes, map_width: width };
-            if !results.want_probabilities() {
-                // SAFETY: the pixels of row y belong to one task.
-                return unsafe { results.put_classes(y * width, width, row) };
-            }
-            for x in 0..width {
+            let mut put = |x: usize, with_points| {
                 let ((a, b, weight), pixel) = (row.source(x), &mut pixel[..pitch]);
                 isa.lerp_pixels(a, b, weight, pitch, pixel);
-                // SAFETY: the pixels of row y belong to one task, which calls this once for each.
-                unsafe { results.put(y * width + x, row.at(x), pixel) };
+                // SAFETY: the pixels of row y belong to one task.
+                unsafe { results.put(y * width + x, row.at(x), pixel, with_points) };
+            };
+            if results.want_probabilities() {
+                (0..width).for_each(|x| put(x, false));
+            } else {
+                // SAFETY: the pixels of row y belong to one task.
+                unsafe { results.put_classes(y * width, width, row) };
             }
+            results.points_in_row(y).for_each(|x| put(x, true));
         });
     }
 }
 
-/// A row of logits, interpolated to a row of the class map in height and not yet in width.
+/// The logits of a row of the class map, interpolated vertically only.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     isa: Isa,
@@ -116,7 +119,7 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Numbers for Row<'_> {
+impl MapValues for Row<'_> {
     /// The class of pixel x of the class map.
     #[inline(always)]
     fn at(self, x: usize) -> u16 {

@@ -127,7 +127,7 @@ impl Target<'_> {
             Target::Results(results) => {
                 let class = isa.argmax_lerp(logits, logits, 0.0, classes);
                 // SAFETY: the requirement is the same.
-                unsafe { results.put(at, class, logits) };
+                unsafe { results.put(at, class, logits, true) };
             }
             Target::Scores(scores, unit) => {
                 let factor = unit / isa.softmax(logits, classes);

@@ -1,6 +1,6 @@
 //! The arguments of `beitle segment`.
 
-use crate::answers::AnswerArgs;
+use crate::analysis::AnalysisArgs;
 use crate::labels::LabelArgs;
 use crate::model_file::FileArgs;
 use crate::picture::PictureArgs;
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
-    pub answers: AnswerArgs,
+    pub analysis: AnalysisArgs,
     /// Add the most likely classes at a point of the map to the JSON; may be given several times
     #[arg(long, value_name = "X,Y", value_parser = point, requires = "json")]
     pub point: Vec<[usize; 2]>,

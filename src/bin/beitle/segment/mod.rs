@@ -26,7 +26,7 @@ use std::time::Instant;
 /// Invalid arguments, an unreadable weight file, or pictures that failed; the other pictures are still processed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.processor.isa()?;
-    args.answers.check(args.json || args.geojson, "--json")?;
+    args.analysis.check(args.json, "--json")?;
     let path = match &args.model {
         Some(path) => path,
         None => demonstration_model()?,
@@ -51,8 +51,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let (output, logits) = (args.output.as_deref(), args.logits.as_deref());
     let mut pictures = inputs::picture_files(&args.images, args.recursive, output, logits)?;
+    inputs::check_results(&pictures, wanted, [path as &Path].into_iter().chain(args.labels.file()))?;
     pictures.iter().try_for_each(|files| check_ending(&files.map))?;
-    inputs::check_results(&pictures, wanted, path)?;
     if args.skip_existing {
         pictures.retain(|files| !files.exist(wanted));
     }

@@ -1,7 +1,7 @@
 //! What `beitle segment` writes and prints for a picture.
 
 use super::args::Args;
-use crate::answers::{ClassArea, class_areas, points_json};
+use crate::analysis::{ClassArea, class_areas, points_json};
 use crate::console::{Failure, Stdout};
 use crate::inputs::PictureFiles;
 use crate::labels::Labels;
@@ -29,7 +29,7 @@ pub struct Written {
     areas: Vec<ClassArea>,
     pixels: Pixels,
     /// The classes and regions as JSON, if it is printed.
-    json: Option<(Value, Option<Value>)>,
+    json: Value,
 }
 
 /// Writes the files of a picture.
@@ -48,7 +48,7 @@ pub fn write(
     let encoded = |png: Result<Vec<u8>, String>| png.map_err(|e| Failure::file(&files.image, e));
     let areas = class_areas(&pixels, labels).map_err(failed)?;
     let png = match labels.is_mask() {
-        true => png_file::encode_grey(&pixels.map.mask(), pixels.size),
+        true => png_file::encode_mask(&pixels.map, pixels.size),
         false => png_file::encode_map(&pixels.map, pixels.size, &labels.palette()),
     };
     write_file(&files.map, &encoded(png)?)?;
@@ -59,7 +59,7 @@ pub fn write(
         write_file(&files.confidence, &encoded(png_file::encode_grey(&pixels.confidence, pixels.size))?)?;
     }
     if args.geojson {
-        let collection = geojson::encode(&args.answers, &pixels, labels).map_err(failed)?;
+        let collection = geojson::encode(&args.analysis, &pixels, labels).map_err(failed)?;
         write_file(&files.geojson, collection.to_string().as_bytes())?;
     }
     let size = (picture.width, picture.height);
@@ -79,11 +79,13 @@ pub fn write(
         )?;
     }
     let json = match args.json {
-        false => None,
-        true => Some((
-            args.answers.classes(&pixels, labels, &areas).map_err(failed)?,
-            args.answers.regions_json(&pixels, labels).map_err(failed)?,
-        )),
+        false => Value::Null,
+        true => {
+            let mut json =
+                json!({"classes": args.analysis.classes(&pixels, labels, &areas).map_err(failed)?});
+            args.analysis.add_regions(&mut json, &pixels, labels).map_err(failed)?;
+            json
+        }
     };
     Ok(Written { size, seconds, areas, pixels, json })
 }
@@ -96,8 +98,8 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn legend<'a>(labels: &'a Labels, areas: &[ClassArea], pixels: &Pixels) -> Vec<LegendEntry<'a>> {
     let total = (pixels.size.0 * pixels.size.1) as f64;
     let entry = |class: &ClassArea| LegendEntry {
-        name: labels.name(class.number),
-        colour: labels.colour(class.number),
+        name: labels.name(class.value),
+        colour: labels.colour(class.value),
         share: class.area.pixels as f64 / total,
     };
     areas.iter().map(entry).collect()
@@ -119,8 +121,8 @@ pub fn print_table(
     let total = (result.pixels.size.0 * result.pixels.size.1) as f64;
     for class in &result.areas {
         let share = class.area.pixels as f64 * 100.0 / total;
-        let (number, name) = (class.number, labels.name(class.number));
-        out.line(format_args!("  {share:6.2} %  {number:3}  {name}"))?;
+        let (value, name) = (class.value, labels.name(class.value));
+        out.line(format_args!("  {share:6.2} %  {value:3}  {name}"))?;
     }
     Ok(())
 }
@@ -128,8 +130,7 @@ pub fn print_table(
 /// The results of a picture as JSON.
 pub fn json(model: &Model<'_>, files: &PictureFiles, result: Written, args: &Args) -> Value {
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let Written { size, seconds, pixels, json, .. } = result;
-    let (classes, regions) = json.unwrap_or_default();
+    let Written { size, seconds, pixels, json: analysis, .. } = result;
     let mut value = json!({
         "image": text(&files.image),
         "width": size.0,
@@ -140,7 +141,6 @@ pub fn json(model: &Model<'_>, files: &PictureFiles, result: Written, args: &Arg
         "map_height": pixels.size.1,
         "overlay": args.overlay.then(|| text(&files.overlay)),
         "logits": files.logits.as_deref().map(text),
-        "classes": classes,
     });
     if args.confidence {
         value["confidence"] = text(&files.confidence).into();
@@ -148,8 +148,8 @@ pub fn json(model: &Model<'_>, files: &PictureFiles, result: Written, args: &Arg
     if args.geojson {
         value["geojson"] = text(&files.geojson).into();
     }
-    if let Some(regions) = regions {
-        value["regions"] = regions;
+    if let (Value::Object(value), Value::Object(analysis)) = (&mut value, analysis) {
+        value.extend(analysis);
     }
     if !args.point.is_empty() {
         value["points"] = points_json(&args.point, &pixels.ranked, |class| model.class_name(class));

@@ -1,7 +1,7 @@
 //! What becomes of a frame: the bytes that are written for it.
 
 use super::y4m;
-use crate::answers::{AnswerArgs, class_areas};
+use crate::analysis::{AnalysisArgs, class_areas};
 use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
 use crate::labels::{LabelArgs, Labels};
@@ -28,7 +28,7 @@ pub struct EmitArgs {
     #[command(flatten)]
     labels: LabelArgs,
     #[command(flatten)]
-    answers: AnswerArgs,
+    analysis: AnalysisArgs,
 }
 
 impl EmitArgs {
@@ -60,7 +60,7 @@ pub struct Emitter<'a> {
     size: (usize, usize),
     labels: Labels,
     palette: Vec<[u8; 3]>,
-    answers: &'a AnswerArgs,
+    analysis: &'a AnalysisArgs,
 }
 
 impl<'a> Emitter<'a> {
@@ -70,18 +70,16 @@ impl<'a> Emitter<'a> {
     /// A class does not exist, or the arguments do not fit each other.
     pub fn new(args: &'a EmitArgs, model: &Model<'_>, size: (usize, usize)) -> Result<Self, Failure> {
         let labels = args.labels.labels(model)?;
-        if labels.is_mask() != (args.emit == Emit::Mask) {
-            return Err(Failure::usage(
-                "--emit mask needs --only, the classes of the mask, and no other --emit has it",
-            ));
+        if args.emit == Emit::Mask && !labels.is_mask() {
+            return Err(Failure::usage("--emit mask needs --only, the classes of the mask"));
         }
-        args.answers.check(args.emit == Emit::Json, "--emit json")?;
+        args.analysis.check(args.emit == Emit::Json, "--emit json")?;
         let y4m = args.y4m || args.emit == Emit::Overlay && !args.raw;
-        if y4m && (args.emit == Emit::Json || args.emit == Emit::Map && labels.numbers() > 256) {
+        if y4m && (args.emit == Emit::Json || args.emit == Emit::Map && labels.values() > 256) {
             return Err(Failure::usage("--y4m: not for lines of JSON, and maps of more than 256 classes"));
         }
         let palette = labels.palette();
-        Ok(Emitter { emit: args.emit, y4m, size, labels, palette, answers: &args.answers })
+        Ok(Emitter { emit: args.emit, y4m, size, labels, palette, analysis: &args.analysis })
     }
 
     /// What is wanted of a frame.
@@ -117,11 +115,10 @@ impl<'a> Emitter<'a> {
             out.extend_from_slice(y4m::FRAME_LINE);
         }
         match self.emit {
-            Emit::Map => match &pixels.map {
+            Emit::Map | Emit::Mask => match &pixels.map {
                 ClassMapBuf::U8(map) => out.extend_from_slice(map),
                 ClassMapBuf::U16(map) => out.extend(map.iter().flat_map(|class| class.to_le_bytes())),
             },
-            Emit::Mask => out.extend(pixels.map.mask()),
             Emit::Confidence => out.extend_from_slice(&pixels.confidence),
             Emit::Overlay => self.overlay(view, &pixels.map, out),
             Emit::Json => {
@@ -152,11 +149,9 @@ impl<'a> Emitter<'a> {
 
     fn json(&self, number: u64, pixels: &Pixels) -> Result<Value, RunError> {
         let areas = class_areas(pixels, &self.labels)?;
-        let classes = self.answers.classes(pixels, &self.labels, &areas)?;
+        let classes = self.analysis.classes(pixels, &self.labels, &areas)?;
         let mut value = json!({"frame": number, "classes": classes});
-        if let Some(regions) = self.answers.regions_json(pixels, &self.labels)? {
-            value["regions"] = regions;
-        }
+        self.analysis.add_regions(&mut value, pixels, &self.labels)?;
         Ok(value)
     }
 }

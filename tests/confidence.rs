@@ -269,6 +269,11 @@ fn bad_requests_are_refused() {
     assert!(refused(large).contains("two bytes"));
     let unknown = Wanted { labels: vec![ClassMap::UNKNOWN; classes], ..wanted.clone() };
     assert_eq!(run(unknown), None);
+    let collision = Wanted {
+        labels: (0..classes as u16).map(|c| if c == 0 { 255 } else { u16::MAX }).collect(),
+        ..wanted.clone()
+    };
+    assert!(refused(collision).contains("255"));
     let outside = Wanted { points: vec![[16, 0]], top: 1, ..wanted.clone() };
     assert!(refused(outside).contains("outside"));
     let many = Wanted { points: vec![[0, 0]], top: classes + 1, ..wanted.clone() };

@@ -13,7 +13,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("beitle-answers-{name}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("beitle-analysis-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         Folder(folder)
     }
@@ -63,7 +63,7 @@ fn segment(args: &[&str]) -> Output {
 }
 
 /// Runs it on the sample picture, with the results in the folder, and returns its JSON.
-fn answers(folder: &Folder, name: &str, args: &[&str]) -> Value {
+fn analysis(folder: &Folder, name: &str, args: &[&str]) -> Value {
     let (sample, output) = (format!("{ROOT}/models/sample.png"), folder.path(name));
     let result = segment(&[&[&sample, "-o", &output, "--json"], args].concat());
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
@@ -76,7 +76,7 @@ const HEIGHT: usize = 480;
 #[test]
 fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
     let folder = Folder::new("labels");
-    answers(&folder, "plain.png", &["--confidence"]);
+    analysis(&folder, "plain.png", &["--confidence"]);
     let (map, confidence) = (folder.map("plain.png"), folder.grey("plain.confidence.png").into_raw());
     assert!(confidence.iter().any(|&c| c < 128) && confidence.contains(&255));
     let labels = json!([
@@ -85,7 +85,7 @@ fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
         {"name": "sky", "classes": ["sky"]},
     ]);
     let file = folder.file("labels.json", &labels.to_string());
-    let found = answers(&folder, "labels.png", &["--labels", &file, "--min-confidence", "0.6"]);
+    let found = analysis(&folder, "labels.png", &["--labels", &file, "--min-confidence", "0.6"]);
     let label_of = |class: u8| match class {
         2..=4 => 0,
         0 => 2,
@@ -109,7 +109,7 @@ fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
 
     // A mask of labels, at the size of the logits.
     let args = ["--labels", &file, "--only", "ground", "--map-size", "logits", "--overlay"];
-    let found = answers(&folder, "mask.png", &args);
+    let found = analysis(&folder, "mask.png", &args);
     let mask = folder.grey("mask.png");
     assert_eq!((mask.width(), mask.height()), (64, 64));
     assert_eq!((found["map_width"].as_u64(), found["width"].as_u64()), (Some(64), Some(640)));
@@ -118,8 +118,20 @@ fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
     let classes = found["classes"].as_array().unwrap();
     let ground = classes.iter().find(|class| class["name"] == "ground").unwrap();
     assert_eq!(ground["pixels"].as_u64(), Some(inside));
+    assert_eq!(ground["id"].as_u64(), Some(255), "the value in the file");
+    // Unknown pixels are not in a mask, and the rest of a mask has no regions.
+    let args =
+        ["--labels", &file, "--only", "ground", "--min-confidence", "0.9", "--regions", "--min-area", "50"];
+    let found = analysis(&folder, "sure.png", &args);
+    let sure = folder.grey("sure.png").into_raw();
+    assert!(sure.iter().zip(&confidence).all(|(&mask, &c)| mask == 0 || f64::from(c) >= 0.9 * 255.0));
+    let regions = found["regions"].as_array().unwrap();
+    assert!(!regions.is_empty() && regions.iter().all(|region| region["id"] == 255));
+    let ids: Vec<_> =
+        found["classes"].as_array().unwrap().iter().map(|class| class["id"].as_u64().unwrap()).collect();
+    assert!(ids.iter().all(|id| [0, 255].contains(id)), "{ids:?}");
     assert!(folder.0.join("mask.overlay.png").exists());
-    assert_eq!(answers(&folder, "small.png", &["--map-size", "32x24"])["map_height"].as_u64(), Some(24));
+    assert_eq!(analysis(&folder, "small.png", &["--map-size", "32x24"])["map_height"].as_u64(), Some(24));
 }
 
 /// Twice the signed area of a polygon.
@@ -166,7 +178,7 @@ fn regions_polygons_and_masks_cover_the_map() {
         "--top",
         "3",
     ];
-    let found = answers(&folder, "map.png", &args);
+    let found = analysis(&folder, "map.png", &args);
     let map = folder.map("map.png");
     for class in found["classes"].as_array().unwrap() {
         let number = class["id"].as_u64().unwrap() as u8;
@@ -174,7 +186,7 @@ fn regions_polygons_and_masks_cover_the_map() {
         let (mut xs, mut ys): (Vec<_>, Vec<_>) = own.map(|at| (at % WIDTH, at / WIDTH)).unzip();
         let mean = |all: &[usize]| all.iter().sum::<usize>() as f64 / all.len() as f64;
         for (found, want) in class["centroid"].as_array().unwrap().iter().zip([mean(&xs), mean(&ys)]) {
-            assert!((found.as_f64().unwrap() - want).abs() < 0.0051);
+            assert!((found.as_f64().unwrap() - want - 0.5).abs() < 0.0051);
         }
         xs.sort_unstable();
         ys.sort_unstable();
@@ -184,8 +196,8 @@ fn regions_polygons_and_masks_cover_the_map() {
         let want = (0..map.len()).map(|at| map[at % HEIGHT * WIDTH + at / HEIGHT] == number);
         assert!(read_mask(&class["mask"]).into_iter().eq(want), "{number}");
     }
-    let regions = found["regions"]["largest"].as_array().unwrap();
-    assert_eq!(found["regions"]["count"].as_u64(), Some(regions.len() as u64));
+    let regions = found["regions"].as_array().unwrap();
+    assert_eq!(found["region_count"].as_u64(), Some(regions.len() as u64));
     let pixels = |region: &Value| region["pixels"].as_u64().unwrap() as i64;
     assert_eq!(regions.iter().map(pixels).sum::<i64>(), map.len() as i64);
     assert!(regions.iter().all(|region| area(&region["contour"]) >= 2 * pixels(region)));
@@ -197,6 +209,7 @@ fn regions_polygons_and_masks_cover_the_map() {
     let mut holes = 0;
     for feature in features {
         let rings = feature["geometry"]["coordinates"].as_array().unwrap();
+        assert_eq!(feature["geometry"]["type"], "Polygon", "with 4-connectivity");
         assert!(rings.iter().all(|ring| ring[0] == ring[ring.as_array().unwrap().len() - 1]));
         let areas: Vec<i64> = rings.iter().map(area).collect();
         assert!(areas[0] > 0 && areas[1..].iter().all(|&area| area < 0), "{areas:?}");
@@ -215,13 +228,13 @@ fn regions_polygons_and_masks_cover_the_map() {
         assert!(classes[0]["probability"].as_f64() >= classes[1]["probability"].as_f64());
     }
 
-    let some = answers(
+    let some = analysis(
         &folder,
         "some.png",
-        &["--regions", "--min-area", "500", "--max-regions", "3", "--neighbours", "8"],
+        &["--regions", "--min-area", "500", "--max-regions", "3", "--connectivity", "8"],
     );
-    let largest = some["regions"]["largest"].as_array().unwrap();
-    assert!(largest.len() == 3 && some["regions"]["count"].as_u64().unwrap() > 3);
+    let largest = some["regions"].as_array().unwrap();
+    assert!(largest.len() == 3 && some["region_count"].as_u64().unwrap() > 3);
     assert!(largest.iter().all(|region| pixels(region) >= 500));
 }
 
@@ -242,11 +255,17 @@ fn bad_requests_are_refused() {
     refused(&["--masks"], 2, &["--masks needs --json"]);
     refused(&["--min-confidence", "1.1"], 2, &["between 0 and 1"]);
     refused(&["--map-size", "0x5"], 2, &["expected picture, logits"]);
-    refused(&["--map-size", "16777216x16777216"], 1, &["not enough memory"]);
-    refused(&["--neighbours", "6"], 2, &["neither 4 nor 8"]);
+    refused(&["--map-size", "16777216x16777216"], 1, &["--max-arena"]);
+    refused(&["--connectivity", "6"], 2, &["neither 4 nor 8"]);
+    refused(&["--regions", "--geojson"], 2, &["--regions needs --json"]);
     refused(&["--json", "--point", "640,0"], 1, &["outside the class map"]);
     refused(&["--json", "--point", "640"], 2, &["320,240"]);
     refused(&["--labels", "/no/such.json"], 1, &["/no/such.json"]);
+    let valid = r#"[{"name": "b", "others": true}]"#;
+    let labels = folder.file("out.geojson", valid);
+    refused(&["--labels", &labels, "--geojson"], 2, &["out.geojson"]);
+    assert_eq!(std::fs::read_to_string(&labels).unwrap(), valid, "an input is not overwritten");
+    refused(&["--labels", &labels, "--only", "c"], 2, &["the labels are b"]);
     let cases = [
         ("[3", "EOF"),
         ("{}", "a list of labels"),
@@ -265,6 +284,8 @@ fn bad_requests_are_refused() {
             r#"[{"name": "a", "classes": [1]}, {"name": "b", "classes": ["building"], "others": true}]"#,
             "two labels",
         ),
+        (r#"[{"name": "a", "classes": [1]}, {"name": "A", "others": true}]"#, "the name \"A\""),
+        (r#"[{"name": " ", "others": true}]"#, "expected a \"name\""),
     ];
     for (text, word) in cases {
         let file = folder.file("labels.json", text);
@@ -285,7 +306,7 @@ fn a_folder_ends_with_a_line_about_all_pictures() {
     let stderr = String::from_utf8_lossy(&result.stderr);
     assert_eq!(result.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("2.png") && stderr.contains("1 of 5 pictures failed"), "{stderr}");
-    let summary = stderr.lines().find(|line| line.contains("5 pictures in")).unwrap();
+    let summary = stderr.lines().find(|line| line.contains("4 of 5 pictures in")).unwrap();
     assert!(
         ["per second", "reading", "running", "writing"].iter().all(|word| summary.contains(word)),
         "{summary}"

@@ -1,80 +1,67 @@
-//! What programs want to know of a map: the area of each class, regions, contours and masks, as JSON.
+//! The analysis of a map: the area of each class, regions, contours and masks, as JSON.
 
-use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
 use crate::labels::Labels;
 use crate::session::{Pixels, RunError};
 use beitle::output::{
-    Area, ClassMap, Neighbours, Ranked, Region, areas, contour, regions, rle, rle_text, scratch_len,
+    Area, Connectivity, Ranked, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
 use beitle_pictures::zeroed;
 use serde_json::{Value, json};
 
 /// Arguments that choose what is computed from a map.
 #[derive(clap::Args)]
-pub struct AnswerArgs {
+pub struct AnalysisArgs {
     /// Add regions (connected pixels of a class) to the JSON: class, area, box and centroid
     #[arg(long)]
     regions: bool,
     /// Add the contour of each region to the JSON: polygons along the edges of pixels
     #[arg(long)]
     contours: bool,
-    /// Add the mask of each class to the JSON, as a compressed mask of COCO's annotations
+    /// Add the mask of each class to the JSON, as COCO compressed RLE
     #[arg(long)]
     masks: bool,
-    /// Least pixels of a region
+    /// Smallest region to report, in pixels
     #[arg(long, value_name = "N", default_value_t = 1)]
     min_area: u64,
-    /// Pixels that belong together: 4, those with a common edge, or 8, also those with a common corner
-    #[arg(long, value_name = "4|8", default_value = "4", value_parser = neighbours)]
-    neighbours: Neighbours,
-    /// Most regions of a picture; of more, the largest
+    /// Which pixels are connected: 4 (by edges) or 8 (by edges and corners)
+    #[arg(long, value_name = "4|8", default_value = "4", value_parser = connectivity)]
+    connectivity: Connectivity,
+    /// Report at most N regions of a picture, the largest
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_regions: u32,
 }
 
-fn neighbours(text: &str) -> Result<Neighbours, String> {
+fn connectivity(text: &str) -> Result<Connectivity, String> {
     match text {
-        "4" => Ok(Neighbours::Four),
-        "8" => Ok(Neighbours::Eight),
+        "4" => Ok(Connectivity::Four),
+        "8" => Ok(Connectivity::Eight),
         _ => Err("neither 4 nor 8".into()),
     }
 }
 
-/// A label or unknown, and its pixels in a map.
+/// A value of a map, and its pixels.
 pub struct ClassArea {
-    /// The number in the map.
-    pub number: usize,
+    pub value: usize,
     pub area: Area,
 }
 
-/// The numbers that occur in a map and their areas, the most frequent first, and last the unknown pixels if there are any, of
-/// which only the number of pixels is known.
+/// The values that occur in a map and their areas, the most frequent first, but unknown pixels last.
 ///
 /// # Errors
 /// There is not enough memory.
 pub fn class_areas(pixels: &Pixels, labels: &Labels) -> Result<Vec<ClassArea>, RunError> {
-    let mut found = vec![Area::default(); labels.len()];
-    let unknown = areas(pixels.map.view(), pixels.size, &mut found)?;
-    let all = found.into_iter().enumerate().map(|(number, area)| ClassArea { number, area });
+    let unknown = usize::from(pixels.map.unknown());
+    let mut found = memory::<Area>(unknown + 1)?;
+    areas(pixels.map.view(), pixels.size, &mut found)?;
+    let all = found.into_iter().enumerate().map(|(value, area)| ClassArea { value, area });
     let mut all: Vec<_> = all.filter(|class| class.area.pixels > 0).collect();
-    all.sort_by_key(|class| (std::cmp::Reverse(class.area.pixels), class.number));
-    if unknown > 0 {
-        let area = Area { pixels: unknown, ..Area::default() };
-        all.push(ClassArea { number: unknown_number(&pixels.map), area });
-    }
+    let is_unknown = |value| value == unknown && !labels.is_mask();
+    all.sort_by_key(|class| (is_unknown(class.value), std::cmp::Reverse(class.area.pixels), class.value));
     Ok(all)
 }
 
-/// The number of unknown pixels in a map of this type.
-fn unknown_number(map: &ClassMapBuf) -> usize {
-    match map {
-        ClassMapBuf::U8(_) => u8::MAX.into(),
-        ClassMapBuf::U16(_) => ClassMap::UNKNOWN.into(),
-    }
-}
-
-impl AnswerArgs {
+impl AnalysisArgs {
     /// Checks that the arguments fit each other; `json` tells whether there is JSON to add to.
     ///
     /// # Errors
@@ -94,58 +81,57 @@ impl AnswerArgs {
     pub fn classes(&self, pixels: &Pixels, labels: &Labels, areas: &[ClassArea]) -> Result<Value, RunError> {
         let total = (pixels.size.0 * pixels.size.1) as f64;
         let class = |class: &ClassArea| {
-            let (number, count) = (class.number, class.area.pixels);
-            let name = labels.name(number);
-            let mut value =
-                json!({"id": number, "name": name, "pixels": count, "share": count as f64 / total});
-            // Of unknown pixels the number is known, not the place.
-            if number < labels.len() {
-                value["box"] = bounding_box(&class.area);
-                value["centroid"] = centroid(&class.area);
-                if self.masks {
-                    value["mask"] = mask(pixels, number)?;
-                }
+            let (value, count) = (class.value, class.area.pixels);
+            let mut json = json!({
+                "id": value, "name": labels.name(value), "pixels": count, "share": count as f64 / total,
+                "box": bounding_box(&class.area), "centroid": centroid(&class.area),
+            });
+            if self.masks {
+                json["mask"] = mask(pixels, value)?;
             }
-            Ok(value)
+            Ok(json)
         };
         areas.iter().map(class).collect()
     }
 
-    /// The regions of a map as JSON, if they are wanted.
+    /// Adds the regions of a map to `json`, if they are wanted: `region_count` and, as many as are reported, `regions`.
     ///
     /// # Errors
     /// There is not enough memory.
-    pub fn regions_json(&self, pixels: &Pixels, labels: &Labels) -> Result<Option<Value>, RunError> {
+    pub fn add_regions(&self, json: &mut Value, pixels: &Pixels, labels: &Labels) -> Result<(), RunError> {
         if !self.regions && !self.contours {
-            return Ok(None);
+            return Ok(());
         }
-        let (found, count) = self.regions(pixels)?;
+        let (found, count) = self.regions(pixels, labels)?;
         let region = |region: &Region| {
-            let number = region.class as usize;
-            let area = &region.area;
-            let mut value = json!({
-                "id": number, "name": labels.name(number), "pixels": area.pixels,
+            let (value, area) = (region.class as usize, &region.area);
+            let mut json = json!({
+                "id": value, "name": labels.name(value), "pixels": area.pixels,
                 "box": bounding_box(area), "centroid": centroid(area),
             });
             if self.contours {
-                value["contour"] = json!(self.contour(pixels, region.first)?);
+                json["contour"] = json!(self.contour(pixels, region.first)?);
             }
-            Ok::<_, RunError>(value)
+            Ok::<_, RunError>(json)
         };
         let regions: Result<Vec<_>, _> = found.iter().map(region).collect();
-        Ok(Some(json!({"count": count, "largest": regions?})))
+        json["region_count"] = count.into();
+        json["regions"] = regions?.into();
+        Ok(())
     }
 
-    /// The regions of a map, the largest ones if there are more than allowed, and how many there are.
+    /// The regions of a map, the largest ones if there are more than allowed, and how many there are. Those of unknown pixels, and of the
+    /// rest of a mask, do not count.
     ///
     /// # Errors
     /// There is not enough memory.
-    pub fn regions(&self, pixels: &Pixels) -> Result<(Vec<Region>, usize), RunError> {
+    pub fn regions(&self, pixels: &Pixels, labels: &Labels) -> Result<(Vec<Region>, usize), RunError> {
         let len = scratch_len(pixels.size.0);
         let mut scratch = memory::<u64>(len)?;
         let mut out = memory::<Region>((self.max_regions as usize).min(pixels.map.view().len()))?;
-        let (map, size, least) = (pixels.map.view(), pixels.size, self.min_area);
-        let count = regions(map, size, self.neighbours, least, &mut scratch, &mut out)?;
+        let (map, size) = (pixels.map.view(), pixels.size);
+        let reported = (self.min_area, Some(labels.background(pixels.map.unknown())));
+        let count = regions(map, size, self.connectivity, reported, &mut scratch, &mut out)?;
         out.truncate(count);
         Ok((out, count))
     }
@@ -156,7 +142,7 @@ impl AnswerArgs {
     /// The pixel's upper neighbour has the same class, or there is not enough memory.
     pub fn contour(&self, pixels: &Pixels, pixel: [u32; 2]) -> Result<Vec<[u32; 2]>, RunError> {
         let trace = |corners: &mut [[u32; 2]]| {
-            contour(pixels.map.view(), pixels.size, self.neighbours, pixel, corners)
+            contour(pixels.map.view(), pixels.size, self.connectivity, pixel, corners)
         };
         let mut corners = memory::<[u32; 2]>(trace(&mut [])?)?;
         trace(&mut corners)?;
@@ -164,8 +150,8 @@ impl AnswerArgs {
     }
 
     /// Which pixels belong together.
-    pub fn neighbours(&self) -> Neighbours {
-        self.neighbours
+    pub fn connectivity(&self) -> Connectivity {
+        self.connectivity
     }
 }
 
@@ -179,15 +165,15 @@ fn bounding_box(area: &Area) -> Value {
     json!([area.left, area.top, area.right - area.left, area.bottom - area.top])
 }
 
-/// Column and row of the centroid, to a hundredth of a pixel.
+/// The centroid to a hundredth of a pixel, in the coordinates of boxes and contours: (0, 0) is the top left corner of the map.
 fn centroid(area: &Area) -> Value {
-    let rounded = |x: f64| (x * 100.0).round() / 100.0;
+    let rounded = |x: f64| ((x + 0.5) * 100.0).round() / 100.0;
     area.centroid().map_or(Value::Null, |(x, y)| json!([rounded(x), rounded(y)]))
 }
 
-/// The mask of a number of a map, as in COCO's annotations.
-fn mask(pixels: &Pixels, number: usize) -> Result<Value, RunError> {
-    let encode = |counts: &mut [u32]| rle(pixels.map.view(), pixels.size, number as u16, counts);
+/// The mask of a value of a map, as COCO compressed RLE.
+fn mask(pixels: &Pixels, value: usize) -> Result<Value, RunError> {
+    let encode = |counts: &mut [u32]| rle(pixels.map.view(), pixels.size, value as u16, counts);
     let mut counts = memory::<u32>(encode(&mut [])?)?;
     encode(&mut counts)?;
     let mut text = memory::<u8>(rle_text(&counts, &mut []))?;
