@@ -29,6 +29,8 @@ mod fold;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod json;
 mod options;
 mod output;

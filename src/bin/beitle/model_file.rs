@@ -17,7 +17,8 @@ pub fn demonstration_model() -> Result<&'static Path, Failure> {
     let path = Path::new(DEMONSTRATION);
     if !path.exists() {
         return Err(Failure::usage(format_args!(
-            "no weight file given: use -m FILE (the demonstration model {DEMONSTRATION} is not in this folder)"
+            "no weight file given: use -m FILE. The demonstration model {DEMONSTRATION} is not in this folder; \
+             `beitle-quantize microsoft/beit-base-finetuned-ade-640-640 -o base.beitle` downloads and converts a model for 150 classes"
         )));
     }
     warn(&format!(

@@ -13,7 +13,8 @@ const AGREEMENT: f64 = 0.976;
 #[derive(Parser)]
 #[command(name = "beitle-quantize", version)]
 pub struct Arguments {
-    /// A transformers folder (config.json with safetensors or pytorch_model.bin), or a .pth file of unilm or mmsegmentation
+    /// A transformers folder (config.json with safetensors or pytorch_model.bin), a .pth file of unilm or mmsegmentation, a model of the
+    /// Hugging Face Hub (owner/name or owner/name@revision), or the URL of a .pth file
     checkpoint: PathBuf,
     /// The weight file to write
     #[arg(short, long)]

@@ -9,22 +9,26 @@ mod shell_files;
 
 use arguments::Arguments;
 use beitle_files::printable;
-use beitle_quantize::{Options, convert};
+use beitle_quantize::{Error, Options, convert};
 use clap::{CommandFactory, Parser};
 use console::warn;
 use display::Display;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
     beitle_files::handle_signals();
-    let options: Options = Arguments::parse()
+    let mut options: Options = Arguments::parse()
         .into_options()
         .unwrap_or_else(|(kind, message)| Arguments::command().error(kind, message).exit());
     let start = Instant::now();
     let mut display = Display::new();
-    let result = convert(&options, &mut |now| display.show(now));
+    let result = local(options.checkpoint.clone(), &mut display).and_then(|checkpoint| {
+        options.checkpoint = checkpoint;
+        convert(&options, &mut |now| display.show(now))
+    });
     display.clear();
     match result {
         Ok(report) => {
@@ -47,6 +51,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The checkpoint's path, after downloading it if it is not on this machine.
+#[cfg(feature = "hub")]
+fn local(checkpoint: PathBuf, display: &mut Display) -> Result<PathBuf, Error> {
+    beitle_quantize::hub::fetch(&checkpoint, &mut |now| display.show(now))
+}
+
+#[cfg(not(feature = "hub"))]
+fn local(checkpoint: PathBuf, _: &mut Display) -> Result<PathBuf, Error> {
+    Ok(checkpoint)
 }
 
 #[cfg(test)]

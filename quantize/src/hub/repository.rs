@@ -1,0 +1,208 @@
+//! A repository of the Hub: which files a conversion needs, and where they are.
+
+use super::cache::{Cache, create, link};
+use super::client::{Client, Follow, header};
+use super::download::{RemoteFile, download};
+use crate::error::Error;
+use crate::progress::Progress;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files with the weights, the preferred one first.
+const WEIGHTS: [&str; 4] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
+/// Files that are needed if they exist.
+const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
+const CONFIG: &str = "config.json";
+/// The most bytes of an answer that is not a file.
+const ANSWER_BYTES: u64 = 4 << 20;
+
+/// A model of the Hub at a revision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Repository {
+    owner: String,
+    name: String,
+    revision: String,
+}
+
+impl Repository {
+    /// `owner/name` or `owner/name@revision`; `None` if the text is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let (owner, name) = id.split_once('/')?;
+        let is_name = |part: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !part.is_empty() && part.len() <= 96 && !part.starts_with(['.', '-']) && part.chars().all(allowed)
+        };
+        // Branches of pull requests are called refs/pr/1.
+        let is_revision = !revision.is_empty() && revision.split('/').all(is_name);
+        let is_repository = is_name(owner) && is_name(name) && is_revision;
+        is_repository.then(|| Repository {
+            owner: owner.into(),
+            name: name.into(),
+            revision: revision.into(),
+        })
+    }
+
+    fn what(&self) -> PathBuf {
+        format!("{}/{}@{}", self.owner, self.name, self.revision).into()
+    }
+
+    /// The folder with all files that a conversion needs, after downloading those that are missing.
+    ///
+    /// # Errors
+    /// The server refuses, the repository has no weights, or a download fails.
+    pub fn fetch(
+        &self,
+        client: &Client,
+        cache: &Cache,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, Error> {
+        let folder = cache.repository(&self.owner, &self.name);
+        // A commit never changes; a branch does, unless there is no network.
+        let is_commit = self.revision.len() == 40 && self.revision.chars().all(|c| c.is_ascii_hexdigit());
+        let named = fs::read_to_string(folder.join("refs").join(&self.revision)).ok();
+        let known =
+            if is_commit { Some(self.revision.clone()) } else { named.map(|text| text.trim().to_owned()) };
+        let complete = known.map(|commit| folder.join("snapshots").join(commit)).filter(|s| is_complete(s));
+        if let Some(snapshot) = complete
+            && (is_commit || client.is_offline())
+        {
+            return Ok(snapshot);
+        }
+        self.download(client, &folder, progress)
+    }
+
+    fn download(
+        &self,
+        client: &Client,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, Error> {
+        let Repository { owner, name, revision } = self;
+        let what = self.what();
+        let url = format!(
+            "{}/api/models/{owner}/{name}/revision/{}",
+            client.endpoint(),
+            revision.replace('/', "%2F")
+        );
+        let answer = client.send(&what, ("GET", &url), None, Follow::All)?;
+        let wrong = |problem: &str| Error::new(&what, format!("{}: {problem}", client.endpoint()));
+        let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_vec();
+        let text = text.map_err(|e| wrong(&format!("cannot read the list of files: {e}")))?;
+        let answer: Value =
+            serde_json::from_slice(&text).map_err(|_| wrong("the list of files is not JSON"))?;
+        let commit = answer["sha"]
+            .as_str()
+            .filter(|sha| sha.len() == 40 && sha.chars().all(|c| c.is_ascii_hexdigit()));
+        let commit = commit.ok_or_else(|| wrong("the list of files has no commit (field sha)"))?;
+        let listed =
+            answer["siblings"].as_array().ok_or_else(|| wrong("the list of files has no field siblings"))?;
+        let has = |file: &str| listed.iter().any(|entry| entry["rfilename"] == file);
+        if !has(CONFIG) {
+            return Err(Error::new(&what, "has no config.json: expected a model of transformers"));
+        }
+        let Some(weights) = WEIGHTS.into_iter().find(|file| has(file)) else {
+            let expected = WEIGHTS.join(", ");
+            return Err(Error::new(&what, format!("has no weights; expected one of {expected}")));
+        };
+        let snapshot = folder.join("snapshots").join(commit);
+        let mut fetch = |file: &str| self.file(client, folder, (commit, file), progress);
+        for file in [CONFIG].into_iter().chain(OPTIONAL.into_iter().filter(|file| has(file))).chain([weights])
+        {
+            fetch(file)?;
+        }
+        for shard in shards(&snapshot.join(weights))? {
+            fetch(&shard)?;
+        }
+        // Last, so that a revision that is named is complete.
+        let named = folder.join("refs").join(revision);
+        create(named.parent().unwrap_or(folder))?;
+        fs::write(&named, commit).map_err(|e| Error::io(&named, "cannot be written", e))?;
+        Ok(snapshot)
+    }
+
+    /// Downloads a file of a commit, unless it is there.
+    fn file(
+        &self,
+        client: &Client,
+        folder: &Path,
+        (commit, file): (&str, &str),
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), Error> {
+        let snapshot = folder.join("snapshots").join(commit);
+        if snapshot.join(file).exists() {
+            return Ok(());
+        }
+        let (what, endpoint) = (Path::new(&self.what()).join(file), client.endpoint());
+        let url = format!("{endpoint}/{}/{}/resolve/{commit}/{file}", self.owner, self.name);
+        let head = client.send(&what, ("HEAD", &url), None, Follow::SameServer)?;
+        let of = |names: [&str; 2]| names.into_iter().find_map(|name| header(head.headers(), name));
+        let etag = of(["x-linked-etag", "etag"]).unwrap_or("").trim_start_matches("W/").trim_matches('"');
+        if etag.is_empty() || !etag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(Error::new(&what, format!("{endpoint} does not identify the file (header ETag)")));
+        }
+        // Only answers about the file itself, not redirects, have its length as theirs.
+        let own_length = if head.status().is_success() { "content-length" } else { "x-linked-size" };
+        let bytes = of(["x-linked-size", own_length]).and_then(|text| text.parse().ok());
+        let blob = folder.join("blobs").join(etag);
+        // The ETag of a large file is its SHA-256, that of others a hash of Git's.
+        let sha256 = Some(etag).filter(|etag| etag.len() == 64);
+        download(client, &RemoteFile { what: &what, url: &url, bytes, sha256 }, &blob, progress)?;
+        link(&blob, &snapshot, file)
+    }
+}
+
+/// The files that an index names; none if `weights` is no index.
+fn shards(weights: &Path) -> Result<Vec<String>, Error> {
+    if weights.extension().is_none_or(|extension| extension != "json") {
+        return Ok(Vec::new());
+    }
+    let wrong =
+        || Error::new(weights, "is not an index of shards: expected an object weight_map of file names");
+    let text = beitle_files::read(weights, 8 << 20).map_err(|e| Error::io(weights, "cannot read", e))?;
+    let index: Value = serde_json::from_slice(&text).map_err(|_| wrong())?;
+    let names = index["weight_map"].as_object().ok_or_else(wrong)?.values();
+    let mut shards: Vec<String> =
+        names.map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(wrong)?;
+    shards.sort();
+    shards.dedup();
+    // They become parts of paths and URLs.
+    let is_name = |name: &String| {
+        !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    if shards.iter().all(is_name) { Ok(shards) } else { Err(wrong()) }
+}
+
+/// Whether a snapshot has what a conversion needs.
+fn is_complete(snapshot: &Path) -> bool {
+    let weights = WEIGHTS.into_iter().map(|file| snapshot.join(file)).find(|file| file.exists());
+    let shards = weights.and_then(|weights| shards(&weights).ok());
+    snapshot.join(CONFIG).exists()
+        && shards.is_some_and(|shards| shards.iter().all(|shard| snapshot.join(shard).exists()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_repositories() {
+        let parsed = |text| Repository::parse(text).map(|r| (r.owner, r.name, r.revision));
+        let found =
+            |owner: &str, name: &str, revision: &str| Some((owner.into(), name.into(), revision.into()));
+        assert_eq!(parsed("microsoft/beit-base"), found("microsoft", "beit-base", "main"));
+        assert_eq!(parsed("a/b.c_d@v1.0"), found("a", "b.c_d", "v1.0"));
+        assert_eq!(parsed("a/b@refs/pr/3"), found("a", "b", "refs/pr/3"));
+        for text in
+            ["beit", "a/b/c", "/a/b", "./a", "../a", "a/..", "a/b@", "a/b@../x", "a b/c", "a/b@x/../y"]
+        {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Checkpoints of the Hugging Face Hub, from a server on this machine that speaks its protocol: redirects to another server, ranges, cut
+//! connections, wrong contents, and refusals.
+#![cfg(all(unix, feature = "hub"))]
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A request as the server saw it.
+#[derive(Clone, Debug)]
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+}
+
+/// An answer. `cut`: the connection ends after so many bytes of the body.
+#[derive(Default)]
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    cut: Option<usize>,
+}
+
+type Respond = dyn Fn(&Request, usize) -> Answer + Send + Sync;
+
+/// A server on a port of its own; it ends with the process.
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// `respond` gets a request and how often its path was asked for before.
+    fn start(respond: Box<Respond>) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (log, respond) = (Arc::clone(&requests), Arc::new(respond));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
+                std::thread::spawn(move || serve(stream, &log, &**respond));
+            }
+        });
+        Server { address, requests }
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Serves one request, and closes the connection.
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, respond: &Respond) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let first = lines.next()?.ok()?;
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    let mut headers = HashMap::new();
+    for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':')?;
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let request = Request { method, path, headers };
+    let before = {
+        let mut log = log.lock().unwrap();
+        log.push(request.clone());
+        log.iter().filter(|r| (&r.method, &r.path) == (&request.method, &request.path)).count() - 1
+    };
+    let answer = respond(&request, before);
+    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
+    if !answer.headers.iter().any(|(name, _)| *name == "Content-Length") {
+        head += &format!("Content-Length: {}\r\n", answer.body.len());
+    }
+    answer.headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+    stream.write_all((head + "\r\n").as_bytes()).ok()?;
+    if request.method != "HEAD" {
+        stream.write_all(&answer.body[..answer.cut.unwrap_or(answer.body.len())]).ok()?;
+    }
+    Some(())
+}
+
+fn status(status: u16) -> Answer {
+    Answer { status, ..Answer::default() }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The files of a checkpoint of the tests.
+fn files(name: &str) -> HashMap<String, Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name);
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|p| (p.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(p).unwrap())).collect()
+}
+
+/// What is asked of the server with the files.
+#[derive(Clone, Copy, Default)]
+struct Faults {
+    /// The first answer with a large file ends in its middle.
+    cut: bool,
+    /// Large files have other bytes than announced.
+    wrong: bool,
+    /// The server with large files does not know ranges.
+    no_ranges: bool,
+    /// Large files are announced to be larger than any disk.
+    huge: bool,
+}
+
+/// A server with large files and one with a repository `o/n` that leads to it.
+fn hub(files: HashMap<String, Vec<u8>>, faults: Faults) -> (Server, Server) {
+    let files = Arc::new(files);
+    let large = Arc::clone(&files);
+    let storage = Server::start(Box::new(move |request, before| {
+        let Some(bytes) = large.get(request.path.trim_start_matches("/blob/")) else { return status(404) };
+        let mut body = bytes.clone();
+        if faults.wrong {
+            body[1000] ^= 1;
+        }
+        let range = request.headers.get("range").filter(|_| !faults.no_ranges);
+        let start =
+            range.map(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap());
+        let body = body.split_off(start.unwrap_or(0));
+        let cut = (faults.cut && before == 0).then_some(body.len() / 2);
+        Answer { status: if start.is_some() { 206 } else { 200 }, body, cut, ..Answer::default() }
+    }));
+    let elsewhere = storage.address.clone();
+    let server = Server::start(Box::new(move |request, _| {
+        let names: Vec<_> = files.keys().map(|name| json!({"rfilename": name})).collect();
+        if request.path.starts_with("/api/models/o/n/revision/") {
+            let body = json!({"sha": COMMIT, "siblings": names}).to_string().into_bytes();
+            return Answer { status: 200, body, ..Answer::default() };
+        }
+        let name = request.path.strip_prefix(&format!("/o/n/resolve/{COMMIT}/")).unwrap_or("");
+        let Some(bytes) = files.get(name) else { return status(404) };
+        if name.ends_with(".json") {
+            let headers = vec![("ETag", format!("\"{}\"", &hash(bytes)[..40]))];
+            return Answer { status: 200, headers, body: bytes.clone(), ..Answer::default() };
+        }
+        let headers = vec![
+            ("Location", format!("{elsewhere}/blob/{name}")),
+            ("X-Linked-Etag", format!("\"{}\"", hash(bytes))),
+            ("X-Linked-Size", if faults.huge { "9000000000000000".into() } else { bytes.len().to_string() }),
+        ];
+        Answer { status: 302, headers, ..Answer::default() }
+    }));
+    (server, storage)
+}
+
+/// A temporary home, deleted at the end of the test.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Home {
+        let folder = std::env::temp_dir().join(format!("beitle-hub-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        Home(folder)
+    }
+
+    fn quantize(&self, server: &str, source: &str, variables: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beitle-quantize"));
+        command.args([source, "--precision", "f32", "-o"]).arg(self.0.join("out.beitle"));
+        let ours = |name: &str| name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy");
+        std::env::vars().filter(|(name, _)| ours(name)).for_each(|(name, _)| {
+            command.env_remove(name);
+        });
+        command.env_remove("XDG_CACHE_HOME").env("HOME", &self.0).env("HF_ENDPOINT", server);
+        command.envs(variables.iter().copied()).current_dir(&self.0).output().unwrap()
+    }
+
+    fn converts(&self, server: &str, source: &str, variables: &[(&str, &str)]) -> String {
+        let _ = fs::remove_file(self.0.join("out.beitle"));
+        let output = self.quantize(server, source, variables);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && self.0.join("out.beitle").exists(), "{stderr}");
+        stderr
+    }
+
+    fn fails(&self, server: &str, source: &str, variables: &[(&str, &str)], words: &[&str]) {
+        let _ = fs::remove_file(self.0.join("out.beitle"));
+        let output = self.quantize(server, source, variables);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{stderr:?} lacks {word:?}"));
+        assert!(!stderr.contains("panicked") && !self.0.join("out.beitle").exists());
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.0.join(".cache/huggingface/hub/models--o--n")
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const TOKEN: (&str, &str) = ("HF_TOKEN", "hf_secret");
+
+#[test]
+fn a_model_is_downloaded_once_and_the_token_goes_to_the_hub_alone() {
+    let home = Home::new("once");
+    let files = files("relative");
+    let (server, storage) = hub(files.clone(), Faults::default());
+    let stderr = home.converts(&server.address, "o/n", &[TOKEN]);
+    assert!(stderr.contains("downloading: "), "{stderr}");
+    let asked = server.requests();
+    assert!(asked.iter().all(|request| request.headers["authorization"] == "Bearer hf_secret"));
+    assert!(
+        !asked.iter().any(|request| request.path.contains("goldens") || request.path.contains("golden.json"))
+    );
+    assert_eq!(storage.requests().len(), 1);
+    assert!(!storage.requests()[0].headers.contains_key("authorization"), "another server gets the token");
+
+    // The layout of Python's cache.
+    let folder = home.repository();
+    assert_eq!(fs::read_to_string(folder.join("refs/main")).unwrap(), COMMIT);
+    let weights = folder.join("snapshots").join(COMMIT).join("model.safetensors");
+    let link = fs::read_link(&weights).unwrap();
+    assert_eq!(link, Path::new("../../blobs").join(hash(&files["model.safetensors"])));
+    assert_eq!(fs::read(&weights).unwrap(), files["model.safetensors"]);
+    assert!(!fs::read_dir(folder.join("blobs")).unwrap().any(|e| e.unwrap().path().extension().is_some()));
+
+    // Again: the branch may have moved, the files are there.
+    home.converts(&server.address, "o/n", &[]);
+    assert_eq!((server.requests().len(), storage.requests().len()), (asked.len() + 1, 1));
+    // Without a network, or of a commit that is there: nobody is asked.
+    let nobody = "http://127.0.0.1:9";
+    home.converts(nobody, "o/n", &[("HF_HUB_OFFLINE", "1")]);
+    home.converts(nobody, &format!("o/n@{COMMIT}"), &[]);
+    home.fails(nobody, "o/other", &[("HF_HUB_OFFLINE", "1")], &["o/other@main", "HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn the_cache_that_python_has_filled_is_used() {
+    let home = Home::new("python");
+    let folder = home.0.join("elsewhere/models--o--n");
+    let snapshot = folder.join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(folder.join("blobs")).unwrap();
+    fs::create_dir_all(folder.join("refs")).unwrap();
+    for (name, bytes) in files("sharded") {
+        fs::write(folder.join("blobs").join(hash(&bytes)), &bytes).unwrap();
+        std::os::unix::fs::symlink(format!("../../blobs/{}", hash(&bytes)), snapshot.join(name)).unwrap();
+    }
+    fs::write(folder.join("refs/main"), COMMIT).unwrap();
+    let cache = home.0.join("elsewhere");
+    let variables = [("HF_HUB_CACHE", cache.to_str().unwrap()), ("HF_HUB_OFFLINE", "1")];
+    home.converts("http://127.0.0.1:9", "o/n", &variables);
+    // A shard is missing.
+    let shard = fs::read_dir(&snapshot).unwrap().map(|e| e.unwrap().path());
+    let shard = shard.filter(|p| p.to_str().unwrap().contains("-of-")).min().unwrap();
+    fs::remove_file(shard).unwrap();
+    home.fails("http://127.0.0.1:9", "o/n", &variables, &["HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn shards_are_downloaded_and_interrupted_downloads_go_on() {
+    for faults in [
+        Faults { cut: true, ..Faults::default() },
+        Faults { cut: true, no_ranges: true, ..Faults::default() },
+    ] {
+        let home = Home::new(if faults.no_ranges { "whole" } else { "ranges" });
+        let files = files("sharded");
+        let (server, storage) = hub(files.clone(), faults);
+        home.converts(&server.address, "o/n@v1.0", &[]);
+        assert_eq!(fs::read_to_string(home.repository().join("refs/v1.0")).unwrap(), COMMIT);
+        let asked = storage.requests();
+        let shards = files.keys().filter(|name| name.contains("-of-")).count();
+        assert_eq!(asked.len(), 2 * shards, "each was cut once");
+        assert_eq!(asked.iter().filter(|request| request.headers.contains_key("range")).count(), shards);
+    }
+    // What an earlier run has left is used.
+    let home = Home::new("left");
+    let files = files("relative");
+    let (bytes, blobs) = (&files["model.safetensors"], home.repository().join("blobs"));
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join(format!("{}.incomplete", hash(bytes))), &bytes[..5000]).unwrap();
+    let (server, storage) = hub(files.clone(), Faults::default());
+    home.converts(&server.address, "o/n", &[]);
+    assert_eq!(storage.requests()[0].headers["range"], "bytes=5000-");
+}
+
+#[test]
+fn wrong_contents_are_not_used() {
+    let home = Home::new("wrong");
+    let (server, _storage) = hub(files("relative"), Faults { wrong: true, ..Faults::default() });
+    home.fails(&server.address, "o/n", &[], &["o/n@main/model.safetensors", "SHA-256", "announced"]);
+    let blobs: Vec<_> = fs::read_dir(home.repository().join("blobs")).unwrap().collect();
+    assert!(blobs.iter().all(|blob| blob.as_ref().unwrap().file_name().len() == 40), "{blobs:?}");
+
+    let (server, storage) = hub(files("relative"), Faults { huge: true, ..Faults::default() });
+    Home::new("huge").fails(&server.address, "o/n", &[], &["needs 9000000000 MB", "left"]);
+    assert!(storage.requests().is_empty(), "the disk is checked beforehand");
+
+    let mut hostile = files("sharded");
+    let index = json!({"weight_map": {"a": "../../../../escaped.safetensors"}}).to_string().into_bytes();
+    hostile.insert("model.safetensors.index.json".into(), index);
+    let (server, _storage) = hub(hostile, Faults::default());
+    Home::new("hostile").fails(&server.address, "o/n", &[], &["weight_map"]);
+}
+
+#[test]
+fn refusals_are_explained_and_servers_that_are_busy_are_asked_again() {
+    let refused = |code: u16, header: Option<&'static str>, variables: &[(&str, &str)], words: &[&str]| {
+        let server = Server::start(Box::new(move |_, _| {
+            let headers = header.map(|text| ("X-Error-Code", text.to_owned())).into_iter().collect();
+            Answer { status: code, headers, ..Answer::default() }
+        }));
+        let home = Home::new(&format!("refused-{code}-{}", header.unwrap_or("none")));
+        home.fails(&server.address, "o/n", variables, &[&["o/n@main"], words].concat());
+    };
+    refused(401, None, &[], &["401", "HF_TOKEN"]);
+    refused(403, Some("GatedRepo"), &[TOKEN], &["gated", "accept its conditions"]);
+    refused(403, None, &[TOKEN], &["the token does not give access"]);
+    refused(404, None, &[TOKEN], &["404", "does not exist"]);
+    refused(404, Some("RevisionNotFound"), &[], &["no such revision"]);
+    refused(418, None, &[], &["418"]);
+    refused(503, None, &[], &["503", "after 5 attempts"]);
+    Home::new("nobody").fails(
+        "http://127.0.0.1:9",
+        "o/n",
+        &[],
+        &["cannot be downloaded", "after 5 attempts"],
+    );
+    let text =
+        Server::start(Box::new(|_, _| Answer { status: 200, body: b"<html>".to_vec(), ..Answer::default() }));
+    Home::new("html").fails(&text.address, "o/n", &[], &["is not JSON"]);
+    let mut no_weights = files("relative");
+    no_weights.remove("model.safetensors");
+    let (server, _storage) = hub(no_weights, Faults::default());
+    Home::new("weights").fails(&server.address, "o/n", &[], &["has no weights", "pytorch_model.bin"]);
+
+    let (real, _storage) = hub(files("relative"), Faults::default());
+    let address = real.address.clone();
+    let busy = Server::start(Box::new(move |request, before| match before {
+        0 => status(429),
+        1 => status(502),
+        _ => Answer {
+            status: 307,
+            headers: vec![("Location", address.clone() + &request.path)],
+            ..Answer::default()
+        },
+    }));
+    let home = Home::new("busy");
+    // Requests about files are answered by the first server, as the Hub's are.
+    let output = home.quantize(&busy.address, "o/n", &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        busy.requests().iter().filter(|request| request.path.starts_with("/api")).count() == 3,
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_file_by_url_is_downloaded_once() {
+    let home = Home::new("url");
+    let bytes = files("unilm").into_iter().find(|(name, _)| name.ends_with(".pth")).unwrap().1;
+    let server =
+        Server::start(Box::new(move |_, _| Answer { status: 200, body: bytes.clone(), ..Answer::default() }));
+    let url = format!("{}/models/beit.pth?download=true", server.address);
+    home.converts("http://127.0.0.1:9", &url, &[TOKEN]);
+    let asked = server.requests();
+    assert_eq!(asked.len(), 2, "HEAD and GET");
+    assert!(asked.iter().all(|request| !request.headers.contains_key("authorization")));
+    home.converts("http://127.0.0.1:9", &url, &[]);
+    assert_eq!(server.requests().len(), 2);
+    home.fails(
+        "http://127.0.0.1:9",
+        &format!("{}/", server.address),
+        &[],
+        &["does not end with the name of a file"],
+    );
+}
