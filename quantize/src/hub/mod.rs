@@ -1,8 +1,9 @@
 //! Checkpoints that are not on this machine: of the Hugging Face Hub, by name, or a file by URL.
 //!
-//! In: `owner/name`, `owner/name@revision` or a URL. Out: the path of a folder or file for [`Checkpoint`](crate::checkpoint::Checkpoint). Files
-//! lie in the cache that Python's tools use, in its layout, so that either uses what the other has downloaded ([`cache`]). [`client`] asks
-//! the server, [`download`] fetches a file: it goes on where an interrupted one ended, and is used only if its checksum is right.
+//! In: `owner/name`, `owner/name@revision` or a URL. Out: the path of a folder or file that can be converted. Files lie in the cache that
+//! Python's tools use, in its layout (`cache`), so that either uses what the other has downloaded. `client` asks the server, `download`
+//! fetches a file: it goes on where an interrupted one ended, and is used only if its checksum is right. `repository` knows which files a
+//! conversion needs.
 
 mod cache;
 mod client;
