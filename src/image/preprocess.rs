@@ -173,7 +173,7 @@ mod tests {
         let image = ImageView::packed(&row, row.len(), 1, PixelFormat::Gray8).unwrap();
         let window = InputWindow::whole(&f, (row.len(), 1));
         let result =
-            run(&f, &image, &window, &crate::image::yuv::convert, &mut [0; 64 * 48], &mut [0; 100_000]);
+            run(&f, &image, &window, &crate::image::yuv::convert_row, &mut [0; 64 * 48], &mut [0; 100_000]);
         assert_eq!(result, Err(Error::Image { what: TOO_LONG }));
     }
 

@@ -38,12 +38,12 @@ pub enum YuvRange {
 /// The coefficients of a conversion, in fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Coefficients {
-    offset: i16,
-    ky: i16,
-    rv: i16,
-    gu: i16,
-    gv: i16,
-    bu: i16,
+    pub offset: i16,
+    pub ky: i16,
+    pub rv: i16,
+    pub gu: i16,
+    pub gv: i16,
+    pub bu: i16,
 }
 
 impl Coefficients {
@@ -142,40 +142,54 @@ impl Samples<'_> {
     #[inline(always)]
     fn block(&self, i: usize) -> Block {
         match self {
-            Samples::Planar([y, u, v]) => (widened(array(y, i)), widened(array(u, i)), widened(array(v, i))),
+            Samples::Planar([y, u, v]) => {
+                let (even, odd) = pairs(array(y, i));
+                Block { even, odd, u: array(u, i).map(i16::from), v: array(v, i).map(i16::from) }
+            }
             Samples::UvInTurn([y, uv]) => {
-                let (u, v) = pairs(array(uv, i));
-                (widened(array(y, i)), u, v)
+                let ((even, odd), (u, v)) = (pairs(array(y, i)), pairs(array(uv, i)));
+                Block { even, odd, u, v }
             }
             Samples::VuInTurn([y, vu]) => {
-                let (v, u) = pairs(array(vu, i));
-                (widened(array(y, i)), u, v)
+                let ((even, odd), (v, u)) = (pairs(array(y, i)), pairs(array(vu, i)));
+                Block { even, odd, u, v }
             }
             Samples::Yuyv(all) => {
-                let [y0, u, y1, v] = quads(array(all, i));
-                (in_turn(y0, y1), u, v)
+                let [even, u, odd, v] = quads(array(all, i));
+                Block { even, odd, u, v }
             }
             Samples::Uyvy(all) => {
-                let [u, y0, v, y1] = quads(array(all, i));
-                (in_turn(y0, y1), u, v)
+                let [u, even, v, odd] = quads(array(all, i));
+                Block { even, odd, u, v }
             }
         }
     }
 }
 
 /// Pixels that are converted together.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
-/// The samples of a block: Y, U and V.
-type Block = ([i16; BLOCK], [i16; BLOCK / 2], [i16; BLOCK / 2]);
+/// The samples of a block of pixels, in pairs that share U and V.
+pub(crate) struct Block {
+    /// Y of the first pixel of each pair.
+    pub even: [i16; BLOCK / 2],
+    /// Y of the second one.
+    pub odd: [i16; BLOCK / 2],
+    pub u: [i16; BLOCK / 2],
+    pub v: [i16; BLOCK / 2],
+}
 
-/// Converts pixels to red, green, blue and 0, as many as `out` has room for.
+/// Converts pixels to red, green, blue and 0, as many as `out` has room for; `block` converts 32 of them, as [`convert_block`] does.
 #[inline(always)]
-pub(crate) fn convert(row: &YuvRow, out: &mut [u8]) {
+pub(crate) fn convert(
+    row: &YuvRow,
+    out: &mut [u8],
+    block: impl Fn(&Coefficients, &Block, &mut [u8; 4 * BLOCK]),
+) {
     let (blocks, rest) = out.as_chunks_mut::<{ 4 * BLOCK }>();
     let whole = blocks.len() * BLOCK;
     for (i, out) in blocks.iter_mut().enumerate() {
-        convert_block(&row.coefficients, row.samples.block(i), out);
+        block(&row.coefficients, &row.samples.block(i), out);
     }
     for (i, out) in rest.as_chunks_mut::<4>().0.iter_mut().enumerate() {
         let [y, u, v] = row.samples.at(whole + i);
@@ -184,15 +198,15 @@ pub(crate) fn convert(row: &YuvRow, out: &mut [u8]) {
     }
 }
 
+/// [`convert`] with code for any processor.
+pub(crate) fn convert_row(row: &YuvRow, out: &mut [u8]) {
+    convert(row, out, convert_block);
+}
+
 /// Block `i` of some bytes.
 #[inline(always)]
 fn array<const N: usize>(bytes: &[u8], i: usize) -> &[u8; N] {
     bytes[i * N..].first_chunk().unwrap_or(&[0; N])
-}
-
-#[inline(always)]
-fn widened<const N: usize>(bytes: &[u8; N]) -> [i16; N] {
-    bytes.map(i16::from)
 }
 
 /// Pairs of bytes, the first ones and the second ones.
@@ -212,32 +226,23 @@ fn quads(bytes: &[u8; 2 * BLOCK]) -> [[i16; BLOCK / 2]; 4] {
     [0, 8, 16, 24].map(|shift| quads.map(|x| (x >> shift & 255) as i16))
 }
 
-/// Elements of two arrays in turn.
-#[inline(always)]
-fn in_turn(a: [i16; BLOCK / 2], b: [i16; BLOCK / 2]) -> [i16; BLOCK] {
-    let mut all = [0; BLOCK];
-    for i in 0..BLOCK / 2 {
-        (all[2 * i], all[2 * i + 1]) = (a[i], b[i]);
-    }
-    all
-}
-
 /// Arrays of 16-bit numbers, element by element: the compiler turns each loop into vector instructions.
 #[inline(always)]
-fn convert_block(k: &Coefficients, (y, u, v): Block, out: &mut [u8; 4 * BLOCK]) {
-    let mut colours = [[0i16; BLOCK]; 3];
+pub(crate) fn convert_block(k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
+    let mut pixels = [[0u32; BLOCK / 2]; 2];
     for i in 0..BLOCK / 2 {
-        for (all, c) in colours.iter_mut().zip(colour(k, u[i], v[i])) {
-            (all[2 * i], all[2 * i + 1]) = (c, c);
+        let [r, g, b] = colour(k, block.u[i], block.v[i]);
+        for (pixels, y) in pixels.iter_mut().zip([block.even[i], block.odd[i]]) {
+            let y = brightness(k, y);
+            let [r, g, b] = [y + r, y - g, y + b].map(|x| level(x) as u16);
+            pixels[i] = u32::from(r | g << 8) | u32::from(b) << 16;
         }
     }
-    let mut pixels = [0u32; BLOCK];
-    for i in 0..BLOCK {
-        let (y, [r, g, b]) = (brightness(k, y[i]), [0, 1, 2].map(|c| colours[c][i]));
-        let [r, g, b] = [y + r, y - g, y + b].map(|x| level(x) as u16);
-        pixels[i] = u32::from(r | g << 8) | u32::from(b) << 16;
+    let mut all = [0u32; BLOCK];
+    for i in 0..BLOCK / 2 {
+        (all[2 * i], all[2 * i + 1]) = (pixels[0][i], pixels[1][i]);
     }
-    for (out, pixel) in out.as_chunks_mut::<4>().0.iter_mut().zip(pixels) {
+    for (out, pixel) in out.as_chunks_mut::<4>().0.iter_mut().zip(all) {
         *out = pixel.to_le_bytes();
     }
 }
@@ -296,7 +301,7 @@ mod tests {
         ] {
             for len in [1, 31, 32, 33, 75] {
                 let mut out = std::vec![9; 4 * len];
-                convert(&YuvRow { coefficients, samples }, &mut out);
+                convert(&YuvRow { coefficients, samples }, &mut out, convert_block);
                 for (i, out) in out.chunks(4).enumerate() {
                     let [y, u, v] = samples.at(i);
                     let [r, g, b] = pixel(&coefficients, y, u, v);

@@ -14,6 +14,8 @@
 //!
 //! Source: the vector traits of rten (`rten-simd`) and memchr (`Vector`).
 
+use crate::image::yuv::{BLOCK, Block, Coefficients, convert_block};
+
 /// The number of lanes of a vector.
 pub(crate) use crate::file::format::LANES;
 
@@ -143,6 +145,13 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 64 bytes can be written at `p`.
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I;
+
+    /// Converts 32 pixels of YUV to red, green, blue and 0, to the bit as [`convert_block`] does, which the compiler vectorises for
+    /// instruction sets that have no code of their own.
+    #[inline(always)]
+    fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
+        convert_block(k, block, out);
+    }
 
     /// A hint that the cache line at `p` is needed soon. Any address is allowed.
     #[inline(always)]

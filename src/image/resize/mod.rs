@@ -148,7 +148,7 @@ impl<'a, 's> Resizer<'a, 's> {
             filter,
             (dst_w, dst_h),
             Part { left: 0, top: 0, width: dst_w, height: dst_h },
-            (RGB, &yuv::convert),
+            (RGB, &yuv::convert_row),
             scratch,
         )
     }
@@ -232,7 +232,7 @@ mod tests {
         let part = Part { left: 2, top: 1, width: dst.0 - 3, height: dst.1 - 2 };
         let mut scratch = std::vec![0xEE; part_scratch_bytes((23, 17), dst, (part.width, channels), filter)];
         let mut rows =
-            Resizer::part(&view, filter, dst, part, (channels, &yuv::convert), &mut scratch).unwrap();
+            Resizer::part(&view, filter, dst, part, (channels, &yuv::convert_row), &mut scratch).unwrap();
         let mut out = std::vec![0; part.width * part.height * channels];
         out.chunks_mut(part.width * channels).for_each(|row| assert!(rows.next_row(row).unwrap()));
         out
@@ -290,7 +290,7 @@ mod tests {
     fn part_of(view: &ImageView, filter: Filter, dst: (usize, usize), part: Part) -> Vec<u8> {
         let src = (view.width(), view.height());
         let mut scratch = std::vec![0xEE; part_scratch_bytes(src, dst, (part.width, RGB), filter)];
-        let mut rows = Resizer::part(view, filter, dst, part, (RGB, &yuv::convert), &mut scratch).unwrap();
+        let mut rows = Resizer::part(view, filter, dst, part, (RGB, &yuv::convert_row), &mut scratch).unwrap();
         let mut out = std::vec![0; part.width * part.height * RGB];
         out.chunks_mut(part.width * RGB).for_each(|row| assert!(rows.next_row(row).unwrap()));
         out

@@ -1,5 +1,4 @@
-//! Rows of YUV to RGB. The arithmetic, and why it is 16-bit integers, is in [`image::yuv`](crate::image::yuv); the compiler
-//! vectorises it for each instruction set.
+//! Rows of YUV to RGB. The arithmetic, and why it is 16-bit integers, is in [`image::yuv`](crate::image::yuv).
 
 use crate::image::yuv::{YuvRow, convert};
 use crate::simd::dispatch::dispatch;
@@ -11,6 +10,6 @@ dispatch! {
 
 /// Converts pixels to red, green, blue and 0, as many as `out` has room for.
 #[inline(always)]
-fn yuv_row<L: Lanes>(_: L, row: &YuvRow<'_>, out: &mut [u8]) {
-    convert(row, out);
+fn yuv_row<L: Lanes>(l: L, row: &YuvRow<'_>, out: &mut [u8]) {
+    convert(row, out, |k, block, out| l.yuv_to_rgb(k, block, out));
 }

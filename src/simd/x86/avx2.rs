@@ -10,6 +10,8 @@
 //!
 //! Both multiply unsigned activations q; since Σ (q − 128) · w = Σ q · w − 128 · Σ w, accumulators start from −128 · Σ w.
 
+use super::yuv;
+use crate::image::yuv::{BLOCK, Block, Coefficients};
 use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
@@ -93,6 +95,11 @@ impl Lanes for Avx2 {
     type I = [__m256i; 2];
     type H = [__m256i; 2];
 
+    #[inline(always)]
+    fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
+        // SAFETY: a `Avx2` proves that the processor has AVX2.
+        unsafe { yuv::yuv_to_rgb(k, block, out) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         unsafe { [_mm256_set1_ps(x); 2] }

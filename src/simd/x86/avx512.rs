@@ -8,6 +8,8 @@
 //! ([`offsets`]).
 
 use super::avx2;
+use super::yuv;
+use crate::image::yuv::{BLOCK, Block, Coefficients};
 use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
@@ -33,6 +35,11 @@ impl Lanes for Avx512 {
     type I = __m512i;
     type H = __m512i;
 
+    #[inline(always)]
+    fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
+        // SAFETY: a `Avx512` proves that the processor has AVX2.
+        unsafe { yuv::yuv_to_rgb(k, block, out) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         unsafe { _mm512_set1_ps(x) }
