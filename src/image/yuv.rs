@@ -154,12 +154,10 @@ impl Samples<'_> {
                 let ((even, odd), (v, u)) = (pairs(array(y, i)), pairs(array(vu, i)));
                 Block { even, odd, u, v }
             }
-            Samples::Yuyv(all) => {
-                let [even, u, odd, v] = quads(array(all, i));
-                Block { even, odd, u, v }
-            }
-            Samples::Uyvy(all) => {
-                let [u, even, v, odd] = quads(array(all, i));
+            Samples::Yuyv(all) | Samples::Uyvy(all) => {
+                let [a, b, c, d] = quads(array(all, i));
+                let is_y_first = matches!(self, Samples::Yuyv(_));
+                let (even, u, odd, v) = if is_y_first { (a, b, c, d) } else { (b, a, d, c) };
                 Block { even, odd, u, v }
             }
         }

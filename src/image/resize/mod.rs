@@ -290,7 +290,8 @@ mod tests {
     fn part_of(view: &ImageView, filter: Filter, dst: (usize, usize), part: Part) -> Vec<u8> {
         let src = (view.width(), view.height());
         let mut scratch = std::vec![0xEE; part_scratch_bytes(src, dst, (part.width, RGB), filter)];
-        let mut rows = Resizer::part(view, filter, dst, part, (RGB, &yuv::convert_row), &mut scratch).unwrap();
+        let mut rows =
+            Resizer::part(view, filter, dst, part, (RGB, &yuv::convert_row), &mut scratch).unwrap();
         let mut out = std::vec![0; part.width * part.height * RGB];
         out.chunks_mut(part.width * RGB).for_each(|row| assert!(rows.next_row(row).unwrap()));
         out
