@@ -330,6 +330,12 @@ fn refusals_are_explained_and_servers_that_are_busy_are_asked_again() {
     refused(404, Some("RevisionNotFound"), &[], &["no such revision"]);
     refused(418, None, &[], &["418"]);
     refused(503, None, &[], &["503", "after 5 attempts"]);
+    // A folder that is here, without what is named.
+    let home = Home::new("local");
+    fs::create_dir_all(home.0.join("models")).unwrap();
+    let silent = Server::start(Box::new(|_, _| status(500)));
+    home.fails(&silent.address, "models/missing", &[], &["models/missing"]);
+    assert!(silent.requests().is_empty());
     Home::new("nobody").fails(
         "http://127.0.0.1:9",
         "o/n",

@@ -18,7 +18,7 @@ use repository::Repository;
 use std::path::{Path, PathBuf};
 
 /// The path of a checkpoint, which is downloaded if it is not on this machine: `source` is a path that exists, `owner/name` or
-/// `owner/name@revision` on the Hub, or the URL of a file. Anything else is taken for a path.
+/// `owner/name@revision` on the Hub (unless there is a folder `owner`), or the URL of a file. Anything else is taken for a path.
 ///
 /// These environment variables count, as in Python's tools: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`,
 /// `HF_HUB_OFFLINE`, and `HTTPS_PROXY` and its like.
@@ -33,7 +33,9 @@ pub fn fetch(source: &Path, progress: &mut dyn FnMut(Progress)) -> Result<PathBu
     if text.starts_with("https://") || text.starts_with("http://") {
         return download::file(&Client::new(None), &text, &Cache::of_urls(source)?, progress);
     }
-    match Repository::parse(&text) {
+    // In a folder that is here, a file or folder is missing.
+    let is_here = source.parent().is_some_and(Path::is_dir);
+    match Repository::parse(&text).filter(|_| !is_here) {
         Some(repository) => repository.fetch(&Client::for_hub(), &Cache::of_hub(source)?, progress),
         None => Ok(source.to_owned()),
     }
