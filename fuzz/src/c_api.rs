@@ -305,7 +305,19 @@ impl Memory {
                 0 => beitle_areas(p, o.cast(), room(out, 40), f.cast(), m, n),
                 1 => {
                     let (scratch, regions) = (room(scratch, 8), room(out, 56));
-                    beitle_regions(p, connectivity, least as u64, class as u32, s, scratch, o.cast(), regions, f, m, n)
+                    beitle_regions(
+                        p,
+                        connectivity,
+                        least as u64,
+                        class as u32,
+                        s,
+                        scratch,
+                        o.cast(),
+                        regions,
+                        f,
+                        m,
+                        n,
+                    )
                 }
                 2 => beitle_contour(p, connectivity, x as u32, y as u32, o.cast(), room(out, 8), f, m, n),
                 _ => beitle_rle(p, class as u32, o.cast(), room(out, 4), f, m, n),
