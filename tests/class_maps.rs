@@ -1,5 +1,8 @@
 //! Regions, contours and masks of class maps, against plain implementations.
 
+#[path = "common/coco.rs"]
+mod coco;
+
 use beitle::output::{
     Area, ClassMap, Connectivity, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
@@ -60,7 +63,7 @@ fn area_of(pixels: &[usize], width: usize) -> Area {
     }
 }
 
-/// Maps of a few classes, of any shape; with blocks, so that regions have holes.
+/// Maps of a few classes and any size. Some consist of blocks of 2x2 pixels, so that regions have holes.
 fn maps() -> impl Strategy<Value = (Vec<u8>, Size)> {
     (1..24usize, 1..24usize, 1..4u8, 1..3usize).prop_flat_map(|(width, height, classes, block)| {
         let cells = prop::collection::vec(0..classes, width * height);
@@ -201,31 +204,8 @@ proptest! {
         let mut text = vec![0; 8 * counts.len()];
         let len = rle_text(&counts, &mut text);
         prop_assert_eq!(len, rle_text(&counts, &mut []));
-        prop_assert_eq!(read_text(&text[..len]), counts);
+        prop_assert_eq!(coco::counts(&text[..len]), counts.into_iter().map(i64::from).collect::<Vec<_>>());
     }
-}
-
-/// The lengths of a text, as `rleFrString` in COCO's maskApi.c reads them.
-fn read_text(text: &[u8]) -> Vec<u32> {
-    let mut counts: Vec<i64> = Vec::new();
-    let mut at = 0;
-    while at < text.len() {
-        let (mut x, mut k, mut more) = (0i64, 0, true);
-        while more {
-            let c = i64::from(text[at]) - 48;
-            x |= (c & 0x1f) << (5 * k);
-            more = c & 0x20 != 0;
-            (at, k) = (at + 1, k + 1);
-            if !more && c & 0x10 != 0 {
-                x |= -1 << (5 * k);
-            }
-        }
-        if counts.len() > 2 {
-            x += counts[counts.len() - 2];
-        }
-        counts.push(x);
-    }
-    counts.into_iter().map(|count| count as u32).collect()
 }
 
 /// What `mask.encode` of pycocotools 2.0.11 makes of these masks.

@@ -1,6 +1,9 @@
 //! The command line as a user meets it: output files, messages and exit statuses, mostly when something is wrong.
 
-use std::path::PathBuf;
+#[path = "common/folder.rs"]
+mod folder;
+
+use folder::Folder;
 use std::process::{Command, Output, Stdio};
 
 fn beitle(args: &[&str]) -> Output {
@@ -18,32 +21,9 @@ fn assert_fails(args: &[&str], status: i32, words: &[&str]) {
     assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
 }
 
-/// A temporary folder, deleted at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("beitle-cli-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().into()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn invalid_arguments_have_status_two() {
-    let folder = Folder::new("usage");
+    let folder = Folder::new("cli-usage");
     let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
     assert_fails(&[], 2, &["Usage"]);
     assert_fails(&["segment", "-m", "x.beitle"], 2, &["IMAGE"]);
@@ -54,7 +34,7 @@ fn invalid_arguments_have_status_two() {
 
 #[test]
 fn the_first_command_of_the_readme_works() {
-    let folder = Folder::new("first");
+    let folder = Folder::new("cli-first");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let run = |cwd: &std::path::Path| {
         let sample = format!("{root}/models/sample.png");
@@ -83,9 +63,9 @@ fn files_below(folder: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn messages_name_the_bad_weight_file() {
-    let folder = Folder::new("weights");
+    let folder = Folder::new("cli-weights");
     let empty = folder.file("empty.beitle", b"");
-    let text = folder.file("text.beitle", &[b'x'; 1000]);
+    let text = folder.file("text.beitle", [b'x'; 1000]);
     let short = folder.file("short.beitle", b"BEITLE\r\n");
     let picture = folder.file("one.ppm", b"P6 1 1 255\nabc");
     let missing = folder.0.join("missing.beitle");
@@ -109,7 +89,7 @@ fn segment_folder(folder: &Folder) -> Output {
 
 #[test]
 fn one_bad_picture_does_not_end_the_rest_of_a_folder() {
-    let folder = Folder::new("bad");
+    let folder = Folder::new("cli-bad");
     folder.file("1.ppm", b"P6 1 1 255\nabc");
     folder.file("2.jpg", b"\xff\xd8\xff\xd9");
     folder.file("3.jpg", b"P6 1 1 255\nabc");
@@ -135,7 +115,7 @@ fn one_bad_picture_does_not_end_the_rest_of_a_folder() {
 
 #[test]
 fn hidden_files_of_a_folder_are_passed_over() {
-    let folder = Folder::new("hidden");
+    let folder = Folder::new("cli-hidden");
     folder.file("a.jfif", b"P6 1 1 255\nabc");
     folder.file("._a.jfif", b"\0\x05\x16\x07");
     let output = segment_folder(&folder);
@@ -146,7 +126,7 @@ fn hidden_files_of_a_folder_are_passed_over() {
 
 #[test]
 fn pictures_have_a_limit() {
-    let folder = Folder::new("limit");
+    let folder = Folder::new("cli-limit");
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let picture = folder.file("one.ppm", b"P6 2 1 255\nabcabc");
     let out = folder.0.join("map.png");
@@ -196,7 +176,7 @@ fn info_draws_the_arena() {
 
 #[test]
 fn bench_writes_a_trace() {
-    let folder = Folder::new("profile");
+    let folder = Folder::new("cli-profile");
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
     let trace = folder.0.join("trace.json");
     let output = beitle(&["bench", model, "--runs", "1", "--profile", trace.to_str().unwrap()]);
@@ -216,7 +196,7 @@ fn bench_writes_a_trace() {
 
 #[test]
 fn pictures_are_segmented_in_all_views() {
-    let folder = Folder::new("views");
+    let folder = Folder::new("cli-views");
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let (model, sample) = (format!("{root}/models/demo.beitle"), format!("{root}/models/sample.png"));
     let out = folder.0.join("map.png");

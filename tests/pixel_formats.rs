@@ -2,6 +2,8 @@
 //! packed RGB, and the recorded bits of frames through a model.
 
 mod common;
+#[path = "common/formats.rs"]
+mod formats;
 
 use beitle::Isa;
 use beitle::engine::{Engine, Output};
@@ -14,22 +16,9 @@ use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Error, Model};
 use common::Case;
+use formats::FORMATS;
 use proptest::prelude::*;
 
-const FORMATS: [PixelFormat; 12] = [
-    PixelFormat::Rgb8,
-    PixelFormat::Bgr8,
-    PixelFormat::Rgba8,
-    PixelFormat::Bgra8,
-    PixelFormat::Gray8,
-    PixelFormat::Rgb565,
-    PixelFormat::Gray16,
-    PixelFormat::Yuyv,
-    PixelFormat::Uyvy,
-    PixelFormat::Nv12,
-    PixelFormat::Nv21,
-    PixelFormat::I420,
-];
 const COLOURS: [(YuvMatrix, YuvRange); 4] = [
     (YuvMatrix::Bt601, YuvRange::Limited),
     (YuvMatrix::Bt601, YuvRange::Full),

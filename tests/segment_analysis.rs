@@ -1,32 +1,20 @@
 //! What `beitle segment` answers besides class maps: confidences, labels, masks, regions, polygons, classes at points. The files are
 //! compared with the map, and with each other.
 
+#[path = "common/coco.rs"]
+mod coco;
+#[path = "common/folder.rs"]
+mod folder;
+
+use folder::Folder;
 use image::{DynamicImage, GrayImage};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// A temporary folder, deleted at the end of the test.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("beitle-analysis-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().into()
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        std::fs::write(self.0.join(name), text).unwrap();
-        self.path(name)
-    }
-
     fn grey(&self, name: &str) -> GrayImage {
         match image::open(self.0.join(name)).unwrap() {
             DynamicImage::ImageLuma8(image) => image,
@@ -50,12 +38,6 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs `beitle segment` with the demonstration model.
 fn segment(args: &[&str]) -> Output {
     let model = Path::new(ROOT).join("models/demo.beitle");
@@ -75,7 +57,7 @@ const HEIGHT: usize = 480;
 
 #[test]
 fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
-    let folder = Folder::new("labels");
+    let folder = Folder::new("analysis-labels");
     analysis(&folder, "plain.png", &["--confidence"]);
     let (map, confidence) = (folder.map("plain.png"), folder.grey("plain.confidence.png").into_raw());
     assert!(confidence.iter().any(|&c| c < 128) && confidence.contains(&255));
@@ -84,7 +66,7 @@ fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
         {"name": "rest", "others": true},
         {"name": "sky", "classes": ["sky"]},
     ]);
-    let file = folder.file("labels.json", &labels.to_string());
+    let file = folder.file("labels.json", labels.to_string());
     let found = analysis(&folder, "labels.png", &["--labels", &file, "--min-confidence", "0.6"]);
     let label_of = |class: u8| match class {
         2..=4 => 0,
@@ -143,29 +125,13 @@ fn area(ring: &Value) -> i64 {
 
 /// The pixels of a compressed mask of COCO's annotations, column by column.
 fn read_mask(mask: &Value) -> Vec<bool> {
-    let mut counts: Vec<i64> = Vec::new();
-    let mut text = mask["counts"].as_str().unwrap().bytes();
-    while let Some(first) = text.next() {
-        let (mut value, mut shift, mut digit) = (0i64, 0, i64::from(first) - 48);
-        loop {
-            value |= (digit & 31) << shift;
-            shift += 5;
-            if digit & 32 == 0 {
-                break;
-            }
-            digit = i64::from(text.next().unwrap()) - 48;
-        }
-        if digit & 16 != 0 {
-            value -= 1 << shift;
-        }
-        counts.push(value + if counts.len() > 2 { counts[counts.len() - 2] } else { 0 });
-    }
+    let counts = coco::counts(mask["counts"].as_str().unwrap().as_bytes());
     counts.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i % 2 == 1, n as usize)).collect()
 }
 
 #[test]
 fn regions_polygons_and_masks_cover_the_map() {
-    let folder = Folder::new("regions");
+    let folder = Folder::new("analysis-regions");
     let args = [
         "--regions",
         "--contours",
@@ -240,7 +206,7 @@ fn regions_polygons_and_masks_cover_the_map() {
 
 #[test]
 fn bad_requests_are_refused() {
-    let folder = Folder::new("bad");
+    let folder = Folder::new("analysis-bad");
     let (sample, output) = (format!("{ROOT}/models/sample.png"), folder.path("out.png"));
     let refused = |args: &[&str], status: i32, words: &[&str]| {
         let result = segment(&[&[&sample, "-o", &output], args].concat());
@@ -295,7 +261,7 @@ fn bad_requests_are_refused() {
 
 #[test]
 fn a_folder_ends_with_a_line_about_all_pictures() {
-    let folder = Folder::new("folder");
+    let folder = Folder::new("analysis-folder");
     let sample = image::open(format!("{ROOT}/models/sample.png")).unwrap();
     for i in 0..5 {
         sample.crop_imm(10 * i, 0, 96, 64).to_rgb8().save(folder.0.join(format!("{i}.png"))).unwrap();
@@ -326,7 +292,7 @@ fn a_folder_ends_with_a_line_about_all_pictures() {
 
 #[test]
 fn folders_in_folders_and_runs_that_go_on() {
-    let folder = Folder::new("recursive");
+    let folder = Folder::new("analysis-recursive");
     let sample = image::open(format!("{ROOT}/models/sample.png")).unwrap();
     for name in ["in/a.png", "in/sub/a.png", "in/sub/deep/b.png", "in/.hidden/c.png"] {
         let path = folder.0.join(name);

@@ -1,26 +1,13 @@
-//! Pictures of any size, stride and format, turned in any way, and their resizing. The result depends on the pixels only: not on stride,
+//! Pictures of any size, stride and format, rotated or mirrored, and their resizing. The result depends only on the pixels: not on stride,
 //! format, the contents of the scratch memory or where the picture was cut out. Filters without negative weights stay in the range of
 //! the pixels.
 
+use crate::formats::FORMATS;
 use crate::input::Input;
 use beitle::Error;
 use beitle::image::resize::{Filter, Resizer, resize, scratch_bytes};
 use beitle::image::{ImageView, PixelFormat};
 
-const FORMATS: [PixelFormat; 12] = [
-    PixelFormat::Rgb8,
-    PixelFormat::Bgr8,
-    PixelFormat::Rgba8,
-    PixelFormat::Bgra8,
-    PixelFormat::Gray8,
-    PixelFormat::Rgb565,
-    PixelFormat::Gray16,
-    PixelFormat::Yuyv,
-    PixelFormat::Uyvy,
-    PixelFormat::Nv12,
-    PixelFormat::Nv21,
-    PixelFormat::I420,
-];
 const FILTERS: [Filter; 7] = [
     Filter::Nearest,
     Filter::Lanczos,

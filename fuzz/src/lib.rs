@@ -6,6 +6,8 @@
 
 pub mod c_api;
 pub mod checkpoint;
+#[path = "../../tests/common/formats.rs"]
+mod formats;
 pub mod image;
 mod input;
 mod memory;
