@@ -37,6 +37,7 @@ mod output;
 mod progress;
 mod quantise;
 mod regular_file;
+mod sha256;
 mod spec;
 mod text;
 mod winograd;

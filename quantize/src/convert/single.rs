@@ -8,6 +8,7 @@ use crate::options::{Options, Rounding};
 use crate::output::{Report, TensorReport, Writer};
 use crate::progress::{Phase, Progress};
 use crate::regular_file;
+use crate::sha256;
 use crate::spec::Spec;
 use beitle::file::format::{Header, Precision};
 use beitle::file::tensors::{Form, ValidHeader, for_each_tensor};
@@ -48,7 +49,7 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> 
         progress(Progress { phase, done, total });
         Ok::<_, Error>(())
     })?;
-    let source_sha256 = sha256(&checkpoint.weight_paths())?;
+    let source_sha256 = checksum(&checkpoint.weight_paths())?;
     let file_bytes = writer.finish(Header { source_sha256, ..facts })?;
     let ignored = checkpoint.ignored(maker.spec.task);
     Ok(Report { tensors, file_bytes, notes: maker.spec.notes, ignored })
@@ -100,18 +101,11 @@ pub(super) fn convert_half(
 
 /// The checksum of all files, one after another, as long as they are when opened: a file that grows meanwhile does not keep the
 /// converter busy.
-fn sha256(paths: &[PathBuf]) -> Result<[u8; 32], Error> {
+fn checksum(paths: &[PathBuf]) -> Result<[u8; 32], Error> {
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
     for path in paths {
         let (file, length) = regular_file::open(path)?;
-        let mut file = file.take(length);
-        loop {
-            match file.read(&mut buffer).map_err(|e| Error::io(path, "cannot read", e))? {
-                0 => break,
-                n => hash.update(&buffer[..n]),
-            }
-        }
+        sha256::add(&mut hash, file.take(length)).map_err(|e| Error::io(path, "cannot read", e))?;
     }
     Ok(hash.finalize().into())
 }

@@ -4,6 +4,7 @@ use super::cache::{Cache, create};
 use super::client::{Client, Follow, header};
 use crate::error::Error;
 use crate::progress::{Phase, Progress};
+use crate::sha256;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -165,14 +166,9 @@ fn check(remote: &RemoteFile, file: &mut File) -> Result<(), Error> {
     }
     let Some(expected) = remote.sha256 else { return Ok(()) };
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hash = Sha256::new();
+    sha256::add(&mut hash, file).map_err(failed)?;
+    let found = sha256::hex(&hash.finalize());
     match found == expected.to_lowercase() {
         true => Ok(()),
         false => {
@@ -197,7 +193,7 @@ pub fn file(
     let Some(name) = name else {
         return Err(Error::new(what, "the URL does not end with the name of a file"));
     };
-    let digest: String = Sha256::digest(url).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256::hex(&Sha256::digest(url)[..8]);
     let target = cache.folder().join(digest).join(name);
     if target.exists() {
         return Ok(target);

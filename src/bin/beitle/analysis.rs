@@ -2,11 +2,11 @@
 
 use crate::console::Failure;
 use crate::labels::Labels;
+use crate::limits::memory;
 use crate::session::{Pixels, RunError};
 use beitle::output::{
     Area, Connectivity, Ranked, Region, areas, contour, regions, rle, rle_text, scratch_len,
 };
-use beitle_pictures::zeroed;
 use serde_json::{Value, json};
 
 /// Arguments that choose what is computed from a map.
@@ -136,7 +136,7 @@ impl AnalysisArgs {
         Ok((out, count))
     }
 
-    /// The corners of the contour on which the top edge of a pixel lies.
+    /// The corners of the contour that runs along the top edge of a pixel.
     ///
     /// # Errors
     /// The pixel's upper neighbour has the same class, or there is not enough memory.
@@ -153,11 +153,6 @@ impl AnalysisArgs {
     pub fn connectivity(&self) -> Connectivity {
         self.connectivity
     }
-}
-
-/// Zeroed memory for `len` values.
-fn memory<T: Clone + Default>(len: usize) -> Result<Vec<T>, RunError> {
-    zeroed(len).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<T>())))
 }
 
 /// Left, top, width and height.

@@ -2,6 +2,7 @@
 
 use crate::console::{Failure, Stdout, bytes, plural};
 use crate::model_file::{FileArgs, ModelFile};
+use crate::numbers::pair;
 use crate::picture::{Picture, PictureArgs};
 use crate::session::{ProcessorArgs, Session, Wanted};
 use crate::trace::{self, Event};
@@ -318,8 +319,8 @@ fn test_pattern((width, height): (usize, usize)) -> Picture {
 
 /// Parses `WIDTHxHEIGHT`, both from 1 to 65535.
 fn parse_size(text: &str) -> Result<(usize, usize), String> {
-    let side = |text: &str| text.parse::<u16>().ok().filter(|&side| side > 0).map(usize::from);
-    let sides = text.split_once(['x', 'X']).and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let is_side = |side| (1..=usize::from(u16::MAX)).contains(&side);
+    let sides = pair(text, &['x', 'X']).filter(|&(width, height)| is_side(width) && is_side(height));
     sides.ok_or_else(|| "expected WIDTHxHEIGHT in pixels, such as 640x480".into())
 }
 

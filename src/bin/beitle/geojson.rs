@@ -2,9 +2,9 @@
 
 use crate::analysis::AnalysisArgs;
 use crate::labels::Labels;
+use crate::limits::memory;
 use crate::session::{Pixels, RunError};
 use beitle::output::{Connectivity, Region};
-use beitle_pictures::zeroed;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub fn encode(args: &AnalysisArgs, pixels: &Pixels, labels: &Labels) -> Result<V
     let region_at = flood(args.connectivity(), pixels, &regions)?;
     // Whether a contour with this pixel's top edge has been traced.
     let len = region_at.len();
-    let mut is_traced: Vec<u8> = zeroed(len).map_err(|_| RunError::Memory(len))?;
+    let mut is_traced: Vec<u8> = memory(len)?;
     let (width, map) = (pixels.size.0, pixels.map.view());
     for at in 0..len {
         let region = region_at[at] as usize;
@@ -124,8 +124,7 @@ fn close(mut ring: Ring) -> Ring {
 /// One more than the index of the region of each pixel; 0: none of these.
 fn flood(connectivity: Connectivity, pixels: &Pixels, regions: &[Region]) -> Result<Vec<u32>, RunError> {
     let ((width, height), map) = (pixels.size, pixels.map.view());
-    let mut region_at: Vec<u32> =
-        zeroed(map.len()).map_err(|_| RunError::Memory(map.len().saturating_mul(4)))?;
+    let mut region_at: Vec<u32> = memory(map.len())?;
     let mut open: Vec<[u32; 2]> = Vec::new();
     for (i, region) in regions.iter().enumerate() {
         region_at[region.first[1] as usize * width + region.first[0] as usize] = i as u32 + 1;

@@ -1,7 +1,7 @@
 //! What the values of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
 
 use crate::console::Failure;
-use crate::decimal::decimal;
+use crate::numbers::decimal;
 use beitle::Model;
 use beitle::output::ClassMap;
 use serde_json::Value;

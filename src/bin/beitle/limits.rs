@@ -3,6 +3,7 @@
 use crate::console::bytes;
 use beitle::file::format::Role;
 use beitle::observe::{Observer, Stage, TensorName};
+use beitle_pictures::zeroed;
 use std::fmt;
 
 /// What one run may use. Without limits a small hostile file could ask for all memory, or run for hours.
@@ -63,6 +64,14 @@ impl fmt::Display for RunError {
             }
         }
     }
+}
+
+/// Memory for `len` values, all of them the default.
+///
+/// # Errors
+/// The operating system refuses so much memory.
+pub fn memory<T: Clone + Default>(len: usize) -> Result<Vec<T>, RunError> {
+    zeroed(len).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<T>())))
 }
 
 /// An observer that stops a run at the limits of its windows and of the work for each, and passes everything on to another observer.

@@ -4,8 +4,8 @@
 use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
 use crate::labels::Labels;
-use crate::limits::WorkLimit;
 pub use crate::limits::{RunError, RunLimits};
+use crate::limits::{WorkLimit, memory};
 use crate::picture::Picture;
 use beitle::engine::{Engine, Output};
 use beitle::file::format::Task;
@@ -17,7 +17,6 @@ use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
-use beitle_pictures::zeroed;
 
 /// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
@@ -229,8 +228,7 @@ impl<'m> Session<'m> {
         let results = self.scores_len(size).saturating_mul(size_of::<u16>()).saturating_add(own_bytes);
         let planned = self.plan_for((view.width(), view.height()), results)?;
         let mut map = ClassMapBuf::new(pixels, values).ok_or(RunError::Memory(pixels))?;
-        let confidences = if wanted.confidence { pixels } else { 0 };
-        let mut confidence = zeroed(confidences).map_err(|_| RunError::Memory(confidences))?;
+        let mut confidence = memory(if wanted.confidence { pixels } else { 0 })?;
         let mut ranked = vec![Ranked::default(); wanted.points.len() * wanted.top.min(classes)];
         let mut scores = self.new_scores(size)?;
         let mut output = Output { logits, ..Output::map(size, map.view_mut()) };
@@ -278,8 +276,7 @@ impl<'m> Session<'m> {
         let lengths = lengths.map(|(is_wanted, len)| if is_wanted { len } else { 0 });
         let bytes = |len: usize| len * size_of::<f32>();
         let planned = self.plan_for((picture.width, picture.height), bytes(lengths.iter().sum()))?;
-        let new = |len| zeroed(len).map_err(|_| RunError::Memory(bytes(len)));
-        let [logits, features, tokens] = lengths.map(new);
+        let [logits, features, tokens] = lengths.map(memory);
         let mut results = Pooled { logits: logits?, features: features?, tokens: tokens? };
         let mut output = Output {
             logits: wanted.logits.then_some(&mut results.logits),
@@ -319,8 +316,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// The operating system refuses so much memory.
     pub fn new_logits(&self) -> Result<Vec<f32>, RunError> {
-        let len = self.logits_shape().iter().product();
-        zeroed(len).map_err(|_| RunError::Memory(len * size_of::<f32>()))
+        memory(self.logits_shape().iter().product())
     }
 
     /// The number of scores that a run needs; `usize::MAX` if it cannot be addressed.
@@ -333,8 +329,7 @@ impl<'m> Session<'m> {
         if !self.views.are_several() {
             return Ok(None);
         }
-        let len = self.scores_len(size);
-        zeroed(len).map(Some).map_err(|_| RunError::Memory(len.saturating_mul(size_of::<u16>())))
+        memory(self.scores_len(size)).map(Some)
     }
 
     /// Takes the current plan and arena if they fit pictures of this size, else makes new ones. Together with `results`, the

@@ -1,7 +1,7 @@
 //! The arguments that select the views of a picture: `--mode`, `--flip`, `--scales`.
 
 use crate::console::Failure;
-use crate::decimal::decimal;
+use crate::numbers::decimal;
 use beitle::Model;
 use beitle::views::{Mode, Views};
 use std::str::FromStr;
@@ -84,19 +84,4 @@ pub fn describe(views: &Views) -> String {
     let scales = views.scales().iter().map(f64::to_string).collect::<Vec<_>>().join(" ");
     let scales = if scales.is_empty() { scales } else { format!(", scales {scales}") };
     format!("{mode}{scales}{}", if views.flip() { ", mirrored too" } else { "" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_parsed_as_by_the_standard_library() {
-        for text in ["0", "1", "0.5", "1.25", "1.75", "0.333333", "123456.654321", "007.10"] {
-            assert_eq!(decimal(text), text.parse().ok(), "{text}");
-        }
-        for text in ["", ".", ".5", "-1", "+1", "1e3", "1.2.3", "inf", "NaN", "1,5", "1234567", "0.1234567"] {
-            assert_eq!(decimal(text), None, "{text}");
-        }
-    }
 }

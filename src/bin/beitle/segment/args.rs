@@ -3,6 +3,7 @@
 use crate::analysis::AnalysisArgs;
 use crate::labels::LabelArgs;
 use crate::model_file::FileArgs;
+use crate::numbers::pair;
 use crate::picture::PictureArgs;
 use crate::session::ProcessorArgs;
 use crate::views::ViewArgs;
@@ -81,14 +82,12 @@ pub enum MapSize {
 }
 
 fn map_size(text: &str) -> Result<MapSize, String> {
-    let side = |text: &str| text.parse().ok().filter(|side| (1..=1 << 24).contains(side));
-    match text {
-        "picture" => Ok(MapSize::Picture),
-        "logits" => Ok(MapSize::Logits),
-        _ => {
-            let sides = text.split_once('x').and_then(|(w, h)| Some(MapSize::Fixed(side(w)?, side(h)?)));
-            sides.ok_or_else(|| "expected picture, logits, or a size such as 320x240".into())
-        }
+    let is_side = |side| (1..=1 << 24).contains(&side);
+    match (text, pair(text, &['x'])) {
+        ("picture", _) => Ok(MapSize::Picture),
+        ("logits", _) => Ok(MapSize::Logits),
+        (_, Some((width, height))) if is_side(width) && is_side(height) => Ok(MapSize::Fixed(width, height)),
+        _ => Err("expected picture, logits, or a size such as 320x240".into()),
     }
 }
 

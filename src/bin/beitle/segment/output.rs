@@ -46,10 +46,10 @@ pub fn write(
     let Segmented { picture, pixels, logits, seconds } = result;
     let failed = |e: RunError| Failure::file(&files.image, e);
     let encoded = |png: Result<Vec<u8>, String>| png.map_err(|e| Failure::file(&files.image, e));
-    let areas = class_areas(&pixels, labels).map_err(failed)?;
+    let (areas, palette) = (class_areas(&pixels, labels).map_err(failed)?, labels.palette());
     let png = match labels.is_mask() {
         true => png_file::encode_mask(&pixels.map, pixels.size),
-        false => png_file::encode_map(&pixels.map, pixels.size, &labels.palette()),
+        false => png_file::encode_map(&pixels.map, pixels.size, &palette),
     };
     write_file(&files.map, &encoded(png)?)?;
     if let (Some(path), Some(logits)) = (&files.logits, &logits) {
@@ -72,7 +72,7 @@ pub fn write(
                 scaled.as_ref().map_err(|e| Failure::file(&files.image, e))?
             }
         };
-        let canvas = overlay::draw(&picture, map, &labels.palette(), &legend(labels, &areas, &pixels));
+        let canvas = overlay::draw(&picture, map, &palette, &legend(labels, &areas, &pixels));
         write_file(
             &files.overlay,
             &encoded(png_file::encode_rgb(&canvas.rgb, (canvas.width, canvas.height)))?,

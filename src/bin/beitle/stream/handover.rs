@@ -8,7 +8,7 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// Counted from 0, dropped and skipped frames included.
     pub number: u64,
-    /// When it had been read.
+    /// When it was read.
     pub read: Instant,
 }
 

@@ -3,6 +3,7 @@
 use super::handover::End;
 use super::y4m::{self, Header};
 use crate::console::Failure;
+use crate::numbers::pair;
 use beitle::image::{ImageView, PixelFormat, YuvMatrix, YuvRange};
 use clap::ValueEnum;
 use std::fs::File;
@@ -94,8 +95,7 @@ impl FormatArg {
 }
 
 fn size(text: &str) -> Result<(usize, usize), String> {
-    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    sides.ok_or_else(|| "expected width and height in pixels, such as 1280x720".into())
+    pair(text, &['x']).ok_or_else(|| "expected width and height in pixels, such as 1280x720".into())
 }
 
 fn quarters(text: &str) -> Result<u32, String> {
@@ -146,7 +146,7 @@ impl Video {
 
 /// Reads frames.
 pub struct Source {
-    reader: Box<dyn Read + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
     /// Whether each frame comes after a line of text.
     is_y4m: bool,
 }
@@ -165,7 +165,7 @@ impl Source {
             }
             _ => Box::new(stdin()),
         };
-        let mut source = Source { reader: Box::new(BufReader::new(reader)), is_y4m: args.format.is_none() };
+        let mut source = Source { reader: BufReader::new(reader), is_y4m: args.format.is_none() };
         let (format, (width, height), range, rate) = match (args.format, args.size) {
             (Some(format), Some(size)) => (format.format(), size, None, (25, 1)),
             _ => {

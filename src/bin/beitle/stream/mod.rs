@@ -23,6 +23,7 @@ use input::{InputArgs, Source, Video};
 use meter::Meter;
 use std::io::{self, IsTerminal, Write, stdout};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,7 +60,7 @@ pub struct Args {
 /// What is written for a frame.
 struct Written {
     bytes: Vec<u8>,
-    /// When the frame had been read; `None` for what is no frame.
+    /// When the frame was read; `None` for the header, which belongs to no frame.
     read: Option<Instant>,
 }
 
@@ -100,26 +101,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let writer = scope.spawn(|| write(to_write, written, &shared));
         let rate = (video.rate.0, video.rate.1.saturating_mul(args.every));
         let _ = results.send(Written { bytes: emitter.start(rate), read: None });
+        let mut run = |frame: &Frame| run_frame(&mut session, &video, &emitter, frame, (&results, &free));
         let ended = loop {
-            if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+            if interrupted.load(Ordering::Relaxed) {
                 break Ok(None);
             }
             shared.report(args.quiet);
-            match handover.take(Duration::from_millis(100)) {
-                Taken::Nothing => {}
+            let (frame, dropped) = match handover.take(Duration::from_millis(100)) {
+                Taken::Nothing => continue,
                 Taken::End(end) => break Ok(Some(end)),
-                Taken::Frame(frame, dropped) => {
-                    shared.meter().drop_frames(dropped);
-                    match run_frame(&mut session, &video, &emitter, &frame, (&results, &free)) {
-                        Ok(true) => handover.give_back(frame.bytes),
-                        Ok(false) => break Ok(None),
-                        Err(e) => {
-                            break Err(Failure::file(
-                                args.input.name(),
-                                format_args!("frame {}: {e}", frame.number),
-                            ));
-                        }
-                    }
+                Taken::Frame(frame, dropped) => (frame, dropped),
+            };
+            shared.meter().drop_frames(dropped);
+            match run(&frame) {
+                Ok(true) => handover.give_back(frame.bytes),
+                Ok(false) => break Ok(None),
+                Err(e) => {
+                    let what = format_args!("frame {}: {e}", frame.number);
+                    break Err(Failure::file(args.input.name(), what));
                 }
             }
         };
