@@ -283,7 +283,7 @@ typedef struct beitle_run_params {
 } beitle_run_params;
 
 /* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels), where
- * (0, 0) is the middle of the first pixel; in the coordinates of contours it lies half a pixel further right and down. */
+ * (0, 0) is the middle of the first pixel; in the coordinates of contours that is (0.5, 0.5). */
 typedef struct beitle_area {
     uint64_t pixels; /* their number; if it is 0, so are all other fields */
     uint64_t sum_x;  /* sum of the columns of all pixels */
@@ -396,23 +396,23 @@ beitle_status beitle_regions(const beitle_class_map *map, uint32_t connectivity,
                              uint64_t *scratch, size_t scratch_count, beitle_region *regions, size_t regions_count,
                              size_t *found, char *message, size_t message_bytes);
 
-/* Writes the corners of the contour on which the top edge of pixel (x, y) lies to `corners`, and their number to
- * `found`, which may be greater than `corners_count`. The first pixel of a region gives its outer contour, a pixel below
- * a hole that of the hole; the class above the pixel must be another one. A corner is a column and a row in the grid of
- * the pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is on
- * the right of the contour; y grows downwards. */
+/* Traces the contour that runs along the top edge of pixel (x, y): for the first pixel of a region its outer contour,
+ * for a pixel below a hole that of the hole; the pixel above must have another class. Writes its corners to `corners`
+ * and their number, which may be greater than `corners_count`, to `found`. A corner is a column and a row in the grid of the
+ * pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is on the
+ * right of the contour; y grows downwards. */
 beitle_status beitle_contour(const beitle_class_map *map, uint32_t connectivity, uint32_t x, uint32_t y,
                              uint32_t (*corners)[2], size_t corners_count, size_t *found, char *message,
                              size_t message_bytes);
 
-/* Encodes the mask of a class as in COCO's annotations: writes the lengths of the runs of pixels outside and inside it,
- * in turn, column by column, beginning outside, to `counts`, and their number to `found`, which may be greater than
- * `counts_count`. Also BEITLE_TOO_LARGE, if the map has more than 2^32 - 1 pixels. */
+/* Encodes the mask of a class as in COCO's annotations: writes to `counts` the lengths of alternating runs of pixels
+ * outside and inside the mask, column by column; the first run is outside and may be empty. Writes their number, which
+ * may be greater than `counts_count`, to `found`. Also BEITLE_TOO_LARGE, if the map has more than 2^32 - 1 pixels. */
 beitle_status beitle_rle(const beitle_class_map *map, uint32_t class_index, uint32_t *counts, size_t counts_count,
                          size_t *found, char *message, size_t message_bytes);
 
 /* Writes run lengths as the text of COCO's compressed masks to `text`, with a terminating zero, and the length of the
- * whole text without it to `length`; if it is not less than `text_bytes`, the text is truncated. */
+ * whole text, without the zero, to `length`. The text was truncated if that is not less than `text_bytes`. */
 beitle_status beitle_rle_text(const uint32_t *counts, size_t counts_count, char *text, size_t text_bytes,
                               size_t *length, char *message, size_t message_bytes);
 

@@ -54,7 +54,7 @@ enum capture_status capture_next(struct capture *capture);
 
 void capture_close(struct capture *capture);
 
-/* The least number of bytes of a frame: padding after the last row is not needed. */
+/* The minimum size of a frame in bytes: the last row needs no padding. */
 size_t capture_frame_bytes(const beitle_image *image);
 
 #endif

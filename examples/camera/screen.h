@@ -33,7 +33,7 @@ int screen_open(struct screen *screen);
 /* Shows the picture. Returns 0, or -1 after a message. */
 int screen_show(const struct screen *screen);
 
-/* Returns 0, or -1 after a message: the end of a file could not be written. */
+/* Returns 0, or -1 after a message if the rest of a file could not be written. */
 int screen_close(struct screen *screen);
 
 #endif

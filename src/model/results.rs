@@ -3,7 +3,7 @@
 //! "The results of a pixel" are its value in the map, its confidence, and the places of the points that lie on it. Tasks that run at the
 //! same time write those of different pixels.
 
-use crate::output::{ClassMap, ClassMapMut, Output, Ranked, rank};
+use crate::output::{ClassMap, ClassMapMut, Output, Points, Ranked, rank};
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 
@@ -17,9 +17,10 @@ pub(super) struct PixelResults<'a> {
     min_confidence: u8,
     /// What the map holds instead of each class; empty: the classes.
     labels: &'a [u16],
-    points: Option<(&'a [[usize; 2]], Shared<'a, Ranked>)>,
-    /// Whether more than the class of each pixel is wanted, other than at points.
-    wants_probabilities: bool,
+    /// Column and row of each point.
+    points: &'a [[usize; 2]],
+    /// As many places for each point.
+    ranked: Shared<'a, Ranked>,
 }
 
 enum Map<'a> {
@@ -65,11 +66,7 @@ impl<'a> PixelResults<'a> {
             Some(ClassMapMut::U8(map)) => Map::U8(Shared::new(map)),
             Some(ClassMapMut::U16(map)) => Map::U16(Shared::new(map)),
         };
-        let wants_probabilities = output.confidence.is_some() || output.min_confidence > 0;
-        let points = output.points.as_mut().map(|points| {
-            let (at, ranked) = points.parts();
-            (at, Shared::new(ranked))
-        });
+        let (points, ranked) = output.points.as_mut().map_or((&[][..], &mut [][..]), Points::parts);
         PixelResults {
             isa,
             classes,
@@ -79,19 +76,18 @@ impl<'a> PixelResults<'a> {
             min_confidence: output.min_confidence,
             labels: output.labels,
             points,
-            wants_probabilities,
+            ranked: Shared::new(ranked),
         }
     }
 
     /// Whether confidences are wanted, or needed to find unknown pixels.
-    pub fn want_probabilities(&self) -> bool {
-        self.wants_probabilities
+    pub fn need_probabilities(&self) -> bool {
+        self.confidence.is_some() || self.min_confidence > 0
     }
 
     /// The columns of the points in row `y`.
     pub fn points_in_row(&self, y: usize) -> impl Iterator<Item = usize> {
-        let points = self.points.as_ref().map_or(&[][..], |(points, _)| *points);
-        points.iter().filter(move |point| point[1] == y).map(|point| point[0])
+        self.points.iter().filter(move |point| point[1] == y).map(|point| point[0])
     }
 
     /// Writes the classes of `count` pixels from pixel `start` on.
@@ -135,7 +131,7 @@ impl<'a> PixelResults<'a> {
     /// No other thread accesses the results of this pixel.
     pub unsafe fn put(&self, at: usize, class: u16, logits: &mut [f32], with_points: bool) {
         let with_points = with_points && self.points_at(at).next().is_some();
-        if !self.wants_probabilities && !with_points {
+        if !self.need_probabilities() && !with_points {
             // SAFETY: the caller owns the results of this pixel.
             return unsafe { self.put_classes(at, 1, class) };
         }
@@ -190,9 +186,8 @@ impl<'a> PixelResults<'a> {
 
     /// The points on a pixel, by number.
     fn points_at(&self, at: usize) -> impl Iterator<Item = usize> {
-        let points = self.points.as_ref().map_or(&[][..], |(points, _)| *points);
         let is_here = move |point: &[usize; 2]| point[1] * self.width + point[0] == at;
-        points.iter().enumerate().filter(move |(_, point)| is_here(point)).map(|(i, _)| i)
+        self.points.iter().enumerate().filter(move |(_, point)| is_here(point)).map(|(i, _)| i)
     }
 
     /// Writes the most likely classes of the points on a pixel, from the classes' shares of `total`.
@@ -200,11 +195,10 @@ impl<'a> PixelResults<'a> {
     /// # Safety
     /// No other thread accesses the results of this pixel.
     unsafe fn put_points(&self, at: usize, total: f32, weights: impl Iterator<Item = f32> + Clone) {
-        let Some((points, ranked)) = &self.points else { return };
-        let places = ranked.len() / points.len();
         for i in self.points_at(at) {
+            let places = self.ranked.len() / self.points.len();
             // SAFETY: the places of a point are results of its pixel, which the caller owns.
-            rank(weights.clone(), total, unsafe { ranked.slice(i * places, places) });
+            rank(weights.clone(), total, unsafe { self.ranked.slice(i * places, places) });
         }
     }
 }

@@ -5,7 +5,7 @@ use super::class_map::ClassMap;
 use super::regions::Connectivity;
 use crate::error::Error;
 
-/// Traces the contour on which the top edge of a pixel lies: with the first pixel of a region, its outer contour; with a pixel below a
+/// Traces the contour that runs along the top edge of a pixel: for the first pixel of a region, its outer contour; for a pixel below a
 /// hole of the region, that of the hole. Writes the corners of the polygon to `corners`, as many as fit, and returns their number.
 ///
 /// A corner is a (column, row) in the grid of the pixels' corners: (0, 0) is the top left corner of the map, (width, height) the bottom

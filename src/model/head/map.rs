@@ -87,7 +87,7 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
                 // SAFETY: the pixels of row y belong to one task.
                 unsafe { results.put(y * width + x, row.at(x), pixel, with_points) };
             };
-            if results.want_probabilities() {
+            if results.need_probabilities() {
                 (0..width).for_each(|x| put(x, false));
             } else {
                 // SAFETY: the pixels of row y belong to one task.

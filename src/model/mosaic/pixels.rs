@@ -126,7 +126,7 @@ impl Target<'_> {
         match self {
             Target::Results(results) => {
                 let class = isa.argmax_lerp(logits, logits, 0.0, classes);
-                // SAFETY: the requirement is the same.
+                // SAFETY: the caller owns the results of this pixel.
                 unsafe { results.put(at, class, logits, true) };
             }
             Target::Scores(scores, unit) => {
