@@ -108,7 +108,7 @@ static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t
     for (i = 0; i < pixels; ++i) ++counts[map[i]];
     for (i = 0; i < 256; ++i) {
         if (counts[i] == 0) continue;
-        beitle_class_name(engine, i, name, sizeof name);
+        beitle_class_name(engine, i, name, sizeof name, NULL, 0);
         printf("%3lu %-24s %6.2f %%\n", (unsigned long)i, name, 100.0 * (double)counts[i] / (double)pixels);
     }
 }

@@ -30,7 +30,7 @@
  * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
  * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
  * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL and
- * 0 if you do not need it. Every argument that can be validated is validated: null pointers, misalignment, wrong sizes,
+ * 0 if you do not need it; beitle_status_string gives a shorter text for the status alone. Every argument that can be validated is validated: null pointers, misalignment, wrong sizes,
  * overlaps and invalid enumeration values are reported. No memory that a call writes to, the message included, may
  * overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate that
  * memory of the stated size exists.
@@ -57,10 +57,13 @@
 extern "C" {
 #endif
 
-/* The version of this header: major << 16 | minor << 8 | patch. */
-#define BEITLE_VERSION 0x000100u
+/* The version of this header. */
+#define BEITLE_VERSION_MAJOR 0
+#define BEITLE_VERSION_MINOR 1
+#define BEITLE_VERSION_PATCH 0
+#define BEITLE_VERSION ((uint32_t)BEITLE_VERSION_MAJOR << 16 | (uint32_t)BEITLE_VERSION_MINOR << 8 | BEITLE_VERSION_PATCH)
 
-/* Returns the version of the linked library, encoded like BEITLE_VERSION. It must equal BEITLE_VERSION. */
+/* Returns the version of the linked library, encoded like BEITLE_VERSION. */
 uint32_t beitle_version(void);
 
 /* The result of a call. */
@@ -80,6 +83,16 @@ enum {
     BEITLE_INTERNAL_ERROR = 10      /* a bug in the library; please report it (any function may return it) */
 };
 
+/* Returns what a status means, as a short text in English. It is never NULL: unknown values have a text, too. */
+const char *beitle_status_string(beitle_status status);
+
+/* Returns the name of the instruction set whose kernels beitle_run uses unless beitle_run_params.isa names another: "portable",
+ * "avx2", "avxvnni", "avx512", "neon", "dotprod" or "i8mm".
+ *
+ * It is the fastest one that the library finds in this processor. On Arm a library built without the feature `std` cannot
+ * ask the processor, because that takes privileges: it finds what the target features of its build promise. */
+const char *beitle_isa_name(void);
+
 /* An open model and its plan. The contents are private. It may be in any memory (static, stack, heap), may be copied
  * with `=` or memcpy, and needs no cleanup. Zero it before beitle_open (static memory is zero), so that the library
  * recognises an engine that was never opened. */
@@ -95,7 +108,10 @@ enum {
     BEITLE_FEATURES = 2        /* features and tokens of the image */
 };
 
-/* What a model computes, and its dimensions. Set `size` before beitle_model_info, which writes the other fields. */
+/* The precision of the weights that was asked of the converter. */
+enum { BEITLE_F32 = 0, BEITLE_F16 = 1, BEITLE_INT8 = 2, BEITLE_INT4 = 3 };
+
+/* The facts of a model. Set `size` before beitle_model_info, which writes the other fields. */
 typedef struct beitle_info {
     size_t size;             /* sizeof(beitle_info) */
     size_t input_width;      /* in pixels: the size of a window */
@@ -108,6 +124,9 @@ typedef struct beitle_info {
     uint32_t task;           /* BEITLE_SEGMENTATION ... BEITLE_FEATURES */
     uint32_t image_channels; /* channels of the images: 3 (any format but BEITLE_DUAL8), 1 (BEITLE_GRAY8, BEITLE_GRAY16),
                                 2 (BEITLE_DUAL8) or 4 (BEITLE_RGBA8, BEITLE_BGRA8) */
+    uint32_t precision;      /* BEITLE_F32 ... BEITLE_INT4 */
+    uint32_t format_version; /* version of the weight file's format */
+    uint8_t source_sha256[32]; /* SHA-256 of the checkpoint from which the file was made */
 } beitle_info;
 
 /* How an image is fitted to the network's input. */
@@ -280,6 +299,11 @@ typedef struct beitle_run_params {
     beitle_ranked *ranked;      /* the output for the points: [points_count][ranked_count / points_count], the most
                                    likely class first */
     size_t ranked_count;        /* number of elements at `ranked`, a multiple of points_count */
+    const char *isa;            /* NULL: the instruction set that beitle_isa_name returns. Or the name of one that this
+                                   processor has, to compare or test them: results are the same. On Arm a library built
+                                   without the feature `std` relies on the name: a wrong one executes instructions that
+                                   the processor does not have. "dotprod" needs bits 44 to 47 of the register
+                                   ID_AA64ISAR0_EL1 not to be 0, "i8mm" bits 52 to 55 of ID_AA64ISAR1_EL1 */
 } beitle_run_params;
 
 /* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels), where
@@ -321,24 +345,32 @@ beitle_status beitle_open(beitle_engine *engine, const void *file, size_t file_b
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED, BEITLE_CORRUPT_FILE. */
 beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t message_bytes);
 
-/* Writes the task and the dimensions of the model to `info`, whose field `size` must be set.
+/* Writes the facts of the model to `info`, whose field `size` must be set.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
 beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
 
-/* Writes the name of a class to `name`, as UTF-8 text without control characters and with a terminating zero.
- * `class_index` is less than beitle_info.classes; `name_bytes` is the size of the memory at `name`. `name` is empty
- * after an error. The time is proportional to the length of all names.
+/* Writes the name of the checkpoint to `name`, as UTF-8 text without control characters and with a terminating zero.
+ * `name_bytes` is the size of the memory at `name`. `name` is empty after an error.
  *
- * Errors: BEITLE_INVALID_ARGUMENT (also if the file has no name for the class), BEITLE_MISALIGNED;
- * BEITLE_BUFFER_TOO_SMALL if the name was truncated, or `name` is NULL. */
-beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes);
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if the name was truncated, or `name` is NULL: the
+ * message says how many bytes it needs. */
+beitle_status beitle_model_name(const beitle_engine *engine, char *name, size_t name_bytes, char *message,
+                                size_t message_bytes);
+
+/* Writes the name of a class to `name`, as beitle_model_name does. `class_index` is less than beitle_info.classes. The time is
+ * proportional to the length of all names.
+ *
+ * Errors: as beitle_model_name; BEITLE_INVALID_ARGUMENT also if the file has no name for the class. */
+beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes,
+                                char *message, size_t message_bytes);
 
 /* Writes the display colour of a class to `rgb`: red, green, blue; black if the model does not segment images.
  * `class_index` is less than beitle_info.classes.
  *
  * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED. */
-beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3]);
+beitle_status beitle_class_colour(const beitle_engine *engine, size_t class_index, uint8_t rgb[3], char *message,
+                                  size_t message_bytes);
 
 /* Plans the arena for up to `workers` threads (1: only the thread that calls beitle_run) and images of up to `width` x
  * `height` pixels that are run as in BEITLE_MODE_WHOLE. Writes the size of the arena in bytes to `arena_bytes`. It must

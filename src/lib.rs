@@ -76,8 +76,9 @@
 //! Without `std` the crate is `no_std` and needs no allocator. Link the weight file into the program at an address that is a
 //! multiple of 64 and pass it to [`Model::new`] as a `&[u8]`. Pass [`Engine::new`](engine::Engine::new) a buffer of
 //! [`Plan::bytes`](plan::Plan::bytes) bytes with the same alignment. [`Serial`](parallel::Serial) runs everything on the calling
-//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] then decides by the target
-//! features of the build.
+//! thread; an RTOS can implement [`Parallel`](parallel::Parallel) with its own threads. [`Isa::detect`] asks
+//! the processor for its instructions on x86-64. On Arm that would take privileges: there the target features of the build decide
+//! (`-C target-feature=+dotprod,+i8mm`), or the program, by [`Isa::assume`].
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod arena;

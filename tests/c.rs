@@ -6,6 +6,7 @@ mod common;
 
 use beitle::Isa;
 use beitle::file::crc;
+use beitle::file::format::Precision;
 use beitle::output::{Area, ClassMap, Ranked, Region};
 use beitle_ffi::*;
 use common::Picture;
@@ -74,6 +75,10 @@ fn constants() -> Vec<(String, usize)> {
         ("BEITLE_CANCELLED".into(), Status::Cancelled as usize),
         ("BEITLE_INTERNAL_ERROR".into(), Status::InternalError as usize),
         ("sizeof(beitle_engine)".into(), size_of::<CEngine>()),
+        ("BEITLE_F32".into(), Precision::F32 as usize),
+        ("BEITLE_F16".into(), Precision::F16 as usize),
+        ("BEITLE_INT8".into(), Precision::Int8 as usize),
+        ("BEITLE_INT4".into(), Precision::Int4 as usize),
     ];
     macro_rules! layout {
         ($c:literal, $t:ty, $($field:ident)*) => {
@@ -81,13 +86,13 @@ fn constants() -> Vec<(String, usize)> {
             $(all.push((concat!("offsetof(", $c, ", ", stringify!($field), ")").into(), offset_of!($t, $field)));)*
         };
     }
-    layout!("beitle_info", CInfo, size input_width input_height classes logits_width logits_height features tokens task image_channels);
+    layout!("beitle_info", CInfo, size input_width input_height classes logits_width logits_height features tokens task image_channels precision format_version source_sha256);
     layout!("beitle_image", CImage, data bytes width height stride format);
     layout!("beitle_plane", CPlane, data bytes stride);
     layout!("beitle_frame", CFrame, planes crop rotation mirror matrix range gray16);
     layout!("beitle_class_map", CClassMap, data bytes width height pixel_bytes);
     layout!("beitle_thread_pool", CThreadPool, workers run context);
-    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context scores scores_count window_done features features_count tokens tokens_count frame confidence confidence_count min_confidence labels labels_count points points_count ranked ranked_count);
+    layout!("beitle_run_params", CRunParams, size arena arena_bytes image map logits logits_count thread_pool progress progress_context scores scores_count window_done features features_count tokens tokens_count frame confidence confidence_count min_confidence labels labels_count points points_count ranked ranked_count isa);
     layout!("beitle_area", Area, pixels sum_x sum_y left top right bottom);
     all.push(("offsetof(beitle_region, first_x)".into(), offset_of!(Region, first)));
     all.push(("offsetof(beitle_region, class_index)".into(), offset_of!(Region, class)));
@@ -138,8 +143,9 @@ fn the_header_declares_every_exported_function() {
     let mut declared = names(&header, "\nbeitle_status beitle_");
     declared.extend(names(&header, "\nuint32_t beitle_"));
     declared.extend(names(&header, "\nsize_t beitle_"));
+    declared.extend(names(&header, "\nconst char *beitle_"));
     declared.sort();
-    let code = read("src/ffi/exports.rs") + &read("src/ffi/maps.rs");
+    let code = ["describe", "exports", "maps"].map(|file| read(&format!("src/ffi/{file}.rs"))).concat();
     assert_eq!(declared, names(&code, "extern \"C\" fn beitle_"));
     assert!(declared.len() > 5, "{declared:?}");
 }

@@ -104,22 +104,74 @@ fn a_model_describes_itself() {
         assert_eq!([info.classes, info.logits_height, info.logits_width], want);
         assert_eq!(beitle_model_info(&f.engine, null_mut(), null_mut(), 0), Status::InvalidArgument);
         let model = beitle::Model::new(f.file.bytes()).unwrap();
+        let facts = model.facts();
+        assert_eq!(
+            (info.precision, info.format_version),
+            (facts.precision as u32, beitle::file::format::VERSION)
+        );
+        assert_eq!(info.source_sha256, facts.source_sha256);
+        let mut source = [0x7F as c_char; 300];
+        assert_eq!(beitle_model_name(&f.engine, source.as_mut_ptr(), 300, null_mut(), 0), Status::Ok);
+        assert_eq!(CStr::from_ptr(source.as_ptr()).to_str(), Ok(model.source()));
         for class in 0..info.classes {
             let whole = model.class_name(class).unwrap();
-            let status = beitle_class_name(&f.engine, class, name.as_mut_ptr(), name.len());
+            let status = beitle_class_name(&f.engine, class, name.as_mut_ptr(), name.len(), null_mut(), 0);
             let got = CStr::from_ptr(name.as_ptr()).to_str().unwrap();
             assert!(whole.starts_with(got));
             assert_eq!(status, if got == whole { Status::Ok } else { Status::BufferTooSmall });
-            assert_eq!(beitle_class_colour(&f.engine, class, &mut rgb), Status::Ok);
+            assert_eq!(beitle_class_colour(&f.engine, class, &mut rgb, null_mut(), 0), Status::Ok);
             assert_eq!(rgb, model.colour(class));
         }
-        assert_eq!(beitle_class_name(&f.engine, info.classes, name.as_mut_ptr(), 8), Status::InvalidArgument);
-        assert_eq!(name[0], 0);
-        assert_eq!(beitle_class_name(&f.engine, 0, name.as_mut_ptr(), 2), Status::BufferTooSmall);
-        assert_eq!(name[1], 0);
-        assert_eq!(beitle_class_name(&f.engine, 0, null_mut(), 99), Status::BufferTooSmall);
-        assert_eq!(beitle_class_colour(&f.engine, info.classes, &mut rgb), Status::InvalidArgument);
-        assert_eq!(beitle_class_colour(&f.engine, 0, null_mut()), Status::InvalidArgument);
+        let mut text = [0x7F as c_char; 100];
+        let (t, n) = (text.as_mut_ptr(), text.len());
+        let message = || CStr::from_ptr(t).to_str().unwrap().to_owned();
+        let out_of_range = "class_index is out of range";
+        let status = beitle_class_name(&f.engine, info.classes, name.as_mut_ptr(), 8, t, n);
+        assert_eq!((status, name[0], message().as_str()), (Status::InvalidArgument, 0, out_of_range));
+        let status = beitle_class_name(&f.engine, 0, name.as_mut_ptr(), 2, t, n);
+        assert_eq!((status, name[1]), (Status::BufferTooSmall, 0));
+        let needed = model.class_name(0).unwrap().len() + 1;
+        assert_eq!(message(), format!("name is too small: the text needs {needed} bytes"));
+        assert_eq!(beitle_class_name(&f.engine, 0, null_mut(), 99, t, n), Status::BufferTooSmall);
+        let status = beitle_class_colour(&f.engine, info.classes, &mut rgb, t, n);
+        assert_eq!((status, message().as_str()), (Status::InvalidArgument, out_of_range));
+        assert_eq!(beitle_class_colour(&f.engine, 0, null_mut(), t, n), Status::InvalidArgument);
+        assert_eq!(message(), "rgb is NULL");
+    }
+}
+
+#[test]
+fn every_status_has_a_text_of_its_own() {
+    let text = |status| {
+        // SAFETY: the function returns a text with a terminating zero that is never freed.
+        unsafe { CStr::from_ptr(beitle_status_string(status)) }.to_str().unwrap()
+    };
+    let unknown = text(i32::MAX);
+    assert_eq!([text(-1), text(i32::MIN), text(Status::InternalError as i32 + 1)], [unknown; 3]);
+    let mut texts: Vec<_> = (0..=Status::InternalError as i32).map(text).chain([unknown]).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), Status::InternalError as usize + 2);
+}
+
+#[test]
+fn a_run_uses_the_instruction_set_that_it_names() {
+    let mut f = Fixture::new(1);
+    // SAFETY: the function returns a text with a terminating zero that is never freed.
+    let best = unsafe { CStr::from_ptr(beitle_isa_name()) };
+    assert_eq!(best.to_str(), Ok(Isa::detect().name()));
+    let want = expected(&f).map;
+    for isa in Isa::available() {
+        f.map.fill(99);
+        let params = CRunParams { isa: isa.c_name().as_ptr(), ..f.params() };
+        assert_eq!(f.run(&params).0, Status::Ok, "{isa:?}");
+        assert_eq!(f.map, want, "{isa:?}");
+    }
+    for name in [c"", c"AVX2", c"sse", c"\xFF"] {
+        let params = CRunParams { isa: name.as_ptr(), ..f.params() };
+        let (status, message) = f.run(&params);
+        assert_eq!(status, Status::InvalidArgument, "{name:?}");
+        assert_eq!(message, "params.isa names no instruction set that this processor has");
     }
 }
 

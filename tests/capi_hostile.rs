@@ -64,13 +64,17 @@ fn overlapping_arguments_are_rejected() {
         put_engine(&f.engine, m.place(p[0]));
         unsafe { beitle_model_info(m.place(p[0]), m.place(p[1]), m.place(p[2]), 100) }
     });
-    check_pairs(2, |m, p| {
+    check_pairs(3, |m, p| {
         put_engine(&f.engine, m.place(p[0]));
-        unsafe { beitle_class_name(m.place(p[0]), 0, m.place(p[1]), 100) }
+        unsafe { beitle_model_name(m.place(p[0]), m.place(p[1]), 100, m.place(p[2]), 100) }
     });
-    check_pairs(2, |m, p| {
+    check_pairs(3, |m, p| {
         put_engine(&f.engine, m.place(p[0]));
-        unsafe { beitle_class_colour(m.place(p[0]), 0, m.place(p[1])) }
+        unsafe { beitle_class_name(m.place(p[0]), 0, m.place(p[1]), 100, m.place(p[2]), 100) }
+    });
+    check_pairs(3, |m, p| {
+        put_engine(&f.engine, m.place(p[0]));
+        unsafe { beitle_class_colour(m.place(p[0]), 0, m.place(p[1]), m.place(p[2]), 100) }
     });
     check_pairs(3, |m, p| {
         put_engine(&f.engine, m.place(p[0]));
@@ -117,12 +121,16 @@ fn the_weight_file_is_never_written_to() {
             beitle_verify(e, inside.cast(), 64),
             beitle_model_info(e, inside.cast(), null_mut(), 0),
             beitle_model_info(e, &mut CInfo::default(), inside.cast(), 64),
-            beitle_class_name(e, 0, inside.cast(), 64),
-            beitle_class_colour(e, 0, inside.cast()),
+            beitle_model_name(e, inside.cast(), 64, null_mut(), 0),
+            beitle_model_name(e, null_mut(), 0, inside.cast(), 64),
+            beitle_class_name(e, 0, inside.cast(), 64, null_mut(), 0),
+            beitle_class_name(e, 0, null_mut(), 0, inside.cast(), 64),
+            beitle_class_colour(e, 0, inside.cast(), null_mut(), 0),
+            beitle_class_colour(e, 0, &mut [0; 3], inside.cast(), 64),
             beitle_plan(e, 1, 2, 2, inside.cast(), null_mut(), 0),
             beitle_plan(e, 1, 2, 2, &mut 0, inside.cast(), 64),
         ];
-        assert_eq!(refused, [Status::InvalidArgument; 9]);
+        assert_eq!(refused, [Status::InvalidArgument; 13]);
         let mut arena_bytes = 0;
         assert_eq!(beitle_plan(e, 1, 2, 2, &mut arena_bytes, null_mut(), 0), Status::Ok);
         f.arena = beitle::memory::Arena::new(arena_bytes).unwrap();
@@ -280,8 +288,9 @@ fn stale_null_and_misaligned_arguments_are_rejected() {
             let (t, n) = (text.as_mut_ptr(), text.len());
             assert_eq!(beitle_verify(bad, t, n), want);
             assert_eq!(beitle_model_info(bad, &mut CInfo::default(), t, n), want);
-            assert_eq!(beitle_class_name(bad, 0, t, n), want);
-            assert_eq!(beitle_class_colour(bad, 0, &mut [0; 3]), want);
+            assert_eq!(beitle_model_name(bad, null_mut(), 0, t, n), want);
+            assert_eq!(beitle_class_name(bad, 0, null_mut(), 0, t, n), want);
+            assert_eq!(beitle_class_colour(bad, 0, &mut [0; 3], t, n), want);
             assert_eq!(beitle_plan(bad, 1, 5, 5, &mut 0, t, n), want);
             assert_eq!(beitle_run(bad, null(), t, n), want);
         }

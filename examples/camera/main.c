@@ -178,7 +178,7 @@ static void print_statistics(struct statistics *statistics, const struct model *
             if (statistics->pixels[i] > statistics->pixels[best]) best = i;
         }
         if (statistics->pixels[best] == 0) break;
-        beitle_class_name(&model->engine, best, name, sizeof name);
+        beitle_class_name(&model->engine, best, name, sizeof name, NULL, 0);
         if (name[0] == '\0') snprintf(name, sizeof name, "class %zu", best);
         fprintf(stderr, "%s %s %.0f %%", place == 0 ? ":" : ",", name, 100 * (double)statistics->pixels[best] / total);
         statistics->pixels[best] = 0;

@@ -6,7 +6,7 @@ static void init_colours(struct overlay *overlay, const beitle_engine *engine) {
     size_t i;
     memset(overlay->colours, 0, sizeof overlay->colours);
     for (i = 0; i < 256; ++i) {
-        if (beitle_class_colour(engine, i, overlay->colours[i]) != BEITLE_OK) break; /* the model has no more classes */
+        if (beitle_class_colour(engine, i, overlay->colours[i], NULL, 0) != BEITLE_OK) break; /* the model has no more classes */
     }
 }
 

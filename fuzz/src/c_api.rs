@@ -230,6 +230,8 @@ impl Memory {
         let engine = self.engine(input);
         let class = if input.u8() < 224 { 3 } else { input.wild() };
         let (info, text) = (self.place(input, OUT, size_of::<CInfo>()), self.buffer(input, MESSAGE, 200));
+        let message = self.buffer(input, OUT, 200);
+        let m: *mut c_char = self.pointer(message);
         let rgb = Place { bytes: 3, ..text };
         let (e, i, t) = (self.pointer::<CEngine>(engine), self.pointer(info), self.pointer(text));
         match function {
@@ -246,9 +248,16 @@ impl Memory {
                 }
                 self.call(engine, &[info, text], || unsafe { beitle_model_info(e, i, t, text.bytes) })
             }
-            2 => self.call(engine, &[text], || unsafe { beitle_class_name(e, class, t, text.bytes) }),
+            2 => self.call(engine, &[text, message], || unsafe {
+                beitle_class_name(e, class, t, text.bytes, m, message.bytes)
+            }),
+            4 => self.call(engine, &[text, message], || unsafe {
+                beitle_model_name(e, t, text.bytes, m, message.bytes)
+            }),
             _ if rgb.at.is_some_and(|at| at + rgb.bytes > END) => return,
-            _ => self.call(engine, &[rgb], || unsafe { beitle_class_colour(e, class, t.cast()) }),
+            _ => self.call(engine, &[rgb, message], || unsafe {
+                beitle_class_colour(e, class, t.cast(), m, message.bytes)
+            }),
         };
     }
 
@@ -409,6 +418,11 @@ impl Memory {
             points_count: if points.at.is_some() { points.bytes / 16 } else { points.bytes },
             ranked: self.pointer(ranked),
             ranked_count: if ranked.at.is_some() { ranked.bytes / 8 } else { ranked.bytes },
+            isa: match input.below(16) {
+                14 => c"portable".as_ptr(),
+                15 => c"none".as_ptr(),
+                _ => null(),
+            },
         };
         let e = self.pointer::<CEngine>(engine);
         let p = self.pointer::<CRunParams>(Place { at: params_at, bytes: 0 });
@@ -441,6 +455,7 @@ pub fn run(data: &[u8]) {
             1 => memory.plan(&mut input),
             2 => memory.plan_views(&mut input),
             function @ 3..=6 => memory.look(&mut input, function - 3),
+            9 => memory.look(&mut input, 4),
             8 => memory.evaluate(&mut input),
             // A copy of an engine is an engine.
             7 => memory.bytes.copy_within(ENGINES[0]..ENGINES[0] + ENGINE, ENGINES[1]),

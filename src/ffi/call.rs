@@ -38,12 +38,6 @@ pub(crate) unsafe fn call(
     status
 }
 
-/// [`call`] for functions without a message.
-pub(crate) fn call_without_message(body: impl FnOnce() -> Result<(), CallError>) -> Status {
-    // SAFETY: the message is null.
-    unsafe { call(core::ptr::null_mut(), 0, |_| body()) }
-}
-
 #[cfg(feature = "std")]
 fn catch_panic(body: impl FnOnce() -> Result<(), CallError>) -> Result<(), CallError> {
     // After a panic only the caller's memory remains, whose contents are then documented as unspecified.

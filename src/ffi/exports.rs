@@ -1,22 +1,20 @@
-//! The exported functions. `include/beitle.h` documents them for C: parameters, ownership, threads and errors.
+//! The functions that open, plan and run a model, and those that need none. `include/beitle.h` documents them for C: parameters,
+//! ownership, threads and errors.
 //!
 //! Every function has the same safety requirement: pointers are null, misaligned, or point to as much memory as stated,
 //! which nothing else uses during the call (memory that is only read may be read elsewhere).
 
-use crate::call::{call, call_without_message};
+use crate::call::call;
 use crate::open::OpenEngine;
 use crate::plan;
 use crate::pointers::{self, ByteRange, check_disjoint};
 use crate::run;
 use crate::status::{CallError, Status};
-use crate::text::TextBuffer;
-use crate::types::{CEngine, CInfo, CPlanParams, CRunParams};
-use crate::versioned::{result_range, smallest_range, write_result};
-use beitle::file::format::Task;
+use crate::types::{CEngine, CPlanParams, CRunParams};
+use beitle::Isa;
 use beitle::image::check_size;
 use beitle::plan::Plan;
 use core::ffi::{c_char, c_void};
-use core::fmt::Write;
 
 /// Returns the version of this library: `major << 16 | minor << 8 | patch`.
 #[unsafe(no_mangle)]
@@ -31,6 +29,18 @@ pub extern "C" fn beitle_version() -> u32 {
         | number(env!("CARGO_PKG_VERSION_MINOR")) << 8
         | number(env!("CARGO_PKG_VERSION_PATCH"));
     VERSION
+}
+
+/// Returns what a status means, as a short text in English; a text for unknown values, too.
+#[unsafe(no_mangle)]
+pub extern "C" fn beitle_status_string(status: i32) -> *const c_char {
+    crate::status::meaning(status).as_ptr()
+}
+
+/// Returns the name of the instruction set that runs use unless they name another.
+#[unsafe(no_mangle)]
+pub extern "C" fn beitle_isa_name() -> *const c_char {
+    Isa::detect().c_name().as_ptr()
 }
 
 /// Opens a model.
@@ -68,100 +78,6 @@ pub unsafe extern "C" fn beitle_verify(
     };
     // SAFETY: nothing else uses the memory at `message`.
     unsafe { call(message, message_bytes, body) }
-}
-
-/// Writes the task and the dimensions of the model to `info`.
-///
-/// # Safety
-/// See the module.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn beitle_model_info(
-    engine: *const CEngine,
-    info: *mut CInfo,
-    message: *mut c_char,
-    message_bytes: usize,
-) -> Status {
-    let body = |text: ByteRange| {
-        check_disjoint(&[text], &[OpenEngine::range(engine), smallest_range(info, "info")])?;
-        // SAFETY: nothing else writes to the engine.
-        let open = unsafe { OpenEngine::at(engine)? };
-        // SAFETY: nothing else uses the memory at `info`.
-        let info_range = unsafe { result_range(info, "info", "info.size")? };
-        check_disjoint(&[text, info_range], &[open.file_range(), OpenEngine::range(engine)])?;
-        let facts = open.model.facts();
-        let segments = facts.task == Task::Segmentation;
-        let (logits_width, logits_height) = if segments { facts.level(0) } else { (1, 1) };
-        let value = CInfo {
-            size: size_of::<CInfo>(),
-            input_width: facts.width,
-            input_height: facts.height,
-            classes: facts.classes,
-            logits_width,
-            logits_height,
-            features: if segments { 0 } else { facts.channels },
-            tokens: if segments { 0 } else { facts.tokens() },
-            task: facts.task as u32,
-            image_channels: facts.picture_channels as u32,
-        };
-        // SAFETY: nothing else uses the memory at `info`.
-        unsafe { write_result(info, value, "info", "info.size") }
-    };
-    // SAFETY: nothing else uses the memory at `message`.
-    unsafe { call(message, message_bytes, body) }
-}
-
-/// Writes the name of a class to `name`. If it is truncated, the status is [`Status::BufferTooSmall`].
-///
-/// # Safety
-/// See the module.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn beitle_class_name(
-    engine: *const CEngine,
-    class_index: usize,
-    name: *mut c_char,
-    name_bytes: usize,
-) -> Status {
-    let mut truncated = false;
-    let status = call_without_message(|| {
-        let written = [ByteRange::of(name, name_bytes, "name")];
-        check_disjoint(&written, &[OpenEngine::range(engine)])?;
-        // SAFETY: nothing else writes to the engine.
-        let opened = unsafe { OpenEngine::at(engine) };
-        if let Ok(open) = &opened {
-            check_disjoint(&written, &[open.file_range()])?;
-        }
-        // SAFETY: nothing else uses the memory at `name`. An error leaves an empty text.
-        let mut text = unsafe { TextBuffer::new(name, name_bytes) };
-        let found = opened?.model.class_name(class_index);
-        // Writing to a `TextBuffer` never fails.
-        let _ = text.write_str(found.ok_or(CallError::Argument("class_index", "is out of range"))?);
-        truncated = text.truncated;
-        Ok(())
-    });
-    if status == Status::Ok && truncated { Status::BufferTooSmall } else { status }
-}
-
-/// Writes the colour of a class to `rgb`: red, green, blue.
-///
-/// # Safety
-/// See the module.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn beitle_class_colour(
-    engine: *const CEngine,
-    class_index: usize,
-    rgb: *mut [u8; 3],
-) -> Status {
-    call_without_message(|| {
-        // SAFETY: nothing else writes to the engine.
-        let open = unsafe { OpenEngine::at(engine)? };
-        let model = &open.model;
-        check_disjoint(&[ByteRange::of(rgb, 1, "rgb")], &[OpenEngine::range(engine), open.file_range()])?;
-        if class_index >= model.facts().classes {
-            return Err(CallError::Argument("class_index", "is out of range"));
-        }
-        // SAFETY: nothing else uses the memory at `rgb`.
-        unsafe { pointers::write(rgb, model.colour(class_index), "rgb") }
-    })
 }
 
 /// Plans the arena for `workers` threads and images of up to `width` x `height` pixels, and writes its size to

@@ -16,6 +16,7 @@
 //! | `run` | `beitle_run` |
 //! | `maps` | the functions that evaluate class maps |
 //! | `call` | the wrapper around every call: it catches panics and turns an error into a status and a message |
+//! | `describe` | the functions that describe an open model |
 //! | `exports` | the other exported functions |
 //!
 //! The crate allocates nothing. Its only global state is the table of parallel steps in `pool`. With the feature `std` a panic
@@ -24,6 +25,7 @@
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
 mod call;
+mod describe;
 mod exports;
 mod image;
 mod maps;
@@ -40,6 +42,7 @@ mod text;
 mod types;
 mod versioned;
 
+pub use describe::*;
 pub use exports::*;
 pub use maps::*;
 #[cfg(feature = "panic-test")]

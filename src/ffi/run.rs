@@ -13,6 +13,7 @@ use beitle::observe::{Observer, Stage};
 use beitle::output::{ClassMapMut, Points};
 use beitle::parallel::{Parallel, Serial};
 use beitle::{Error, Isa};
+use core::ffi::CStr;
 
 // Names of parameters in messages.
 const ARENA: &str = "params.arena";
@@ -77,7 +78,9 @@ pub(crate) unsafe fn run(
         return Err(Error::Buffer { what: "arena bytes", needed, found }.into());
     }
 
-    let mut engine = Engine::new(model, plan, Isa::detect(), arena)?;
+    // SAFETY: the name is not written to during the call.
+    let isa = unsafe { isa(params)? };
+    let mut engine = Engine::new(model, plan, isa, arena)?;
     let mut run =
         |par: &dyn Parallel| Ok(engine.run(par, &image, &mut output, &mut ProgressCallback(params))?);
     if params.thread_pool.is_null() {
@@ -88,6 +91,26 @@ pub(crate) unsafe fn run(
     return run(&crate::pool::CallerThreads::new(unsafe { read(params.thread_pool, THREAD_POOL)? })?);
     #[cfg(not(target_has_atomic = "ptr"))]
     Err(CallError::Argument(THREAD_POOL, "requires a CPU with atomic operations"))
+}
+
+/// The instruction set of the run.
+///
+/// # Safety
+/// `params.isa` is null or points to a text with a terminating zero that is not written to during the call. Where the processor
+/// cannot be asked for its instructions, it has those that the text names.
+unsafe fn isa(params: &CRunParams) -> Result<Isa, CallError> {
+    if params.isa.is_null() {
+        return Ok(Isa::detect());
+    }
+    // SAFETY: the text has a terminating zero.
+    let name = unsafe { CStr::from_ptr(params.isa) }.to_str().unwrap_or_default();
+    let found = if cfg!(all(target_arch = "aarch64", not(feature = "std"))) {
+        // SAFETY: the caller answers for the instructions.
+        unsafe { Isa::assume(name) }
+    } else {
+        Isa::by_name(name)
+    };
+    found.ok_or(CallError::Argument("params.isa", "names no instruction set that this processor has"))
 }
 
 /// The memory that `params` names, whatever it is.

@@ -1,6 +1,7 @@
 //! The errors of a call, their messages and their status values.
 
 use beitle::Error;
+use core::ffi::CStr;
 use core::fmt;
 
 /// `beitle_status`: the result of a call.
@@ -31,6 +32,24 @@ pub enum Status {
     InternalError = 10,
 }
 
+/// What the value of a status means.
+pub(crate) fn meaning(status: i32) -> &'static CStr {
+    match status {
+        0 => c"success",
+        1 => c"invalid argument",
+        2 => c"not a beitle weight file",
+        3 => c"unsupported version of the weight file",
+        4 => c"damaged weight file",
+        5 => c"misaligned pointer",
+        6 => c"buffer too small",
+        7 => c"invalid image",
+        8 => c"larger than this machine can address",
+        9 => c"cancelled by the progress callback",
+        10 => c"internal error: this is a bug in beitle, please report it",
+        _ => c"unknown status",
+    }
+}
+
 /// Why a call failed.
 pub(crate) enum CallError {
     /// The name of an argument, and what is wrong with it.
@@ -39,6 +58,8 @@ pub(crate) enum CallError {
     Misaligned(&'static str, usize),
     /// The names of a written buffer and of another buffer of the same call.
     Overlap(&'static str, &'static str),
+    /// The name of a text's memory, and the size in bytes that the whole text needs.
+    Truncated(&'static str, usize),
     /// An error of the engine.
     Engine(Error),
     /// The engine panicked.
@@ -58,6 +79,9 @@ impl fmt::Display for CallError {
             CallError::Argument(name, problem) => write!(f, "{name} {problem}"),
             CallError::Misaligned(name, bytes) => write!(f, "{name} is not aligned to {bytes} bytes"),
             CallError::Overlap(written, other) => write!(f, "{written} overlaps {other}"),
+            CallError::Truncated(name, bytes) => {
+                write!(f, "{name} is too small: the text needs {bytes} bytes")
+            }
             CallError::Engine(e) => e.fmt(f),
             #[cfg(feature = "std")]
             CallError::Panic => f.write_str("internal error: this is a bug in beitle, please report it"),
@@ -70,6 +94,7 @@ impl CallError {
         match self {
             CallError::Argument(..) | CallError::Overlap(..) => Status::InvalidArgument,
             CallError::Misaligned(..) => Status::Misaligned,
+            CallError::Truncated(..) => Status::BufferTooSmall,
             CallError::Engine(e) => engine_status(e),
             #[cfg(feature = "std")]
             CallError::Panic => Status::InternalError,

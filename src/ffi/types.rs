@@ -1,7 +1,7 @@
 //! The structures of `include/beitle.h`, which documents them. `tests/c.rs` compares sizes and offsets with the C compiler's.
 
 use beitle::output::Ranked;
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::mem::MaybeUninit;
 
 /// `BEITLE_ENGINE_WORDS`: size of a [`CEngine`] in 64-bit words.
@@ -51,6 +51,12 @@ pub struct CInfo {
     pub task: u32,
     /// Channels of the images that the model processes.
     pub image_channels: u32,
+    /// Precision of the weights: 0 f32, 1 f16, 2 int8, 3 int4.
+    pub precision: u32,
+    /// Version of the weight file's format.
+    pub format_version: u32,
+    /// SHA-256 of the checkpoint.
+    pub source_sha256: [u8; 32],
 }
 
 impl Default for CInfo {
@@ -67,6 +73,9 @@ impl Default for CInfo {
             tokens: 0,
             task: 0,
             image_channels: 0,
+            precision: 0,
+            format_version: 0,
+            source_sha256: [0; 32],
         }
     }
 }
@@ -227,6 +236,8 @@ pub struct CRunParams {
     pub ranked: *mut Ranked,
     /// Number of elements at `ranked`, for all points together.
     pub ranked_count: usize,
+    /// Name of an instruction set with a terminating zero; null: the best one.
+    pub isa: *const c_char,
 }
 
 /// `beitle_plan_params`: the arguments of a plan with views.
@@ -269,6 +280,7 @@ unsafe impl Versioned for CRunParams {
         core::mem::offset_of!(CRunParams, features),
         core::mem::offset_of!(CRunParams, frame),
         core::mem::offset_of!(CRunParams, confidence),
+        core::mem::offset_of!(CRunParams, isa),
     ];
 }
 
@@ -279,5 +291,5 @@ unsafe impl Versioned for CPlanParams {
 
 // SAFETY: numbers.
 unsafe impl Versioned for CInfo {
-    const EARLIER_SIZES: &'static [usize] = &[];
+    const EARLIER_SIZES: &'static [usize] = &[core::mem::offset_of!(CInfo, precision)];
 }

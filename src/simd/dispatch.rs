@@ -52,13 +52,17 @@ macro_rules! dispatch {
                 // kernel's preconditions, if it has any, are this method's.
                 unsafe {
                     match self.lanes() {
+                        LaneSet::Portable if LaneSet::PORTABLE_IN_BUILD => portable($($arg),*),
                         #[cfg(target_arch = "x86_64")]
-                        LaneSet::Avx2 if LaneSet::AVX2_IN_BUILD => avx2($($arg),*),
+                        LaneSet::Avx512 => avx512($($arg),*),
+                        // The last arm is also that of `Portable` in a build that leaves the portable kernels out: every
+                        // processor of such a build has AVX2 or NEON.
                         #[cfg(target_arch = "x86_64")]
-                        LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => avx512($($arg),*),
+                        _ => avx2($($arg),*),
                         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-                        LaneSet::Neon => neon($($arg),*),
-                        _ => portable($($arg),*),
+                        _ => neon($($arg),*),
+                        #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+                        LaneSet::Portable => portable($($arg),*),
                     }
                 }
             }

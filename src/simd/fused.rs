@@ -40,9 +40,7 @@ impl Isa {
         unsafe {
             match self.lanes() {
                 #[cfg(target_arch = "x86_64")]
-                LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => {
-                    fused::tile_i8_with_epilogue(rows, panels, t, previous)
-                }
+                LaneSet::Avx512 => fused::tile_i8_with_epilogue(rows, panels, t, previous),
                 _ => {
                     self.tile_i8(rows, panels, t);
                     self.dequantise_tile(previous);
@@ -55,7 +53,7 @@ impl Isa {
     pub(crate) fn fused_qk_softmax(self) -> Option<unsafe fn(&TileI8, &SoftmaxBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]
-            LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => Some(fused::qk_softmax),
+            LaneSet::Avx512 => Some(fused::qk_softmax),
             _ => None,
         }
     }
@@ -64,7 +62,7 @@ impl Isa {
     pub(crate) fn fused_pv(self) -> Option<unsafe fn(&TileI8, &AccumulateBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]
-            LaneSet::Avx512 if LaneSet::AVX512_IN_BUILD => Some(fused::pv),
+            LaneSet::Avx512 => Some(fused::pv),
             _ => None,
         }
     }

@@ -1,19 +1,20 @@
 //! The supported instruction sets: a table entry for each, run-time detection, and the micro-kernels as methods of [`Isa`].
 //!
 //! A table entry (`Spec`) names the lanes that row kernels are compiled for, the micro-kernels, and the largest tile of each. An
-//! [`Isa`] is a reference to the entry of an instruction set that this processor has: [`Isa::available`] is the only place that
-//! makes one, after detection. Calls of functions that need processor features rely on that.
+//! [`Isa`] is a reference to the entry of an instruction set that this processor has: [`Isa::available`] makes one after
+//! detection, and [`Isa::assume`] on the caller's word. Calls of functions that need processor features rely on that.
 //!
-//! Adding an instruction set takes an entry here and a line in [`Isa::available`], its lanes in [`LaneSet`] and in
+//! Adding an instruction set takes an entry here and a line in `in_build`, its lanes in [`LaneSet`] and in
 //! [`mod@super::dispatch`] if they are new, and its peak loops in `peak`.
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-use super::arm::{dotprod, i8mm, neon};
+use super::arm::{detect::Detected, dotprod, i8mm, neon};
 use super::lanes::Lanes;
 use super::portable::{self, Portable};
 use super::tile::{TileF, TileI8};
 #[cfg(target_arch = "x86_64")]
-use super::x86::{avx2, avx512};
+use super::x86::{avx2, avx512, detect::Detected};
+use core::ffi::CStr;
 use half::f16;
 
 /// The largest tile that one call of a micro-kernel computes.
@@ -37,32 +38,28 @@ pub(crate) enum LaneSet {
     Neon,
 }
 
-#[cfg(target_arch = "x86_64")]
 impl LaneSet {
-    /// Whether this build can choose AVX2 at all. Without `std` the build's target features decide, and kernels for other
-    /// instruction sets are left out of the program.
-    pub const AVX2_IN_BUILD: bool = cfg!(any(
+    /// Whether the build has the portable kernels. They are left out where nothing would use them: without `std`, if the build's
+    /// target features already promise faster ones.
+    pub const PORTABLE_IN_BUILD: bool = cfg!(any(
+        test,
         feature = "std",
-        all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c")
-    ));
-    /// The same for AVX-512.
-    pub const AVX512_IN_BUILD: bool = Self::AVX2_IN_BUILD
-        && cfg!(any(
-            feature = "std",
+        not(any(
             all(
-                target_feature = "avx512f",
-                target_feature = "avx512bw",
-                target_feature = "avx512dq",
-                target_feature = "avx512vl",
-                target_feature = "avx512vnni"
-            )
-        ));
+                target_arch = "x86_64",
+                target_feature = "avx2",
+                target_feature = "fma",
+                target_feature = "f16c"
+            ),
+            all(target_arch = "aarch64", target_feature = "neon")
+        ))
+    ));
 }
 
 /// The table entry of an instruction set: the lanes of its row kernels, and its micro-kernels with their largest tiles.
 /// Micro-kernels take the numbers of rows and panels, then the operands.
 struct Spec {
-    name: &'static str,
+    name: &'static CStr,
     lanes: LaneSet,
     /// [`Lanes::SIGN_FLIP`] of `lanes`.
     sign_flip: u8,
@@ -82,7 +79,7 @@ const fn shape(rows: usize, panels: usize) -> TileShape {
 }
 
 static PORTABLE: Spec = Spec {
-    name: "portable",
+    name: c"portable",
     lanes: LaneSet::Portable,
     sign_flip: Portable::SIGN_FLIP,
     shape_i8: shape(4, 1),
@@ -95,7 +92,7 @@ static PORTABLE: Spec = Spec {
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Spec = Spec {
-    name: "avx2",
+    name: c"avx2",
     lanes: LaneSet::Avx2,
     sign_flip: avx2::Avx2::SIGN_FLIP,
     shape_i8: shape(5, 3),
@@ -108,7 +105,7 @@ static AVX2: Spec = Spec {
 
 #[cfg(target_arch = "x86_64")]
 static AVX_VNNI: Spec = Spec {
-    name: "avxvnni",
+    name: c"avxvnni",
     shape_i8: shape(6, 1),
     tile_i8: avx2::tile_i8_vnni,
     shape_block: shape(6, 1),
@@ -117,11 +114,11 @@ static AVX_VNNI: Spec = Spec {
 
 /// The tile of AVX-VNNI in AVX-512's encoding (EVEX), to test it on processors that have AVX-512 but not AVX-VNNI.
 #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
-static AVX_VNNI_EVEX: Spec = Spec { name: "avxvnni-evex", tile_i8: avx2::tile_i8_evex, ..AVX_VNNI };
+static AVX_VNNI_EVEX: Spec = Spec { name: c"avxvnni-evex", tile_i8: avx2::tile_i8_evex, ..AVX_VNNI };
 
 #[cfg(target_arch = "x86_64")]
 static AVX512: Spec = Spec {
-    name: "avx512",
+    name: c"avx512",
     lanes: LaneSet::Avx512,
     sign_flip: avx512::Avx512::SIGN_FLIP,
     shape_i8: shape(8, 3),
@@ -134,7 +131,7 @@ static AVX512: Spec = Spec {
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 static NEON: Spec = Spec {
-    name: "neon",
+    name: c"neon",
     lanes: LaneSet::Neon,
     sign_flip: neon::Neon::SIGN_FLIP,
     shape_i8: shape(2, 1),
@@ -147,7 +144,7 @@ static NEON: Spec = Spec {
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 static DOTPROD: Spec = Spec {
-    name: "dotprod",
+    name: c"dotprod",
     shape_i8: shape(6, 3),
     tile_i8: dotprod::tile_i8,
     shape_block: shape(6, 4),
@@ -156,7 +153,13 @@ static DOTPROD: Spec = Spec {
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 static I8MM: Spec =
-    Spec { name: "i8mm", shape_i8: shape(10, 3), tile_i8: i8mm::tile_i8, shape_block: shape(8, 1), ..NEON };
+    Spec { name: c"i8mm", shape_i8: shape(10, 3), tile_i8: i8mm::tile_i8, shape_block: shape(8, 1), ..NEON };
+
+/// The slowest instruction set of the build, which every processor that runs it has.
+#[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
+const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &AVX2 };
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &NEON };
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy)]
@@ -168,56 +171,65 @@ impl core::fmt::Debug for Isa {
     }
 }
 
-/// Whether the processor has all the features: detected at run time with `std`, taken from the build's target features without.
-#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
-macro_rules! has {
-    ($($feature:tt),+) => {{
-        #[cfg(all(feature = "std", target_arch = "x86_64"))]
-        { $(std::arch::is_x86_feature_detected!($feature))&&+ }
-        #[cfg(all(feature = "std", target_arch = "aarch64"))]
-        { $(std::arch::is_aarch64_feature_detected!($feature))&&+ }
-        #[cfg(not(feature = "std"))]
-        { $(cfg!(target_feature = $feature))&&+ }
-    }};
+/// The instruction sets of this build, slowest first, and whether this processor is known to have each.
+fn in_build() -> impl DoubleEndedIterator<Item = (&'static Spec, bool)> {
+    #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+    let detected = Detected::new();
+    let all = [
+        LaneSet::PORTABLE_IN_BUILD.then_some((&PORTABLE, true)),
+        #[cfg(target_arch = "x86_64")]
+        Some((&AVX2, detected.avx2)),
+        #[cfg(target_arch = "x86_64")]
+        Some((&AVX_VNNI, detected.avx_vnni)),
+        #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
+        Some((&AVX_VNNI_EVEX, detected.avx512)),
+        #[cfg(target_arch = "x86_64")]
+        Some((&AVX512, detected.avx512)),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Some((&NEON, true)),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Some((&DOTPROD, detected.dotprod)),
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        Some((&I8MM, detected.i8mm)),
+    ];
+    all.into_iter().flatten()
 }
 
 impl Isa {
-    /// Every supported instruction set that this processor has, slowest first.
+    /// Every supported instruction set that this processor is known to have, slowest first. It is found out at run time, except
+    /// without `std` on Arm, where the target features of the build say it (see [`Isa::assume`]).
     pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
-        let all = [
-            Some(Isa(&PORTABLE)),
-            #[cfg(target_arch = "x86_64")]
-            has!("avx2", "fma", "f16c").then_some(Isa(&AVX2)),
-            #[cfg(target_arch = "x86_64")]
-            has!("avx2", "fma", "f16c", "avxvnni").then_some(Isa(&AVX_VNNI)),
-            #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
-            has!("avx2", "fma", "f16c", "avx512vnni", "avx512vl").then_some(Isa(&AVX_VNNI_EVEX)),
-            #[cfg(target_arch = "x86_64")]
-            has!("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
-                .then_some(Isa(&AVX512)),
-            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            has!("neon").then_some(Isa(&NEON)),
-            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            has!("neon", "dotprod").then_some(Isa(&DOTPROD)),
-            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            has!("neon", "i8mm").then_some(Isa(&I8MM)),
-        ];
-        all.into_iter().flatten()
+        in_build().filter(|(_, present)| *present).map(|(spec, _)| Isa(spec))
     }
 
-    /// The fastest supported instruction set of this processor.
+    /// The fastest of the [available](Isa::available) instruction sets.
     pub fn detect() -> Isa {
-        Isa::available().next_back().unwrap_or(Isa(&PORTABLE))
+        Isa::available().next_back().unwrap_or(Isa(SLOWEST))
     }
 
-    /// The instruction set with this name, if the processor has it: `portable`, `avx2`, `avxvnni`, `avx512`, `neon`,
-    /// `dotprod` or `i8mm`.
+    /// The instruction set with this name, if it is [available](Isa::available): `portable`, `avx2`, `avxvnni`, `avx512`,
+    /// `neon`, `dotprod` or `i8mm`.
     pub fn by_name(name: &str) -> Option<Isa> {
         Isa::available().find(|isa| isa.name() == name)
     }
 
+    /// The instruction set with this name, if the build has kernels for it: for a program without an operating system that
+    /// knows its processor. On Arm a privileged program finds dot products in bits 44 to 47 of the register ID_AA64ISAR0_EL1
+    /// and i8mm in bits 52 to 55 of ID_AA64ISAR1_EL1; they are not 0 if the processor has the instructions.
+    ///
+    /// # Safety
+    /// The processor has these instructions and they are enabled.
+    pub unsafe fn assume(name: &str) -> Option<Isa> {
+        in_build().map(|(spec, _)| Isa(spec)).find(|isa| isa.name() == name)
+    }
+
     /// The name of the instruction set, as [`Isa::by_name`] takes it.
     pub fn name(self) -> &'static str {
+        self.0.name.to_str().unwrap_or_default()
+    }
+
+    /// [`Isa::name`] for C.
+    pub fn c_name(self) -> &'static CStr {
         self.0.name
     }
 

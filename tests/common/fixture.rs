@@ -95,6 +95,7 @@ impl Fixture {
             points_count: 0,
             ranked: null_mut(),
             ranked_count: 0,
+            isa: null(),
         }
     }
 
