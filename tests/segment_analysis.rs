@@ -268,7 +268,7 @@ fn a_folder_ends_with_a_line_about_all_pictures() {
     }
     folder.file("2.png", "not a picture");
     let (input, output) = (folder.path(""), folder.path("out"));
-    let result = segment(&[&input, "-o", &output, "--confidence"]);
+    let result = segment(&[&input, "-o", &output, "--confidence", "--verbose"]);
     let stderr = String::from_utf8_lossy(&result.stderr);
     assert_eq!(result.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("2.png") && stderr.contains("1 of 5 pictures failed"), "{stderr}");
@@ -312,15 +312,15 @@ fn folders_in_folders_and_runs_that_go_on() {
             stderr,
         )
     };
-    assert_eq!(run(&[]).0, 1);
-    assert_eq!(run(&["--recursive", "--skip-existing"]).0, 2);
+    assert_eq!(run(&["-v"]).0, 1);
+    assert_eq!(run(&["-v", "--recursive", "--skip-existing"]).0, 2);
     for name in ["a.seg.png", "sub/a.seg.png", "sub/deep/b.seg.png"] {
         assert_eq!(folder.map(&format!("out/{name}")).len(), 64 * 48);
     }
     assert!(!folder.0.join("out/.hidden").exists());
-    assert_eq!(run(&["-r", "--skip-existing"]).0, 0);
+    assert_eq!(run(&["-v", "-r", "--skip-existing"]).0, 0);
     // The confidences are missing.
-    assert_eq!(run(&["-r", "--skip-existing", "--confidence"]).0, 3);
+    assert_eq!(run(&["-v", "-r", "--skip-existing", "--confidence"]).0, 3);
     let (lines, stderr) = run(&["-r", "--quiet"]);
     assert_eq!((lines, stderr.as_str()), (0, ""));
 

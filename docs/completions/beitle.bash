@@ -169,6 +169,10 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --verify)
+                    COMPREPLY=($(compgen -W "first always never" -- "${cur}"))
+                    return 0
+                    ;;
                 --max-pixels)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -201,7 +205,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__eval)
-            opts="-m -h -V --labels --model --against --reduce-labels --ignore --limit --json --html --mode --native --flip --scales --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -h -V --labels --model --against --reduce-labels --ignore --limit --json --html --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -249,6 +253,10 @@ _beitle() {
                     ;;
                 --scales)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --verify)
+                    COMPREPLY=($(compgen -W "first always never" -- "${cur}"))
                     return 0
                     ;;
                 --max-pixels)
@@ -303,6 +311,10 @@ _beitle() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --verify)
+                    COMPREPLY=($(compgen -W "first always never" -- "${cur}"))
                     return 0
                     ;;
                 --max-pixels)
@@ -481,7 +493,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__segment)
-            opts="-m -o -r -q -h -V --model --output --recursive --skip-existing --quiet --mode --native --flip --scales --map-size --only --labels --min-confidence --overlay --confidence --geojson --logits --json --regions --contours --masks --min-area --connectivity --max-regions --point --top --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -o -r -q -v -h -V --model --output --recursive --skip-existing --name --quiet --verbose --mode --native --flip --scales --map-size --only --labels --palette --min-confidence --overlay --alpha --no-legend --confidence --geojson --logits --json --regions --contours --masks --min-area --connectivity --max-regions --point --top --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,6 +512,10 @@ _beitle() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -523,7 +539,15 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --palette)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --min-confidence)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --alpha)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -549,6 +573,10 @@ _beitle() {
                     ;;
                 --top)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --verify)
+                    COMPREPLY=($(compgen -W "first always never" -- "${cur}"))
                     return 0
                     ;;
                 --max-pixels)
@@ -583,7 +611,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__stream)
-            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --only --labels --min-confidence --regions --contours --masks --min-area --connectivity --max-regions --every --latest --quiet --mode --native --flip --scales --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --alpha --only --labels --palette --min-confidence --regions --contours --masks --min-area --connectivity --max-regions --every --latest --quiet --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -621,11 +649,19 @@ _beitle() {
                     COMPREPLY=($(compgen -W "map mask confidence overlay json" -- "${cur}"))
                     return 0
                     ;;
+                --alpha)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --only)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --labels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --palette)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -655,6 +691,10 @@ _beitle() {
                     ;;
                 --scales)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --verify)
+                    COMPREPLY=($(compgen -W "first always never" -- "${cur}"))
                     return 0
                     ;;
                 --max-pixels)

@@ -33,19 +33,32 @@ pub fn open(path: &Path) -> io::Result<(File, u64)> {
 /// As [`open`], and [`FileTooLarge`](io::ErrorKind::FileTooLarge) for longer files; also if the file grows while it is read.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open(path)?;
-    let too_large = |found| {
-        let message = format!("has {found} bytes; expected at most {limit}");
-        io::Error::new(io::ErrorKind::FileTooLarge, message)
-    };
     if length > limit {
-        return Err(too_large(length));
+        return Err(too_large(length, limit));
     }
     let mut bytes = Vec::new();
     let expected = usize::try_from(length).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(expected.saturating_add(1)).map_err(io::Error::other)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    read_into(bytes, file, limit)
+}
+
+/// Reads to the end of an input of unknown length, such as standard input.
+///
+/// # Errors
+/// The error of the operating system, or [`FileTooLarge`](io::ErrorKind::FileTooLarge) for more than `limit` bytes.
+pub fn read_up_to(input: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    read_into(Vec::new(), input, limit)
+}
+
+fn read_into(mut bytes: Vec<u8>, input: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    input.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     let found = bytes.len() as u64;
-    if found > limit { Err(too_large(found)) } else { Ok(bytes) }
+    if found > limit { Err(too_large(found, limit)) } else { Ok(bytes) }
+}
+
+fn too_large(found: u64, limit: u64) -> io::Error {
+    let message = format!("has {found} bytes; expected at most {limit}");
+    io::Error::new(io::ErrorKind::FileTooLarge, message)
 }
 
 #[cfg(test)]

@@ -1,10 +1,20 @@
 //! Text for terminals.
 
+use std::io::IsTerminal;
+
 /// Replaces control characters except line breaks. Names of files, and names in files, may contain escape sequences, which
 /// terminals obey.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether to colour text on an output: it is a terminal that shows colours, and the user has not set `NO_COLOR`
+/// (<https://no-color.org>).
+#[must_use]
+pub fn has_colours(output: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    output.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 #[cfg(test)]

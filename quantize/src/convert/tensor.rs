@@ -120,10 +120,17 @@ impl TensorMaker<'_> {
     }
 }
 
-/// The last two parts of the path, folder and file name, without control characters.
+/// The last two parts of the path, folder and file name, without control characters; for a file in the cache of the Hub
+/// (`models--owner--name/snapshots/COMMIT/FILE`) `owner/name@COMMIT`.
 fn source_name(path: &Path) -> String {
     let parts: Vec<_> = path.iter().map(|p| p.to_string_lossy()).collect();
-    printable(&parts[parts.len().saturating_sub(2)..].join("/"))
+    let name = match parts.as_slice() {
+        [.., folder, snapshots, commit, _] if snapshots == "snapshots" && folder.starts_with("models--") => {
+            format!("{}@{commit}", folder.trim_start_matches("models--").replacen("--", "/", 1))
+        }
+        _ => parts[parts.len().saturating_sub(2)..].join("/"),
+    };
+    printable(&name)
 }
 
 #[cfg(test)]
@@ -133,6 +140,8 @@ mod tests {
     #[test]
     fn the_source_is_a_printable_line() {
         assert_eq!(source_name(Path::new("/a/b/c.pth")), "b/c.pth");
+        let cached = "/home/models--microsoft--beit-base--x/snapshots/0f1e2d/model.safetensors";
+        assert_eq!(source_name(Path::new(cached)), "microsoft/beit-base--x@0f1e2d");
         assert_eq!(source_name(Path::new("b\n1\u{1b}[2J/c\r.pth")), "b 1 [2J/c .pth");
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::batch::{check_failed, for_each_picture};
 use crate::console::{Failure, Stdout};
-use crate::inputs::{self, PictureFiles};
+use crate::inputs::{self, PictureFiles, Places};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::npy;
 use crate::picture::PictureArgs;
 use crate::session::{Pooled, ProcessorArgs, Session, Wanted};
+use crate::verified::VerifyArgs;
 use beitle::Model;
 use beitle::file::format::Task;
 use beitle::views::{Mode, Views};
@@ -32,9 +33,8 @@ pub struct Args {
     /// Also write the logits as a NumPy file, f32 [classes]: a file for one picture, a folder for several
     #[arg(long, value_name = "FILE.npy")]
     logits: Option<PathBuf>,
-    /// First read the whole weight file and verify its checksums
-    #[arg(long)]
-    verify: bool,
+    #[command(flatten)]
+    verify: VerifyArgs,
     #[command(flatten)]
     file: FileArgs,
     #[command(flatten)]
@@ -61,10 +61,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(&args.model, &args.file)?;
     let model = file.model()?;
     check_task(&args.model, &model, &[Task::Classification])?;
-    if args.verify {
-        model.verify().map_err(|e| Failure::file(&args.model, e))?;
-    }
-    let pictures = inputs::picture_files(&args.images, false, None, args.logits.as_deref())?;
+    args.verify.check(&file, &model)?;
+    let pictures = inputs::picture_files(
+        &args.images,
+        false,
+        &Places { logits: args.logits.as_deref(), ..Places::default() },
+    )?;
     inputs::check_results(&pictures, inputs::Wanted::default(), [args.model.as_path()])?;
     let mut session = Session::new(&model, Views::new(Mode::Whole), &args.processor)?;
     let mut out = Stdout::default();

@@ -6,7 +6,7 @@
 use beitle_files::printable;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::{Arguments, Display};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Why a command failed.
@@ -62,9 +62,33 @@ impl Stdout {
     }
 }
 
+/// Writes a file to standard output; it may be closed, as in [`Stdout`].
+///
+/// # Errors
+/// Any other I/O error.
+pub fn write_stdout(file: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(file).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::work(format_args!("standard output: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Prints a line to standard error; errors are ignored, since there is nowhere left to report them.
 pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "beitle: {}", printable(message));
+}
+
+/// Prints why the program ends with a failure, in red on a terminal, and after invalid arguments where to read about them.
+pub fn report(failure: &Failure) {
+    let (start, end) =
+        if beitle_files::has_colours(&io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(io::stderr(), "{start}beitle:{end} {}", printable(&failure.message));
+    if failure.status == 2 && io::stderr().is_terminal() {
+        let _ = writeln!(io::stderr(), "For the arguments of a command: beitle help COMMAND");
+    }
 }
 
 /// A progress bar on standard error, hidden for a single item and where standard error is not a terminal.

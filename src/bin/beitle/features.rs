@@ -7,6 +7,7 @@ use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::npy;
 use crate::picture::PictureArgs;
 use crate::session::{Pooled, ProcessorArgs, Session, Wanted};
+use crate::verified::VerifyArgs;
 use beitle::file::format::Task;
 use beitle::views::{Mode, Views};
 use beitle_files::OutputFile;
@@ -31,9 +32,8 @@ pub struct Args {
     /// Write all tokens after the last block, the class token first: f32 [pictures, tokens, channels]
     #[arg(long)]
     tokens: bool,
-    /// First read the whole weight file and verify its checksums
-    #[arg(long)]
-    verify: bool,
+    #[command(flatten)]
+    verify: VerifyArgs,
     #[command(flatten)]
     file: FileArgs,
     #[command(flatten)]
@@ -52,9 +52,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(&args.model, &args.file)?;
     let model = file.model()?;
     check_task(&args.model, &model, &[Task::Classification, Task::Features])?;
-    if args.verify {
-        model.verify().map_err(|e| Failure::file(&args.model, e))?;
-    }
+    args.verify.check(&file, &model)?;
     let pictures = inputs::pictures(&args.images)?;
     let sources = pictures.iter().map(PathBuf::as_path).chain([args.model.as_path()]);
     beitle_files::check([args.output.as_path()], sources).map_err(Failure::usage)?;

@@ -1,6 +1,8 @@
 //! From arguments to paths: which pictures to read, and where their results go.
 
 use crate::console::Failure;
+use crate::naming::{Pattern, is_standard};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,66 +90,100 @@ fn folders_below(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(all)
 }
 
-/// Lists the files of `images` as [`pictures`] does, with `recursive` also those of the folders in folders.
-///
-/// `output` and `logits` are files if there is one picture, and folders (created if missing) if there are several. Results of folders in
-/// folders go to folders of the same names.
+/// Where the results of pictures go.
+#[derive(Clone, Copy, Default)]
+pub struct Places<'a> {
+    /// The map, if there is one picture, or a folder (created if missing) for the results. `-` is standard output, for the map alone.
+    pub output: Option<&'a Path>,
+    /// The logits, or a folder for them.
+    pub logits: Option<&'a Path>,
+    /// The names of maps, in a folder.
+    pub names: Option<&'a Pattern>,
+}
+
+/// Lists the files of `images` as [`pictures`] does, with `recursive` also those of the folders in folders, whose results go to
+/// folders of the same names.
 ///
 /// # Errors
-/// A folder cannot be read, has no pictures or cannot be created.
+/// A folder cannot be read, has no pictures or cannot be created; or there is more for standard output than a map.
 pub fn picture_files(
     images: &[PathBuf],
     recursive: bool,
-    output: Option<&Path>,
-    logits: Option<&Path>,
+    places: &Places<'_>,
 ) -> Result<Vec<PictureFiles>, Failure> {
     let pictures = found_pictures(images, recursive)?;
     let single = pictures.len() == 1 && !images[0].is_dir();
-    let is_file = |path: &Path| single && !path.is_dir() && !ends_with_separator(path);
-    let create = |folder: &Path| {
-        fs::create_dir_all(folder).map_err(|e| {
-            Failure::file(folder, format_args!("cannot create this folder for the results: {e}"))
-        })
+    let place = |path: Option<&Path>, may_be_file| match path {
+        None => Place::Folder(PathBuf::new()),
+        Some(path) if single && may_be_file && !path.is_dir() && !ends_with_separator(path) => {
+            Place::File(path.into())
+        }
+        Some(path) => Place::Folder(path.into()),
     };
-    for path in [output, logits].into_iter().flatten().filter(|p| !is_file(p)) {
-        create(path)?;
+    let (output, logits) = (place(places.output, places.names.is_none()), place(places.logits, true));
+    if places.logits.is_some_and(is_standard)
+        || places.output.is_some_and(is_standard) && matches!(output, Place::Folder(_))
+    {
+        return Err(Failure::usage("standard output (-) can take one map: give a file or a folder"));
     }
     let mut all = Vec::new();
     for Found { image, below } in pictures {
-        let folder = |path: &Path| if is_file(path) { path.to_path_buf() } else { path.join(&below) };
-        let (output, logits) = (folder(output.unwrap_or(Path::new(""))), logits.map(folder));
-        if !below.as_os_str().is_empty() {
-            [Some(&output), logits.as_ref()].into_iter().flatten().try_for_each(|folder| create(folder))?;
+        let stem = stem(&image);
+        let mut files = PictureFiles::in_folder(image, &output.folder(&below)?, &stem);
+        match (&output, places.names) {
+            (Place::File(map), _) if is_standard(map) => files.map.clone_from(map),
+            (Place::File(map), _) => files.rename(map),
+            (Place::Folder(folder), Some(names)) => {
+                files.rename(&folder.join(&below).join(names.name(&stem)))
+            }
+            (Place::Folder(_), None) => {}
         }
-        all.push(with_results(image, &output, logits.as_deref(), is_file));
+        files.logits = match &logits {
+            _ if places.logits.is_none() => None,
+            Place::File(file) => Some(file.clone()),
+            Place::Folder(_) => Some(logits.folder(&below)?.join(with_ending(&stem, ".npy"))),
+        };
+        all.push(files);
     }
     Ok(all)
 }
 
-/// Names the results of one picture.
-fn with_results(
-    image: PathBuf,
-    output: &Path,
-    logits: Option<&Path>,
-    is_file: impl Fn(&Path) -> bool,
-) -> PictureFiles {
-    let stem = image.file_stem().unwrap_or(image.as_os_str()).to_os_string();
-    let named = |folder: &Path, ending: &str| {
-        let mut name = stem.clone();
-        name.push(ending);
-        folder.join(name)
-    };
-    // Beside the map, where that has a name of its own.
-    let has_name = !output.as_os_str().is_empty() && is_file(output);
-    let beside = |ending: &str| match has_name {
-        true => output.with_extension(&ending[1..]),
-        false => named(output, ending),
-    };
-    let map = if has_name { output.to_path_buf() } else { beside(".seg.png") };
-    let (overlay, confidence, geojson) =
-        (beside(".overlay.png"), beside(".confidence.png"), beside(".geojson"));
-    let logits = logits.map(|p| if is_file(p) { p.to_path_buf() } else { named(p, ".npy") });
-    PictureFiles { image, map, overlay, confidence, geojson, logits }
+/// Where results of a kind go.
+enum Place {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// The folder for the results of a folder `below` that of the command line, created if missing. For a file, and results that go
+    /// elsewhere, the current folder.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    fn folder(&self, below: &Path) -> Result<PathBuf, Failure> {
+        let Place::Folder(folder) = self else { return Ok(PathBuf::new()) };
+        let folder = folder.join(below);
+        if !folder.as_os_str().is_empty() {
+            fs::create_dir_all(&folder).map_err(|e| {
+                Failure::file(&folder, format_args!("cannot create this folder for the results: {e}"))
+            })?;
+        }
+        Ok(folder)
+    }
+}
+
+fn with_ending(stem: &OsStr, ending: &str) -> OsString {
+    let mut name = stem.to_os_string();
+    name.push(ending);
+    name
+}
+
+/// The name of a picture without its ending.
+fn stem(image: &Path) -> OsString {
+    match is_standard(image) {
+        true => "stdin".into(),
+        false => image.file_stem().unwrap_or(image.as_os_str()).to_os_string(),
+    }
 }
 
 fn ends_with_separator(path: &Path) -> bool {
@@ -179,6 +215,27 @@ fn own_pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl PictureFiles {
+    /// Results named after the picture, in a folder; without logits.
+    fn in_folder(image: PathBuf, folder: &Path, stem: &OsStr) -> Self {
+        let place = |ending| folder.join(with_ending(stem, ending));
+        PictureFiles {
+            map: place(".seg.png"),
+            overlay: place(".overlay.png"),
+            confidence: place(".confidence.png"),
+            geojson: place(".geojson"),
+            logits: None,
+            image,
+        }
+    }
+
+    /// Gives the map a name of its own; the other results but the logits lie beside it.
+    fn rename(&mut self, map: &Path) {
+        self.map = map.to_path_buf();
+        self.overlay = map.with_extension("overlay.png");
+        self.confidence = map.with_extension("confidence.png");
+        self.geojson = map.with_extension("geojson");
+    }
+
     /// The files that are written for the picture.
     fn results(&self, wanted: Wanted) -> impl Iterator<Item = &PathBuf> {
         let results = [
@@ -206,9 +263,11 @@ pub fn check_results<'a>(
     wanted: Wanted,
     others: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), Failure> {
-    let outputs = pictures.iter().flat_map(|files| files.results(wanted));
-    let inputs = pictures.iter().map(|files| files.image.as_path()).chain(others);
-    beitle_files::check(outputs.map(PathBuf::as_path), inputs).map_err(Failure::usage)
+    let is_file = |path: &&Path| !is_standard(path);
+    let outputs =
+        pictures.iter().flat_map(|files| files.results(wanted)).map(PathBuf::as_path).filter(is_file);
+    let inputs = pictures.iter().map(|files| files.image.as_path()).chain(others).filter(is_file);
+    beitle_files::check(outputs, inputs).map_err(Failure::usage)
 }
 
 #[cfg(test)]
@@ -223,25 +282,37 @@ mod tests {
             fs::write(dir.join(name), b"").unwrap();
         }
         let one = dir.join("b.jpg");
-        let found = picture_files(std::slice::from_ref(&dir), false, None, None).unwrap();
+        let found = picture_files(std::slice::from_ref(&dir), false, &Places::default()).unwrap();
         let names: Vec<_> = found.iter().map(|f| f.map.to_str().unwrap()).collect();
         assert_eq!(names, ["a.seg.png", "b.seg.png"]);
 
         let images = std::slice::from_ref(&one);
-        let files =
-            &picture_files(images, false, Some(&dir.join("x.png")), Some(&dir.join("l.npy"))).unwrap()[0];
+        let (map, logits) = (dir.join("x.png"), dir.join("l.npy"));
+        let places = Places { output: Some(&map), logits: Some(&logits), names: None };
+        let files = &picture_files(images, false, &places).unwrap()[0];
         assert_eq!(files.map, dir.join("x.png"));
         assert_eq!(files.overlay, dir.join("x.overlay.png"));
         assert_eq!(files.logits, Some(dir.join("l.npy")));
 
         let out = dir.join("new/folder");
-        let files = &picture_files(std::slice::from_ref(&dir), false, Some(&out), Some(&out)).unwrap()[1];
+        let places = Places { output: Some(&out), logits: Some(&out), names: None };
+        let files = &picture_files(std::slice::from_ref(&dir), false, &places).unwrap()[1];
         assert_eq!((&files.map, &files.logits), (&out.join("b.seg.png"), &Some(out.join("b.npy"))));
         assert!(out.is_dir());
 
+        let pattern = "{stem}_{model}.png".parse::<Pattern>().unwrap().for_model(Path::new("m.beitle"));
+        let places = Places { output: Some(&out), logits: None, names: Some(&pattern) };
+        let files = &picture_files(images, false, &places).unwrap()[0];
+        assert_eq!((&files.map, &files.overlay), (&out.join("b_m.png"), &out.join("b_m.overlay.png")));
+
+        let stdout = Places { output: Some(Path::new("-")), ..Places::default() };
+        let files = &picture_files(&["-".into()], false, &stdout).unwrap()[0];
+        assert_eq!((files.map.to_str(), files.overlay.to_str()), (Some("-"), Some("stdin.overlay.png")));
+        assert_eq!(picture_files(std::slice::from_ref(&dir), false, &stdout).unwrap_err().status, 2);
+
         let all = Wanted { map: true, overlay: true, confidence: true, geojson: true };
         let check = |images: &[PathBuf], output: Option<&Path>, logits: Option<&Path>| {
-            let files = picture_files(images, false, output, logits).unwrap();
+            let files = picture_files(images, false, &Places { output, logits, names: None }).unwrap();
             check_results(&files, all, [dir.join("notes.txt").as_path()]).err().map(|failure| failure.status)
         };
         assert_eq!(check(images, Some(&dir.join("x.png")), None), None);
@@ -250,7 +321,11 @@ mod tests {
         assert_eq!(check(images, Some(&dir.join("notes.txt")), None), Some(2), "the model");
         assert_eq!(check(images, Some(&dir.join("x")), Some(&dir.join("x"))), Some(2), "map and logits");
         assert_eq!(check(&[one.clone(), dir.join("a.PNG")], Some(&dir), None), None);
-        assert_eq!(picture_files(&[out], false, None, None).unwrap_err().status, 2, "an empty folder");
+        assert_eq!(
+            picture_files(&[out], false, &Places::default()).unwrap_err().status,
+            2,
+            "an empty folder"
+        );
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::console::Failure;
 use crate::numbers::decimal;
+use crate::palette;
 use beitle::Model;
 use beitle::output::ClassMap;
 use serde_json::Value;
@@ -19,6 +20,11 @@ pub struct LabelArgs {
     /// has the colour of its first class, or is grey
     #[arg(long, value_name = "FILE.json")]
     labels: Option<PathBuf>,
+    /// Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP's
+    /// .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart [default: those
+    /// of the weight file]
+    #[arg(long, value_name = "FILE|NAME")]
+    palette: Option<PathBuf>,
     /// Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of
     /// 16 bits, 0 in masks
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
@@ -49,9 +55,9 @@ struct Label {
 const UNKNOWN_COLOUR: [u8; 3] = [0; 3];
 
 impl LabelArgs {
-    /// The file of labels, which must not be overwritten.
-    pub fn file(&self) -> Option<&Path> {
-        self.labels.as_deref()
+    /// The files that are read, which must not be overwritten.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.labels.iter().chain(&self.palette).map(PathBuf::as_path)
     }
 
     /// The meaning of the values in maps of a model.
@@ -62,10 +68,16 @@ impl LabelArgs {
         // A pixel is unknown if its byte is less than 255 P.
         let min_confidence = (255.0 * self.min_confidence).ceil() as u8;
         let classes = Labels::of_classes(model, min_confidence);
-        let labels = match &self.labels {
+        let mut labels = match &self.labels {
             Some(path) => read(path, &classes).map_err(|e| Failure::file(path, e))?,
             None => classes,
         };
+        if let Some(name) = &self.palette {
+            let palette = palette::load(name, labels.labels.len());
+            let palette =
+                palette.map_err(|e| Failure::usage(format_args!("--palette {}: {e}", name.display())))?;
+            labels.labels.iter_mut().zip(palette).for_each(|(label, colour)| label.colour = colour);
+        }
         if self.only.is_empty() { Ok(labels) } else { labels.only(&self.only) }
     }
 }

@@ -1,7 +1,7 @@
 //! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`analysis`] and [`geojson`] (what is
-//! computed from maps), [`session`] (threads and arena), [`limits`], [`labels`] (what the numbers of maps mean), [`model_file`], then
+//! computed from maps), [`session`] (threads and arena), [`limits`], [`labels`] and [`palette`] (what the numbers of maps mean, and their colours), [`verified`], [`model_file`], then
 //! the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`], [`arena_chart`]), then [`console`]
 //! (output, failures).
 
@@ -21,9 +21,11 @@ mod inputs;
 mod labels;
 mod limits;
 mod model_file;
+mod naming;
 mod npy;
 mod numbers;
 mod overlay;
+mod palette;
 mod picture;
 mod png_file;
 mod progress;
@@ -34,6 +36,7 @@ mod session;
 mod shell_files;
 mod stream;
 mod trace;
+mod verified;
 mod views;
 
 use clap::{Parser, Subcommand};
@@ -92,7 +95,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            console::warn(&failure.message);
+            console::report(&failure);
             ExitCode::from(failure.status)
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::canvas::Canvas;
 use crate::class_map::ClassMapBuf;
+use crate::numbers::decimal;
 use crate::picture::Picture;
 
 /// A class in the legend.
@@ -21,28 +22,76 @@ const DIM: [u8; 3] = [150, 152, 158];
 const MAX_NAME: usize = 22;
 /// Most rows of the legend; the rarest classes share the last entry.
 const MAX_ROWS: usize = 16;
-/// Weight of the class's colour in the blend, in sixteenths: 7 is 44%.
-const COLOUR_WEIGHT: u32 = 7;
+/// How a picture and the colours of its classes are blended.
+#[derive(clap::Args)]
+pub struct OverlayArgs {
+    /// Weight of the classes' colours in the overlay, 0 to 1 in steps of 1/256
+    #[arg(long, value_name = "A", default_value_t = 0.4375, value_parser = weight)]
+    alpha: f64,
+}
+
+impl OverlayArgs {
+    /// The blend.
+    pub fn blend(&self) -> Blend {
+        Blend { weight: (256.0 * self.alpha).round() as u32 }
+    }
+}
+
+fn weight(text: &str) -> Result<f64, String> {
+    let weight = decimal(text).filter(|value| *value <= 1.0);
+    weight.ok_or_else(|| "expected a number between 0 and 1, such as 0.5".into())
+}
+
+/// A blend of pixels with the colours of their classes.
+#[derive(Clone, Copy)]
+pub struct Blend {
+    /// Weight of the colour in units of 1/256, at most 256.
+    weight: u32,
+}
+
+impl Blend {
+    /// A pixel blended with the colour of its class.
+    pub fn mix(self, pixel: [u8; 3], colour: [u8; 3]) -> [u8; 3] {
+        let channel =
+            |i: usize| u32::from(colour[i]) * self.weight + u32::from(pixel[i]) * (256 - self.weight);
+        [0, 1, 2].map(|i| (channel(i) / 256) as u8)
+    }
+}
+
 /// Characters of a percentage and the space after it.
 const PERCENT: usize = 7;
 
-/// Draws the picture blended with its classes' colours, light borders between classes, and a legend of `entries`
-/// (the most frequent class first). `palette` holds the colour of every class.
+/// Draws the picture blended with its classes' colours and light borders between classes; below it a legend of `entries` (the most
+/// frequent class first), if there are any. `palette` holds the colour of every class.
 pub fn draw(
     picture: &Picture,
     map: &ClassMapBuf,
     palette: &[[u8; 3]],
+    blend: Blend,
     entries: &[LegendEntry<'_>],
 ) -> Canvas {
-    let legend = Legend::new((picture.width, picture.height), entries);
+    let size = (picture.width, picture.height);
+    let border = letter(size).div_ceil(16);
+    if entries.is_empty() {
+        let mut canvas = Canvas::new(size.0, size.1, BACKGROUND);
+        draw_blended(&mut canvas, picture, map, (palette, blend), border);
+        return canvas;
+    }
+    let legend = Legend::new(size, entries);
     let mut canvas = Canvas::new(legend.width, picture.height + legend.height(), BACKGROUND);
-    blend(&mut canvas, picture, map, palette, legend.letter.div_ceil(16));
+    draw_blended(&mut canvas, picture, map, (palette, blend), border);
     legend.draw(&mut canvas, picture.height);
     canvas
 }
 
-/// Blends the picture with its classes' colours at the top of the canvas, centred. Borders are `border` pixels wide.
-fn blend(canvas: &mut Canvas, picture: &Picture, map: &ClassMapBuf, palette: &[[u8; 3]], border: usize) {
+/// Draws the blended picture at the top of the canvas, centred. Borders are `border` pixels wide.
+fn draw_blended(
+    canvas: &mut Canvas,
+    picture: &Picture,
+    map: &ClassMapBuf,
+    (palette, blend): (&[[u8; 3]], Blend),
+    border: usize,
+) {
     let (width, height) = (picture.width, picture.height);
     let left = (canvas.width - width) / 2;
     for y in 0..height {
@@ -53,18 +102,16 @@ fn blend(canvas: &mut Canvas, picture: &Picture, map: &ClassMapBuf, palette: &[[
             let differs = |x: usize, y: usize| map.get(y.min(height - 1) * width + x.min(width - 1)) != class;
             let is_border = differs(x + border, y) || differs(x, y + border);
             let colour = palette.get(class.unwrap_or(0) as usize).copied().unwrap_or([0; 3]);
-            let mixed = mix(*photo, colour);
+            let mixed = blend.mix(*photo, colour);
             *out =
                 if is_border { mixed.map(|mixed| ((u32::from(mixed) + 2 * 255) / 3) as u8) } else { mixed };
         }
     }
 }
 
-/// A pixel blended with the colour of its class.
-pub fn mix(pixel: [u8; 3], colour: [u8; 3]) -> [u8; 3] {
-    let weighted =
-        |i: usize| u32::from(colour[i]) * COLOUR_WEIGHT + u32::from(pixel[i]) * (16 - COLOUR_WEIGHT);
-    [0, 1, 2].map(|i| (weighted(i) / 16) as u8)
+/// Size of a character in pixels, which grows with the picture.
+fn letter(picture: (usize, usize)) -> usize {
+    (picture.0.min(picture.1) / 36).max(8)
 }
 
 /// The legend: cells of swatch, share and name, column by column.
@@ -83,7 +130,7 @@ struct Legend<'a> {
 
 impl<'a> Legend<'a> {
     fn new(picture: (usize, usize), entries: &'a [LegendEntry<'a>]) -> Self {
-        let letter = (picture.0.min(picture.1) / 36).max(8);
+        let letter = letter(picture);
         let name = entries.iter().map(|e| short_name(e.name).chars().count()).max().unwrap_or(0).max(8);
         // Swatch and gap, percentage, name, gap.
         let cell = (9 * letter).div_ceil(4) + (PERCENT + name) * letter + 3 * letter / 2;
@@ -148,6 +195,8 @@ fn short_name(name: &str) -> String {
 mod tests {
     use super::*;
 
+    const BLEND: Blend = Blend { weight: 112 };
+
     fn entries(n: usize) -> Vec<LegendEntry<'static>> {
         let entry = |_| LegendEntry { name: "wall, brick", colour: [200, 0, 0], share: 1.0 / n as f64 };
         (0..n).map(entry).collect()
@@ -158,7 +207,7 @@ mod tests {
         for (width, height, classes) in [(1, 1, 1), (640, 480, 3), (33, 900, 150), (2000, 50, 40)] {
             let picture = Picture { width, height, rgb: vec![100; width * height * 3], alpha: None };
             let map = ClassMapBuf::U8(vec![0; width * height]);
-            let canvas = draw(&picture, &map, &[[200, 0, 0]], &entries(classes));
+            let canvas = draw(&picture, &map, &[[200, 0, 0]], BLEND, &entries(classes));
             assert!(canvas.width >= width && canvas.height > height);
             assert_eq!(canvas.rgb.len(), canvas.width * canvas.height * 3);
         }
@@ -168,11 +217,15 @@ mod tests {
     fn colours_are_blended_and_borders_are_light() {
         let picture = Picture { width: 4, height: 1, rgb: vec![0; 12], alpha: None };
         let map = ClassMapBuf::U8(vec![0, 0, 1, 1]);
-        let canvas = draw(&picture, &map, &[[160, 0, 0], [0, 160, 0]], &entries(2));
+        let canvas = draw(&picture, &map, &[[160, 0, 0], [0, 160, 0]], BLEND, &entries(2));
         let left = (canvas.width - 4) / 2 * 3;
         assert_eq!(canvas.rgb[left..left + 3], [70, 0, 0]);
         assert_eq!(canvas.rgb[left + 3..left + 6], [193, 170, 170], "the last pixel before another class");
         assert_eq!(canvas.rgb[left + 6..left + 9], [0, 70, 0]);
+        let colours = Blend { weight: 256 };
+        let canvas = draw(&picture, &map, &[[160, 0, 0], [0, 160, 0]], colours, &[]);
+        assert_eq!((canvas.width, canvas.height), (4, 1), "without entries there is no legend");
+        assert_eq!((&canvas.rgb[..3], &canvas.rgb[9..]), (&[160, 0, 0][..], &[0, 160, 0][..]));
     }
 
     #[test]

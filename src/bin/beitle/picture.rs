@@ -1,8 +1,10 @@
 //! The pictures that commands read: the arguments that limit them, and messages that name these arguments.
 
 use crate::console::Failure;
+use crate::naming::is_standard;
 pub use beitle_pictures::Picture;
 use beitle_pictures::{Error, Limits};
+use std::io::stdin;
 use std::path::Path;
 
 /// Arguments that limit pictures.
@@ -14,11 +16,17 @@ pub struct PictureArgs {
 }
 
 impl PictureArgs {
-    /// Reads a picture.
+    /// Reads a picture, or standard input if the path is `-`.
     ///
     /// # Errors
     /// The file cannot be read, or is larger than the limits.
     pub fn load(&self, path: &Path) -> Result<Picture, Failure> {
+        if is_standard(path) {
+            let limits = self.limits();
+            let file = beitle_files::read_up_to(stdin().lock(), limits.max_file_bytes).map_err(Error::Io);
+            let picture = file.and_then(|file| beitle_pictures::decode(&file, &limits));
+            return picture.map_err(|e| failure(Path::new("standard input"), &e));
+        }
         beitle_pictures::load(path, &self.limits()).map_err(|e| failure(path, &e))
     }
 

@@ -11,7 +11,7 @@ use arguments::Arguments;
 use beitle_files::printable;
 use beitle_quantize::{Error, Options, convert};
 use clap::{CommandFactory, Parser};
-use console::warn;
+use console::{report, warn};
 use display::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -31,23 +31,23 @@ fn main() -> ExitCode {
     });
     display.clear();
     match result {
-        Ok(report) => {
-            for note in &report.notes {
+        Ok(conversion) => {
+            for note in &conversion.notes {
                 warn(format_args!("note: {note}"));
             }
             let seconds = start.elapsed().as_secs_f64();
-            let text = format!("{report}\n{}: {seconds:.1} s", options.output.display());
+            let text = format!("{conversion}\n{}: {seconds:.1} s", options.output.display());
             // The weight file is complete: a closed pipe is no failure.
             match writeln!(io::stdout(), "{}", printable(&text)) {
                 Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-                    warn(format_args!("error: standard output: {e}"));
+                    report(format_args!("standard output: {e}"));
                     ExitCode::FAILURE
                 }
                 _ => ExitCode::SUCCESS,
             }
         }
         Err(e) => {
-            warn(format_args!("error: {e}"));
+            report(format_args!("{e}"));
             ExitCode::FAILURE
         }
     }

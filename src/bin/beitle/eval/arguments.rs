@@ -3,6 +3,7 @@
 use crate::model_file::FileArgs;
 use crate::picture::PictureArgs;
 use crate::session::ProcessorArgs;
+use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
 use std::path::PathBuf;
 
@@ -40,6 +41,8 @@ pub struct Args {
     pub html: Option<PathBuf>,
     #[command(flatten)]
     pub views: ViewArgs,
+    #[command(flatten)]
+    pub verify: VerifyArgs,
     #[command(flatten)]
     pub open: FileArgs,
     #[command(flatten)]

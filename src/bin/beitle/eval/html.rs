@@ -59,15 +59,17 @@ fn escape(text: impl std::fmt::Display) -> String {
 /// A row of scores for each model.
 fn score_table(reports: &[Report<'_>]) -> String {
     let mut table = String::from(
-        "<table><tr><th>model<th>pictures<th>mIoU<th>aAcc<th>mAcc<th>pixel agreement<th>mIoU against the reference<th>logits, dB\n",
+        "<table><tr><th>model<th>input<th>s a picture<th>pictures<th>mIoU<th>aAcc<th>mAcc<th>pixel agreement<th>mIoU against the reference<th>logits, dB\n",
     );
     for report in reports {
         let number = |v: Option<f64>, digits| v.map_or("–".into(), |v| format!("{v:.digits$}"));
+        let (width, height) = report.input();
         let (labels, reference) = (report.labels.as_ref(), report.overall());
         let _ = writeln!(
             table,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
+            "<tr><td>{}<td>{width}x{height}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
             escape(report.path.display()),
+            number(report.seconds(), 3),
             report.pictures,
             number(labels.and_then(|s| s.mean_iou()), 5),
             number(labels.and_then(|s| s.pixel_accuracy()), 5),

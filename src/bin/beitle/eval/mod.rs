@@ -36,6 +36,7 @@ use report::{Comparison, Report};
 use scores::Scores;
 use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use worst_pictures::Maps;
 
 /// Runs the command.
@@ -53,6 +54,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let models = files.iter().map(ModelFile::model).collect::<Result<Vec<_>, _>>()?;
     let reference_file = args.against.as_deref().map(open).transpose()?;
     let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
+    for (file, model) in files.iter().zip(&models).chain(reference_file.iter().zip(&reference_model)) {
+        args.verify.check(file, model)?;
+    }
     let all = paths.iter().copied().zip(&models);
     for (path, model) in all.clone() {
         check_task(path, model, &[Task::Segmentation, Task::Classification])?;
@@ -217,7 +221,9 @@ fn evaluate(
         let map = match &reference {
             Some(reference) => candidate.compare(sample, &picture, reference, args.html.is_some())?,
             None => {
+                let start = Instant::now();
                 let map = candidate.session.run(&picture, None, &mut ());
+                candidate.report.time += start.elapsed();
                 map.map_err(|e| Failure::file(&sample.image, e))?
             }
         };

@@ -8,6 +8,7 @@ use crate::console::{Failure, Stdout, plural};
 use beitle::{Isa, Model};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Number of pictures and of changed pixels in the table.
 const LISTED: (usize, usize) = (5, 3);
@@ -44,6 +45,8 @@ pub struct Report<'m> {
     views: String,
     /// Number of pictures.
     pub pictures: usize,
+    /// How long the runs of all pictures took; 0 if there is a reference, with which tensors are compared during the runs.
+    pub time: Duration,
     /// Scores against the labels, if there are labels.
     pub labels: Option<Scores>,
     /// Scores of the reference against the labels, if there are both.
@@ -65,12 +68,23 @@ impl<'m> Report<'m> {
             isa,
             views,
             pictures: 0,
+            time: Duration::ZERO,
             labels: None,
             reference_labels: None,
             comparisons: Vec::new(),
             worst_pictures: WorstPictures::default(),
             changed_pixels: ChangedPixels::default(),
         }
+    }
+
+    /// Width and height of the network's input, in pixels.
+    pub fn input(&self) -> (usize, usize) {
+        (self.model.facts().width, self.model.facts().height)
+    }
+
+    /// The mean time of a picture in seconds, if it was measured.
+    pub fn seconds(&self) -> Option<f64> {
+        (!self.time.is_zero()).then(|| self.time.as_secs_f64() / self.pictures.max(1) as f64)
     }
 
     /// The classes of the model.
@@ -139,7 +153,9 @@ impl<'m> Report<'m> {
         let (path, precision) = (self.path.display(), self.model.facts().precision.name());
         let (pictures, isa) = (plural(self.pictures, "picture"), self.isa.name());
         let views = &self.views;
-        out.line(format_args!("{path}: {precision}, {pictures}, {views}, {isa}"))?;
+        let (width, height) = self.input();
+        let time = self.seconds().map_or(String::new(), |seconds| format!(", {seconds:.3} s a picture"));
+        out.line(format_args!("{path}: {precision}, {width}x{height}, {pictures}, {views}, {isa}{time}"))?;
         if let Some(scores) = &self.labels {
             self.print_labels(&mut out, scores)?;
         }
@@ -214,7 +230,9 @@ impl<'m> Report<'m> {
             "precision": self.model.facts().precision.name(),
             "isa": self.isa.name(),
             "views": self.views,
+            "input": [self.input().0, self.input().1],
             "pictures": self.pictures,
+            "seconds_per_picture": self.seconds(),
             "labels": self.labels.as_ref().map(|scores| self.labels_json(scores)),
             "reference": self.overall().map(|(scores, logits)| self.reference_json(&scores, logits)),
         })

@@ -3,23 +3,26 @@
 use crate::analysis::AnalysisArgs;
 use crate::labels::LabelArgs;
 use crate::model_file::FileArgs;
+use crate::naming::Pattern;
 use crate::numbers::pair;
+use crate::overlay::OverlayArgs;
 use crate::picture::PictureArgs;
 use crate::session::ProcessorArgs;
+use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
 use std::path::PathBuf;
 
 /// Arguments of `beitle segment`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures (JPEG, PNG, BMP, WebP, PNM) or folders of pictures
+    /// Pictures (JPEG, PNG, BMP, WebP, PNM), folders of pictures, or - for a picture from standard input
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// Weight file, made by beitle-quantize [default: the demonstration model, models/demo.beitle]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// Where to write the map: a file for one picture, a folder for several [default: <name>.seg.png in the current
-    /// folder]
+    /// Where to write the map: a file for one picture (- for standard output), a folder for several [default: <name>.seg.png in the
+    /// current folder]
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// Also segment the pictures of folders in folders; their results go to folders of the same names
@@ -28,9 +31,16 @@ pub struct Args {
     /// Leave out pictures whose results exist already, to go on after an interruption
     #[arg(long)]
     pub skip_existing: bool,
+    /// Names of the maps in the folder of the results; {stem} is the picture's name without its ending, {model} the weight file's. The other
+    /// results lie beside the map [default: {stem}.seg.png]
+    #[arg(long, value_name = "PATTERN")]
+    pub name: Option<Pattern>,
     /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with_all = ["json", "verbose"])]
     pub quiet: bool,
+    /// Of several pictures, print the classes of each
+    #[arg(short, long)]
+    pub verbose: bool,
     #[command(flatten)]
     pub views: ViewArgs,
     /// Size of the map: picture, logits (a quarter of the input's sides; faster), or WIDTHxHEIGHT
@@ -41,6 +51,11 @@ pub struct Args {
     /// Also write <name>.overlay.png: the picture blended with the colours of its classes, with a legend
     #[arg(long)]
     pub overlay: bool,
+    #[command(flatten)]
+    pub blend: OverlayArgs,
+    /// Leave the legend out of the overlay, which then has the picture's size
+    #[arg(long, requires = "overlay")]
+    pub no_legend: bool,
     /// Also write <name>.confidence.png: the probability of each pixel's class, 255 for 1
     #[arg(long)]
     pub confidence: bool,
@@ -62,9 +77,8 @@ pub struct Args {
     /// Classes at each point
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub top: u16,
-    /// First read the whole weight file and verify its checksums
-    #[arg(long)]
-    pub verify: bool,
+    #[command(flatten)]
+    pub verify: VerifyArgs,
     #[command(flatten)]
     pub file: FileArgs,
     #[command(flatten)]

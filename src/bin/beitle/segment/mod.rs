@@ -5,9 +5,10 @@ mod output;
 
 use crate::batch::{Pipeline, check_failed};
 use crate::console::{Failure, Stdout};
-use crate::inputs::{self, PictureFiles};
+use crate::inputs::{self, PictureFiles, Places};
 use crate::labels::Labels;
 use crate::model_file::{ModelFile, check_task, demonstration_model};
+use crate::naming::is_standard;
 use crate::picture::Picture;
 use crate::progress::WindowProgress;
 use crate::session::{Session, WantedPixels};
@@ -17,6 +18,7 @@ use beitle::file::format::Task;
 use beitle_files::printable;
 use indicatif::ProgressBar;
 use output::{Segmented, Written};
+use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,9 +36,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(path, &args.file)?;
     let model = file.model()?;
     check_task(path, &model, &[Task::Segmentation])?;
-    if args.verify {
-        model.verify().map_err(|e| Failure::file(path, e))?;
-    }
+    args.verify.check(&file, &model)?;
     let labels = args.labels.labels(&model)?;
     let views = args.views.views(&model)?;
     if args.logits.is_some() && !views.is_single_whole() {
@@ -49,9 +49,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         confidence: args.confidence,
         geojson: args.geojson,
     };
+    let names = args.name.as_ref().map(|pattern| pattern.for_model(path));
     let (output, logits) = (args.output.as_deref(), args.logits.as_deref());
-    let mut pictures = inputs::picture_files(&args.images, args.recursive, output, logits)?;
-    inputs::check_results(&pictures, wanted, [path as &Path].into_iter().chain(args.labels.file()))?;
+    let places = Places { output, logits, names: names.as_ref() };
+    let mut pictures = inputs::picture_files(&args.images, args.recursive, &places)?;
+    let to_stdout = output.is_some_and(is_standard);
+    if to_stdout && (args.json || stdout().is_terminal()) {
+        let why =
+            if args.json { "--json writes to standard output, too" } else { "standard output is a terminal" };
+        return Err(Failure::usage(format_args!("-o -: {why}")));
+    }
+    // A table for each of many pictures would hide the messages.
+    let silent = args.quiet || to_stdout || pictures.len() > 1 && !args.verbose;
+    inputs::check_results(&pictures, wanted, [path as &Path].into_iter().chain(args.labels.files()))?;
     pictures.iter().try_for_each(|files| check_ending(&files.map))?;
     if args.skip_existing {
         pictures.retain(|files| !files.exist(wanted));
@@ -67,7 +77,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         },
         write: |files: &PictureFiles, result| output::write(result, &labels, files, args, logits_shape),
         print: |files: &PictureFiles, result: Written| match args.json {
-            _ if args.quiet => Ok(()),
+            false if silent => Ok(()),
             true => out.line(format_args!("{}", output::json(&model, files, result, args))),
             false => output::print_table(&mut out, &labels, files, &result),
         },

@@ -2,9 +2,10 @@
 
 use super::args::Args;
 use crate::analysis::{ClassArea, class_areas, points_json};
-use crate::console::{Failure, Stdout};
+use crate::console::{Failure, Stdout, write_stdout};
 use crate::inputs::PictureFiles;
 use crate::labels::Labels;
+use crate::naming::is_standard;
 use crate::overlay::{self, LegendEntry};
 use crate::picture::Picture;
 use crate::session::{Pixels, RunError};
@@ -72,7 +73,8 @@ pub fn write(
                 scaled.as_ref().map_err(|e| Failure::file(&files.image, e))?
             }
         };
-        let canvas = overlay::draw(&picture, map, &palette, &legend(labels, &areas, &pixels));
+        let entries = if args.no_legend { Vec::new() } else { legend(labels, &areas, &pixels) };
+        let canvas = overlay::draw(&picture, map, &palette, args.blend.blend(), &entries);
         write_file(
             &files.overlay,
             &encoded(png_file::encode_rgb(&canvas.rgb, (canvas.width, canvas.height)))?,
@@ -91,6 +93,9 @@ pub fn write(
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if is_standard(path) {
+        return write_stdout(bytes);
+    }
     beitle_files::write(path, bytes).map_err(|e| Failure::file(path, format_args!("cannot be written: {e}")))
 }
 

@@ -5,7 +5,7 @@ use crate::analysis::{AnalysisArgs, class_areas};
 use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
 use crate::labels::{LabelArgs, Labels};
-use crate::overlay::mix;
+use crate::overlay::{Blend, OverlayArgs};
 use crate::session::{Pixels, RunError, WantedPixels};
 use beitle::Model;
 use beitle::image::ImageView;
@@ -25,6 +25,8 @@ pub struct EmitArgs {
     /// Write raw frames: overlays as RGB, the others as grey [default: of all but overlays]
     #[arg(long)]
     raw: bool,
+    #[command(flatten)]
+    overlay: OverlayArgs,
     #[command(flatten)]
     labels: LabelArgs,
     #[command(flatten)]
@@ -60,6 +62,7 @@ pub struct Emitter<'a> {
     size: (usize, usize),
     labels: Labels,
     palette: Vec<[u8; 3]>,
+    blend: Blend,
     analysis: &'a AnalysisArgs,
 }
 
@@ -78,8 +81,8 @@ impl<'a> Emitter<'a> {
         if y4m && (args.emit == Emit::Json || args.emit == Emit::Map && labels.values() > 256) {
             return Err(Failure::usage("--y4m: not for lines of JSON, and maps of more than 256 classes"));
         }
-        let palette = labels.palette();
-        Ok(Emitter { emit: args.emit, y4m, size, labels, palette, analysis: &args.analysis })
+        let (palette, blend) = (labels.palette(), args.overlay.blend());
+        Ok(Emitter { emit: args.emit, y4m, size, labels, palette, blend, analysis: &args.analysis })
     }
 
     /// What is wanted of a frame.
@@ -136,7 +139,7 @@ impl<'a> Emitter<'a> {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         for (i, ((x, y), class)) in pixels.zip(map.classes()).enumerate() {
             let colour = self.palette.get(usize::from(class)).copied().unwrap_or_default();
-            let rgb = mix(view.rgb(x, y).unwrap_or_default(), colour);
+            let rgb = self.blend.mix(view.rgb(x, y).unwrap_or_default(), colour);
             if self.y4m {
                 for (plane, value) in full_range_yuv(rgb).into_iter().enumerate() {
                     out[start + plane * width * height + i] = value;

@@ -14,6 +14,7 @@ use crate::console::{Failure, warn};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::picture::PictureArgs;
 use crate::session::{ProcessorArgs, Session};
+use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
 use beitle::Model;
 use beitle::file::format::Task;
@@ -49,6 +50,8 @@ pub struct Args {
     quiet: bool,
     #[command(flatten)]
     views: ViewArgs,
+    #[command(flatten)]
+    verify: VerifyArgs,
     #[command(flatten)]
     file: FileArgs,
     #[command(flatten)]
