@@ -10,7 +10,7 @@ use crate::random_model::{Random, random_model};
 use beitle_ffi::*;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
 // Places of the arguments in the memory.
