@@ -3,16 +3,14 @@
  * The image is a binary PPM (P6). The output is a binary PGM (P5) whose pixel values are class indices. The README
  * says under "From C" how to build this program.
  */
-#define _POSIX_C_SOURCE 200112L
+#define _POSIX_C_SOURCE 200809L
 
 #include "beitle.h"
+#include "pool.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_THREADS 16
 
 static void fail(const char *subject, const char *message) {
     fprintf(stderr, "segment: %s: %s\n", subject, message);
@@ -75,31 +73,6 @@ static void write_pgm(const char *path, const uint8_t *map, size_t width, size_t
     if (fwrite(map, width, height, f) != height || fclose(f) != 0) fail(path, "cannot be written");
 }
 
-/* The function that each thread calls, and its argument. */
-struct worker_call {
-    void (*worker)(void *);
-    void *argument;
-};
-
-static void *thread_main(void *p) {
-    const struct worker_call *call = p;
-    call->worker(call->argument);
-    return NULL;
-}
-
-/* beitle_thread_pool.run. Creating threads for every step keeps this example short; a real program lets its threads
- * wait for the next step instead, which is faster. */
-static void run_on_threads(void *context, void (*worker)(void *), void *argument) {
-    size_t i, started = 0, others = *(const size_t *)context - 1;
-    pthread_t threads[MAX_THREADS];
-    struct worker_call call;
-    call.worker = worker;
-    call.argument = argument;
-    while (started < others && pthread_create(&threads[started], NULL, thread_main, &call) == 0) ++started;
-    worker(argument);
-    for (i = 0; i < started; ++i) pthread_join(threads[i], NULL);
-}
-
 /* Prints the share of the pixels for every class that occurs. */
 static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t pixels) {
     size_t counts[256] = {0};
@@ -115,16 +88,16 @@ static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t
 
 int main(int argc, char **argv) {
     static beitle_engine engine;
+    static struct pool pool;
     char message[200];
     size_t file_bytes, pixels, workers = argc == 5 ? (size_t)atoi(argv[4]) : 1;
     const uint8_t *file;
     uint8_t *map;
     beitle_info info = {0};
-    beitle_thread_pool pool;
     beitle_run_params params = {0};
 
-    if (argc < 4 || argc > 5 || workers < 1 || workers > MAX_THREADS) {
-        fail("usage", "segment MODEL IMAGE.ppm MAP.pgm [THREADS, 1 to 16]");
+    if (argc < 4 || argc > 5 || workers < 1 || workers > POOL_MAX_THREADS) {
+        fail("usage", "segment MODEL IMAGE.ppm MAP.pgm [THREADS, 1 to 64]");
     }
     if (beitle_version() != BEITLE_VERSION) fail("libbeitle", "library and header have different versions");
     file = read_file(argv[1], &file_bytes);
@@ -146,11 +119,10 @@ int main(int argc, char **argv) {
     params.map.data = map;
     params.map.bytes = pixels;
     params.map.pixel_bytes = 1;
-    pool.workers = workers;
-    pool.run = run_on_threads;
-    pool.context = &workers;
-    params.thread_pool = workers > 1 ? &pool : NULL;
+    if (pool_open(&pool, workers) != 0) fail("threads", "cannot be created");
+    params.thread_pool = &pool.interface;
     if (beitle_run(&engine, &params, message, sizeof message) != BEITLE_OK) fail(argv[2], message);
+    pool_close(&pool);
 
     write_pgm(argv[3], map, params.image.width, params.image.height);
     print_shares(&engine, map, pixels);

@@ -230,7 +230,7 @@ typedef struct beitle_class_map {
  * then by spinning: where threads have strict priorities, `run` must return only after its calls have returned. `run`
  * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open,
  * beitle_plan or beitle_plan_views on the running engine. It may block and allocate; since it is called so often, it is
- * much faster to let existing threads wait for work than to create threads for every step. While 16 parallel steps are
+ * much faster to let existing threads wait for work than to create threads for every step: examples/pool.h does that. While 16 parallel steps are
  * in progress, a further step runs on its calling thread alone. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */

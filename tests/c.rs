@@ -150,6 +150,15 @@ fn the_header_declares_every_exported_function() {
     assert!(declared.len() > 5, "{declared:?}");
 }
 
+/// `examples/pool.h`, with which the C examples run.
+#[test]
+fn the_pool_of_the_examples_runs_every_task_once() {
+    let source = Path::new(ROOT).join("tests/c_library/pool.c");
+    if let Some(program) = build("pool", "-std=c99", &[source]) {
+        run(&mut Command::new(program));
+    }
+}
+
 /// With one thread and with several.
 #[test]
 fn the_c_example_gives_the_class_map_of_the_rust_interface() {

@@ -8,7 +8,7 @@
 #include "capture.h"
 #include "options.h"
 #include "overlay.h"
-#include "pool.h"
+#include "../pool.h"
 #include "report.h"
 #include "screen.h"
 
@@ -250,7 +250,11 @@ static int run_with_pool(const struct options *options, struct model *model, str
         overlay_init(&overlay, &model->engine, &capture->image, &capture->frame, model->params.map.width,
                      model->params.map.height, screen);
     }
-    if (pool_open(&pool, options->threads) < 0) return -1;
+    result = pool_open(&pool, options->threads);
+    if (result != 0) {
+        report("threads", "expected %zu, but one could not be created: %s", options->threads, strerror(result));
+        return -1;
+    }
     model->params.thread_pool = &pool.interface;
     result = run_frames(model, capture, options->frames, &overlay, screen);
     pool_close(&pool);

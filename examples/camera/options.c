@@ -2,7 +2,7 @@
 
 #include "options.h"
 #include "capture.h"
-#include "pool.h"
+#include "../pool.h"
 #include "report.h"
 
 #include <getopt.h>
