@@ -172,7 +172,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand features" -s V -l version 
 complete -c beitle -n "__fish_beitle_using_subcommand info" -l plan -d 'Draw the arena for this number of threads (2 if omitted): which buffer lies where, phase by phase' -r
 complete -c beitle -n "__fish_beitle_using_subcommand info" -l verify -d 'Read the whole file and verify the checksum and the contents of every tensor'
 complete -c beitle -n "__fish_beitle_using_subcommand info" -l no-mmap -d 'Read weight files into memory instead of mapping them. A mapped file must not change while this program uses it'
-complete -c beitle -n "__fish_beitle_using_subcommand info" -s h -l help -d 'Print help'
+complete -c beitle -n "__fish_beitle_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c beitle -n "__fish_beitle_using_subcommand info" -s V -l version -d 'Print version'
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l labels -d 'Folder of label files: PNG files named like the pictures, whose pixel values are classes [default: found in DATA]' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -s m -l model -d 'Weight file; repeat the option for several [default: the demonstration model, models/demo.beitle]' -r -F

@@ -64,20 +64,32 @@ enum Command {
     /// an indexed PNG whose pixel values are class numbers, or labels (16-bit grey for values above 255; a mask is grey). Its palette
     /// is the weight file's, printed by `beitle info`: published colours for classes that the converter knows, such as ADE20K's, and
     /// generated colours for others.
+    ///
+    /// For example: beitle segment photos -m base.beitle -o maps --overlay --name '{stem}.png'
     Segment(segment::Args),
     /// Segment frames of a camera or a video, from standard input to standard output
     ///
     /// For example: ffmpeg -i in.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | beitle stream -m road.beitle --emit overlay | ffplay -
     Stream(stream::Args),
     /// Print the most probable classes of each picture
+    ///
+    /// For example: beitle classify photo.jpg -m classifier.beitle --top 3
     Classify(classify::Args),
     /// Write the features of pictures as a NumPy file: a vector for each, or all tokens
+    ///
+    /// For example: beitle features photos -m classifier.beitle -o features.npy
     Features(features::Args),
     /// Describe a weight file
+    ///
+    /// For example: beitle info base.beitle --verify
     Info(info::Args),
     /// Score models on a data set and compare them with a reference, such as the f32 file of the same checkpoint
+    ///
+    /// For example: beitle eval ADEChallengeData2016 -m base.beitle --against base.f32.beitle --limit 100 --html report.html
     Eval(eval::Args),
     /// Measure the time of each stage, the share of the processor's peak rate, and memory
+    ///
+    /// For example: beitle bench base.beitle --threads 4 --runs 5
     Bench(bench::Args),
 }
 
