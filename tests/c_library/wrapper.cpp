@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     const std::size_t width = 96, height = 64;
     std::vector<std::uint8_t> pixels(3 * width * height);
     for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i / 300);
-    REQUIRE(!engine.plan(1, width, height) && engine.arena_bytes() > 0);
+    REQUIRE(!engine.plan(2, width, height) && engine.arena_bytes() > 0);
     auto arena = beitle::Buffer::allocate(engine.arena_bytes());
     REQUIRE(arena);
     std::vector<std::uint8_t> map(width * height), confidence(map.size()), labelled(map.size());
@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     // The same from threads, in 16 bits, and as labels.
     int calls = 0;
     auto run = [&calls](void (*worker)(void *), void *argument) { ++calls, worker(argument); };
-    const auto pool = beitle::thread_pool(1, run);
+    const auto pool = beitle::thread_pool(2, run);
     beitle::RunParams others;
     others.image = params.image;
     others.use_arena(arena.bytes());
