@@ -16,9 +16,6 @@
 #define HEIGHT 64
 #define PIXELS (WIDTH * HEIGHT)
 
-void beitle_panicked(void);
-void beitle_panicked(void) { abort(); }
-
 static void require(int condition, const char *what) {
     if (condition) return;
     fprintf(stderr, "stack: %s\n", what);
