@@ -203,8 +203,8 @@ fn the_interface_is_the_recorded_one() {
     let changes = missing(&record.lines, &lines, "-") + &missing(&lines, &record.lines, "+");
     assert!(
         lines == record.lines,
-        "the C interface differs from src/capi/abi.txt:\n{changes}If an existing program could break, it needs a new soname there \
-         (docs/decisions/037-c-library.md). Record it: BEITLE_RECORD=1 cargo test --release -p beitle-ffi --test c_abi"
+        "the C interface differs from src/capi/abi.txt:\n{changes}If an existing program could break, it needs a new soname \
+         there (docs/decisions/037-c-library.md). Record it: BEITLE_RECORD=1 cargo test --release -p beitle-ffi --test c_abi"
     );
 }
 
