@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+/// Declared in the header, but defined by programs that link the library without `std`.
+const PROVIDED_BY_PROGRAM: &str = "beitle_panicked";
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 fn read(path: &str) -> String {
@@ -174,9 +176,12 @@ impl Record {
         let current =
             concat!("BEITLE_", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
         let mut lines: Vec<String> = Vec::new();
-        for (name, prototype) in header.functions.iter().filter(|(name, _)| *name != "beitle_panicked") {
+        for (name, prototype) in &header.functions {
             let version = self.versions.get(name).map_or(current, |v| v);
-            lines.push(format!("function {version} {prototype}"));
+            lines.push(match name.as_str() {
+                PROVIDED_BY_PROGRAM => format!("program {prototype}"),
+                _ => format!("function {version} {prototype}"),
+            });
         }
         lines.extend(header.aliases.iter().map(|(name, stands_for)| format!("type {name}: {stands_for}")));
         lines.extend(constants_and_layouts.lines().map(str::to_owned));
@@ -279,7 +284,7 @@ fn the_exported_functions_have_the_parameters_of_the_header() {
     let exported = exported();
     let mut names: Vec<_> = exported.iter().map(|(name, _)| name).collect();
     names.sort();
-    let declared: Vec<_> = header.functions.keys().filter(|name| *name != "beitle_panicked").collect();
+    let declared: Vec<_> = header.functions.keys().filter(|name| *name != PROVIDED_BY_PROGRAM).collect();
     assert_eq!(declared, names);
     for (name, rust) in &exported {
         let (parameters, result) = rust.rsplit_once(')').unwrap();
