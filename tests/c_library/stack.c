@@ -1,6 +1,8 @@
 /* Measures how much stack each C function uses, and compares it with the bounds that beitle.h states: stack MODEL.
  *
- * Each call runs on a thread of its own, whose stack was filled with a pattern. What the thread itself uses is subtracted. */
+ * Each call runs on a thread of its own, whose stack was filled with a pattern. What the thread itself uses is subtracted. The bounds
+ * are 1.25 times the most that was measured on x86-64 with AVX2 and on emulated Cortex-A53, Cortex-A76 and Neoverse V1, in the
+ * profiles release and release-small. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "beitle.h"
@@ -197,7 +199,7 @@ int main(int argc, char **argv) {
 
     /* Everything that a run can write, from a camera's frame that is converted and turned. A run on the calling thread alone needs
      * the most; emulators are slow, so that there are few runs. */
-    compare("beitle_plan", depth(plan) - base, 8);
+    compare("beitle_plan", depth(plan) - base, 9);
     params.size = sizeof params;
     params.arena = allocate(params.arena_bytes);
     params.image.data = nv12;
@@ -222,7 +224,7 @@ int main(int argc, char **argv) {
     memset(worker_stack, PATTERN, STACK_BYTES);
     compare("beitle_run, an error", depth(failing_run) - base, RUN_KIB);
     compare("beitle_run, whole, with threads", depth(run) - base, RUN_KIB);
-    compare("  a thread of the pool", used(worker_stack) - base, 24);
+    compare("  a thread of the pool", used(worker_stack) - base, 25);
 
     params.thread_pool = NULL;
     params.logits = NULL;
