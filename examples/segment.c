@@ -99,7 +99,7 @@ int main(int argc, char **argv) {
     if (argc < 4 || argc > 5 || workers < 1 || workers > POOL_MAX_THREADS) {
         fail("usage", "segment MODEL IMAGE.ppm MAP.pgm [THREADS, 1 to 64]");
     }
-    if (beitle_version() != BEITLE_VERSION) fail("libbeitle", "library and header have different versions");
+    if (beitle_version() < BEITLE_VERSION) fail("libbeitle", "the library is older than the header");
     file = read_file(argv[1], &file_bytes);
     if (beitle_open(&engine, file, file_bytes, message, sizeof message) != BEITLE_OK) fail(argv[1], message);
     info.size = sizeof info;

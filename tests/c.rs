@@ -124,32 +124,6 @@ fn header_and_rust_agree_on_constants_and_layouts() {
     }
 }
 
-#[test]
-fn the_header_declares_every_exported_function() {
-    // The function names that follow `prefix` in a source text.
-    let names = |text: &str, prefix: &str| {
-        let mut names: Vec<_> = text
-            .split(prefix)
-            .skip(1)
-            .filter_map(|rest| rest.split_once('('))
-            .map(|(name, _)| name.to_owned())
-            .filter(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-            .collect();
-        names.sort();
-        names
-    };
-    let read = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
-    let header = read("include/beitle.h");
-    let mut declared = names(&header, "\nbeitle_status beitle_");
-    declared.extend(names(&header, "\nuint32_t beitle_"));
-    declared.extend(names(&header, "\nsize_t beitle_"));
-    declared.extend(names(&header, "\nconst char *beitle_"));
-    declared.sort();
-    let code = ["describe", "exports", "maps"].map(|file| read(&format!("src/ffi/{file}.rs"))).concat();
-    assert_eq!(declared, names(&code, "extern \"C\" fn beitle_"));
-    assert!(declared.len() > 5, "{declared:?}");
-}
-
 /// `examples/pool.h`, with which the C examples run.
 #[test]
 fn the_pool_of_the_examples_runs_every_task_once() {

@@ -269,8 +269,8 @@ int main(int argc, char **argv) {
     int result;
 
     if (options_parse(&options, argc, argv) < 0) return 2;
-    if (beitle_version() != BEITLE_VERSION) {
-        report("libbeitle", "expected version 0x%06x, that of the header", BEITLE_VERSION);
+    if (beitle_version() < BEITLE_VERSION) {
+        report("libbeitle", "is older than version 0x%06x, that of the header", BEITLE_VERSION);
         return 1;
     }
     handle_signals();
