@@ -60,6 +60,10 @@ pub fn convert<'py>(
     let Some(source) = path_of(source)? else {
         return Err(wrong_type("source", "a path, a URL or the name of a model", source));
     };
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.exists()) {
+        return Err(errors::no_such_file(&out));
+    }
     let auto = precision == "auto";
     let chosen =
         if auto { Some(Precision::Int8) } else { by_name(Precision::ALL, Precision::name, precision) };

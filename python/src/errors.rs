@@ -26,11 +26,18 @@ pub fn wrong_type(argument: &str, expected: &str, found: &Bound<'_, PyAny>) -> P
     PyTypeError::new_err(format!("{argument}: expected {expected}, got {found}"))
 }
 
+/// The numbers that the operating system gives these errors.
+const NO_SUCH_FILE: i32 = 2;
+const IS_A_FOLDER: i32 = 21;
+
+/// A file that cannot be there.
+pub fn no_such_file(path: &Path) -> PyErr {
+    os(path, &io::Error::from_raw_os_error(NO_SUCH_FILE))
+}
+
 /// An error of the operating system, with the number and path from which Python chooses `FileNotFoundError` and its like.
 pub fn os(path: &Path, error: &io::Error) -> PyErr {
     let path = path.as_os_str().to_owned();
-    // What `open` says of a folder.
-    const IS_A_FOLDER: i32 = 21;
     let is_folder = error.kind() == io::ErrorKind::InvalidInput && Path::new(&path).is_dir();
     match error.raw_os_error() {
         Some(number) => {

@@ -2,7 +2,7 @@
 //! for the engine. The pixels of an array are read where they are, unless those of a row are not contiguous.
 
 use crate::errors::{self, wrong_type};
-use beitle::image::{ImageView, PixelFormat};
+use beitle::image::{ImageView, PixelFormat, check_size};
 use beitle_pictures::Limits;
 use numpy::{PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, dtype};
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
@@ -69,9 +69,7 @@ impl<'py> Image<'py> {
             _ => return Err(wrong_shape(shape, channels)),
         };
         let format = format(channels, depth, bgr).ok_or_else(|| wrong_shape(shape, channels))?;
-        if height == 0 || width == 0 {
-            return Err(errors::value("image", format_args!("shape {shape:?} has no pixels")));
-        }
+        check_size(width, height).map_err(|e| errors::value("image", e))?;
         let mut array = array.cast::<PyArrayDyn<u8>>()?.clone();
         if row_stride(&array, [height, width, depth]).is_none() {
             array = py.import("numpy")?.call_method1("ascontiguousarray", (array,))?.cast_into()?;

@@ -46,8 +46,9 @@ pub fn views(facts: &Facts, mode: &str, flip: bool, scales: Option<&Bound<'_, Py
 
 /// The (width, height) that the argument `size`, (height, width), describes.
 pub fn size(argument: &Bound<'_, PyAny>) -> PyResult<(usize, usize)> {
-    let Ok((height, width)) = argument.extract::<(i64, i64)>() else {
-        return Err(wrong_type("size", "a tuple (height, width) of integers", argument));
+    let sides = argument.try_iter().and_then(|sides| sides.take(3).map(|side| side?.extract()).collect());
+    let [height, width] = sides.unwrap_or_else(|_| Vec::<i64>::new())[..] else {
+        return Err(wrong_type("size", "a pair (height, width) of integers", argument));
     };
     let number = |side: i64| usize::try_from(side).unwrap_or(0);
     let size = (number(width), number(height));
@@ -94,9 +95,10 @@ pub fn labels(model: &Model<'_>, argument: &Bound<'_, PyAny>) -> PyResult<Vec<u1
             argument,
         ));
     }
-    let labels = argument.try_iter()?.map(|label| number(&label?)).collect::<PyResult<Vec<_>>>()?;
+    let labels =
+        argument.try_iter()?.take(classes + 1).map(|label| number(&label?)).collect::<PyResult<Vec<_>>>()?;
     if labels.len() != classes {
-        let found = labels.len();
+        let found = if labels.len() < classes { labels.len().to_string() } else { "more".into() };
         return Err(value(
             "labels",
             format_args!("expected {classes} numbers, one for each class, got {found}"),
