@@ -26,7 +26,7 @@ __version__: str
 @final
 class Model:
     def __new__(
-        cls, path: _Path, *, threads: Optional[int] = None, mmap: bool = True, isa: Optional[str] = None
+        cls, path: _Path, *, threads: Optional[int] = None, mmap: bool = True, isa: Optional[str] = None, max_memory: int = 1073741824
     ) -> Model: ...
     @property
     def path(self) -> os.PathLike[str]: ...

@@ -69,36 +69,10 @@ pub fn convert<'py>(
         if auto { Some(Precision::Int8) } else { by_name(Precision::ALL, Precision::name, precision) };
     let chosen = chosen.ok_or_else(|| one_of("precision", "int8, auto, int4, f16, f32", precision))?;
     let mut options = Options::new(source, out, chosen);
-    options.conv = match (conv, precision) {
-        (Some("direct"), _) | (None, "int4") => Conv::Direct,
-        // Under auto, half precision in other layers cannot make up for the noise of F(4x4, 3x3).
-        (Some("winograd2"), _) | (None, "auto") => Conv::Winograd2,
-        (None | Some("winograd4"), _) => Conv::Winograd4,
-        (Some(other), _) => return Err(one_of("conv", "winograd4, winograd2, direct", other)),
-    };
-    options.rounding = match (rounding, calibration) {
-        ("compensated", folder) => Rounding::Compensated(folder),
-        ("nearest", None) => Rounding::Nearest,
-        ("nearest", Some(_)) => return Err(value("calibration", "needs rounding=\"compensated\"")),
-        (other, _) => return Err(one_of("rounding", "compensated, nearest", other)),
-    };
-    options.agreement = match agreement {
-        None => auto.then_some(AGREEMENT),
-        Some(_) if !auto => return Err(value("agreement", "needs precision=\"auto\"")),
-        Some(share) if (0.0..=1.0).contains(&share) => Some(share),
-        Some(other) => {
-            return Err(value("agreement", format_args!("expected a number from 0 to 1, got {other}")));
-        }
-    };
-    options.sqnr_floor = match sqnr_floor {
-        Some(db) if !db.is_finite() => {
-            return Err(value("sqnr_floor", format_args!("expected decibels, got {db}")));
-        }
-        Some(_) if !matches!(chosen, Precision::Int8 | Precision::Int4) => {
-            return Err(value("sqnr_floor", "needs precision \"int8\", \"int4\" or \"auto\""));
-        }
-        floor => floor,
-    };
+    options.conv = conv_of(conv, precision)?;
+    options.rounding = rounding_of(rounding, calibration)?;
+    options.agreement = agreement_of(agreement, auto)?;
+    options.sqnr_floor = sqnr_floor_of(sqnr_floor, chosen)?;
     let recipe_of =
         |name| by_name(Recipe::ALL, Recipe::name, name).ok_or_else(|| one_of("recipe", "hf, paper", name));
     options.recipe = recipe.map(recipe_of).transpose()?;
@@ -137,6 +111,44 @@ pub fn convert<'py>(
     let text = report.to_string();
     let class = py.import("beitle._types")?.getattr("Report")?;
     class.call1((report.file_bytes, report.notes, report.ignored, text))
+}
+
+fn conv_of(conv: Option<&str>, precision: &str) -> PyResult<Conv> {
+    match (conv, precision) {
+        (Some("direct"), _) | (None, "int4") => Ok(Conv::Direct),
+        // Under auto, half precision in other layers cannot make up for the noise of F(4x4, 3x3).
+        (Some("winograd2"), _) | (None, "auto") => Ok(Conv::Winograd2),
+        (None | Some("winograd4"), _) => Ok(Conv::Winograd4),
+        (Some(other), _) => Err(one_of("conv", "winograd4, winograd2, direct", other)),
+    }
+}
+
+fn rounding_of(rounding: &str, calibration: Option<PathBuf>) -> PyResult<Rounding> {
+    match (rounding, calibration) {
+        ("compensated", folder) => Ok(Rounding::Compensated(folder)),
+        ("nearest", None) => Ok(Rounding::Nearest),
+        ("nearest", Some(_)) => Err(value("calibration", "needs rounding=\"compensated\"")),
+        (other, _) => Err(one_of("rounding", "compensated, nearest", other)),
+    }
+}
+
+fn agreement_of(agreement: Option<f64>, auto: bool) -> PyResult<Option<f64>> {
+    match agreement {
+        None => Ok(auto.then_some(AGREEMENT)),
+        Some(_) if !auto => Err(value("agreement", "needs precision=\"auto\"")),
+        Some(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
+        Some(other) => Err(value("agreement", format_args!("expected a number from 0 to 1, got {other}"))),
+    }
+}
+
+fn sqnr_floor_of(floor: Option<f64>, precision: Precision) -> PyResult<Option<f64>> {
+    match floor {
+        Some(db) if !db.is_finite() => Err(value("sqnr_floor", format_args!("expected decibels, got {db}"))),
+        Some(_) if !matches!(precision, Precision::Int8 | Precision::Int4) => {
+            Err(value("sqnr_floor", "needs precision \"int8\", \"int4\" or \"auto\""))
+        }
+        floor => Ok(floor),
+    }
 }
 
 /// Converts without Python's lock. The converter cannot be asked to stop, so an exception, of the function `progress` or of a signal's

@@ -2,6 +2,7 @@
 
 use crate::errors::{self, TaskError, value};
 use crate::image::Image;
+use crate::predict;
 use crate::request::{self, Map, zeros};
 use crate::session::{Job, Sessions};
 use beitle::engine::Output;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 /// threads: number of threads of a run; None: one for each processor. Results do not depend on it.
 /// mmap: map the file into memory instead of reading it. The operating system then loads what is used, and shares it between
 ///     processes. Nothing may change a mapped file while the model exists (to replace it by renaming another file is fine on Unix).
+/// max_memory: most bytes of working memory of a run, the scores of several views included. Files from strangers may ask for any amount.
 /// isa: instruction set, such as "avx2"; None: the fastest that the processor has. Results do not depend on it.
 ///
 /// Raises OSError if the file cannot be read, and beitle.ModelError if it is not a weight file or is damaged.
@@ -37,6 +39,7 @@ pub struct Model {
     path: PathBuf,
     mmap: bool,
     threads: Option<usize>,
+    max_memory: usize,
     isa_name: Option<String>,
     file: FileBytes,
     facts: Facts,
@@ -44,19 +47,17 @@ pub struct Model {
     sessions: Sessions,
 }
 
-/// What `classify` finds, in the order of the fields of `beitle.Prediction`.
-type Prediction = (usize, String, f64);
-
 #[pymethods]
 impl Model {
     #[new]
-    #[pyo3(signature = (path, *, threads = None, mmap = true, isa = None))]
+    #[pyo3(signature = (path, *, threads = None, mmap = true, isa = None, max_memory = 1_073_741_824))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         threads: Option<i64>,
         mmap: bool,
         isa: Option<String>,
+        max_memory: i64,
     ) -> PyResult<Self> {
         let threads = match threads {
             None => None,
@@ -75,6 +76,9 @@ impl Model {
                 value("isa", format_args!("expected one of {}, got {name:?}", names.join(", ")))
             })?,
         };
+        let Ok(max_memory) = usize::try_from(max_memory) else {
+            return Err(value("max_memory", format_args!("expected a number of bytes, got {max_memory}")));
+        };
         let open = || match mmap {
             // SAFETY: the documentation of the class requires that nothing changes a mapped file.
             true => unsafe { FileBytes::map(&path) },
@@ -86,8 +90,8 @@ impl Model {
         let mut names: Vec<String> = model.class_names().map(str::to_owned).collect();
         names.extend((names.len()..facts.classes).map(|class| format!("class {class}")));
         let classes = PyTuple::new(py, names)?.unbind();
-        let sessions = Sessions::new(threads.unwrap_or(0), chosen);
-        Ok(Model { path, mmap, threads, isa_name: isa, file, facts, classes, sessions })
+        let sessions = Sessions::new(threads.unwrap_or(0), chosen, max_memory);
+        Ok(Model { path, mmap, threads, max_memory, isa_name: isa, file, facts, classes, sessions })
     }
 
     /// The path of the weight file.
@@ -210,6 +214,7 @@ impl Model {
         options.set_item("threads", self.threads)?;
         options.set_item("mmap", self.mmap)?;
         options.set_item("isa", &self.isa_name)?;
+        options.set_item("max_memory", self.max_memory)?;
         Ok((PyTuple::new(py, [&self.path])?, options))
     }
 
@@ -277,6 +282,7 @@ impl Model {
         let confidences = confidence.then(|| Map::new(py, size, false)).transpose()?;
         let (mut confidences, confidence_array) = confidences.unzip();
         let len = views.scores_len(size, classes).ok_or_else(|| errors::memory(usize::MAX))?;
+        self.sessions.check_memory(len.saturating_mul(size_of::<u16>()))?;
         let mut scores = request::memory::<u16>(len)?;
         let mut output = Output::map(size, map.view()?);
         output.labels = &labels;
@@ -327,9 +333,7 @@ impl Model {
         let image = Image::new(image, self.facts.picture_channels, bgr)?;
         self.run(py, &image, Views::new(Mode::Whole), &mut Output::logits(&mut logits))?;
         self.check_finite(&logits)?;
-        let class = py.import("beitle._types")?.getattr("Prediction")?;
-        let predictions = self.predictions(py, &logits, top)?;
-        predictions.into_iter().map(|prediction| class.call1(prediction)).collect()
+        predict::largest(&logits, top, self.classes.bind(py))
     }
 
     /// The features of an image, float32 [hidden_size]: transformers' `pooler_output`. For classifiers and models without head.
@@ -377,7 +381,8 @@ impl Model {
     }
 
     fn run(&self, py: Python<'_>, image: &Image<'_>, views: Views, output: &mut Output<'_>) -> PyResult<()> {
-        let job = Job { file: &self.file, image: image.view()?, views };
+        let scores_bytes = output.scores.as_ref().map_or(0, |scores| size_of_val(&**scores));
+        let job = Job { file: &self.file, image: image.view()?, views, scores_bytes };
         self.sessions.run(py, &job, output)
     }
 
@@ -407,20 +412,6 @@ impl Model {
         }
         let what = "the results are not finite; the model's weights overflow on this picture";
         Err(errors::Error::new_err(format!("{}: {what}", self.path.display())))
-    }
-
-    /// The classes with the largest logits, and their probabilities.
-    fn predictions(&self, py: Python<'_>, logits: &[f32], top: usize) -> PyResult<Vec<Prediction>> {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weight = |logit: f32| f64::from(logit - largest).exp();
-        let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
-        let prediction = |class: usize| {
-            let name = self.classes.bind(py).get_item(class)?.extract()?;
-            Ok((class, name, weight(logits[class]) / total))
-        };
-        order.into_iter().take(top).map(prediction).collect()
     }
 }
 

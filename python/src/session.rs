@@ -10,7 +10,7 @@ use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -24,6 +24,7 @@ const SIGNALS: Duration = Duration::from_millis(50);
 /// The sessions of a model that no call uses.
 pub struct Sessions {
     threads: usize,
+    max_memory: usize,
     isa: Isa,
     /// Locked only by threads that hold Python's lock: a process that forks meanwhile copies it unlocked.
     idle: Mutex<Vec<Session>>,
@@ -44,12 +45,24 @@ pub struct Job<'a> {
     pub image: ImageView<'a>,
     /// How it is fitted to the input.
     pub views: Views,
+    /// Bytes that the caller has for the scores of several views.
+    pub scores_bytes: usize,
 }
 
 impl Sessions {
-    /// Sessions of `threads` threads; 0: as many as there are processors. None is started yet.
-    pub fn new(threads: usize, isa: Isa) -> Self {
-        Sessions { threads, isa, idle: Mutex::new(Vec::new()) }
+    /// Sessions of `threads` threads; 0: as many as there are processors. None is started yet. A run may use `max_memory` bytes.
+    pub fn new(threads: usize, isa: Isa, max_memory: usize) -> Self {
+        Sessions { threads, max_memory, isa, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Checks that a run may use so much memory.
+    pub fn check_memory(&self, bytes: usize) -> PyResult<()> {
+        if bytes <= self.max_memory {
+            return Ok(());
+        }
+        let limit = self.max_memory;
+        let what = format!("the run needs {bytes} bytes of working memory; max_memory allows {limit}");
+        Err(PyMemoryError::new_err(what))
     }
 
     /// The instruction set.
@@ -60,7 +73,7 @@ impl Sessions {
     /// Runs a picture without Python's lock. An exception of a signal handler, such as `KeyboardInterrupt`, ends the run.
     pub fn run(&self, py: Python<'_>, job: &Job<'_>, output: &mut Output<'_>) -> PyResult<()> {
         let mut session = self.take()?;
-        let result = py.detach(|| session.run(job, self.isa, output));
+        let result = py.detach(|| session.run(self, job, output));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         result
     }
@@ -82,7 +95,7 @@ impl Sessions {
 }
 
 impl Session {
-    fn run(&mut self, job: &Job<'_>, isa: Isa, output: &mut Output<'_>) -> PyResult<()> {
+    fn run(&mut self, all: &Sessions, job: &Job<'_>, output: &mut Output<'_>) -> PyResult<()> {
         let stop = AtomicBool::new(false);
         let mut interrupt = None;
         // A thread of Python sees its signals only if it does not run the engine itself.
@@ -90,7 +103,7 @@ impl Session {
             let (done, wait) = channel();
             let mut stop_run = Stop(&stop);
             let run = thread::Builder::new().name("beitle".into()).spawn_scoped(scope, move || {
-                let result = self.run_model(job, isa, output, &mut stop_run);
+                let result = self.run_model(all, job, output, &mut stop_run);
                 // The receiver waits for it.
                 let _ = done.send(());
                 result
@@ -109,22 +122,22 @@ impl Session {
 
     fn run_model(
         &mut self,
+        all: &Sessions,
         job: &Job<'_>,
-        isa: Isa,
         output: &mut Output<'_>,
         observer: &mut dyn Observer,
     ) -> PyResult<()> {
         // The file was checked when it was opened; this takes microseconds.
         let model = Model::new(job.file.bytes()).map_err(errors::run)?;
-        let (plan, mut arena) = self.plan_for(&model, job)?;
-        let result = Engine::new(&model, &plan, isa, arena.bytes_mut())
+        let (plan, mut arena) = self.plan_for(all, &model, job)?;
+        let result = Engine::new(&model, &plan, all.isa, arena.bytes_mut())
             .and_then(|mut engine| engine.run(&self.threads, &job.image, output, observer));
         self.planned = Some((plan, arena));
         result.map_err(errors::run)
     }
 
     /// The plan and the arena of the last run if they fit, or else new ones.
-    fn plan_for(&mut self, model: &Model<'_>, job: &Job<'_>) -> PyResult<(Plan, Arena)> {
+    fn plan_for(&mut self, all: &Sessions, model: &Model<'_>, job: &Job<'_>) -> PyResult<(Plan, Arena)> {
         let size = (job.image.width(), job.image.height());
         let last = self.planned.take();
         let stretched = job.views.mode() == Mode::Whole;
@@ -134,10 +147,14 @@ impl Session {
             fits && *plan.views() == job.views
         };
         match last {
-            Some(last) if fits(&last.0) => Ok(last),
+            Some(last) if fits(&last.0) => {
+                all.check_memory(last.0.bytes().saturating_add(job.scores_bytes))?;
+                Ok(last)
+            }
             last => {
                 let plan =
                     Plan::with_views(model, self.threads.workers(), size, &job.views).map_err(errors::run)?;
+                all.check_memory(plan.bytes().saturating_add(job.scores_bytes))?;
                 let arena = last.map(|(_, arena)| arena).filter(|arena| arena.bytes().len() >= plan.bytes());
                 let new = || Arena::new(plan.bytes()).map_err(|_| errors::memory(plan.bytes()));
                 Ok((plan, arena.map_or_else(new, Ok)?))

@@ -114,10 +114,25 @@ def test_bad_arguments(demo, options, kind, message):
         demo.segment(GOOD, **options)
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": -1}, {"threads": 1025}, {"isa": "sse9"}, {"isa": ""}])
+@pytest.mark.parametrize("options", [{"threads": 0}, {"threads": -1}, {"threads": 1025}, {"max_memory": -1}, {"isa": "sse9"}, {"isa": ""}])
 def test_bad_options_of_models(options):
     with pytest.raises(ValueError, match=f"{next(iter(options))}: expected"):
         beitle.Model(DEMO, **options)
+
+
+def test_memory_is_limited():
+    model = beitle.Model(DEMO, threads=1, max_memory=3 << 20)
+    assert model.segment(GOOD).shape == (20, 30)
+    image = np.zeros((400, 400, 3), np.uint8)
+    for _ in range(2):
+        # 400 * 400 * 12 scores of two bytes, with and without the arena's 1.7 MiB.
+        with pytest.raises(MemoryError, match="max_memory allows 3145728"):
+            model.segment(image, flip=True)
+        with pytest.raises(MemoryError, match="max_memory allows 3145728"):
+            model.segment(image[:250, :250], flip=True)
+    assert model.segment(image).shape == (400, 400)
+    with pytest.raises(MemoryError, match="working memory"):
+        beitle.Model(DEMO, threads=1, max_memory=1000).logits(GOOD)
 
 
 def test_results_of_other_tasks(demo, case):
