@@ -2,8 +2,8 @@
 
 >>> import beitle
 >>> model = beitle.Model("models/demo.beitle")
->>> map = model.segment("models/sample.png")        # uint8 [height, width]
->>> picture = model.palette[map]                    # uint8 [height, width, 3]
+>>> class_map = model.segment("models/sample.png")  # uint8 [height, width]
+>>> picture = model.palette[class_map]              # uint8 [height, width, 3]
 
 `Model` opens a weight file and runs it, `convert` makes one from a checkpoint.
 """

@@ -112,7 +112,7 @@ impl Model {
         self.classes.clone_ref(py)
     }
 
-    /// The colours of the classes, uint8 [classes, 3]: `model.palette[map]` is a picture. Black if the model does not segment pictures.
+    /// The colours of the classes, uint8 [classes, 3]: `model.palette[class_map]` is a picture. Black if the model does not segment pictures.
     #[getter]
     fn palette<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<u8>>> {
         let model = self.model()?;

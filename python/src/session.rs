@@ -15,7 +15,6 @@ use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// The time between two looks at Python's signals.
@@ -33,6 +32,8 @@ pub struct Sessions {
 struct Session {
     /// The process that has started the threads; they do not exist in a process that was forked from it.
     process: u32,
+    /// One thread, which calls the engine while the calling thread of Python looks at signals.
+    runner: rayon::ThreadPool,
     threads: ThreadPool,
     planned: Option<(Plan, Arena)>,
 }
@@ -83,84 +84,91 @@ impl Sessions {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.last().is_some_and(|session| session.process != process) {
             // To end threads that do not exist here could take a lock that one of them held when the process was forked.
-            idle.drain(..).for_each(|Session { threads, .. }| std::mem::forget(threads));
+            idle.drain(..).for_each(|Session { runner, threads, .. }| std::mem::forget((runner, threads)));
         }
         if let Some(session) = idle.pop() {
             return Ok(session);
         }
-        let threads = ThreadPool::new(self.threads)
-            .map_err(|e| PyRuntimeError::new_err(format!("threads: cannot start {}: {e}", self.threads)))?;
-        Ok(Session { process, threads, planned: None })
+        let failed = |e: &dyn std::fmt::Display| {
+            PyRuntimeError::new_err(format!("threads: cannot start threads: {e}"))
+        };
+        let runner = rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "beitle".into());
+        let runner = runner.build().map_err(|e| failed(&e))?;
+        let threads = ThreadPool::new(self.threads).map_err(|e| failed(&e))?;
+        Ok(Session { process, runner, threads, planned: None })
     }
 }
 
 impl Session {
     fn run(&mut self, all: &Sessions, job: &Job<'_>, output: &mut Output<'_>) -> PyResult<()> {
+        let Session { runner, threads, planned, .. } = self;
         let stop = AtomicBool::new(false);
-        let mut interrupt = None;
+        let (mut result, mut interrupt) = (Ok(()), None);
         // A thread of Python sees its signals only if it does not run the engine itself.
-        let result = thread::scope(|scope| {
+        runner.in_place_scope(|scope| {
             let (done, wait) = channel();
+            let result = &mut result;
             let mut stop_run = Stop(&stop);
-            let run = thread::Builder::new().name("beitle".into()).spawn_scoped(scope, move || {
-                let result = self.run_model(all, job, output, &mut stop_run);
+            scope.spawn(move |_| {
+                *result = run_model(all, threads, planned, job, output, &mut stop_run);
                 // The receiver waits for it.
                 let _ = done.send(());
-                result
             });
-            let run = run.map_err(|e| PyRuntimeError::new_err(format!("cannot start a thread: {e}")))?;
+            // Until it is done, or has panicked, which the scope passes on.
             while wait.recv_timeout(SIGNALS) == Err(RecvTimeoutError::Timeout) {
                 if let Err(e) = Python::attach(|py| py.check_signals()) {
                     interrupt.get_or_insert(e);
                     stop.store(true, Ordering::Relaxed);
                 }
             }
-            run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         interrupt.map_or(result, Err)
     }
+}
 
-    fn run_model(
-        &mut self,
-        all: &Sessions,
-        job: &Job<'_>,
-        output: &mut Output<'_>,
-        observer: &mut dyn Observer,
-    ) -> PyResult<()> {
-        // The file was checked when it was opened; this takes microseconds.
-        let model = Model::new(job.file.bytes()).map_err(errors::run)?;
-        let (plan, mut arena) = self.plan_for(all, &model, job)?;
-        let result = Engine::new(&model, &plan, all.isa, arena.bytes_mut())
-            .and_then(|mut engine| engine.run(&self.threads, &job.image, output, observer));
-        self.planned = Some((plan, arena));
-        result.map_err(errors::run)
-    }
+/// Runs a picture. The plan and the arena are kept for the next one.
+fn run_model(
+    all: &Sessions,
+    threads: &ThreadPool,
+    planned: &mut Option<(Plan, Arena)>,
+    job: &Job<'_>,
+    output: &mut Output<'_>,
+    observer: &mut dyn Observer,
+) -> PyResult<()> {
+    // The file was checked when it was opened; this takes microseconds.
+    let model = Model::new(job.file.bytes()).map_err(errors::run)?;
+    let (plan, mut arena) = plan_for(all, &model, threads.workers(), planned.take(), job)?;
+    let result = Engine::new(&model, &plan, all.isa, arena.bytes_mut())
+        .and_then(|mut engine| engine.run(threads, &job.image, output, observer));
+    *planned = Some((plan, arena));
+    result.map_err(errors::run)
+}
 
-    /// The plan and the arena of the last run if they fit, or else new ones.
-    fn plan_for(&mut self, all: &Sessions, model: &Model<'_>, job: &Job<'_>) -> PyResult<(Plan, Arena)> {
-        let size = (job.image.width(), job.image.height());
-        let last = self.planned.take();
-        let stretched = job.views.mode() == Mode::Whole;
-        let fits = |plan: &Plan| {
-            let (width, height) = plan.picture();
-            let fits = if stretched { size.0 <= width && size.1 <= height } else { size == (width, height) };
-            fits && *plan.views() == job.views
-        };
-        match last {
-            Some(last) if fits(&last.0) => {
-                all.check_memory(last.0.bytes().saturating_add(job.scores_bytes))?;
-                Ok(last)
-            }
-            last => {
-                let plan =
-                    Plan::with_views(model, self.threads.workers(), size, &job.views).map_err(errors::run)?;
-                all.check_memory(plan.bytes().saturating_add(job.scores_bytes))?;
-                let arena = last.map(|(_, arena)| arena).filter(|arena| arena.bytes().len() >= plan.bytes());
-                let new = || Arena::new(plan.bytes()).map_err(|_| errors::memory(plan.bytes()));
-                Ok((plan, arena.map_or_else(new, Ok)?))
-            }
-        }
-    }
+/// The plan and the arena of the last run if they fit, or else new ones.
+fn plan_for(
+    all: &Sessions,
+    model: &Model<'_>,
+    workers: usize,
+    last: Option<(Plan, Arena)>,
+    job: &Job<'_>,
+) -> PyResult<(Plan, Arena)> {
+    let size = (job.image.width(), job.image.height());
+    let stretched = job.views.mode() == Mode::Whole;
+    let fits = |plan: &Plan| {
+        let (width, height) = plan.picture();
+        let fits = if stretched { size.0 <= width && size.1 <= height } else { size == (width, height) };
+        fits && *plan.views() == job.views
+    };
+    let check = |plan: &Plan| all.check_memory(plan.bytes().saturating_add(job.scores_bytes));
+    let last = match last {
+        Some(last) if fits(&last.0) => return check(&last.0).map(|()| last),
+        last => last,
+    };
+    let plan = Plan::with_views(model, workers, size, &job.views).map_err(errors::run)?;
+    check(&plan)?;
+    let arena = last.map(|(_, arena)| arena).filter(|arena| arena.bytes().len() >= plan.bytes());
+    let new = || Arena::new(plan.bytes()).map_err(|_| errors::memory(plan.bytes()));
+    Ok((plan, arena.map_or_else(new, Ok)?))
 }
 
 /// Stops a run when it is told to.
