@@ -21,6 +21,8 @@ _Labels = Union[Mapping[Union[str, int], int], Mapping[str, int], Mapping[int, i
 _Map = Union[NDArray[np.uint8], NDArray[np.uint16]]
 _Out = TypeVar("_Out", NDArray[np.uint8], NDArray[np.uint16])
 
+__all__ = ["Model", "__version__", "convert"]
+
 __version__: str
 
 @final

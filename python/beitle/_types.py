@@ -25,7 +25,7 @@ class TaskError(Error, ValueError):
 class Prediction(NamedTuple):
     """A class of a picture."""
 
-    index: int
+    id: int
     """The number of the class."""
     name: str
     """Its name."""

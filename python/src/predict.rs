@@ -16,7 +16,6 @@ pub fn largest<'py>(
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b)));
     let class = names.py().import("beitle._types")?.getattr("Prediction")?;
-    let prediction =
-        |index: usize| class.call1((index, names.get_item(index)?, weight(logits[index]) / total));
+    let prediction = |id: usize| class.call1((id, names.get_item(id)?, weight(logits[id]) / total));
     order.into_iter().take(top).map(prediction).collect()
 }

@@ -107,10 +107,10 @@ def test_predictions_are_the_softmax_of_the_logits(case):
     probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     order = np.argsort(-logits, kind="stable")
     found = model.classify(case.picture, top=3)
-    assert [p.index for p in found] == order[:3].tolist()
+    assert [p.id for p in found] == order[:3].tolist()
     assert np.allclose([p.probability for p in found], probabilities[order[:3]], rtol=1e-9)
-    index, name, _ = found[0]
-    assert isinstance(found[0], beitle.Prediction) and name == model.classes[index]
+    number, name, _ = found[0]
+    assert isinstance(found[0], beitle.Prediction) and name == model.classes[number]
     every = model.classify(case.picture, top=10**6)
     assert len(every) == len(model.classes) and abs(sum(p.probability for p in every) - 1) < 1e-9
     # The middle of the picture is cut out, as the preprocessor says, whatever it comes from.
