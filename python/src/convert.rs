@@ -14,7 +14,8 @@ const AGREEMENT: f64 = 0.976;
 /// Convert a BEiT checkpoint into a weight file.
 ///
 /// source: a transformers folder, a `.pth` file of unilm or mmsegmentation, a model of the Hugging Face Hub ("owner/name" or
-///     "owner/name@revision"), or the URL of a `.pth` file. Downloads share the cache and the environment variables of Python's tools.
+///     "owner/name@revision"), or the URL of a `.pth` file. Downloads share the cache and the environment variables of Python's
+///     tools.
 /// out: the weight file to write. It appears only when it is complete.
 /// precision: "int8"; "auto", which keeps as many layers in half precision as `agreement` needs; "int4"; "f16"; or "f32".
 /// calibration: a folder with a handful of typical pictures to calibrate rounding with; None: drawn scenes.
@@ -22,18 +23,20 @@ const AGREEMENT: f64 = 0.976;
 /// conv: "winograd4", "winograd2" or "direct": how the largest 3x3 convolutions run in int8; None: as fits the precision.
 /// agreement: for "auto", the share of pixels that must agree with half precision; None: 0.976.
 /// sqnr_floor: for "int8", "int4" and "auto", layers with a lower signal-to-noise ratio in decibels stay in half precision.
-/// recipe: "hf", as transformers runs the model, or "paper", as the published models were trained; None: "hf" for a folder, "paper" for a
-///     `.pth` file.
+/// recipe: "hf", as transformers runs the model, or "paper", as the published models were trained; None: "hf" for a folder,
+///     "paper" for a `.pth` file.
 /// size: (height, width) of the input in pixels, multiples of the patch size; None: as the checkpoint says.
-/// names: class names and colours: "ade20k", "cityscapes", "coco-stuff", "voc", "camvid", or the path of a text file with a class on each
-///     line, `name` or `red green blue name`.
+/// names: class names and colours: "ade20k", "cityscapes", "coco-stuff", "voc", "camvid", or the path of a text file with a class
+///     on each line, `name` or `red green blue name`.
 /// key: the key of the state dict in a file that holds several.
 /// heads: attention heads, if the checkpoint does not say.
-/// feature_blocks: four numbers of blocks before each feature that the neck of a segmentation model reads; None: as the checkpoint says.
-/// progress: called as `progress(phase, done, total)`: phase is a text, the numbers count its steps. An exception ends the conversion.
+/// feature_blocks: four numbers of blocks before each feature that the neck of a segmentation model reads; None: as the
+///     checkpoint says.
+/// progress: called as `progress(phase, done, total)`: phase is a text, the numbers count its steps. An exception ends the
+///     conversion.
 ///
-/// Returns a `beitle.Report`. Raises OSError for files that cannot be read or written, and beitle.ModelError for checkpoints that are
-/// damaged or not of this family. KeyboardInterrupt ends a conversion; the file `out` is then as it was.
+/// Returns a `beitle.Report`. Raises OSError for files that cannot be read or written, and beitle.ModelError for checkpoints that
+/// are damaged or not of this family. KeyboardInterrupt ends a conversion; the file `out` is then as it was.
 #[allow(clippy::too_many_arguments)] // keyword arguments of Python
 #[pyfunction]
 #[pyo3(signature = (source, out, *, precision = "int8", calibration = None, rounding = "compensated", conv = None,
@@ -151,8 +154,8 @@ fn sqnr_floor_of(floor: Option<f64>, precision: Precision) -> PyResult<Option<f6
     }
 }
 
-/// Converts without Python's lock. The converter cannot be asked to stop, so an exception, of the function `progress` or of a signal's
-/// handler, unwinds it, which removes its temporary files as a panic would.
+/// Converts without Python's lock. The converter cannot be asked to stop, so an exception, of the function `progress` or of a
+/// signal's handler, unwinds it, which removes its temporary files as a panic would.
 fn run(
     py: Python<'_>,
     mut options: Options,

@@ -1,5 +1,5 @@
-//! Which exception an error becomes: errors of the operating system are `OSError`, as of Python's own functions; wrong arguments are
-//! `ValueError` or `TypeError`; files that cannot be used are the exceptions of `beitle/_types.py`.
+//! Which exception an error becomes: errors of the operating system are `OSError`, as of Python's own functions; wrong arguments
+//! are `ValueError` or `TypeError`; files that cannot be used are the exceptions of `beitle/_types.py`.
 
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;

@@ -1,5 +1,5 @@
-//! What Python calls an image: a NumPy array, an object that NumPy can read, such as one of Pillow, or the path of a file. Out: pixels
-//! for the engine. The pixels of an array are read where they are, unless those of a row are not contiguous.
+//! What Python calls an image: a NumPy array, an object that NumPy can read, such as one of Pillow, or the path of a file. Out:
+//! pixels for the engine. The pixels of an array are read where they are, unless those of a row are not contiguous.
 
 use crate::errors::{self, wrong_type};
 use beitle::image::{ImageView, PixelFormat, check_size};
@@ -95,12 +95,12 @@ impl<'py> Image<'py> {
             Pixels::Decoded(bytes) => bytes,
             Pixels::Array(array) => {
                 let len = (self.height - 1) * self.stride + self.width * self.format.bytes();
-                // SAFETY: `row_stride` has found that the array has `height` rows of `width` pixels, whose bytes are contiguous, `stride`
-                // bytes apart in ascending order. They lie in the memory of the array, as do the bytes between two rows, and NumPy keeps
-                // that memory as long as there is a reference to the array, such as `array`, which is borrowed as long as the slice.
-                // rust-numpy lends the array to no writer meanwhile; that Python does not write to it is a rule of the documentation of
-                // `Model`, as for NumPy's own functions, which release Python's lock, too. The bytes are read only while pixels are
-                // resized, and any value is valid.
+                // SAFETY: `row_stride` has found that the array has `height` rows of `width` pixels, whose bytes are contiguous,
+                // `stride` bytes apart in ascending order. They lie in the memory of the array, as do the bytes between two rows,
+                // and NumPy keeps that memory as long as there is a reference to the array, such as `array`, which is borrowed as
+                // long as the slice. rust-numpy lends the array to no writer meanwhile; that Python does not write to it is a
+                // rule of the documentation of `Model`, as for NumPy's own functions, which release Python's lock, too. The bytes
+                // are read only while pixels are resized, and any value is valid.
                 unsafe { std::slice::from_raw_parts(array.data().cast_const(), len) }
             }
         };

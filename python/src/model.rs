@@ -20,20 +20,22 @@ use std::path::PathBuf;
 /// path: a `.beitle` file, made by `beitle.convert` or by the program `beitle-quantize`.
 /// threads: number of threads of a run; None: one for each processor. Results do not depend on it.
 /// mmap: map the file into memory instead of reading it. The operating system then loads what is used, and shares it between
-///     processes. Nothing may change a mapped file while the model exists (to replace it by renaming another file is fine on Unix).
-/// max_memory: most bytes of working memory of a run, the scores of several views included. Files from strangers may ask for any amount.
+///     processes. Nothing may change a mapped file while the model exists (to replace it by renaming another file is fine on
+///     Unix).
+/// max_memory: most bytes of working memory of a run, the scores of several views included. Files from strangers may ask for any
+///     amount.
 /// isa: instruction set, such as "avx2"; None: the fastest that the processor has. Results do not depend on it.
 ///
 /// Raises OSError if the file cannot be read, and beitle.ModelError if it is not a weight file or is damaged.
 ///
-/// Images are NumPy arrays of dtype uint8 and shape (height, width, 3) for red, green and blue, (height, width, 4), whose fourth value is
-/// ignored, or (height, width) for grey; images of Pillow, converted to RGB as it does; or paths of JPEG, PNG, BMP, WebP or PNM files.
-/// Models for 1, 2 or 4 channels take arrays of as many. An array is not copied if the bytes of each row are contiguous, whatever the
-/// distance of its rows; it must not change while it is read.
+/// Images are NumPy arrays of dtype uint8 and shape (height, width, 3) for red, green and blue, (height, width, 4), whose fourth
+/// value is ignored, or (height, width) for grey; images of Pillow, converted to RGB as it does; or paths of JPEG, PNG, BMP, WebP
+/// or PNM files. Models for 1, 2 or 4 channels take arrays of as many. An array is not copied if the bytes of each row are
+/// contiguous, whatever the distance of its rows; it must not change while it is read.
 ///
-/// All methods may be called from several threads at the same time, without Python's lock while they compute. Each of these calls has
-/// working memory and threads of its own: for many at the same time, choose few threads. A model works in a process that was forked, and
-/// can be pickled, by its path.
+/// All methods may be called from several threads at the same time, without Python's lock while they compute. Each of these calls
+/// has working memory and threads of its own: for many at the same time, choose few threads. A model works in a process that was
+/// forked, and can be pickled, by its path.
 #[pyclass(frozen, module = "beitle", name = "Model")]
 pub struct Model {
     path: PathBuf,
@@ -112,7 +114,8 @@ impl Model {
         self.classes.clone_ref(py)
     }
 
-    /// The colours of the classes, uint8 [classes, 3]: `model.palette[class_map]` is a picture. Black if the model does not segment pictures.
+    /// The colours of the classes, uint8 [classes, 3]: `model.palette[class_map]` is a picture. Black if the model does not
+    /// segment pictures.
     #[getter]
     fn palette<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<u8>>> {
         let model = self.model()?;
@@ -227,22 +230,23 @@ impl Model {
 
     /// The class of every pixel: an array [height, width] of the size of the image.
     ///
-    /// mode: "whole" stretches the image to the network's input; "slide" resizes it, keeping its aspect ratio, and slides a window over
-    ///     it; "native" slides a window over it at its own resolution; "default" is as the weight file says.
+    /// mode: "whole" stretches the image to the network's input; "slide" resizes it, keeping its aspect ratio, and slides a
+    ///     window over it; "native" slides a window over it at its own resolution; "default" is as the weight file says.
     /// flip: average with the mirrored image; twice the time.
-    /// scales: average over several scales, for mode "slide": ratios of the window's size, or "published" for the six of the published
-    ///     results.
+    /// scales: average over several scales, for mode "slide": ratios of the window's size, or "published" for the six of the
+    ///     published results.
     /// size: (height, width) of the result; None: those of the image.
     /// confidence: also return the probability of each pixel's class in units of 1/255, uint8 [height, width].
     /// min_confidence: pixels whose class has a lower probability get the value 255, in maps of 16 bits 65535.
-    /// labels: what the map holds instead of the numbers of the classes: an integer for each class, or a mapping of names or numbers of
-    ///     classes to integers, with 0 for all others: `{"road": 1}` gives a mask. 65535 is the value of unknown pixels.
+    /// labels: what the map holds instead of the numbers of the classes: an integer for each class, or a mapping of names or
+    ///     numbers of classes to integers, with 0 for all others: `{"road": 1}` gives a mask. 65535 is the value of unknown
+    ///     pixels.
     /// bgr: arrays have blue first, as those of OpenCV.
-    /// out: the array to write and return: C-contiguous, [height, width], uint8 or uint16. It may not overlap the image, and after an
-    ///     exception its contents are undefined.
+    /// out: the array to write and return: C-contiguous, [height, width], uint8 or uint16. It may not overlap the image, and
+    ///     after an exception its contents are undefined.
     ///
-    /// Returns a new array, or `out`, which the engine has written without a copy; with `confidence`, a pair of arrays. The dtype is uint8
-    /// if all values fit, else uint16.
+    /// Returns a new array, or `out`, which the engine has written without a copy; with `confidence`, a pair of arrays. The dtype
+    /// is uint8 if all values fit, else uint16.
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     #[pyo3(signature = (image, *, mode = "default", flip = false, scales = None, size = None, confidence = false,
         min_confidence = None, labels = None, bgr = false, out = None))]
@@ -298,8 +302,8 @@ impl Model {
         }
     }
 
-    /// The logits of an image: of a segmentation model float32 [classes, 4 * rows of patches, 4 * columns of patches], for the image
-    /// stretched to the network's input; of a classifier float32 [classes].
+    /// The logits of an image: of a segmentation model float32 [classes, 4 * rows of patches, 4 * columns of patches], for the
+    /// image stretched to the network's input; of a classifier float32 [classes].
     #[pyo3(signature = (image, *, bgr = false))]
     fn logits<'py>(
         &self,
@@ -348,8 +352,8 @@ impl Model {
         self.floats(py, image, bgr, vec![self.facts.channels], |features| Output::features(features))
     }
 
-    /// The tokens of an image after the last block, float32 [tokens, hidden_size], the class token first, then the patches row by row:
-    /// transformers' `last_hidden_state`. For classifiers and models without head.
+    /// The tokens of an image after the last block, float32 [tokens, hidden_size], the class token first, then the patches row by
+    /// row: transformers' `last_hidden_state`. For classifiers and models without head.
     #[pyo3(signature = (image, *, bgr = false))]
     fn tokens<'py>(
         &self,

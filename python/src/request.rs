@@ -65,8 +65,8 @@ pub fn min_confidence(probability: Option<f64>) -> PyResult<u8> {
     }
 }
 
-/// What the map holds for each class: a number for every class, or a mapping from names or numbers of classes to numbers, 0 for all
-/// others.
+/// What the map holds for each class: a number for every class, or a mapping from names or numbers of classes to numbers, 0 for
+/// all others.
 pub fn labels(model: &Model<'_>, argument: &Bound<'_, PyAny>) -> PyResult<Vec<u16>> {
     let classes = model.facts().classes;
     let number = |label: &Bound<'_, PyAny>| {

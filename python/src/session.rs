@@ -1,5 +1,5 @@
-//! Runs of the engine without Python's lock. A session has what one run at a time needs: threads, a plan and an arena. Calls of several
-//! threads of Python take one each, and leave it to later calls.
+//! Runs of the engine without Python's lock. A session has what one run at a time needs: threads, a plan and an arena. Calls of
+//! several threads of Python take one each, and leave it to later calls.
 
 use crate::errors;
 use beitle::engine::{Engine, Output};
