@@ -43,15 +43,35 @@ def test_calls_of_several_threads_do_not_mix(demo):
 
 def test_an_array_that_is_written_is_not_read(demo, sample):
     out = np.zeros(sample.shape[:2], np.uint8)
-    run = threading.Thread(target=lambda: demo.segment(sample, out=out, **SLOW))
-    run.start()
+
+    class Image:
+        """Tells that a run is about to begin."""
+
+        def __array__(self, dtype=None, copy=None):
+            started.set()
+            return sample
+
+    def run():
+        try:
+            demo.segment(Image(), out=out, **SLOW)
+        except ValueError as e:
+            # The other thread was first.
+            assert str(e).startswith("out: the array is in use")
+
     refused = []
-    while run.is_alive() and not refused:
+    for _ in range(20):
+        started = threading.Event()
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.wait()
+        time.sleep(0.02)
         try:
             demo.segment(out)
         except ValueError as e:
             refused.append(str(e))
-    run.join()
+        thread.join()
+        if refused:
+            break
     assert refused and refused[0].startswith("image: another call writes")
     # The borrow ends with the call.
     demo.segment(out)
