@@ -24,7 +24,7 @@ const FLOORS: &[&str] = &[
     "engine",
 ];
 
-/// The source folders of the workspace's crates and the files that are their roots.
+/// The source folders of the crates and the files that are their roots.
 const CRATES: &[(&str, &str)] = &[
     ("src", "lib.rs"),
     ("src/ffi", "lib.rs"),
@@ -34,6 +34,7 @@ const CRATES: &[(&str, &str)] = &[
     ("quantize/src", "lib.rs"),
     ("quantize/src/bin/beitle-quantize", "main.rs"),
     ("models/scenes/src", "lib.rs"),
+    ("python/src", "lib.rs"),
     ("models/scenes/src/bin/scenes", "main.rs"),
 ];
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The source folders of the packages. Tests are not listed: they are not shipped.
-const FOLDERS: [&str; 3] = ["src", "quantize/src", "models/scenes/src"];
+const FOLDERS: [&str; 4] = ["src", "quantize/src", "models/scenes/src", "python/src"];
 
 /// How often `unsafe` occurs outside of tests: before a block, a function, an implementation or a trait.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,0 +1,195 @@
+//! The function `convert`: a checkpoint in, a weight file out.
+
+use crate::errors::{self, value, wrong_type};
+use crate::image::path_of;
+use beitle::file::format::{Precision, Recipe};
+use beitle_quantize::{Conv, DATA_SETS, Names, Options, Progress, Rounding};
+use pyo3::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+
+/// Share of pixels that `auto` aims at, as in `beitle-quantize`.
+const AGREEMENT: f64 = 0.976;
+
+/// Convert a BEiT checkpoint into a weight file.
+///
+/// source: a transformers folder, a `.pth` file of unilm or mmsegmentation, a model of the Hugging Face Hub ("owner/name" or
+///     "owner/name@revision"), or the URL of a `.pth` file. Downloads share the cache and the environment variables of Python's
+///     tools.
+/// out: the weight file to write. It appears only when it is complete.
+/// precision: "int8"; "auto", which keeps as many layers in half precision as `agreement` needs; "int4"; "f16"; or "f32".
+/// calibration: a folder with a handful of typical pictures to calibrate rounding with; None: drawn scenes.
+/// rounding: "compensated", or "nearest", which is faster and less accurate.
+/// conv: "winograd4", "winograd2" or "direct": how the largest 3x3 convolutions run in int8; None: as fits the precision.
+/// agreement: for "auto", the share of pixels that must agree with half precision; None: 0.976.
+/// sqnr_floor: for "int8", "int4" and "auto", layers with a lower signal-to-noise ratio in decibels stay in half precision.
+/// recipe: "hf", as transformers runs the model, or "paper", as the published models were trained; None: "hf" for a folder,
+///     "paper" for a `.pth` file.
+/// size: (height, width) of the input in pixels, multiples of the patch size; None: as the checkpoint says.
+/// names: class names and colours: "ade20k", "cityscapes", "coco-stuff", "voc", "camvid", or the path of a text file with a class
+///     on each line, `name` or `red green blue name`.
+/// key: the key of the state dict in a file that holds several.
+/// heads: attention heads, if the checkpoint does not say.
+/// feature_blocks: four numbers of blocks before each feature that the neck of a segmentation model reads; None: as the
+///     checkpoint says.
+/// progress: called as `progress(phase, done, total)`: phase is a text, the numbers count its steps. An exception ends the
+///     conversion.
+///
+/// Returns a `beitle.Report`. Raises OSError for files that cannot be read or written, and beitle.ModelError for checkpoints that
+/// are damaged or not of this family. KeyboardInterrupt ends a conversion; the file `out` is then as it was.
+#[allow(clippy::too_many_arguments)] // keyword arguments of Python
+#[pyfunction]
+#[pyo3(signature = (source, out, *, precision = "int8", calibration = None, rounding = "compensated", conv = None,
+    agreement = None, sqnr_floor = None, recipe = None, size = None, names = None, key = None, heads = None,
+    feature_blocks = None, progress = None))]
+pub fn convert<'py>(
+    py: Python<'py>,
+    source: &Bound<'py, PyAny>,
+    out: PathBuf,
+    precision: &str,
+    calibration: Option<PathBuf>,
+    rounding: &str,
+    conv: Option<&str>,
+    agreement: Option<f64>,
+    sqnr_floor: Option<f64>,
+    recipe: Option<&str>,
+    size: Option<&Bound<'py, PyAny>>,
+    names: Option<&Bound<'py, PyAny>>,
+    key: Option<String>,
+    heads: Option<i64>,
+    feature_blocks: Option<&Bound<'py, PyAny>>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(source) = path_of(source)? else {
+        return Err(wrong_type("source", "a path, a URL or the name of a model", source));
+    };
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.exists()) {
+        return Err(errors::no_such_file(&out));
+    }
+    let auto = precision == "auto";
+    let chosen =
+        if auto { Some(Precision::Int8) } else { by_name(Precision::ALL, Precision::name, precision) };
+    let chosen = chosen.ok_or_else(|| one_of("precision", "int8, auto, int4, f16, f32", precision))?;
+    let mut options = Options::new(source, out, chosen);
+    options.conv = conv_of(conv, precision)?;
+    options.rounding = rounding_of(rounding, calibration)?;
+    options.agreement = agreement_of(agreement, auto)?;
+    options.sqnr_floor = sqnr_floor_of(sqnr_floor, chosen)?;
+    let recipe_of =
+        |name| by_name(Recipe::ALL, Recipe::name, name).ok_or_else(|| one_of("recipe", "hf, paper", name));
+    options.recipe = recipe.map(recipe_of).transpose()?;
+    options.size = size.map(crate::request::size).transpose()?;
+    options.names = match names {
+        None => None,
+        Some(names) => match path_of(names)? {
+            None => return Err(wrong_type("names", "the name of a data set or a path", names)),
+            Some(name) => Some(match name.to_str().filter(|name| DATA_SETS.contains(name)) {
+                Some(name) => Names::DataSet(name.into()),
+                None => Names::File(name),
+            }),
+        },
+    };
+    options.key = key;
+    let number = |heads: i64| {
+        let heads = usize::try_from(heads).ok().filter(|heads| *heads > 0);
+        heads.ok_or_else(|| value("heads", "expected a positive number"))
+    };
+    options.heads = heads.map(number).transpose()?;
+    options.feature_blocks = match feature_blocks {
+        None => None,
+        Some(blocks) => {
+            let four = blocks
+                .extract()
+                .map_err(|_| wrong_type("feature_blocks", "four numbers of blocks", blocks))?;
+            Some(four)
+        }
+    };
+    if let Some(progress) = progress
+        && !progress.is_callable()
+    {
+        return Err(wrong_type("progress", "a function", progress));
+    }
+    let report = run(py, options, progress.map(|progress| progress.clone().unbind()))?;
+    let text = report.to_string();
+    let class = py.import("beitle._types")?.getattr("Report")?;
+    class.call1((report.file_bytes, report.notes, report.ignored, text))
+}
+
+fn conv_of(conv: Option<&str>, precision: &str) -> PyResult<Conv> {
+    match (conv, precision) {
+        (Some("direct"), _) | (None, "int4") => Ok(Conv::Direct),
+        // Under auto, half precision in other layers cannot make up for the noise of F(4x4, 3x3).
+        (Some("winograd2"), _) | (None, "auto") => Ok(Conv::Winograd2),
+        (None | Some("winograd4"), _) => Ok(Conv::Winograd4),
+        (Some(other), _) => Err(one_of("conv", "winograd4, winograd2, direct", other)),
+    }
+}
+
+fn rounding_of(rounding: &str, calibration: Option<PathBuf>) -> PyResult<Rounding> {
+    match (rounding, calibration) {
+        ("compensated", folder) => Ok(Rounding::Compensated(folder)),
+        ("nearest", None) => Ok(Rounding::Nearest),
+        ("nearest", Some(_)) => Err(value("calibration", "needs rounding=\"compensated\"")),
+        (other, _) => Err(one_of("rounding", "compensated, nearest", other)),
+    }
+}
+
+fn agreement_of(agreement: Option<f64>, auto: bool) -> PyResult<Option<f64>> {
+    match agreement {
+        None => Ok(auto.then_some(AGREEMENT)),
+        Some(_) if !auto => Err(value("agreement", "needs precision=\"auto\"")),
+        Some(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
+        Some(other) => Err(value("agreement", format_args!("expected a number from 0 to 1, got {other}"))),
+    }
+}
+
+fn sqnr_floor_of(floor: Option<f64>, precision: Precision) -> PyResult<Option<f64>> {
+    match floor {
+        Some(db) if !db.is_finite() => Err(value("sqnr_floor", format_args!("expected decibels, got {db}"))),
+        Some(_) if !matches!(precision, Precision::Int8 | Precision::Int4) => {
+            Err(value("sqnr_floor", "needs precision \"int8\", \"int4\" or \"auto\""))
+        }
+        floor => Ok(floor),
+    }
+}
+
+/// Converts without Python's lock. The converter cannot be asked to stop, so an exception, of the function `progress` or of a
+/// signal's handler, unwinds it, which removes its temporary files as a panic would.
+fn run(
+    py: Python<'_>,
+    mut options: Options,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<beitle_quantize::Report> {
+    let mut raised = None;
+    let mut report = |now: Progress| {
+        let result = Python::attach(|py| {
+            py.check_signals()?;
+            let Some(progress) = &progress else { return Ok(()) };
+            progress.call1(py, (now.phase.to_string(), now.done, now.total)).map(|_| ())
+        });
+        if let Err(e) = result {
+            raised = Some(e);
+            // Unlike `panic!`, it prints nothing.
+            resume_unwind(Box::new("stopped by an exception"));
+        }
+    };
+    let convert = || {
+        options.checkpoint = beitle_quantize::hub::fetch(&options.checkpoint, &mut report)?;
+        beitle_quantize::convert(&options, &mut report)
+    };
+    let result = py.detach(|| catch_unwind(AssertUnwindSafe(convert)));
+    match (result, raised) {
+        (_, Some(e)) => Err(e),
+        (Ok(result), None) => result.map_err(|e| errors::conversion(&e)),
+        (Err(panic), None) => resume_unwind(panic),
+    }
+}
+
+fn by_name<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Option<T> {
+    all.iter().copied().find(|item| name_of(*item) == name)
+}
+
+fn one_of(argument: &str, expected: &str, found: &str) -> PyErr {
+    value(argument, format_args!("expected one of {expected}, got {found:?}"))
+}

@@ -1,0 +1,156 @@
+"""Threads, signals, processes: Python goes on while a model runs, and models may be used from anywhere."""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import beitle
+from conftest import DEMO
+
+# A dozen windows, which take about a second.
+SLOW = {"mode": "slide", "scales": [1, 1.5], "flip": True}
+
+
+def test_python_runs_meanwhile(sample):
+    model = beitle.Model(DEMO, threads=1)
+    run = threading.Thread(target=lambda: model.segment(sample, **SLOW))
+    turns, start = 0, time.perf_counter()
+    run.start()
+    while run.is_alive():
+        time.sleep(0.001)
+        turns += 1
+    # With Python's lock held, the loop would have one turn.
+    assert turns > 20 * (time.perf_counter() - start) and turns > 5
+
+
+def test_calls_of_several_threads_do_not_mix(demo):
+    random = np.random.default_rng(5)
+    images = [random.integers(0, 256, (40 + 9 * i, 90 - 7 * i, 3), np.uint8) for i in range(8)]
+    modes = ["whole", "slide", "native", "whole"] * 2
+    want = [demo.segment(image, mode=mode) for image, mode in zip(images, modes)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda image, mode: demo.segment(image, mode=mode), images * 2, modes * 2))
+    for map, expected in zip(found, want * 2):
+        assert (map == expected).all()
+
+
+def test_an_array_that_is_written_is_not_read(demo, sample):
+    out = np.zeros(sample.shape[:2], np.uint8)
+
+    class Image:
+        """Tells that a run is about to begin."""
+
+        def __array__(self, dtype=None, copy=None):
+            started.set()
+            return sample
+
+    def run():
+        try:
+            demo.segment(Image(), out=out, **SLOW)
+        except ValueError as e:
+            # The other thread was first.
+            assert str(e).startswith("out: the array is in use")
+
+    refused = []
+    for _ in range(20):
+        started = threading.Event()
+        thread = threading.Thread(target=run)
+        thread.start()
+        started.wait()
+        time.sleep(0.02)
+        try:
+            demo.segment(out)
+        except ValueError as e:
+            refused.append(str(e))
+        thread.join()
+        if refused:
+            break
+    assert refused and refused[0].startswith("image: another call writes")
+    # The borrow ends with the call.
+    demo.segment(out)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals of POSIX")
+def test_signals_end_a_run(demo, sample):
+    class Alarm(Exception):
+        pass
+
+    def handler(*_):
+        raise Alarm
+
+    start = time.perf_counter()
+    want = demo.segment(sample)
+    window = time.perf_counter() - start
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2 * window)
+        start = time.perf_counter()
+        with pytest.raises(Alarm):
+            demo.segment(sample, mode="slide", scales="published", flip=True)
+        # It has 52 windows.
+        assert time.perf_counter() - start < 26 * window + 0.2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert (demo.segment(sample) == want).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_model_runs_in_a_forked_process(demo, sample, sample_map):
+    demo.segment(sample, mode="slide")
+    child = os.fork()
+    if child == 0:
+        # No test of this process may go on in the child.
+        status = 1
+        try:
+            status = 0 if (demo.segment(sample) == sample_map).all() else 2
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits for threads that it does not have")
+    assert status == 0
+    assert (demo.segment(sample) == sample_map).all()
+
+
+def test_models_are_pickled_by_path(sample, sample_map):
+    model = beitle.Model(DEMO, threads=1, mmap=False, isa="portable")
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        copy = pickle.loads(pickle.dumps(model, protocol))
+        assert (copy.threads, copy.isa, copy.path) == (1, "portable", DEMO)
+    assert (copy.segment(sample) == sample_map).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow(sample):
+    model = beitle.Model(DEMO, threads=1)
+    image = sample[:48, :64]
+
+    def resident():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def run(times):
+        for _ in range(times):
+            model.segment(image, size=(1, 1))
+            with pytest.raises(ValueError):
+                model.segment(image, out=image)
+
+    run(3)
+    before = resident()
+    run(20)
+    assert resident() - before < 4 << 20
