@@ -1,5 +1,6 @@
 /* Threads for beitle_run that wait for work, instead of being created for every parallel step: a header to copy into a
- * program. For POSIX threads and the atomic functions of GCC and Clang.
+ * program. In C, for POSIX threads (define _POSIX_C_SOURCE as 200112L or later before any header) and the atomic functions
+ * of GCC and Clang.
  *
  *     static struct pool pool;
  *     if (pool_open(&pool, 4) != 0) ...
@@ -11,14 +12,17 @@
  * the pool fast:
  *
  * - A thread that has finished a step first spins, and sleeps only if no other step follows soon. Between frames the
- *   threads sleep.
+ *   threads sleep. Where other programs need the processors, too, fewer threads are faster.
  * - A step waits for nobody who has not begun to work on it. Once the thread that called `run` returns from `worker`, all
- *   tasks of the step are taken: a thread that is still asleep, or that runs something else, is left out. */
+ *   tasks of the step are taken: a thread that is still asleep, or that runs something else, is left out.
+ *
+ * A pool runs one step at a time, and none from inside another. After fork() the child needs a pool of its own. */
 #ifndef POOL_H
 #define POOL_H
 
 #include "beitle.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,7 +31,7 @@
 #include <string.h>
 
 #define POOL_MAX_THREADS 64
-/* How often a thread looks for the next step before it sleeps: some 20 to 100 microseconds. */
+/* How often a thread looks for the next step before it sleeps: for about 50 microseconds on an x86 processor of 2021. */
 #define POOL_SPINS 2000
 
 /* The gate of a step: the step's number in the upper half; a bit that is set while threads may still enter; and the number of
@@ -56,7 +60,9 @@ struct pool {
 static inline void pool_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
-#elif defined(__aarch64__) || (defined(__arm__) && __ARM_ARCH >= 7)
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb"); /* many cores treat `yield` as no instruction */
+#elif defined(__arm__) && __ARM_ARCH >= 7
     __asm__ __volatile__("yield");
 #endif
 }
@@ -135,10 +141,11 @@ static inline void pool_close(struct pool *pool) {
 }
 
 /* Makes a pool of `workers` threads, 1 to POOL_MAX_THREADS, of which one is that which calls beitle_run. Returns 0, or an
- * error number. The pool must not move in memory. At most one run may use it at a time. */
+ * error number. The pool must not move in memory. */
 static inline int pool_open(struct pool *pool, size_t workers) {
     sigset_t all, old;
     int error = 0;
+    if (workers < 1 || workers > POOL_MAX_THREADS) return EINVAL;
     memset(pool, 0, sizeof *pool);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);

@@ -76,12 +76,15 @@ static void write_pgm(const char *path, const uint8_t *map, size_t width, size_t
 /* Prints the share of the pixels for every class that occurs. */
 static void print_shares(const beitle_engine *engine, const uint8_t *map, size_t pixels) {
     size_t counts[256] = {0};
-    char name[64];
+    char name[64], message[200];
+    beitle_status status;
     size_t i;
     for (i = 0; i < pixels; ++i) ++counts[map[i]];
     for (i = 0; i < 256; ++i) {
         if (counts[i] == 0) continue;
-        beitle_class_name(engine, i, name, sizeof name, NULL, 0);
+        status = beitle_class_name(engine, i, name, sizeof name, message, sizeof message);
+        /* The beginning of a long name is enough. */
+        if (status != BEITLE_OK && status != BEITLE_BUFFER_TOO_SMALL) fail("class name", message);
         printf("%3lu %-24s %6.2f %%\n", (unsigned long)i, name, 100.0 * (double)counts[i] / (double)pixels);
     }
 }

@@ -30,10 +30,10 @@
  * Errors. Every function that can fail returns a beitle_status; its documentation lists the possible values besides
  * BEITLE_OK. A function with the parameters `message` and `message_bytes` also writes a description of the error to
  * `message`: UTF-8 text with a terminating zero, truncated to `message_bytes`. After success it is empty. Pass NULL and
- * 0 if you do not need it; beitle_status_string gives a shorter text for the status alone. Every argument that can be validated is validated: null pointers, misalignment, wrong sizes,
- * overlaps and invalid enumeration values are reported. No memory that a call writes to, the message included, may
- * overlap other memory of the call; if the message does, the status alone reports it. The library cannot validate that
- * memory of the stated size exists.
+ * 0 if you do not need it; beitle_status_string describes the status alone. Every argument that can be validated is
+ * validated: null pointers, misalignment, wrong sizes, overlaps and invalid enumeration values are reported. No memory
+ * that a call writes to, the message included, may overlap other memory of the call; if the message does, the status
+ * alone reports it. The library cannot validate that memory of the stated size exists.
  *
  * If the library detects a bug of its own, the function returns BEITLE_INTERNAL_ERROR. A library built with panic =
  * "abort" ends the program instead, and one built without the feature `std` calls beitle_panicked.
@@ -42,16 +42,16 @@
  * concurrent calls of beitle_run have different arenas and outputs. beitle_open, beitle_plan and beitle_plan_views
  * require that no other function uses the engine at the same time. Calls on different engines are independent.
  *
- * Versions. BEITLE_VERSION is that of the source interface: before 1.0 a new MINOR, then a new MAJOR, may require changes
- * to a program before it compiles again; a PATCH never does. The SONAME of the shared library (libbeitle.so.0) is counted
- * by itself and changes only if a program that was linked before could break. A library with the same SONAME may be newer
- * than this header, never older: beitle_version() >= BEITLE_VERSION. Weight files have a version of their own; libraries
- * with the same SONAME keep reading every version that one of them read. A structure with a field `size` may come from an
- * older or a newer version of this header: fields that the caller does not have count as zero, and fields that the library
- * does not know must be zero. A PATCH changes results only where they were wrong.
+ * Versions. BEITLE_VERSION is that of the source interface: before 1.0 a new MINOR, then a new MAJOR, may require
+ * changes to a program before it compiles again; a PATCH never does. The SONAME of the shared library (libbeitle.so.0)
+ * is counted by itself and changes only if a program that was linked before could break. A library with the same SONAME
+ * may be newer than this header, but must not be older: beitle_version() >= BEITLE_VERSION. Weight files have a version
+ * of their own; libraries with the same SONAME keep reading every version that one of them read. A structure with a
+ * field `size` may come from an older or a newer version of this header: fields that the caller does not have count as
+ * zero, and fields that the library does not know must be zero. A PATCH changes results only where they were wrong.
  *
- * Stack. beitle_run needs at most 40 KiB, a call of `worker` 25, beitle_plan_views 22, beitle_plan 9, beitle_open 5, any
- * other function 2 (measured on x86-64 and 64-bit Arm, plus a quarter).
+ * Stack. beitle_run needs at most 40 KiB, a call of `worker` 25, beitle_plan_views 22, beitle_plan 9, beitle_open 5,
+ * any other function 2 (measured on x86-64 and 64-bit Arm, plus a quarter).
  *
  * Results. The same weight file and image give the same outputs, bit for bit, on every CPU and for every number of
  * threads. */
@@ -94,11 +94,11 @@ enum {
 /* Returns what a status means, as a short text in English. It is never NULL: unknown values have a text, too. */
 const char *beitle_status_string(beitle_status status);
 
-/* Returns the name of the instruction set whose kernels beitle_run uses unless beitle_run_params.isa names another: "portable",
- * "avx2", "avxvnni", "avx512", "neon", "dotprod" or "i8mm".
+/* Returns the name of the instruction set whose kernels beitle_run uses unless beitle_run_params.isa names another:
+ * "portable", "avx2", "avxvnni", "avx512", "neon", "dotprod" or "i8mm".
  *
- * It is the fastest one that the library finds in this processor. On Arm a library built without the feature `std` cannot
- * ask the processor, because that takes privileges: it finds what the target features of its build promise. */
+ * It is the fastest one that the library finds in this processor. On Arm a library built without the feature `std`
+ * cannot ask the processor, because that takes privileges: it finds what the target features of its build promise. */
 const char *beitle_isa_name(void);
 
 /* An open model and its plan. The contents are private. It may be in any memory (static, stack, heap), may be copied
@@ -202,8 +202,8 @@ typedef struct beitle_plane {
 enum { BEITLE_BT601 = 0, BEITLE_BT709 = 1 };
 enum { BEITLE_LIMITED_RANGE = 0, BEITLE_FULL_RANGE = 1 };
 
-/* How the image of a camera is stored, and how it is seen: as it is where all fields are zero. The size of a plan and of
- * a class map are those of the image as it is seen. */
+/* How the image of a camera is stored, and how it is seen: as it is where all fields are zero. The size of a plan and
+ * of a class map are those of the image as it is seen. */
 typedef struct beitle_frame {
     beitle_plane planes[2]; /* the second and the third plane. If `data` is NULL in all that the format has, they lie in
                                beitle_image.data, each behind all rows of the one before, with the same stride (U and V
@@ -238,8 +238,8 @@ typedef struct beitle_class_map {
  * then by spinning: where threads have strict priorities, `run` must return only after its calls have returned. `run`
  * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open,
  * beitle_plan or beitle_plan_views on the running engine. It may block and allocate; since it is called so often, it is
- * much faster to let existing threads wait for work than to create threads for every step: examples/pool.h does that. While 16 parallel steps are
- * in progress, a further step runs on its calling thread alone. */
+ * much faster to let existing threads wait for work than to create threads for every step (see examples/pool.h). While
+ * 16 parallel steps are in progress, a further step runs on its calling thread alone. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);
@@ -307,12 +307,14 @@ typedef struct beitle_run_params {
     beitle_ranked *ranked;      /* the output for the points: [points_count][ranked_count / points_count], the most
                                    likely class first */
     size_t ranked_count;        /* number of elements at `ranked`, a multiple of points_count */
-    const char *isa;            /* NULL: the instruction set that beitle_isa_name returns. Or the name of one that this
-                                   processor has, to compare or test them: results are the same. On Arm a library built
-                                   without the feature `std` relies on the name: a wrong one executes instructions that
-                                   the processor does not have. "dotprod" needs bits 44 to 47 of the register
-                                   ID_AA64ISAR0_EL1 not to be 0, "i8mm" bits 52 to 55 of ID_AA64ISAR1_EL1 */
+    const char *isa;            /* NULL: the instruction set that beitle_isa_name returns. Or the name of another one that
+                                   this processor has; results are the same (see below for Arm without `std`) */
 } beitle_run_params;
+
+/* Instruction sets of Arm without the feature `std`. The library cannot ask the processor there and relies on
+ * beitle_run_params.isa: with the name of an instruction set that the processor does not have, the program crashes. It
+ * has "dotprod" if bits 44 to 47 of the register ID_AA64ISAR0_EL1 are not 0, and "i8mm" if bits 52 to 55 of
+ * ID_AA64ISAR1_EL1 are not. */
 
 /* Some pixels of a class map. Columns and rows count from 0. Their centroid is (sum_x / pixels, sum_y / pixels), where
  * (0, 0) is the middle of the first pixel; in the coordinates of contours that is (0.5, 0.5). */
@@ -359,15 +361,16 @@ beitle_status beitle_verify(const beitle_engine *engine, char *message, size_t m
 beitle_status beitle_model_info(const beitle_engine *engine, beitle_info *info, char *message, size_t message_bytes);
 
 /* Writes the name of the checkpoint to `name`, as UTF-8 text without control characters and with a terminating zero.
- * `name_bytes` is the size of the memory at `name`. `name` is empty after an error.
+ * `name_bytes` is the size of the memory at `name`.
  *
- * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if the name was truncated, or `name` is NULL: the
- * message says how many bytes it needs. */
+ * Errors: BEITLE_INVALID_ARGUMENT, BEITLE_MISALIGNED; BEITLE_BUFFER_TOO_SMALL if `name` is too small or NULL: it holds
+ * the beginning of the name then, and the message says how many bytes the whole name needs. After other errors `name`
+ * is empty, unless it overlaps other memory of the call. */
 beitle_status beitle_model_name(const beitle_engine *engine, char *name, size_t name_bytes, char *message,
                                 size_t message_bytes);
 
-/* Writes the name of a class to `name`, as beitle_model_name does. `class_index` is less than beitle_info.classes. The time is
- * proportional to the length of all names.
+/* Writes the name of a class to `name`, as beitle_model_name does. `class_index` is less than beitle_info.classes. The
+ * time is proportional to the length of all names.
  *
  * Errors: as beitle_model_name; BEITLE_INVALID_ARGUMENT also if the file has no name for the class. */
 beitle_status beitle_class_name(const beitle_engine *engine, size_t class_index, char *name, size_t name_bytes,
@@ -428,19 +431,19 @@ size_t beitle_regions_scratch(size_t width);
 /* No class: see beitle_regions. */
 #define BEITLE_NO_CLASS 0xffffffffu
 
-/* Writes the regions of at least `min_pixels` pixels to `regions`, in the order of their first pixels, and their number to
- * `found`. Regions of the class `background` are left out; BEITLE_NO_CLASS: of none. If `found` is greater than
- * `regions_count`, `regions` receives the largest, of equally large ones those that come first. `connectivity` is 4 (pixels
- * are connected by edges) or 8 (by edges and corners). The contents of the scratch memory do not matter. */
+/* Writes the regions of at least `min_pixels` pixels to `regions`, in the order of their first pixels, and their number
+ * to `found`. Regions of the class `background` are left out; BEITLE_NO_CLASS: of none. If `found` is greater than
+ * `regions_count`, `regions` receives the largest, of equally large ones those that come first. `connectivity` is 4
+ * (pixels are connected by edges) or 8 (by edges and corners). The contents of the scratch memory do not matter. */
 beitle_status beitle_regions(const beitle_class_map *map, uint32_t connectivity, uint64_t min_pixels, uint32_t background,
                              uint64_t *scratch, size_t scratch_count, beitle_region *regions, size_t regions_count,
                              size_t *found, char *message, size_t message_bytes);
 
 /* Traces the contour that runs along the top edge of pixel (x, y): for the first pixel of a region its outer contour,
  * for a pixel below a hole that of the hole; the pixel above must have another class. Writes its corners to `corners`
- * and their number, which may be greater than `corners_count`, to `found`. A corner is a column and a row in the grid of the
- * pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is on the
- * right of the contour; y grows downwards. */
+ * and their number, which may be greater than `corners_count`, to `found`. A corner is a column and a row in the grid
+ * of the pixels' corners: (0, 0) is the top left corner of the map, (width, height) its bottom right one. The region is
+ * on the right of the contour; y grows downwards. */
 beitle_status beitle_contour(const beitle_class_map *map, uint32_t connectivity, uint32_t x, uint32_t y,
                              uint32_t (*corners)[2], size_t corners_count, size_t *found, char *message,
                              size_t message_bytes);

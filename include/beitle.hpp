@@ -216,6 +216,7 @@ struct RunParams : beitle_run_params {
         arena_bytes = memory.size();
     }
     void use_threads(const beitle_thread_pool &pool) noexcept { thread_pool = &pool; }
+    void use_threads(beitle_thread_pool &&) = delete; /* it would not live until the run */
     void use_labels(Span<const std::uint16_t> of_classes) noexcept {
         labels = of_classes.data();
         labels_count = of_classes.size();
@@ -293,10 +294,11 @@ class Engine {
     }
     /* Plans for images of up to this size that are run as a whole. */
     Error plan(std::size_t workers, std::size_t width, std::size_t height) noexcept {
-        scores_count_ = 0;
-        return Error::of([&](char *text, std::size_t n) {
+        const auto error = Error::of([&](char *text, std::size_t n) {
             return beitle_plan(&engine_, workers, width, height, &arena_bytes_, text, n);
         });
+        if (!error) scores_count_ = 0;
+        return error;
     }
     Error plan(const PlanParams &params) noexcept {
         return Error::of([&](char *text, std::size_t n) {

@@ -44,7 +44,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand segment" -l scales -d 'Run
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l map-size -d 'Size of the map: picture, logits (a quarter of the input\'s sides; faster), or WIDTHxHEIGHT' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l only -d 'Write a mask, 255 for the pixels of these classes (with --labels: of these labels) and 0 for all others: names, or numbers where no class has that name, separated by commas' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The value of a label in the map is its index in the list. "colour": [r, g, b] is optional; without it, a label has the colour of its first class, or is grey' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l palette -d 'Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP\'s .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart [default: those of the weight file]' -r -F
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l palette -d 'Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP\'s .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart, for up to eight classes or labels [default: those of the weight file]' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l min-confidence -d 'Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of 16 bits, 0 in masks' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l alpha -d 'Weight of the classes\' colours in the overlay, 0 to 1 in steps of 1/256' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l logits -d 'Also write the logits as a NumPy file, f32 [classes, height, width]: a file for one picture, a folder for several. Only with --mode whole' -r -F
@@ -53,7 +53,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand segment" -l connectivity -
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-regions -d 'Report at most N regions of a picture, the largest' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l point -d 'Add the most likely classes at a point of the map to the JSON; may be given several times' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l top -d 'Classes at each point' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'When this user uses the file for the first time'
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -106,7 +106,7 @@ json\t'A line of JSON: the number of the frame, and the pixels, box and centroid
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l alpha -d 'Weight of the classes\' colours in the overlay, 0 to 1 in steps of 1/256' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l only -d 'Write a mask, 255 for the pixels of these classes (with --labels: of these labels) and 0 for all others: names, or numbers where no class has that name, separated by commas' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l labels -d 'JSON file with labels that replace the classes of the model: [{"name": "road", "classes": ["road", 52]}, {"name": "other", "others": true}]. The value of a label in the map is its index in the list. "colour": [r, g, b] is optional; without it, a label has the colour of its first class, or is grey' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l palette -d 'Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP\'s .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart [default: those of the weight file]' -r -F
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l palette -d 'Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP\'s .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart, for up to eight classes or labels [default: those of the weight file]' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-confidence -d 'Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of 16 bits, 0 in masks' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l min-area -d 'Smallest region to report, in pixels' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l connectivity -d 'Which pixels are connected: 4 (by edges) or 8 (by edges and corners)' -r
@@ -116,7 +116,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -l mode -d 'How a 
 slide\t'Scale the short side to the window, at most 4:1, then slide a window over the picture'
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'When this user uses the file for the first time'
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -141,7 +141,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -s V -l version -d
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -s m -l model -d 'Weight file of a classification model, made by beitle-quantize' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l top -d 'Print the N most probable classes' -r
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l logits -d 'Also write the logits as a NumPy file, f32 [classes]: a file for one picture, a folder for several' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand classify" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'When this user uses the file for the first time'
+complete -c beitle -n "__fish_beitle_using_subcommand classify" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -156,7 +156,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand classify" -s h -l help -d 
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -s V -l version -d 'Print version'
 complete -c beitle -n "__fish_beitle_using_subcommand features" -s m -l model -d 'Weight file of a classification model or of a model without head, made by beitle-quantize' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand features" -s o -l output -d 'The NumPy file to write: f32 [pictures, channels], in the order of the pictures, those of a folder by name. The row of a picture that cannot be read is NaN' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand features" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'When this user uses the file for the first time'
+complete -c beitle -n "__fish_beitle_using_subcommand features" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -187,7 +187,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand eval" -l mode -d 'How a pi
 slide\t'Scale the short side to the window, at most 4:1, then slide a window over the picture'
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
-complete -c beitle -n "__fish_beitle_using_subcommand eval" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'When this user uses the file for the first time'
+complete -c beitle -n "__fish_beitle_using_subcommand eval" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r

@@ -1,4 +1,4 @@
-//! The functions that open, plan and run a model, and those that need none. `include/beitle.h` documents them for C: parameters,
+//! The functions that open, plan and run a model, and those that need no model. `include/beitle.h` documents them for C: parameters,
 //! ownership, threads and errors.
 //!
 //! Every function has the same safety requirement: pointers are null, misaligned, or point to as much memory as stated,

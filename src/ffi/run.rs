@@ -19,6 +19,7 @@ use core::ffi::CStr;
 const ARENA: &str = "params.arena";
 const CONFIDENCE: &str = "params.confidence";
 const FEATURES: &str = "params.features";
+const ISA: &str = "params.isa";
 const LABELS: &str = "params.labels";
 const LOGITS: &str = "params.logits";
 const MAP: &str = "params.map.data";
@@ -51,7 +52,10 @@ pub(crate) unsafe fn run(
     check_disjoint(&[message], &buffers(params))?;
     let OpenEngine { model, plan, .. } = open;
     let plan = plan.as_ref().ok_or(CallError::Argument("engine", "has no plan"))?;
-    check_buffers(engine, open, (params, params_range))?;
+    // SAFETY: the name is not written to during the call.
+    let (isa, name_range) = unsafe { isa(params)? };
+    check_disjoint(&[message], &[name_range])?;
+    check_buffers(engine, open, (params, params_range), name_range)?;
 
     // SAFETY: the image is not written to: the caller does not, and `check_buffers` found no output there.
     let image = unsafe { image::view(&params.image, &params.frame)? };
@@ -78,8 +82,6 @@ pub(crate) unsafe fn run(
         return Err(Error::Buffer { what: "arena bytes", needed, found }.into());
     }
 
-    // SAFETY: the name is not written to during the call.
-    let isa = unsafe { isa(params)? };
     let mut engine = Engine::new(model, plan, isa, arena)?;
     let mut run =
         |par: &dyn Parallel| Ok(engine.run(par, &image, &mut output, &mut ProgressCallback(params))?);
@@ -93,24 +95,27 @@ pub(crate) unsafe fn run(
     Err(CallError::Argument(THREAD_POOL, "requires a CPU with atomic operations"))
 }
 
-/// The instruction set of the run.
+/// The instruction set of the run, and the memory of its name.
 ///
 /// # Safety
 /// `params.isa` is null or points to a text with a terminating zero that is not written to during the call. Where the processor
 /// cannot be asked for its instructions, it has those that the text names.
-unsafe fn isa(params: &CRunParams) -> Result<Isa, CallError> {
+unsafe fn isa(params: &CRunParams) -> Result<(Isa, ByteRange), CallError> {
     if params.isa.is_null() {
-        return Ok(Isa::detect());
+        return Ok((Isa::detect(), ByteRange::of(params.isa, 0, ISA)));
     }
     // SAFETY: the text has a terminating zero.
-    let name = unsafe { CStr::from_ptr(params.isa) }.to_str().unwrap_or_default();
+    let name = unsafe { CStr::from_ptr(params.isa) };
+    let range = ByteRange::of(params.isa, name.count_bytes() + 1, ISA);
+    let name = name.to_str().unwrap_or_default();
     let found = if cfg!(all(target_arch = "aarch64", not(feature = "std"))) {
         // SAFETY: the caller answers for the instructions.
         unsafe { Isa::assume(name) }
     } else {
         Isa::by_name(name)
     };
-    found.ok_or(CallError::Argument("params.isa", "names no instruction set that this processor has"))
+    let isa = found.ok_or(CallError::Argument(ISA, "names no instruction set that this processor has"))?;
+    Ok((isa, range))
 }
 
 /// The memory that `params` names, whatever it is.
@@ -139,6 +144,7 @@ fn check_buffers(
     engine: *const CEngine,
     open: &OpenEngine,
     (params, params_range): (&CRunParams, ByteRange),
+    name_range: ByteRange,
 ) -> Result<(), CallError> {
     let map = match params.map.pixel_bytes {
         _ if params.map.data.is_null() => ByteRange::of(params.map.data.cast::<u8>(), 0, MAP),
@@ -166,6 +172,7 @@ fn check_buffers(
         plane2,
         OpenEngine::range(engine),
         params_range,
+        name_range,
         ByteRange::of(params.thread_pool, 1, THREAD_POOL),
         ByteRange::of(params.labels, params.labels_count, LABELS),
         ByteRange::of(params.points, params.points_count, POINTS),

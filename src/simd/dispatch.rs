@@ -48,7 +48,7 @@ macro_rules! dispatch {
                 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
                 $crate::simd::dispatch::dispatch!(@compile neon, $crate::simd::arm::neon::Neon::new(),
                     [target_feature(enable = "neon")] $name [$($arg: $ty),*] [$($ret)*]);
-                // SAFETY: the processor has the instructions of the lanes, because `Isa::available` made this `Isa`; the
+                // SAFETY: the processor has the instructions of the lanes, because this is an `Isa`; the
                 // kernel's preconditions, if it has any, are this method's.
                 unsafe {
                     match self.lanes() {

@@ -36,7 +36,7 @@ impl Isa {
         previous: &DequantiseTile,
     ) {
         // SAFETY: the preconditions of both kernels are this function's; the processor has the instructions, because
-        // `Isa::available` made this `Isa`.
+        // this is an `Isa`.
         unsafe {
             match self.lanes() {
                 #[cfg(target_arch = "x86_64")]

@@ -161,7 +161,8 @@ const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &AVX2 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &NEON };
 
-/// An instruction set that this processor has.
+/// An instruction set that this processor has: a value is made only after detection, or on the word of the caller of
+/// [`Isa::assume`].
 #[derive(Clone, Copy)]
 pub struct Isa(&'static Spec);
 
@@ -196,8 +197,8 @@ fn in_build() -> impl DoubleEndedIterator<Item = (&'static Spec, bool)> {
 }
 
 impl Isa {
-    /// Every supported instruction set that this processor is known to have, slowest first. It is found out at run time, except
-    /// without `std` on Arm, where the target features of the build say it (see [`Isa::assume`]).
+    /// Every supported instruction set that this processor is known to have, slowest first. The processor is asked at run time, except
+    /// without `std` on Arm, where the target features of the build decide (see [`Isa::assume`]).
     pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
         in_build().filter(|(_, present)| *present).map(|(spec, _)| Isa(spec))
     }
@@ -266,7 +267,7 @@ impl Isa {
     #[inline]
     pub(crate) unsafe fn tile_i8(self, rows: usize, panels: usize, t: &TileI8) {
         // SAFETY: the preconditions of `TileI8` are this function's; the processor has the instructions, because
-        // `Isa::available` made this `Isa`.
+        // this is an `Isa`.
         unsafe { (self.0.tile_i8)(rows, panels, t) }
     }
 

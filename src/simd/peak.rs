@@ -28,7 +28,7 @@ impl Isa {
     /// instruction set, where the compiler chooses the instructions.
     pub fn peak(self, int8: bool, par: &dyn Parallel) -> Option<f64> {
         let peak_loop = loops::find(self.name(), int8)?;
-        // SAFETY: the processor has the instructions, because `Isa::available` made this `Isa`; there is at least one round.
+        // SAFETY: the processor has the instructions, because this is an `Isa`; there is at least one round.
         let run = |rounds| unsafe { (peak_loop.run)(rounds) };
         let mut rounds = 1000;
         loop {

@@ -18,7 +18,7 @@ use std::time::Instant;
 /// Arguments of `beitle classify`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures (JPEG, PNG, BMP, WebP, PNM) or folders of pictures
+    /// Pictures (JPEG, PNG, BMP, WebP, PNM), folders of pictures, or - for a picture from standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Weight file of a classification model, made by beitle-quantize
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(&args.model, &args.file)?;
     let model = file.model()?;
     check_task(&args.model, &model, &[Task::Classification])?;
-    args.verify.check(&file, &model)?;
+    args.verify.check(&file, &model, false)?;
     let pictures = inputs::picture_files(
         &args.images,
         false,

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Arguments of `beitle features`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Pictures (JPEG, PNG, BMP, WebP, PNM) or folders of pictures
+    /// Pictures (JPEG, PNG, BMP, WebP, PNM), folders of pictures, or - for a picture from standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Weight file of a classification model or of a model without head, made by beitle-quantize
@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(&args.model, &args.file)?;
     let model = file.model()?;
     check_task(&args.model, &model, &[Task::Classification, Task::Features])?;
-    args.verify.check(&file, &model)?;
+    args.verify.check(&file, &model, false)?;
     let pictures = inputs::pictures(&args.images)?;
     let sources = pictures.iter().map(PathBuf::as_path).chain([args.model.as_path()]);
     beitle_files::check([args.output.as_path()], sources).map_err(Failure::usage)?;

@@ -2,6 +2,7 @@
 
 use crate::console::Failure;
 use crate::naming::{Pattern, is_standard};
+use crate::png_file;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,9 +33,6 @@ pub struct Wanted {
     pub geojson: bool,
 }
 
-/// Endings of this program's own output files, which are skipped in folders.
-const OUTPUT_ENDINGS: [&str; 3] = [".seg.png", ".overlay.png", ".confidence.png"];
-
 /// Lists the pictures of `images`, which are pictures or folders: in the given order, those of a folder by name.
 ///
 /// # Errors
@@ -53,7 +51,7 @@ struct Found {
 fn found_pictures(images: &[PathBuf], recursive: bool) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     for image in images {
-        if !image.is_dir() {
+        if is_standard(image) || !image.is_dir() {
             found.push(Found { image: image.clone(), below: PathBuf::new() });
             continue;
         }
@@ -97,8 +95,8 @@ pub struct Places<'a> {
     pub output: Option<&'a Path>,
     /// The logits, or a folder for them.
     pub logits: Option<&'a Path>,
-    /// The names of maps, in a folder.
-    pub names: Option<&'a Pattern>,
+    /// The names of maps in a folder, and the weight file that is part of them.
+    pub names: Option<(&'a Pattern, &'a Path)>,
 }
 
 /// Lists the files of `images` as [`pictures`] does, with `recursive` also those of the folders in folders, whose results go to
@@ -115,16 +113,25 @@ pub fn picture_files(
     let single = pictures.len() == 1 && !images[0].is_dir();
     let place = |path: Option<&Path>, may_be_file| match path {
         None => Place::Folder(PathBuf::new()),
-        Some(path) if single && may_be_file && !path.is_dir() && !ends_with_separator(path) => {
+        Some(path) if single && may_be_file && (is_standard(path) || is_no_folder(path)) => {
             Place::File(path.into())
         }
         Some(path) => Place::Folder(path.into()),
     };
     let (output, logits) = (place(places.output, places.names.is_none()), place(places.logits, true));
-    if places.logits.is_some_and(is_standard)
-        || places.output.is_some_and(is_standard) && matches!(output, Place::Folder(_))
-    {
-        return Err(Failure::usage("standard output (-) can take one map: give a file or a folder"));
+    if places.logits.is_some_and(is_standard) {
+        return Err(Failure::usage("--logits -: logits cannot go to standard output; give a file"));
+    }
+    if let (Place::Folder(folder), Some(path)) = (&output, places.output) {
+        if is_standard(path) {
+            return Err(Failure::usage("-o -: standard output can take one map; give a folder"));
+        }
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) && !path.is_dir() {
+            let folder = folder.display();
+            return Err(Failure::usage(format_args!(
+                "-o {folder}: expected a folder for the results, not a PNG file"
+            )));
+        }
     }
     let mut all = Vec::new();
     for Found { image, below } in pictures {
@@ -133,8 +140,8 @@ pub fn picture_files(
         match (&output, places.names) {
             (Place::File(map), _) if is_standard(map) => files.map.clone_from(map),
             (Place::File(map), _) => files.rename(map),
-            (Place::Folder(folder), Some(names)) => {
-                files.rename(&folder.join(&below).join(names.name(&stem)))
+            (Place::Folder(folder), Some((pattern, model))) => {
+                files.rename(&folder.join(&below).join(pattern.name(&stem, model)))
             }
             (Place::Folder(_), None) => {}
         }
@@ -186,8 +193,8 @@ fn stem(image: &Path) -> OsString {
     }
 }
 
-fn ends_with_separator(path: &Path) -> bool {
-    path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
+fn is_no_folder(path: &Path) -> bool {
+    !path.is_dir() && !path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
 }
 
 /// The pictures of a folder, sorted by name.
@@ -207,10 +214,7 @@ fn no_pictures(folder: &Path) -> Failure {
 /// The pictures of a folder that are no results of this program, sorted by name.
 fn own_pictures(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut pictures = beitle_pictures::pictures_in(folder).map_err(|e| Failure::file(folder, e))?;
-    pictures.retain(|file| {
-        let name = file.to_string_lossy().to_lowercase();
-        !OUTPUT_ENDINGS.iter().any(|ending| name.ends_with(ending))
-    });
+    pictures.retain(|file| !png_file::is_own(file));
     Ok(pictures)
 }
 
@@ -250,7 +254,7 @@ impl PictureFiles {
 
     /// Whether all of them exist. They are whole then: a result appears under its name only once it is complete.
     pub fn exist(&self, wanted: Wanted) -> bool {
-        self.results(wanted).all(|file| file.exists())
+        self.results(wanted).all(|file| file.is_file() && !is_standard(file))
     }
 }
 
@@ -278,7 +282,9 @@ mod tests {
     fn results_are_named_after_pictures() {
         let dir = std::env::temp_dir().join(format!("beitle-inputs-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        for name in ["b.jpg", "a.PNG", "a.seg.png", "a.overlay.png", "notes.txt"] {
+        let own = png_file::encode_grey(&[0], (1, 1)).unwrap();
+        fs::write(dir.join("a.seg.png"), own).unwrap();
+        for name in ["b.jpg", "a.PNG", "notes.txt"] {
             fs::write(dir.join(name), b"").unwrap();
         }
         let one = dir.join("b.jpg");
@@ -300,8 +306,9 @@ mod tests {
         assert_eq!((&files.map, &files.logits), (&out.join("b.seg.png"), &Some(out.join("b.npy"))));
         assert!(out.is_dir());
 
-        let pattern = "{stem}_{model}.png".parse::<Pattern>().unwrap().for_model(Path::new("m.beitle"));
-        let places = Places { output: Some(&out), logits: None, names: Some(&pattern) };
+        let pattern = "{stem}_{model}.png".parse().unwrap();
+        let names = Some((&pattern, Path::new("m.beitle")));
+        let places = Places { output: Some(&out), logits: None, names };
         let files = &picture_files(images, false, &places).unwrap()[0];
         assert_eq!((&files.map, &files.overlay), (&out.join("b_m.png"), &out.join("b_m.overlay.png")));
 

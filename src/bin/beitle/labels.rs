@@ -21,8 +21,8 @@ pub struct LabelArgs {
     #[arg(long, value_name = "FILE.json")]
     labels: Option<PathBuf>,
     /// Colours of the map and the overlay: a file with a colour in each line (#rrggbb, or red, green and blue from 0 to 255; also GIMP's
-    /// .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart [default: those
-    /// of the weight file]
+    /// .gpl), in the order of the classes or labels, or `okabe-ito`, eight colours that colour-blind people can tell apart, for up to eight
+    /// classes or labels [default: those of the weight file]
     #[arg(long, value_name = "FILE|NAME")]
     palette: Option<PathBuf>,
     /// Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of

@@ -9,11 +9,11 @@ use std::path::Path;
 /// The default model of a checkout of the repository.
 const DEMONSTRATION: &str = "models/demo.beitle";
 
-/// The path of the demonstration model, after a note that it is used.
+/// The path of the demonstration model, unless `quiet` after a note that it is used.
 ///
 /// # Errors
 /// The current folder does not contain it.
-pub fn demonstration_model() -> Result<&'static Path, Failure> {
+pub fn demonstration_model(quiet: bool) -> Result<&'static Path, Failure> {
     let path = Path::new(DEMONSTRATION);
     if !path.exists() {
         return Err(Failure::usage(format_args!(
@@ -21,9 +21,11 @@ pub fn demonstration_model() -> Result<&'static Path, Failure> {
              `beitle-quantize microsoft/beit-base-finetuned-ade-640-640 -o base.beitle` downloads and converts a model for 150 classes"
         )));
     }
-    warn(&format!(
-        "no -m FILE given: using the demonstration model {DEMONSTRATION} (drawn street scenes, 12 classes)"
-    ));
+    if !quiet {
+        warn(&format!(
+            "no -m FILE given: using the demonstration model {DEMONSTRATION} (drawn street scenes, 12 classes)"
+        ));
+    }
     Ok(path)
 }
 

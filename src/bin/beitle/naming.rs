@@ -1,6 +1,6 @@
 //! The names of results: patterns such as `{stem}_{model}.png`, and `-` for standard input and output.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{MAIN_SEPARATOR, Path};
 use std::str::FromStr;
 
@@ -32,15 +32,19 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// The pattern with the name of a weight file in the place of `{model}`.
-    pub fn for_model(&self, path: &Path) -> Pattern {
-        let model = path.file_stem().unwrap_or_default().to_string_lossy();
-        Pattern(self.0.replace("{model}", &model))
-    }
-
-    /// The name for a picture.
-    pub fn name(&self, stem: &OsStr) -> String {
-        self.0.replace("{stem}", &stem.to_string_lossy())
+    /// The name of a map: of a picture with this name (without its ending), by the model in this file.
+    pub fn name(&self, stem: &OsStr, model: &Path) -> OsString {
+        let mut name = OsString::new();
+        for part in self.0.split_inclusive('}') {
+            let (text, word) = part.split_once('{').unwrap_or((part, ""));
+            name.push(text);
+            match word {
+                "stem}" => name.push(stem),
+                "model}" => name.push(model.file_stem().unwrap_or_default()),
+                _ => {}
+            }
+        }
+        name
     }
 }
 
@@ -51,8 +55,9 @@ mod tests {
     #[test]
     fn patterns_name_maps() {
         let pattern: Pattern = "{model}-{stem}.seg.PNG".parse().unwrap();
-        let name = pattern.for_model(Path::new("models/base.beitle")).name(OsStr::new("a.b"));
-        assert_eq!(name, "base-a.b.seg.PNG");
+        let name = |stem: &str, model: &str| pattern.name(OsStr::new(stem), Path::new(model));
+        assert_eq!(name("a.b", "models/base.beitle"), "base-a.b.seg.PNG");
+        assert_eq!(name("{model}", "{stem}.beitle"), "{stem}-{model}.seg.PNG");
         for wrong in ["{name}.png", "{stem.png", "a/{stem}.png", "{stem}", "{stem}.jpg", ""] {
             assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
         }

@@ -18,16 +18,16 @@ const OKABE_ITO: [[u8; 3]; 8] = [
 /// The colours that `--palette` names, one for each of `count` values: a file of colours, or the name of a palette.
 ///
 /// # Errors
-/// What is wrong with the file; or there is neither a file nor a palette of this name.
+/// The file is invalid, there are too few colours, or `name` is neither a file nor a palette.
 pub fn load(name: &Path, count: usize) -> Result<Vec<[u8; 3]>, String> {
-    if name.as_os_str() == "okabe-ito" {
-        return Ok(OKABE_ITO.into_iter().cycle().take(count).collect());
-    }
-    if !name.exists() {
+    let colours = if name.as_os_str() == "okabe-ito" {
+        OKABE_ITO.to_vec()
+    } else if name.exists() {
+        let file = beitle_files::read(name, 1 << 20).map_err(|e| e.to_string())?;
+        parse(&String::from_utf8_lossy(&file))?
+    } else {
         return Err("neither a file of colours nor the name of a palette (okabe-ito)".into());
-    }
-    let file = beitle_files::read(name, 1 << 20).map_err(|e| e.to_string())?;
-    let colours = parse(&String::from_utf8_lossy(&file))?;
+    };
     match colours.get(..count) {
         Some(colours) => Ok(colours.to_vec()),
         None => Err(format!("{} colours; the map has {count} classes or labels", colours.len())),
@@ -38,7 +38,7 @@ pub fn load(name: &Path, count: usize) -> Result<Vec<[u8; 3]>, String> {
 /// which begin with "# " or ";", are skipped, and so are the first lines of GIMP's palettes (.gpl).
 fn parse(text: &str) -> Result<Vec<[u8; 3]>, String> {
     let mut colours = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         let skipped = ["# ", ";", "GIMP Palette", "Name:", "Columns:", "Channels:"];
         if line.is_empty() || line == "#" || skipped.iter().any(|start| line.starts_with(start)) {
@@ -53,7 +53,7 @@ fn parse(text: &str) -> Result<Vec<[u8; 3]>, String> {
 }
 
 fn hexadecimal(line: &str) -> Option<[u8; 3]> {
-    let digits = line.strip_prefix('#')?.split_whitespace().next()?;
+    let digits = line.strip_prefix('#')?.split([' ', '\t', ',']).next()?;
     if digits.len() != 6 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn colours_are_read_in_every_notation() {
-        let text = "GIMP Palette\nName: streets\nColumns: 3\n#\n# a comment\n255 128   0\tRoad surface\n1,2,3\n\n#0A0b0C sky\n; end\n";
+        let text = "GIMP Palette\nName: streets\nColumns: 3\n#\n# a comment\n255 128   0\tRoad surface\n1,2,3\n\n#0A0b0C,sky\n; end\n";
         assert_eq!(parse(text), Ok(vec![[255, 128, 0], [1, 2, 3], [10, 11, 12]]));
         for wrong in ["256 0 0", "1 2", "#12345", "#+12345", "red"] {
             let error = parse(&format!("0 0 0\n{wrong}\n")).unwrap_err();
@@ -84,8 +84,11 @@ mod tests {
 
     #[test]
     fn a_palette_has_a_colour_for_every_value() {
-        let colours = load(Path::new("okabe-ito"), 10).unwrap();
-        assert_eq!((colours.len(), colours[8]), (10, OKABE_ITO[0]));
+        assert_eq!(load(Path::new("okabe-ito"), 3).unwrap(), OKABE_ITO[..3]);
+        assert_eq!(
+            load(Path::new("okabe-ito"), 9).unwrap_err(),
+            "8 colours; the map has 9 classes or labels"
+        );
         let error = load(Path::new("no-such-palette"), 3).unwrap_err();
         assert!(error.contains("okabe-ito"), "{error}");
     }

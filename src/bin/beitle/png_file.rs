@@ -2,6 +2,22 @@
 
 use crate::class_map::ClassMapBuf;
 use png::{BitDepth, ColorType, Encoder, Filter};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// What marks a file of this program: a text chunk with the keyword of PNG's specification for the program that made it.
+const SOFTWARE: (&str, &str) = ("Software", "beitle");
+/// The chunk lies within these first bytes, behind a palette of up to 256 colours.
+const START: u64 = 2048;
+
+/// Whether this program has made the file.
+pub fn is_own(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let is_read = File::open(path).is_ok_and(|file| file.take(START).read_to_end(&mut start).is_ok());
+    let mark = ["tEXt", SOFTWARE.0, "\0", SOFTWARE.1].concat();
+    is_read && start.starts_with(b"\x89PNG") && start.windows(mark.len()).any(|part| part == mark.as_bytes())
+}
 
 /// Encodes a class map: 8-bit indexed with `palette` (the colour of each class), or 16-bit grey for models of more than
 /// 256 classes.
@@ -71,6 +87,7 @@ fn encode(
     let mut encoder = Encoder::new(&mut file, side(width)?, side(height)?);
     encoder.set_depth(BitDepth::Eight);
     settings(&mut encoder);
+    encoder.add_text_chunk(SOFTWARE.0.into(), SOFTWARE.1.into()).map_err(|e| e.to_string())?;
     let mut writer = encoder.write_header().map_err(|e| e.to_string())?;
     writer.write_image_data(data).map_err(|e| e.to_string())?;
     writer.finish().map_err(|e| e.to_string())?;

@@ -1,12 +1,12 @@
-//! When the checksums of a weight file are verified: by default when it is used for the first time, which a file in the user's cache
-//! remembers. A file that has changed since (its length or time of modification) is verified again.
+//! When the checksums of a weight file are verified: by default the first time this user uses it. Verified weight files are recorded
+//! in the user's cache folder. A file that has been replaced or changed since is verified again.
 
 use crate::console::{Failure, bytes, warn};
 use crate::model_file::ModelFile;
 use beitle::Model;
 use clap::ValueEnum;
 use std::env::var_os;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
@@ -20,7 +20,7 @@ pub struct VerifyArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// When this user uses the file for the first time
+    /// The first time this user uses the file, and after it was replaced or changed
     First,
     /// Every time
     Always,
@@ -28,69 +28,111 @@ enum When {
     Never,
 }
 
-/// How many weight files are remembered.
-const REMEMBERED: usize = 100;
+/// How many weight files the record keeps.
+const KEPT: usize = 100;
+/// The longest record that is read, in bytes.
+const MAX_RECORD: u64 = 1 << 20;
 /// From this length on a message says that a file is read: it may take seconds.
 const LONG: u64 = 100 << 20;
 
 impl VerifyArgs {
-    /// Verifies the file, if it is time to.
+    /// Verifies the file, if it is time to. Unless `quiet`, a message says so for a large file.
     ///
     /// # Errors
     /// It is damaged.
-    pub fn check(&self, file: &ModelFile<'_>, model: &Model<'_>) -> Result<(), Failure> {
-        let entry = if self.verify == When::First { entry(file) } else { None };
-        let known = known_entries();
-        if self.verify == When::Never || entry.as_ref().is_some_and(|entry| known.contains(entry)) {
+    pub fn check(&self, file: &ModelFile<'_>, model: &Model<'_>, quiet: bool) -> Result<(), Failure> {
+        let verify = || model.verify().map_err(|e| Failure::file(file.path, e));
+        match self.verify {
+            When::Never => return Ok(()),
+            When::Always => return verify(),
+            When::First => {}
+        }
+        let (entry, mut record) = (entry(file), Record::read());
+        if entry.as_ref().is_some_and(|entry| record.entries.contains(entry)) {
             return Ok(());
         }
-        if self.verify == When::First && file.bytes() >= LONG {
+        if file.bytes() >= LONG && !quiet {
             let (path, size) = (file.path.display(), bytes(file.bytes()));
-            warn(&format!("verifying {path} ({size}), because it is used for the first time"));
+            warn(&format!("verifying {path} ({size}), which this user has not used before"));
         }
-        model.verify().map_err(|e| Failure::file(file.path, e))?;
+        verify()?;
         if let Some(entry) = entry {
-            remember(entry, known);
+            record.add(entry);
         }
         Ok(())
     }
 }
 
-/// A line that says which file, and which state of it, was verified; `None` if it cannot be said in a line.
+/// The entry for a file in its present state; `None` if its path is not UTF-8 or contains a line break.
 fn entry(file: &ModelFile<'_>) -> Option<String> {
     let path = fs::canonicalize(file.path).ok()?;
-    let modified = fs::metadata(&path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let path = path.to_str().filter(|path| !path.contains('\n'))?;
-    Some(format!("{} {}.{:09} {path}", file.bytes(), modified.as_secs(), modified.subsec_nanos()))
+    let metadata = fs::metadata(&path).ok()?;
+    let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let path = path.to_str().filter(|path| !path.contains(['\n', '\r']))?;
+    let (length, state) = (file.bytes(), state(&metadata));
+    Some(format!("{length} {}.{:09} {state} {path}", modified.as_secs(), modified.subsec_nanos()))
 }
 
-/// The file that remembers.
-fn cache() -> Option<PathBuf> {
-    let folder = |name| var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+/// What changes when a file is replaced by another one that has the same length and time of modification.
+fn state(metadata: &Metadata) -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        format!("{device}:{inode} {}.{:09}", metadata.ctime(), metadata.ctime_nsec())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        "- -".into()
+    }
+}
+
+/// The path in an entry.
+fn path_of(entry: &str) -> Option<&str> {
+    entry.splitn(5, ' ').nth(4)
+}
+
+/// The record of verified weight files: a line for each, the latest last.
+struct Record {
+    entries: Vec<String>,
+    /// Where it is; `None` if nothing can be written there.
+    path: Option<PathBuf>,
+}
+
+impl Record {
+    fn read() -> Self {
+        let path = record_path();
+        let file = path.as_ref().and_then(|path| beitle_files::read(path, MAX_RECORD).ok());
+        let text = file.map(String::from_utf8);
+        // A file that is no record is somebody else's.
+        let is_ours = |text: &str| text.lines().all(|line| path_of(line).is_some());
+        match text {
+            Some(Ok(text)) if is_ours(&text) => {
+                Record { entries: text.lines().map(str::to_owned).collect(), path }
+            }
+            _ => Record { entries: Vec::new(), path: path.filter(|path| !path.exists()) },
+        }
+    }
+
+    /// Replaces the entry for the same path and keeps the latest [`KEPT`]. If the record cannot be written, the file is verified again
+    /// next time.
+    fn add(&mut self, entry: String) {
+        let Some(path) = &self.path else { return };
+        self.entries.retain(|other| path_of(other) != path_of(&entry));
+        self.entries.push(entry);
+        let latest = &self.entries[self.entries.len().saturating_sub(KEPT)..];
+        if path.parent().is_some_and(|folder| fs::create_dir_all(folder).is_ok()) {
+            let _ = beitle_files::write(path, (latest.join("\n") + "\n").as_bytes());
+        }
+    }
+}
+
+fn record_path() -> Option<PathBuf> {
+    let folder = |name| var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let caches = folder("XDG_CACHE_HOME").or_else(|| match cfg!(windows) {
         true => folder("LOCALAPPDATA"),
         false => folder("HOME").map(|home| home.join(".cache")),
     })?;
     Some(caches.join("beitle").join("verified"))
-}
-
-/// The lines of the file that remembers.
-fn known_entries() -> Vec<String> {
-    let text = cache().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// Adds a line, and drops that of an earlier state of the file, and the oldest ones. Where nothing can be written, the file is
-/// verified again next time.
-fn remember(entry: String, mut known: Vec<String>) {
-    let path = |entry: &str| entry.splitn(3, ' ').nth(2).map(str::to_owned);
-    known.retain(|other| path(other) != path(&entry));
-    known.push(entry);
-    let recent = &known[known.len().saturating_sub(REMEMBERED)..];
-    if let Some(cache) = cache()
-        && let Some(folder) = cache.parent()
-        && fs::create_dir_all(folder).is_ok()
-    {
-        let _ = beitle_files::write(&cache, (recent.join("\n") + "\n").as_bytes());
-    }
 }

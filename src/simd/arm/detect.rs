@@ -1,5 +1,5 @@
 //! Detection of the instructions of a 64-bit Arm processor, beyond NEON: with `std` by the standard library. Without it only a
-//! privileged program could ask the processor, so that the target features of the build say it.
+//! privileged program could ask the processor; there the target features of the build decide.
 
 /// Which instructions the processor has.
 #[derive(Clone, Copy)]

@@ -46,7 +46,7 @@ use worst_pictures::Maps;
 pub fn run(args: &Args) -> Result<(), Failure> {
     let isa = args.processor.isa()?;
     let paths: Vec<&Path> = match args.models.as_slice() {
-        [] => vec![demonstration_model()?],
+        [] => vec![demonstration_model(false)?],
         models => models.iter().map(PathBuf::as_path).collect(),
     };
     let open = |path| ModelFile::open(path, &args.open);
@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let reference_file = args.against.as_deref().map(open).transpose()?;
     let reference_model = reference_file.as_ref().map(ModelFile::model).transpose()?;
     for (file, model) in files.iter().zip(&models).chain(reference_file.iter().zip(&reference_model)) {
-        args.verify.check(file, model)?;
+        args.verify.check(file, model, false)?;
     }
     let all = paths.iter().copied().zip(&models);
     for (path, model) in all.clone() {

@@ -29,14 +29,13 @@ use std::time::Instant;
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.processor.isa()?;
     args.analysis.check(args.json, "--json")?;
-    let path = match &args.model {
+    let path: &Path = match &args.model {
         Some(path) => path,
-        None => demonstration_model()?,
+        None => demonstration_model(args.quiet)?,
     };
     let file = ModelFile::open(path, &args.file)?;
     let model = file.model()?;
     check_task(path, &model, &[Task::Segmentation])?;
-    args.verify.check(&file, &model)?;
     let labels = args.labels.labels(&model)?;
     let views = args.views.views(&model)?;
     if args.logits.is_some() && !views.is_single_whole() {
@@ -49,9 +48,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         confidence: args.confidence,
         geojson: args.geojson,
     };
-    let names = args.name.as_ref().map(|pattern| pattern.for_model(path));
     let (output, logits) = (args.output.as_deref(), args.logits.as_deref());
-    let places = Places { output, logits, names: names.as_ref() };
+    let places = Places { output, logits, names: args.name.as_ref().map(|pattern| (pattern, path)) };
     let mut pictures = inputs::picture_files(&args.images, args.recursive, &places)?;
     let to_stdout = output.is_some_and(is_standard);
     if to_stdout && (args.json || stdout().is_terminal()) {
@@ -61,11 +59,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     // A table for each of many pictures would hide the messages.
     let silent = args.quiet || to_stdout || pictures.len() > 1 && !args.verbose;
-    inputs::check_results(&pictures, wanted, [path as &Path].into_iter().chain(args.labels.files()))?;
+    inputs::check_results(&pictures, wanted, [path].into_iter().chain(args.labels.files()))?;
     pictures.iter().try_for_each(|files| check_ending(&files.map))?;
     if args.skip_existing {
         pictures.retain(|files| !files.exist(wanted));
     }
+    args.verify.check(&file, &model, args.quiet)?;
     let mut session = Session::new(&model, views, &args.processor)?;
     let logits_shape = session.logits_shape();
     let mut out = Stdout::default();

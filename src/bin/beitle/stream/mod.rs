@@ -77,6 +77,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let file = ModelFile::open(&args.model, &args.file)?;
     let model = file.model()?;
     check_task(&args.model, &model, &[Task::Segmentation])?;
+    args.verify.check(&file, &model, args.quiet)?;
     let (source, video) = Source::open(&args.input)?;
     check_video(args, &model, &video)?;
     let mut session = Session::new(&model, args.views.views(&model)?, &args.processor)?;
