@@ -85,6 +85,7 @@ fn open(path: &Path) -> io::Result<(File, usize)> {
 
 /// Arenas of at least this many bytes ask for huge pages. The head walks over maps with strides of many small pages, and
 /// would spend a tenth of its time on address translation.
+#[cfg(target_os = "linux")]
 const HUGE: usize = 8 << 20;
 
 /// An arena from the operating system. It starts at a page boundary, which satisfies the engine's alignment of 64 bytes.

@@ -262,7 +262,7 @@ fn parse_label(entry: &Value, classes: &Labels, number: usize) -> Result<Label, 
         },
         Some(colour) => {
             let bytes: Option<Vec<u8>> = colour.as_array().and_then(|values| {
-                values.iter().map(|value| value.as_u64().and_then(|value| value.try_into().ok())).collect()
+                values.iter().map(|value| value.as_u64().and_then(|value| u8::try_from(value).ok())).collect()
             });
             match bytes.and_then(|bytes| <[u8; 3]>::try_from(bytes).ok()) {
                 Some(colour) => colour,
