@@ -156,10 +156,15 @@ static I8MM: Spec =
     Spec { name: c"i8mm", shape_i8: shape(10, 3), tile_i8: i8mm::tile_i8, shape_block: shape(8, 1), ..NEON };
 
 /// The slowest instruction set of the build, which every processor that runs it has.
-#[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
-const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &AVX2 };
+const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { BASELINE };
+
+/// The instruction set of a build without the portable kernels.
+#[cfg(target_arch = "x86_64")]
+const BASELINE: &Spec = &AVX2;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { &NEON };
+const BASELINE: &Spec = &NEON;
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+const BASELINE: &Spec = &PORTABLE;
 
 /// An instruction set that this processor has: a value is made only after detection, or on the word of the caller of
 /// [`Isa::assume`].
