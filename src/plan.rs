@@ -113,6 +113,15 @@ impl Plan {
         self.picture
     }
 
+    /// Whether the plan is for pictures of this (width, height): if they are stretched, up to [`picture`](Plan::picture), else of
+    /// exactly that size.
+    pub fn fits(&self, (width, height): (usize, usize)) -> bool {
+        match self.views.mode() {
+            Mode::Whole => width <= self.picture.0 && height <= self.picture.1,
+            _ => (width, height) == self.picture,
+        }
+    }
+
     /// The views in which runs with this plan see a picture.
     pub fn views(&self) -> &Views {
         &self.views

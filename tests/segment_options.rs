@@ -16,12 +16,16 @@ fn small_picture() -> Vec<u8> {
     [b"P6 12 8 255\n".as_slice(), &[200; 3 * 48], &[60; 3 * 48]].concat()
 }
 
-/// `beitle segment` in the folder, with a cache in it.
-fn command(folder: &Folder, args: &[&str]) -> Command {
+/// `beitle segment` with a model in the folder, which also holds the cache.
+fn command_with(folder: &Folder, model: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_beitle"));
-    command.args(["segment", "-m", MODEL]).args(args).current_dir(&folder.0);
+    command.args(["segment", "-m", model]).args(args).current_dir(&folder.0);
     command.env("XDG_CACHE_HOME", folder.0.join("cache"));
     command
+}
+
+fn command(folder: &Folder, args: &[&str]) -> Command {
+    command_with(folder, MODEL, args)
 }
 
 fn run(folder: &Folder, args: &[&str]) -> Output {
@@ -101,6 +105,16 @@ fn many_pictures_are_printed_only_if_asked_for() {
     fails(&folder, &["a.ppm", "-v", "-q"], 2, "--quiet");
 }
 
+/// A picture in a folder is opened to see whether it is a map; what is no file must not be waited for.
+#[test]
+#[cfg(unix)]
+fn a_pipe_in_a_folder_is_an_error() {
+    let folder = Folder::new("segment-fifo");
+    folder.file("a.ppm", small_picture());
+    assert!(Command::new("mkfifo").arg(folder.path("b.png")).status().unwrap().success());
+    fails(&folder, &["."], 1, "b.png: is not a regular file");
+}
+
 /// The colours of an overlay without a legend, and those of the map's palette.
 fn colours(folder: &Folder) -> (image::RgbImage, Vec<u8>) {
     let overlay = image::open(folder.0.join("a.seg.overlay.png")).unwrap().into_rgb8();
@@ -156,12 +170,9 @@ fn a_weight_file_is_verified_when_it_is_used_for_the_first_time() {
     std::fs::copy(MODEL, folder.0.join("good.beitle")).unwrap();
     std::fs::copy(MODEL, folder.0.join("bad.beitle")).unwrap();
     damage(&folder.0.join("bad.beitle"));
-    let good = ["a.ppm", "-m", "good.beitle"];
-    let bad = ["a.ppm", "-m", "bad.beitle"];
-    let segment = |args: &[&str], more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_beitle"));
-        command.arg("segment").args(args).args(more).current_dir(&folder.0);
-        command.env("XDG_CACHE_HOME", folder.0.join("cache")).output().unwrap()
+    let (good, bad) = ("good.beitle", "bad.beitle");
+    let segment = |model: &str, more: &[&str]| {
+        command_with(&folder, model, &[&["a.ppm"], more].concat()).output().unwrap()
     };
     let refused = |output: &Output| {
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -170,28 +181,28 @@ fn a_weight_file_is_verified_when_it_is_used_for_the_first_time() {
     };
     let remembered = || std::fs::read_to_string(folder.0.join("cache/beitle/verified")).unwrap_or_default();
 
-    refused(&segment(&bad, &[]));
-    refused(&segment(&bad, &["--verify"]));
+    refused(&segment(bad, &[]));
+    refused(&segment(bad, &["--verify"]));
     assert_eq!(remembered(), "", "a damaged file is not remembered");
-    assert!(segment(&bad, &["--verify=never"]).status.success(), "the user's own decision");
-    assert!(segment(&good, &[]).status.success() && segment(&good, &[]).status.success());
+    assert!(segment(bad, &["--verify=never"]).status.success(), "the user's own decision");
+    assert!(segment(good, &[]).status.success() && segment(good, &[]).status.success());
     assert_eq!(remembered().lines().count(), 1);
     assert!(remembered().trim_end().ends_with("good.beitle"), "{}", remembered());
 
-    // It is verified again after it was replaced, even by a file with the same length and time.
+    // It is verified again after it has been replaced, even by a file with the same length and time.
     let modified = std::fs::metadata(folder.0.join("good.beitle")).unwrap().modified().unwrap();
     std::fs::rename(folder.0.join("good.beitle"), folder.0.join("old.beitle")).unwrap();
     std::fs::rename(folder.0.join("bad.beitle"), folder.0.join("good.beitle")).unwrap();
     let replaced = std::fs::File::options().write(true).open(folder.0.join("good.beitle")).unwrap();
     replaced.set_modified(modified).unwrap();
     drop(replaced);
-    let output = segment(&good, &[]);
+    let output = segment(good, &[]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(cfg!(not(unix)) || output.status.code() == Some(1), "{stderr}");
 
     // A file in the record's place that is no record stays, and is not waited for.
     let record = folder.0.join("cache/beitle/verified");
     std::fs::write(&record, "somebody's notes").unwrap();
-    assert!(segment(&["a.ppm", "-m", "old.beitle"], &[]).status.success());
+    assert!(segment("old.beitle", &[]).status.success());
     assert_eq!(remembered(), "somebody's notes");
 }

@@ -53,7 +53,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand segment" -l connectivity -
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-regions -d 'Report at most N regions of a picture, the largest' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l point -d 'Add the most likely classes at a point of the map to the JSON; may be given several times' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l top -d 'Classes at each point' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it has been replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -116,7 +116,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -l mode -d 'How a 
 slide\t'Scale the short side to the window, at most 4:1, then slide a window over the picture'
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it has been replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -141,7 +141,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -s V -l version -d
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -s m -l model -d 'Weight file of a classification model, made by beitle-quantize' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l top -d 'Print the N most probable classes' -r
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l logits -d 'Also write the logits as a NumPy file, f32 [classes]: a file for one picture, a folder for several' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand classify" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
+complete -c beitle -n "__fish_beitle_using_subcommand classify" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it has been replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -156,7 +156,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand classify" -s h -l help -d 
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -s V -l version -d 'Print version'
 complete -c beitle -n "__fish_beitle_using_subcommand features" -s m -l model -d 'Weight file of a classification model or of a model without head, made by beitle-quantize' -r -F
 complete -c beitle -n "__fish_beitle_using_subcommand features" -s o -l output -d 'The NumPy file to write: f32 [pictures, channels], in the order of the pictures, those of a folder by name. The row of a picture that cannot be read is NaN' -r -F
-complete -c beitle -n "__fish_beitle_using_subcommand features" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
+complete -c beitle -n "__fish_beitle_using_subcommand features" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it has been replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
@@ -187,7 +187,7 @@ complete -c beitle -n "__fish_beitle_using_subcommand eval" -l mode -d 'How a pi
 slide\t'Scale the short side to the window, at most 4:1, then slide a window over the picture'
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
-complete -c beitle -n "__fish_beitle_using_subcommand eval" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it was replaced or changed'
+complete -c beitle -n "__fish_beitle_using_subcommand eval" -l verify -d 'When to read the whole weight file and verify its checksums, without which a damaged file gives wrong results' -r -f -a "first\t'The first time this user uses the file, and after it has been replaced or changed'
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r

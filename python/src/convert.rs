@@ -3,13 +3,10 @@
 use crate::errors::{self, value, wrong_type};
 use crate::image::path_of;
 use beitle::file::format::{Precision, Recipe};
-use beitle_quantize::{Conv, DATA_SETS, Names, Options, Progress, Rounding};
+use beitle_quantize::{Conv, Names, Options, Progress, Rounding};
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-
-/// Share of pixels that `auto` aims at, as in `beitle-quantize`.
-const AGREEMENT: f64 = 0.976;
 
 /// Convert a BEiT checkpoint into a weight file.
 ///
@@ -68,14 +65,18 @@ pub fn convert<'py>(
         return Err(errors::no_such_file(&out));
     }
     let auto = precision == "auto";
-    let chosen =
-        if auto { Some(Precision::Int8) } else { by_name(Precision::ALL, Precision::name, precision) };
-    let chosen = chosen.ok_or_else(|| one_of("precision", "int8, auto, int4, f16, f32", precision))?;
-    let mut options = Options::new(source, out, chosen);
-    options.conv = conv_of(conv, precision)?;
+    let mut options = match by_name(Precision::ALL, Precision::name, precision) {
+        Some(chosen) => Options::new(source, out, chosen),
+        None if auto => Options::auto(source, out),
+        None => return Err(one_of("precision", "int8, auto, int4, f16, f32", precision)),
+    };
+    if let Some(name) = conv {
+        let found = Conv::by_name(name);
+        options.conv = found.ok_or_else(|| one_of("conv", "winograd4, winograd2, direct", name))?;
+    }
     options.rounding = rounding_of(rounding, calibration)?;
-    options.agreement = agreement_of(agreement, auto)?;
-    options.sqnr_floor = sqnr_floor_of(sqnr_floor, chosen)?;
+    options.agreement = agreement_of(agreement, auto)?.or(options.agreement);
+    options.sqnr_floor = sqnr_floor_of(sqnr_floor, options.precision)?;
     let recipe_of =
         |name| by_name(Recipe::ALL, Recipe::name, name).ok_or_else(|| one_of("recipe", "hf, paper", name));
     options.recipe = recipe.map(recipe_of).transpose()?;
@@ -84,10 +85,7 @@ pub fn convert<'py>(
         None => None,
         Some(names) => match path_of(names)? {
             None => return Err(wrong_type("names", "the name of a data set or a path", names)),
-            Some(name) => Some(match name.to_str().filter(|name| DATA_SETS.contains(name)) {
-                Some(name) => Names::DataSet(name.into()),
-                None => Names::File(name),
-            }),
+            Some(name) => Some(Names::new(name)),
         },
     };
     options.key = key;
@@ -116,16 +114,6 @@ pub fn convert<'py>(
     class.call1((report.file_bytes, report.notes, report.ignored, text))
 }
 
-fn conv_of(conv: Option<&str>, precision: &str) -> PyResult<Conv> {
-    match (conv, precision) {
-        (Some("direct"), _) | (None, "int4") => Ok(Conv::Direct),
-        // Under auto, half precision in other layers cannot make up for the noise of F(4x4, 3x3).
-        (Some("winograd2"), _) | (None, "auto") => Ok(Conv::Winograd2),
-        (None | Some("winograd4"), _) => Ok(Conv::Winograd4),
-        (Some(other), _) => Err(one_of("conv", "winograd4, winograd2, direct", other)),
-    }
-}
-
 fn rounding_of(rounding: &str, calibration: Option<PathBuf>) -> PyResult<Rounding> {
     match (rounding, calibration) {
         ("compensated", folder) => Ok(Rounding::Compensated(folder)),
@@ -137,7 +125,7 @@ fn rounding_of(rounding: &str, calibration: Option<PathBuf>) -> PyResult<Roundin
 
 fn agreement_of(agreement: Option<f64>, auto: bool) -> PyResult<Option<f64>> {
     match agreement {
-        None => Ok(auto.then_some(AGREEMENT)),
+        None => Ok(None),
         Some(_) if !auto => Err(value("agreement", "needs precision=\"auto\"")),
         Some(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
         Some(other) => Err(value("agreement", format_args!("expected a number from 0 to 1, got {other}"))),

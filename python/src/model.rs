@@ -105,7 +105,7 @@ impl Model {
     /// What the model computes: "segmentation", "classification" or "features".
     #[getter]
     fn task(&self) -> &'static str {
-        task_name(self.facts.task)
+        self.facts.task.name()
     }
 
     /// The names of the classes, in the order of their numbers. Empty if the model has no classes.
@@ -377,7 +377,7 @@ impl Model {
         if tasks.contains(&self.facts.task) {
             return Ok(());
         }
-        let needed = tasks.iter().map(|task| task_name(*task)).collect::<Vec<_>>().join(" or ");
+        let needed = tasks.iter().map(|task| task.name()).collect::<Vec<_>>().join(" or ");
         let (path, task) = (self.path.display(), self.task());
         Err(TaskError::new_err(format!(
             "{path}: {method} needs a model for {needed}; this one is for {task}"
@@ -416,13 +416,5 @@ impl Model {
         }
         let what = "the results are not finite; the model's weights overflow on this picture";
         Err(errors::Error::new_err(format!("{}: {what}", self.path.display())))
-    }
-}
-
-fn task_name(task: Task) -> &'static str {
-    match task {
-        Task::Segmentation => "segmentation",
-        Task::Classification => "classification",
-        Task::Features => "features",
     }
 }

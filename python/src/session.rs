@@ -1,5 +1,5 @@
-//! Runs of the engine without Python's lock. A session has what one run at a time needs: threads, a plan and an arena. Calls of
-//! several threads of Python take one each, and leave it to later calls.
+//! Runs of the engine without Python's lock. A session has what one run at a time needs: threads, a plan and an arena. Concurrent calls
+//! take one each, and return it for later calls.
 
 use crate::errors;
 use beitle::engine::{Engine, Output};
@@ -8,7 +8,7 @@ use beitle::memory::{Arena, FileBytes};
 use beitle::observe::{Observer, Stage};
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
-use beitle::views::{Mode, Views};
+use beitle::views::Views;
 use beitle::{Isa, Model};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -51,7 +51,7 @@ pub struct Job<'a> {
 }
 
 impl Sessions {
-    /// Sessions of `threads` threads; 0: as many as there are processors. None is started yet. A run may use `max_memory` bytes.
+    /// No sessions yet; each will have `threads` threads (0: as many as there are processors). A run may use `max_memory` bytes.
     pub fn new(threads: usize, isa: Isa, max_memory: usize) -> Self {
         Sessions { threads, max_memory, isa, idle: Mutex::new(Vec::new()) }
     }
@@ -104,7 +104,7 @@ impl Session {
         let Session { runner, threads, planned, .. } = self;
         let stop = AtomicBool::new(false);
         let (mut result, mut interrupt) = (Ok(()), None);
-        // A thread of Python sees its signals only if it does not run the engine itself.
+        // Python's signal handlers run on this thread, which therefore does not run the engine itself.
         runner.in_place_scope(|scope| {
             let (done, wait) = channel();
             let result = &mut result;
@@ -153,12 +153,7 @@ fn plan_for(
     job: &Job<'_>,
 ) -> PyResult<(Plan, Arena)> {
     let size = (job.image.width(), job.image.height());
-    let stretched = job.views.mode() == Mode::Whole;
-    let fits = |plan: &Plan| {
-        let (width, height) = plan.picture();
-        let fits = if stretched { size.0 <= width && size.1 <= height } else { size == (width, height) };
-        fits && *plan.views() == job.views
-    };
+    let fits = |plan: &Plan| plan.fits(size) && *plan.views() == job.views;
     let check = |plan: &Plan| all.check_memory(plan.bytes().saturating_add(job.scores_bytes));
     let last = match last {
         Some(last) if fits(&last.0) => return check(&last.0).map(|()| last),

@@ -96,7 +96,8 @@ pub unsafe extern "C" fn beitle_class_name(
     unsafe { write_name(engine, (name, name_bytes), (message, message_bytes), class) }
 }
 
-/// Writes the text that `find` gives to the memory at `name`, which is empty after an error.
+/// Writes the text that `find` gives, or as much of it as there is room for, to the memory at `name`; an empty text if there is
+/// none.
 ///
 /// # Safety
 /// See the module.

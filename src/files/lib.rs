@@ -5,7 +5,7 @@
 //! | `regular` | opening and reading regular files, within a limit |
 //! | `output` | [`OutputFile`], a file that appears under its name when it is complete, and [`TemporaryFile`] |
 //! | `targets` | checks, before any work, that no output is an input or another output |
-//! | `terminal` | [`printable`]: text from files, without escape sequences; whether a terminal shows colours |
+//! | `terminal` | [`printable`]: text from files, without escape sequences; [`print_failure`] |
 //! | `cleanup` | removal of temporary files when a signal ends the program; the message for a mapped file that shrinks |
 
 mod cleanup;
@@ -18,4 +18,4 @@ pub use cleanup::{catch_interrupts, handle_signals};
 pub use output::{OutputFile, TemporaryFile, write};
 pub use regular::{open, read, read_up_to};
 pub use targets::{TargetError, check};
-pub use terminal::{has_colours, printable};
+pub use terminal::{print_failure, printable};

@@ -17,6 +17,16 @@ pub enum Names {
     File(PathBuf),
 }
 
+impl Names {
+    /// The classes of the data set with this name, or else those in the file with this path.
+    pub fn new(source: PathBuf) -> Names {
+        match source.to_str().filter(|name| DATA_SETS.contains(name)) {
+            Some(name) => Names::DataSet(name.into()),
+            None => Names::File(source),
+        }
+    }
+}
+
 /// Names, and colours if there are any.
 pub(crate) type Classes = (Vec<String>, Option<Vec<[u8; 3]>>);
 

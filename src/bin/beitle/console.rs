@@ -81,11 +81,9 @@ pub fn warn(message: &str) {
     let _ = writeln!(io::stderr(), "beitle: {}", printable(message));
 }
 
-/// Prints why the program ends with a failure, in red on a terminal, and after invalid arguments where to read about them.
+/// Prints why the program ends with a failure, and on a terminal, after invalid arguments, where to read about them.
 pub fn report(failure: &Failure) {
-    let (start, end) =
-        if beitle_files::has_colours(&io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let _ = writeln!(io::stderr(), "{start}beitle:{end} {}", printable(&failure.message));
+    beitle_files::print_failure("beitle", &failure.message);
     if failure.status == 2 && io::stderr().is_terminal() {
         let _ = writeln!(io::stderr(), "For the arguments of a command: beitle help COMMAND");
     }

@@ -1,7 +1,7 @@
 //! What the values of a map mean: the classes of the model, labels that replace them, or a mask of some of them.
 
 use crate::console::Failure;
-use crate::numbers::decimal;
+use crate::numbers::share;
 use crate::palette;
 use beitle::Model;
 use beitle::output::ClassMap;
@@ -27,14 +27,8 @@ pub struct LabelArgs {
     palette: Option<PathBuf>,
     /// Mark pixels whose class has a lower probability than P (0 to 1, in steps of 1/255) as unknown: 255 in the map, 65535 in maps of
     /// 16 bits, 0 in masks
-    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = probability)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
     min_confidence: f64,
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    decimal(text)
-        .filter(|value| *value <= 1.0)
-        .ok_or_else(|| "expected a number between 0 and 1, such as 0.6".into())
 }
 
 /// The meaning of the values of a map.

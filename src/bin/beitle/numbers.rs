@@ -12,6 +12,15 @@ pub fn decimal(text: &str) -> Option<f64> {
     Some(number as f64 / 10u64.pow(fraction.len() as u32) as f64)
 }
 
+/// A number from 0 to 1, for the parser of arguments.
+///
+/// # Errors
+/// A message for the user.
+pub fn share(text: &str) -> Result<f64, String> {
+    let share = decimal(text).filter(|value| *value <= 1.0);
+    share.ok_or_else(|| "expected a number between 0 and 1, such as 0.6".into())
+}
+
 /// Two numbers with one of the separators between them, such as the sides of 640x480.
 pub fn pair(text: &str, separators: &[char]) -> Option<(usize, usize)> {
     let (first, second) = text.split_once(separators)?;

@@ -2,7 +2,7 @@
 
 use crate::canvas::Canvas;
 use crate::class_map::ClassMapBuf;
-use crate::numbers::decimal;
+use crate::numbers::share;
 use crate::picture::Picture;
 
 /// A class in the legend.
@@ -22,11 +22,14 @@ const DIM: [u8; 3] = [150, 152, 158];
 const MAX_NAME: usize = 22;
 /// Most rows of the legend; the rarest classes share the last entry.
 const MAX_ROWS: usize = 16;
+/// Characters of a percentage and the space after it.
+const PERCENT: usize = 7;
+
 /// How a picture and the colours of its classes are blended.
 #[derive(clap::Args)]
 pub struct OverlayArgs {
     /// Weight of the classes' colours in the overlay, 0 to 1 in steps of 1/256
-    #[arg(long, value_name = "A", default_value_t = 0.4375, value_parser = weight)]
+    #[arg(long, value_name = "A", default_value_t = 0.4375, value_parser = share)]
     alpha: f64,
 }
 
@@ -35,11 +38,6 @@ impl OverlayArgs {
     pub fn blend(&self) -> Blend {
         Blend { weight: (256.0 * self.alpha).round() as u32 }
     }
-}
-
-fn weight(text: &str) -> Result<f64, String> {
-    let weight = decimal(text).filter(|value| *value <= 1.0);
-    weight.ok_or_else(|| "expected a number between 0 and 1, such as 0.5".into())
 }
 
 /// A blend of pixels with the colours of their classes.
@@ -58,9 +56,6 @@ impl Blend {
     }
 }
 
-/// Characters of a percentage and the space after it.
-const PERCENT: usize = 7;
-
 /// Draws the picture blended with its classes' colours and light borders between classes; below it a legend of `entries` (the most
 /// frequent class first), if there are any. `palette` holds the colour of every class.
 pub fn draw(
@@ -71,16 +66,13 @@ pub fn draw(
     entries: &[LegendEntry<'_>],
 ) -> Canvas {
     let size = (picture.width, picture.height);
-    let border = letter(size).div_ceil(16);
-    if entries.is_empty() {
-        let mut canvas = Canvas::new(size.0, size.1, BACKGROUND);
-        draw_blended(&mut canvas, picture, map, (palette, blend), border);
-        return canvas;
+    let legend = (!entries.is_empty()).then(|| Legend::new(size, entries));
+    let (width, below) = legend.as_ref().map_or((size.0, 0), |legend| (legend.width, legend.height()));
+    let mut canvas = Canvas::new(width, picture.height + below, BACKGROUND);
+    draw_blended(&mut canvas, picture, map, (palette, blend), letter(size).div_ceil(16));
+    if let Some(legend) = legend {
+        legend.draw(&mut canvas, picture.height);
     }
-    let legend = Legend::new(size, entries);
-    let mut canvas = Canvas::new(legend.width, picture.height + legend.height(), BACKGROUND);
-    draw_blended(&mut canvas, picture, map, (palette, blend), border);
-    legend.draw(&mut canvas, picture.height);
     canvas
 }
 

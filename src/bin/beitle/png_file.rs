@@ -2,7 +2,6 @@
 
 use crate::class_map::ClassMapBuf;
 use png::{BitDepth, ColorType, Encoder, Filter};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -14,7 +13,8 @@ const START: u64 = 2048;
 /// Whether this program has made the file.
 pub fn is_own(path: &Path) -> bool {
     let mut start = Vec::new();
-    let is_read = File::open(path).is_ok_and(|file| file.take(START).read_to_end(&mut start).is_ok());
+    let is_read =
+        beitle_files::open(path).is_ok_and(|(file, _)| file.take(START).read_to_end(&mut start).is_ok());
     let mark = ["tEXt", SOFTWARE.0, "\0", SOFTWARE.1].concat();
     is_read && start.starts_with(b"\x89PNG") && start.windows(mark.len()).any(|part| part == mark.as_bytes())
 }

@@ -340,17 +340,17 @@ impl<'m> Session<'m> {
             needed if needed > limit => Err(RunError::Arena(needed, limit)),
             _ => Ok(()),
         };
-        let old = self.planned.take();
-        let stretched = self.views.mode() == Mode::Whole;
-        let (width, height) = old.as_ref().map_or((0, 0), |(plan, _)| plan.picture());
-        let fits = if stretched { size.0 <= width && size.1 <= height } else { size == (width, height) };
-        if let Some(planned) = old
-            && fits
-        {
-            check(&planned.0)?;
-            return Ok(planned);
-        }
-        let planned = if stretched { (width.max(size.0), height.max(size.1)) } else { size };
+        let (width, height) = match self.planned.take() {
+            Some(planned) if planned.0.fits(size) => {
+                check(&planned.0)?;
+                return Ok(planned);
+            }
+            old => old.map_or((0, 0), |(plan, _)| plan.picture()),
+        };
+        let planned = match self.views.mode() {
+            Mode::Whole => (width.max(size.0), height.max(size.1)),
+            _ => size,
+        };
         let plan = Plan::with_views(self.model, self.threads.workers(), planned, &self.views)?;
         check(&plan)?;
         let arena = Arena::new(plan.bytes()).map_err(|_| RunError::Memory(plan.bytes()))?;

@@ -20,7 +20,7 @@ pub struct VerifyArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// The first time this user uses the file, and after it was replaced or changed
+    /// The first time this user uses the file, and after it has been replaced or changed
     First,
     /// Every time
     Always,

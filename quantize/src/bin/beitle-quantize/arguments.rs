@@ -1,13 +1,10 @@
 //! Command-line arguments and their translation to options.
 
 use beitle::file::format::{Precision, Recipe};
-use beitle_quantize::{Conv, DATA_SETS, Names, Options, Rounding};
+use beitle_quantize::{Conv, Names, Options, Rounding};
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::path::PathBuf;
-
-/// Default of `--agreement`. On models with random weights it costs a quarter more time than plain int8.
-const AGREEMENT: f64 = 0.976;
 
 /// Converts a BEiT checkpoint into a .beitle weight file.
 #[derive(Parser)]
@@ -78,36 +75,27 @@ impl Arguments {
         if self.sqnr_floor.is_some() && !matches!(self.precision.as_str(), "int8" | "int4" | "auto") {
             return Err((ErrorKind::ArgumentConflict, "--sqnr-floor needs --precision int8, int4 or auto"));
         }
-        let precision = Precision::ALL.iter().copied().find(|p| p.name() == self.precision);
+        let defaults = match Precision::ALL.iter().find(|precision| precision.name() == self.precision) {
+            Some(precision) => Options::new(self.checkpoint, self.output, *precision),
+            None => Options::auto(self.checkpoint, self.output),
+        };
         Ok(Options {
-            conv: match (self.conv.as_deref(), self.precision.as_str()) {
-                (Some("direct"), _) | (None, "int4") => Conv::Direct,
-                // Under auto, half precision in other layers cannot make up for the noise of F(4x4, 3x3).
-                (Some("winograd2"), _) | (None, "auto") => Conv::Winograd2,
-                _ => Conv::Winograd4,
-            },
+            conv: self.conv.as_deref().and_then(Conv::by_name).unwrap_or(defaults.conv),
             rounding: match self.rounding.as_str() {
                 "nearest" => Rounding::Nearest,
                 _ => Rounding::Compensated(self.calibrate),
             },
-            checkpoint: self.checkpoint,
-            output: self.output,
             key: self.key,
-            // Under auto, layers start as int8.
-            precision: precision.unwrap_or(Precision::Int8),
             recipe: self.recipe,
             feature_blocks: self.feature_blocks,
             heads: self.heads,
-            names: self.names.map(names),
+            names: self.names.map(|source| Names::new(source.into())),
             size: self.size,
             sqnr_floor: self.sqnr_floor,
-            agreement: auto.then_some(self.agreement.unwrap_or(AGREEMENT)),
+            agreement: self.agreement.or(defaults.agreement),
+            ..defaults
         })
     }
-}
-
-fn names(s: String) -> Names {
-    if DATA_SETS.contains(&s.as_str()) { Names::DataSet(s) } else { Names::File(s.into()) }
 }
 
 fn share(s: &str) -> Result<f64, String> {

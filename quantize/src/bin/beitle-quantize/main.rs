@@ -8,10 +8,10 @@ mod display;
 mod shell_files;
 
 use arguments::Arguments;
-use beitle_files::printable;
+use beitle_files::{print_failure, printable};
 use beitle_quantize::{Error, Options, convert};
 use clap::{CommandFactory, Parser};
-use console::{report, warn};
+use console::warn;
 use display::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -40,14 +40,14 @@ fn main() -> ExitCode {
             // The weight file is complete: a closed pipe is no failure.
             match writeln!(io::stdout(), "{}", printable(&text)) {
                 Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-                    report(format_args!("standard output: {e}"));
+                    print_failure("error", &format!("standard output: {e}"));
                     ExitCode::FAILURE
                 }
                 _ => ExitCode::SUCCESS,
             }
         }
         Err(e) => {
-            report(format_args!("{e}"));
+            print_failure("error", &e.to_string());
             ExitCode::FAILURE
         }
     }

@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long)]
     pub overlay: bool,
     #[command(flatten)]
-    pub blend: OverlayArgs,
+    pub overlay_args: OverlayArgs,
     /// Leave the legend out of the overlay, which then has the picture's size
     #[arg(long, requires = "overlay")]
     pub no_legend: bool,

@@ -74,7 +74,7 @@ pub fn write(
             }
         };
         let entries = if args.no_legend { Vec::new() } else { legend(labels, &areas, &pixels) };
-        let canvas = overlay::draw(&picture, map, &palette, args.blend.blend(), &entries);
+        let canvas = overlay::draw(&picture, map, &palette, args.overlay_args.blend(), &entries);
         write_file(
             &files.overlay,
             &encoded(png_file::encode_rgb(&canvas.rgb, (canvas.width, canvas.height)))?,
