@@ -27,10 +27,13 @@ stages! {
     Embed = "embed";
     /// LayerNorm, and quantisation of its output.
     Norm = "norm";
-    /// Queries, keys and values of a head.
+    /// Queries, keys and values.
     Qkv = "qkv";
-    /// Attention of a head: softmax(q · kᵀ + bias) · v.
+    /// Attention: softmax(q · kᵀ + bias) · v.
     Attend = "attention";
+    /// All layers between the attention of one block and that of the next: output projection, MLP, LayerNorms, features, and the
+    /// queries, keys and values of the next block. A run of separate layers ([`Observer::wants_layers`]) has no such step.
+    Tokens = "token layers";
     /// Output projection of attention.
     Proj = "proj";
     /// First layer of the MLP, with its activation function.
@@ -66,6 +69,13 @@ pub trait Observer: Send {
     /// A step of `stage` has ended. It began when the step before it ended, and took `macs` multiply-accumulates. Returning
     /// `false` stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
     fn done(&mut self, stage: Stage, macs: u64) -> bool;
+
+    /// Whether each layer runs as a step of its own. The default is `false`: layers that treat every token by itself run as one
+    /// step, [`Stage::Tokens`], in which a thread takes some tokens through all of them. That is faster, and the
+    /// results are the same.
+    fn wants_layers(&self) -> bool {
+        false
+    }
 
     /// `done` of `total` windows of the picture have run, the views of one picture together. Called after each window, also if there
     /// is only one. The default does nothing.

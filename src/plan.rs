@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::file::format::{LANES, Task};
 use crate::file::{Facts, Model};
 use crate::image::{check_size, preprocess};
-use crate::model::backbone::mlp::MLP_TOKENS;
+use crate::model::backbone::token_layers::MAX_TOKENS;
 use crate::model::{self, Planner, RunFn};
 use crate::views::{Mode, View, Views};
 use core::ops::Range;
@@ -161,14 +161,17 @@ fn check_sizes(f: &Facts, workers: usize, resize_scratch: usize) -> Result<(), E
     let padded = |n: usize| n.next_multiple_of(LANES) as u64 + 64;
     let cells = f.pool_scales[..f.pool_count].iter().max().map_or(0, |s| s * s);
     let finest = f.level(0).0;
-    let rows = (f.tokens() + finest + MLP_TOKENS + cells) as u64 + 2;
-    let widths = [f.channels, f.head_channels, f.hidden, f.classes, f.patch_values(), 3 * f.head_padded()];
+    let rows = (f.tokens() + finest + cells) as u64 + 2;
+    let widths =
+        [f.channels, f.head_channels, f.hidden, f.classes, f.patch_values(), 3 * f.heads * f.head_padded()];
     // No buffer takes more bytes per row and channel than a ring of four rows of nine f32 products: 144.
     let shared = widths.map(padded).into_iter().fold(0, u64::max).checked_mul(160 * rows);
-    // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels.
+    // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels; and some
+    // tokens, with at most two rows and the hidden layer in f32.
     let own = 768 * rows
         + (1 << 17)
         + 128 * padded(f.channels.max(f.head_channels))
+        + 8 * MAX_TOKENS as u64 * (padded(f.channels) + padded(f.hidden))
         + 4 * finest.max(64) as u64 * padded(f.classes);
     let own = own.checked_mul(workers as u64);
     for bytes in [shared, own, Some(resize_scratch as u64)] {

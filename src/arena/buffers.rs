@@ -5,14 +5,15 @@ pub(crate) mod phase {
     pub const RESIZE: u8 = 1;
     pub const EMBED: u8 = 2;
     pub const ATTENTION: u8 = 4;
-    pub const MLP: u8 = 8;
+    /// The layers between the attention of one block and that of the next.
+    pub const TOKENS: u8 = 8;
     /// The coarse half of the head: level 3, the pooling module, lateral 2.
     pub const COARSE: u8 = 16;
     /// The 3x3 convolution of level 2.
     pub const LEVEL2: u8 = 32;
     /// The fine half of the head, in bands of rows.
     pub const BANDS: u8 = 64;
-    pub const BACKBONE: u8 = EMBED | ATTENTION | MLP;
+    pub const BACKBONE: u8 = EMBED | ATTENTION | TOKENS;
     pub const HEAD: u8 = COARSE | LEVEL2 | BANDS;
     /// For what is kept from one window of a picture to the next.
     pub const ALL: u8 = RESIZE | BACKBONE | HEAD;
@@ -43,24 +44,20 @@ buffers! {
     Patches = "patch rows";
     /// The residual stream, f32 `[tokens][C]`.
     Stream = "residual stream";
-    /// The input of q, k and v as rows; later the output of attention as rows.
-    Normed = "normalised tokens";
-    /// q, k and v of one head, f32 `[tokens][q, k, v]`.
-    Qkv = "q, k, v of a head";
-    /// q, k and v of one head, packed for the attention kernels.
+    /// q, k and v of all heads, f32 `[head][tokens][q, k, v]`. Attention writes its output over q.
+    Qkv = "q, k, v";
+    /// q, k and v of all heads, packed for the attention kernels.
     PackedQkv = "packed q, k, v";
     /// Biases, logits and probabilities of a tile of queries, for each worker.
     AttentionScratch = "attention scratch";
-    /// The output of all heads, f32 `[tokens][C]`.
-    AttentionOutput = "attention output";
-    /// One normalised token, f32, for each worker.
-    NormScratch = "norm scratch";
-    /// The input of the MLP as rows, for the tokens that go through it together.
-    MlpInput = "MLP input";
-    /// The hidden layer of these tokens, f32.
+    /// The input of a layer as rows, for the tokens of a task; for each worker.
+    TokenRows = "token rows";
+    /// The hidden layer of these tokens, f32, for each worker.
     Hidden = "MLP hidden";
-    /// The hidden layer of these tokens as rows.
+    /// The hidden layer of these tokens as rows, for each worker.
     HiddenRows = "MLP hidden rows";
+    /// One token, f32, for each worker.
+    Token = "token scratch";
     /// Feature 0 as rows, one per patch.
     Feature0 = "feature 0";
     /// Feature 1 as rows.

@@ -3,11 +3,12 @@
 use super::inputs::{Bits, KernelRun, Size, Source, prepare, restore_sign};
 use crate::file::format::{Role, padded, winograd_points};
 use crate::file::{Linear, Panels};
-use crate::ops::attention::{AttentionShape, Head};
+use crate::ops::attention::{AttentionShape, Head, PackedHead};
 use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{Rows, RowsShape};
 use crate::ops::winograd;
+use crate::parallel::chunks::Shared;
 use crate::parallel::{Serial, Workers};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
@@ -236,26 +237,19 @@ impl<T> Bits for Scratch<T> {
 /// Attention of one head over a grid of `size.rows` x `size.k` patches.
 pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn KernelRun> {
     let head_padded = padded(size.n);
-    let shape = AttentionShape {
-        grid_width: size.rows,
-        grid_height: size.k,
-        head: size.n,
-        head_padded,
-        out_pitch: head_padded,
-    };
+    let shape = AttentionShape { grid_width: size.rows, grid_height: size.k, head: size.n, head_padded };
     let tokens = size.rows * size.k + 1;
     let qkv: Vec<f32> =
         (0..3 * tokens).flat_map(|_| source.row(size.n)).map(|x| x.clamp(-4.0, 4.0) / 4.0).collect();
     let bias = source.floats((2 * size.rows - 1) * (2 * size.k - 1) + 3);
     let scratch = Scratch(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
-    let out = (std::vec![0.0; tokens * head_padded], scratch);
+    let out = (std::vec![0.0; shape.qkv_len()], scratch);
     prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Scratch(packed, scratch))| {
-        Head { isa, workers: Workers::new(&Serial), shape, qkv, bias: Some(bias) }.run(
-            int8,
-            bytemuck::cast_slice_mut(packed),
-            scratch,
-            out,
-        );
+        let (packed, bias) = (bytemuck::cast_slice_mut(packed), Some(&bias[..]));
+        Head { isa, shape, qkv, bias }.pack(int8, packed, scratch);
+        let (head, out) = (PackedHead { isa, shape, bias, packed, int8 }, Shared::new(out));
+        // SAFETY: nothing else accesses `out`.
+        (0..PackedHead::tasks(&shape)).for_each(|task| unsafe { head.run(task, scratch, &out) });
     })
 }
 

@@ -10,7 +10,9 @@ use crate::ops::gemm::{Gemm, OutputElement, Segment, unpacked_bytes};
 use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
 use crate::parallel::Workers;
+use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Collects the buffers that the steps need.
 pub(crate) struct Planner<'a> {
@@ -125,6 +127,39 @@ impl<'a> Context<'a> {
     /// The size in bytes of a buffer of the arena.
     pub fn buffer_len(&self, buf: Buf) -> usize {
         self.layout.range(buf).len()
+    }
+
+    /// Whether each layer must be a step of its own, because the observer wants to know about each.
+    pub fn runs_layer_by_layer(&self) -> bool {
+        let observer = &*self.observer;
+        observer.wants_layers() || observer.wants_tensors() || observer.wants_inputs()
+    }
+
+    /// Calls `each(a worker's context, t, the worker's id)` for every task `t`, in parallel. The operators of a task run on its
+    /// thread alone, and nobody observes them.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if one of the calls fails.
+    pub fn run_alone(
+        &mut self,
+        tasks: usize,
+        each: &(dyn Fn(&mut Context, usize, usize) -> Result<(), Error> + Sync),
+    ) -> Result<(), Error> {
+        let (model, facts, isa, layout) = (self.model, self.facts, self.isa, self.layout);
+        let unpacked_len = self.unpacked.len() / self.workers.count();
+        let unpacked = Shared::new(self.unpacked);
+        let failed = AtomicBool::new(false);
+        self.workers.run(tasks, &|t, worker| {
+            // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different
+            // workers is disjoint.
+            let unpacked = unsafe { unpacked.slice(worker * unpacked_len, unpacked_len) };
+            let (workers, observer) = (Workers::alone(), &mut ());
+            let mut cx = Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 };
+            if each(&mut cx, t, worker).is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+        });
+        if failed.into_inner() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     /// Tells the observer that `done` of `total` windows have run.

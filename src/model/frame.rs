@@ -1,6 +1,6 @@
 //! One frame: all steps in order, first for planning, then for running.
 
-use super::backbone::{attention, embed, features, mlp};
+use super::backbone::{attention, embed, features, token_layers};
 use super::context::{Context, Planner};
 use super::head::{self, LogitsSink};
 use super::{input, pooled};
@@ -15,8 +15,8 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     embed::buffers(p)?;
     for block in 0..p.facts.blocks {
         attention::buffers(p, block)?;
-        mlp::buffers(p, block)?;
     }
+    token_layers::buffers(p)?;
     if p.facts.task != Task::Segmentation {
         return pooled::buffers(p);
     }
@@ -45,12 +45,10 @@ pub(super) fn backbone(
 ) -> Result<(), Error> {
     input::run(cx, arena, image, window)?;
     embed::run(cx, arena)?;
-    features::store(cx, arena, 0)?;
+    token_layers::run(cx, arena, 0)?;
     for block in 0..cx.facts.blocks {
         attention::run(cx, arena, block)?;
-        mlp::run(cx, arena, block)?;
-        features::show_stream(cx, arena, block + 1)?;
-        features::store(cx, arena, block + 1)?;
+        token_layers::run(cx, arena, block + 1)?;
     }
     Ok(())
 }

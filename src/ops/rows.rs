@@ -7,7 +7,7 @@
 use crate::file::LinearShape;
 use crate::file::format::padded;
 use crate::parallel::Workers;
-use crate::parallel::chunks::{chunks, chunks2, chunks2_with};
+use crate::parallel::chunks::{Shared, chunks, chunks2, chunks2_with};
 use crate::simd::isa::Isa;
 
 /// Rows per task: enough work to outweigh the cost of a task, few enough for load balance.
@@ -138,24 +138,22 @@ impl RowsMut<'_> {
         }
     }
 
-    /// Writes rows from 0 on, as [`store`](RowsMut::store) does, after LayerNorm of each row. `scratch` holds a padded row for
+    /// Writes `count` rows of `n` numbers, from 0 on. `row(i, out)` computes row i as padded f32. `scratch` holds a padded row for
     /// each worker.
-    pub fn store_normed(
+    pub fn store_from(
         &mut self,
         workers: Workers,
         isa: Isa,
-        x: &[f32],
-        n: usize,
-        eps: f32,
+        (count, n): (usize, usize),
         scratch: &mut [f32],
+        row: impl Fn(usize, &mut [f32]) + Sync,
     ) {
         let width = padded(n);
-        let count = x.len() / width;
         match self {
             RowsMut::F32 { data, pitch } => {
                 chunks(workers, &mut data[..count * *pitch], ROWS_PER_TASK * *pitch, |i, rows| {
-                    for (row, x) in rows.chunks_mut(*pitch).zip(x.chunks(width).skip(i * ROWS_PER_TASK)) {
-                        isa.layer_norm(x, n, eps, row);
+                    for (j, out) in rows.chunks_mut(*pitch).enumerate() {
+                        row(i * ROWS_PER_TASK + j, out);
                     }
                 });
             }
@@ -167,13 +165,55 @@ impl RowsMut<'_> {
                     (params, ROWS_PER_TASK),
                     scratch,
                     |i, rows, params, scratch| {
-                        let x = x.chunks(width).skip(i * ROWS_PER_TASK);
-                        for ((row, param), x) in rows.chunks_mut(*pitch).zip(params).zip(x) {
-                            isa.layer_norm(x, n, eps, &mut scratch[..width]);
-                            *param = isa.quantise(&scratch[..width], n, row);
+                        for (j, (out, param)) in rows.chunks_mut(*pitch).zip(params).enumerate() {
+                            row(i * ROWS_PER_TASK + j, &mut scratch[..width]);
+                            *param = isa.quantise(&scratch[..width], n, out);
                         }
                     },
                 );
+            }
+        }
+    }
+}
+
+impl<'a> RowsMut<'a> {
+    /// The same rows, for tasks that each write some of them.
+    pub fn into_shared(self) -> SharedRows<'a> {
+        match self {
+            RowsMut::F32 { data, pitch } => SharedRows::F32 { data: Shared::new(data), pitch },
+            RowsMut::Bytes { data, pitch, params } => {
+                SharedRows::Bytes { data: Shared::new(data), pitch, params: Shared::new(params) }
+            }
+        }
+    }
+}
+
+/// [`RowsMut`] that several tasks write at the same time, each to its own rows.
+pub(crate) enum SharedRows<'a> {
+    F32 { data: Shared<'a, f32>, pitch: usize },
+    Bytes { data: Shared<'a, u8>, pitch: usize, params: Shared<'a, [f32; 2]> },
+}
+
+impl SharedRows<'_> {
+    /// `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If they do not exist.
+    ///
+    /// # Safety
+    /// As long as the result lives, nothing else accesses these rows.
+    pub unsafe fn rows(&self, first: usize, count: usize) -> RowsMut<'_> {
+        // SAFETY: the caller guarantees exclusive access to the rows.
+        unsafe {
+            match self {
+                SharedRows::F32 { data, pitch } => {
+                    RowsMut::F32 { data: data.slice(first * pitch, count * pitch), pitch: *pitch }
+                }
+                SharedRows::Bytes { data, pitch, params } => RowsMut::Bytes {
+                    data: data.slice(first * pitch, count * pitch),
+                    pitch: *pitch,
+                    params: params.slice(first, count),
+                },
             }
         }
     }

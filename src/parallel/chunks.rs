@@ -28,6 +28,15 @@ impl<'a, T> Shared<'a, T> {
         self.len
     }
 
+    /// Elements `start..start + len`, shared too.
+    ///
+    /// # Panics
+    /// If they are not inside the slice.
+    pub(crate) fn part(&self, start: usize, len: usize) -> Shared<'_, T> {
+        assert!(start <= self.len && len <= self.len - start, "the part must lie inside the slice");
+        Shared { start: self.start.wrapping_add(start), len, owner: PhantomData }
+    }
+
     /// Elements `start..start + len`.
     ///
     /// # Panics

@@ -5,7 +5,7 @@
 //! core's cache. All counters are atomic and belong to the step, so that a task is claimed once and a worker id is given once,
 //! whatever the implementation of [`Parallel`] does.
 
-use super::pool::Parallel;
+use super::pool::{Parallel, Serial};
 
 /// The threads of a run.
 #[derive(Clone, Copy)]
@@ -20,6 +20,11 @@ impl<'a> Workers<'a> {
         // Without atomics the tasks cannot be shared.
         let count = if cfg!(target_has_atomic = "ptr") { par.workers().max(1) } else { 1 };
         Workers { par, count }
+    }
+
+    /// The calling thread alone: for the operators inside a task.
+    pub fn alone() -> Workers<'static> {
+        Workers { par: &Serial, count: 1 }
     }
 
     /// The number of workers: at least 1.
@@ -152,7 +157,6 @@ mod shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::pool::Serial;
     #[cfg(feature = "std")]
     use crate::parallel::pool::ThreadPool;
     use std::sync::atomic::{AtomicUsize, Ordering};

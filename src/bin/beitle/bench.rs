@@ -171,7 +171,7 @@ fn stage_medians(model: &Model<'_>, runs: &[Vec<(f64, u64)>]) -> Vec<Row> {
 fn is_int8(model: &Model, stage: Stage) -> bool {
     let role = match stage {
         Stage::Embed => Role::Embed,
-        Stage::Qkv | Stage::Attend => Role::Qkv,
+        Stage::Qkv | Stage::Attend | Stage::Tokens => Role::Qkv,
         Stage::Proj => Role::Proj,
         Stage::Fc1 => Role::Fc1,
         Stage::Fc2 => Role::Fc2,

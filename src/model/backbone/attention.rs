@@ -1,86 +1,61 @@
-//! The first half of a transformer block: x += λ1 ∘ Wo · attention(LayerNorm(x)) on the residual stream. Heads run one after the
-//! other, so that q, k and v exist for one head at a time.
+//! Attention of a block: q, k and v of all heads in, the output of each head in the place of its q.
 
 use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::file::Model;
 use crate::file::format::Role;
 use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
-use crate::ops::attention::{AttentionShape, Head};
-use crate::ops::gemm::{Gemm, Segment};
-use crate::ops::rows::{RowsShape, typed};
-
-/// The tokens as rows: for q, k and v, and for the output projection.
-fn token_rows(model: &Model, block: usize) -> Result<[RowsShape; 2], Error> {
-    let tokens = model.facts().tokens();
-    let (qkv, proj) = (model.linear_shape(Role::Qkv, block)?, model.linear_shape(Role::Proj, block)?);
-    Ok([RowsShape::of(tokens, qkv), RowsShape::of(tokens, proj)])
-}
+use crate::ops::attention::{AttentionShape, Head, PackedHead};
+use crate::ops::rows::typed;
+use crate::parallel::chunks::{Shared, chunks2_with};
 
 pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
-    let (tokens, c, shape) = (p.facts.tokens(), p.pitch(), AttentionShape::of(&p.facts));
-    for rows in token_rows(p.model, block)? {
-        p.layout.need(Buf::Normed, rows.bytes(), phase::ATTENTION);
-    }
+    let (heads, shape) = (p.facts.heads, AttentionShape::of(&p.facts));
     let int8 = p.linear_shape(Role::Qkv, block)?.int8;
-    p.layout.need_f32(Buf::Qkv, tokens * shape.qkv(), phase::ATTENTION);
-    p.layout.need(Buf::PackedQkv, shape.packed_bytes(int8), phase::ATTENTION);
-    p.layout.need_f32(Buf::AttentionOutput, tokens * c, phase::ATTENTION);
+    p.layout.need_f32(Buf::Qkv, heads * shape.qkv_len(), phase::ATTENTION | phase::TOKENS);
+    p.layout.need(Buf::PackedQkv, heads * shape.packed_bytes(int8), phase::ATTENTION);
     p.need_f32_per_worker(Buf::AttentionScratch, shape.scratch(), phase::ATTENTION);
-    p.need_f32_per_worker(Buf::NormScratch, c, phase::ATTENTION);
     Ok(())
 }
 
-/// Adds attention to [`Buf::Stream`].
+/// Attention of all heads, in two steps: packing each head, then all queries.
 pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<(), Error> {
     let f = cx.facts;
-    let (tokens, c, shape) = (f.tokens(), cx.pitch(), AttentionShape::of(&f));
-    let [stream, normed, qkv, packed, scratch, output, norm_scratch] = cx.buffers(
-        arena,
-        [
-            Buf::Stream,
-            Buf::Normed,
-            Buf::Qkv,
-            Buf::PackedQkv,
-            Buf::AttentionScratch,
-            Buf::AttentionOutput,
-            Buf::NormScratch,
-        ],
-    )?;
-    let x = typed::<f32>(stream, tokens * c);
-    let output = typed::<f32>(output, tokens * c);
-    let qkv = typed::<f32>(qkv, tokens * shape.qkv());
-    let scratch = typed::<f32>(scratch, cx.workers.count() * shape.scratch());
-    let [qkv_rows, proj_rows] = token_rows(cx.model, block)?;
+    let (isa, shape) = (cx.isa, AttentionShape::of(&f));
+    let [qkv, packed, scratch] = cx.buffers(arena, [Buf::Qkv, Buf::PackedQkv, Buf::AttentionScratch])?;
+    let (qkv_len, scratch_len) = (shape.qkv_len(), shape.scratch());
+    let qkv = typed::<f32>(qkv, f.heads * qkv_len);
+    let scratch = typed::<f32>(scratch, cx.workers.count() * scratch_len);
+    let int8 = cx.linear(Role::Qkv, block)?.is_int8();
+    let packed_bytes = shape.packed_bytes(int8);
+    let packed = &mut packed[..f.heads * packed_bytes];
+    let table = cx.model.relative_bias(block)?;
+    let entries = table.map_or(0, |t| t.len() / f.heads);
+    let bias = |head: usize| table.map(|t| &t[head * entries..][..entries]);
 
-    let weights = cx.linear(Role::Qkv, block)?;
-    let mut rows = qkv_rows.over(normed);
-    rows.store_normed(cx.workers, cx.isa, x, f.channels, f.eps, bytemuck::cast_slice_mut(norm_scratch));
-    cx.done(Stage::Norm)?;
-
-    output.fill(0.0);
-    let bias_table = cx.model.relative_bias(block)?;
-    let entries = bias_table.map_or(0, |t| t.len() / f.heads);
-    for head in 0..f.heads {
-        cx.gemm(Gemm::new(&weights, rows.rows()).matrix(head), &[Segment::rows(0, 0)], tokens, qkv);
-        cx.done(Stage::Qkv)?;
-        let bias = bias_table.map(|t| &t[head * entries..][..entries]);
-        let columns = &mut output[head * f.head_dim()..];
-        Head { isa: cx.isa, workers: cx.workers, shape, qkv, bias }.run(
-            weights.is_int8(),
-            packed,
-            scratch,
-            columns,
-        );
-        // q · kᵀ and the product of the probabilities with v.
-        cx.macs += (2 * tokens * tokens * f.head_dim()) as u64;
-        cx.done(Stage::Attend)?;
-    }
-
-    let weights = cx.linear(Role::Proj, block)?;
-    let mut rows = proj_rows.over(normed);
-    cx.store(&mut rows, 0, output);
-    cx.gemm(Gemm::new(&weights, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
-    cx.done(Stage::Proj)
+    chunks2_with(
+        cx.workers,
+        (&mut *packed, packed_bytes),
+        (&mut *qkv, qkv_len),
+        scratch,
+        |head, packed, qkv, scratch| {
+            Head { isa, shape, qkv, bias: bias(head) }.pack(int8, packed, scratch);
+        },
+    );
+    let (packed, out, scratch) = (&*packed, Shared::new(qkv), Shared::new(scratch));
+    let tasks = PackedHead::tasks(&shape);
+    cx.workers.run(f.heads * tasks, &|task, worker| {
+        let head = task / tasks;
+        let packed = &packed[head * packed_bytes..][..packed_bytes];
+        let out = out.part(head * qkv_len, qkv_len);
+        // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers is
+        // disjoint. It runs every task of a head once; heads are disjoint.
+        unsafe {
+            let scratch = scratch.slice(worker * scratch_len, scratch_len);
+            PackedHead { isa, shape, bias: bias(head), packed, int8 }.run(task % tasks, scratch, &out);
+        }
+    });
+    // q · kᵀ and the product of the probabilities with v.
+    cx.macs += (2 * f.heads * f.tokens() * f.tokens() * f.head_dim()) as u64;
+    cx.done(Stage::Attend)
 }

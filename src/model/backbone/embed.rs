@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::file::format::Role;
 use crate::file::{Facts, Model};
 use crate::model::context::{Context, Planner};
-use crate::observe::{Stage, TensorName};
+use crate::observe::Stage;
 use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::parallel::chunks::{chunks, chunks2};
@@ -41,7 +41,6 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let class = &mut x[patches * c..];
     class.fill(0.0);
     class[..f.channels].copy_from_slice(cx.model.plain(Role::ClassToken, 0)?);
-    cx.show(TensorName::Stream(0), x);
     cx.done(Stage::Embed)
 }
 

@@ -8,8 +8,9 @@ use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::{Role, Task};
 use crate::model::context::{Context, Planner};
-use crate::observe::{Stage, TensorName};
-use crate::ops::rows::{RowsShape, typed};
+use crate::observe::Stage;
+use crate::ops::rows::{RowsShape, SharedRows};
+use core::ops::Range;
 
 /// For each stored feature: its buffer, the layer that reads it, and the phases in which it is alive.
 const STORED: [(Buf, Role, u8); 3] = [
@@ -31,23 +32,35 @@ pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     Ok(())
 }
 
-/// Stores the features that the neck reads and that are taken after `blocks` blocks, if any.
-pub(crate) fn store(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(), Error> {
-    for (feature, (buf, ..)) in STORED.into_iter().enumerate() {
-        if cx.facts.task == Task::Segmentation && cx.facts.feature_blocks[feature] == blocks {
-            let [stream, rows] = cx.buffers(arena, [Buf::Stream, buf])?;
-            let mut rows = shape(cx.model, feature)?.over(rows);
-            cx.store(&mut rows, 0, typed(stream, cx.facts.patches() * cx.pitch()));
+/// The features that are taken after some number of blocks, to be stored by tasks that each have some tokens.
+pub(super) struct Features<'a>([Option<SharedRows<'a>>; 3]);
+
+impl<'a> Features<'a> {
+    /// The features that are taken after `blocks` blocks. `buffers` are those of features 0 to 2.
+    pub fn new(model: &Model, blocks: usize, buffers: &'a mut [&mut [u8]; 3]) -> Result<Self, Error> {
+        let f = model.facts();
+        let mut features = [const { None }; 3];
+        for (i, (feature, buffer)) in features.iter_mut().zip(buffers).enumerate() {
+            if f.task == Task::Segmentation && f.feature_blocks[i] == blocks {
+                *feature = Some(shape(model, i)?.over(buffer).into_shared());
+            }
+        }
+        Ok(Features(features))
+    }
+
+    /// Stores the tokens `run`, which are `x`.
+    ///
+    /// # Safety
+    /// Nothing else accesses these rows of the features.
+    pub unsafe fn store(&self, cx: &mut Context, run: Range<usize>, x: &[f32]) -> Result<(), Error> {
+        // The class token, which comes last, is no part of a feature.
+        let patches = run.end.min(cx.facts.patches()) - run.start;
+        for rows in self.0.iter().flatten() {
+            // SAFETY: by this function's precondition.
+            let mut rows = unsafe { rows.rows(run.start, patches) };
+            cx.store(&mut rows, 0, &x[..patches * cx.pitch()]);
             cx.done(Stage::Features)?;
         }
+        Ok(())
     }
-    Ok(())
-}
-
-/// Shows the residual stream after `blocks` blocks to the observer.
-pub(crate) fn show_stream(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(), Error> {
-    let [stream] = cx.buffers(arena, [Buf::Stream])?;
-    let x = typed::<f32>(stream, cx.facts.tokens() * cx.pitch());
-    cx.show(TensorName::Stream(blocks), x);
-    Ok(())
 }

@@ -31,7 +31,8 @@ pub(super) fn largest(x: &[f32]) -> f32 {
 }
 
 /// The fixed point of a head's logits, as [`SoftmaxBlocks`](crate::simd::kernels::attention::softmax::SoftmaxBlocks) uses it.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub(super) struct FixedPoint {
     /// Bits by which integer products are shifted right.
     pub shift: u32,

@@ -1,15 +1,13 @@
-//! One attention head: its operands, and the interface of the two implementations.
+//! One attention head before it is packed, and the interface of the two implementations.
 
 use super::bias::{BiasValue, RelativeBias};
 use super::shape::AttentionShape;
-use crate::parallel::Workers;
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 
 /// One head and its operands.
 pub(crate) struct Head<'a> {
     pub isa: Isa,
-    pub workers: Workers<'a>,
     pub shape: AttentionShape,
     /// `[tokens][q, k, v]`, each of q, k and v padded; q is scaled by 1/√D.
     pub qkv: &'a [f32],
@@ -47,7 +45,8 @@ pub(super) trait TileAttention: Sync {
     fn max_queries(&self) -> usize;
     /// The factor that converts biases to the unit of the logits.
     fn bias_scale(&self) -> f32;
-    /// Writes softmax(q · Kᵀ + bias) · V of a tile of queries to the head's columns of their rows in `out`.
+    /// Writes softmax(q · Kᵀ + bias) · V of a tile of queries to the start of their rows in `out`, which are
+    /// [`qkv`](AttentionShape::qkv) numbers apart.
     fn attend_tile(
         &self,
         queries: &QueryTile,
@@ -60,11 +59,7 @@ pub(super) trait TileAttention: Sync {
 impl<'a> Head<'a> {
     /// q, k or v of a token, padded.
     pub(super) fn row(&self, token: usize, operand: Operand) -> &'a [f32] {
-        &self.rows_from(token, operand)[..self.shape.head_padded]
-    }
-
-    /// Everything from q, k or v of a token on. The row of the next token starts [`AttentionShape::qkv`] numbers later.
-    pub(super) fn rows_from(&self, token: usize, operand: Operand) -> &'a [f32] {
-        &self.qkv[token * self.shape.qkv() + operand as usize * self.shape.head_padded..]
+        let d = self.shape.head_padded;
+        &self.qkv[token * self.shape.qkv() + operand as usize * d..][..d]
     }
 }

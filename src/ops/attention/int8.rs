@@ -69,7 +69,7 @@ impl TileAttention for Int8Head<'_> {
     }
 
     fn max_queries(&self) -> usize {
-        self.head.isa.shape_block().rows
+        self.isa.shape_block().rows
     }
 
     fn attend_tile(
@@ -79,7 +79,7 @@ impl TileAttention for Int8Head<'_> {
         scratch: &mut [f32],
         out: &Shared<f32>,
     ) {
-        let shape = &self.head.shape;
+        let shape = &self.shape;
         let (d, blocks) = (shape.head_padded, shape.blocks());
         let mut scratch = TileScratch::over(scratch, blocks);
         let mut q = [0i16; MAX_ROWS];
@@ -93,7 +93,7 @@ impl TileAttention for Int8Head<'_> {
         let inverse_sums = &mut inverse_sums[..queries.count];
         let max = &mut scratch.max[..queries.count * padded(blocks)];
         let totals = &scratch.totals[..queries.count * blocks * LANES];
-        self.head.isa.block_factors(max, totals, self.fixed.unit, inverse_sums);
+        self.isa.block_factors(max, totals, self.fixed.unit, inverse_sums);
         for first in (0..d).step_by(BLOCK) {
             let columns = first..(first + BLOCK).min(d);
             for span in self.spans(columns.len()) {
@@ -108,8 +108,8 @@ impl Int8Head<'_> {
     /// The spans of blocks for products with `columns` columns. With fewer than [`BLOCK`] columns the sums go through the
     /// scratch, which holds [`SPAN`] blocks.
     fn spans(&self, columns: usize) -> impl Iterator<Item = Span> + use<> {
-        let shape = &self.head.shape;
-        let limit = if columns == BLOCK { max_span(self.head.isa) } else { SPAN };
+        let shape = &self.shape;
+        let limit = if columns == BLOCK { max_span(self.isa) } else { SPAN };
         spans(shape.padded_tokens(), shape.patches(), limit)
     }
 
@@ -123,7 +123,7 @@ impl Int8Head<'_> {
         span: &Span,
         scratch: &mut TileScratch,
     ) {
-        let (shape, isa) = (&self.head.shape, self.head.isa);
+        let (shape, isa) = (&self.shape, self.isa);
         let (d, blocks, from) = (shape.head_padded, shape.blocks(), span.keys().start);
         let bias = bias.of_keys(queries.count, span.keys(), scratch.tail, |key| slot(span.panels, key));
         let product = TileI8::new(
@@ -154,7 +154,7 @@ impl Int8Head<'_> {
 
     /// P·V of a span of blocks for some columns of V, accumulated in the tile of outputs.
     fn pv(&self, queries: &QueryTile, columns: &Range<usize>, span: &Span, scratch: &mut TileScratch) {
-        let (shape, isa) = (&self.head.shape, self.head.isa);
+        let (shape, isa) = (&self.shape, self.isa);
         let (t, d, blocks) = (shape.padded_tokens(), shape.head_padded, shape.blocks());
         let (key, panels) = (span.keys().start, columns.len() / LANES);
         let sums = span.first * d + columns.start;
@@ -190,12 +190,12 @@ impl Int8Head<'_> {
         inverse_sums: &[f32],
         out: &Shared<f32>,
     ) {
-        let (shape, isa, first) = (&self.head.shape, self.head.isa, columns.start);
+        let (shape, isa, first) = (&self.shape, self.isa, columns.start);
         let (scale, centre) = (&self.v_scale[first..], &self.v_centre[first..]);
         let count = columns.end.min(shape.head) - first;
         for (r, (row, inverse_sum)) in result.chunks(columns.len()).zip(inverse_sums).enumerate() {
             // SAFETY: every token is a query of one tile only, and this task alone computes that tile.
-            let out = unsafe { out.slice(queries.token(r) * shape.out_pitch + first, count) };
+            let out = unsafe { out.slice(queries.token(r) * shape.qkv() + first, count) };
             isa.scale_and_add(row, *inverse_sum, scale, centre, out);
         }
     }

@@ -1,7 +1,8 @@
 //! Attention of one head with relative-position bias: softmax(Q·Kᵀ + B) · V. No matrix of T x T numbers is stored.
 //!
 //! In: `[T][q, k, v]` f32, one row for each of the T tokens (gw · gh patches, then the class token), and the head's
-//! relative-position table ([`Head`]). Out: the head's columns of `[T][channels]` f32.
+//! relative-position table ([`Head`]). Out: a row of f32 for each token, which may take the place of its q. First the operands are
+//! packed for the micro-kernels, then each task computes some queries ([`PackedHead`]).
 //!
 //! Queries are processed in tiles of a few queries from one *column* of the patch grid, whose bias rows are then contiguous
 //! in memory ([`bias`]). There are two implementations:
@@ -24,4 +25,5 @@ mod run;
 mod shape;
 
 pub(crate) use head::Head;
+pub(crate) use run::PackedHead;
 pub(crate) use shape::AttentionShape;

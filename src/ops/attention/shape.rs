@@ -1,9 +1,9 @@
 //! The sizes of an attention layer, and of its packed operands and scratch.
 
+use super::{float, int8_pack};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::simd::kernels::attention::blocks::{BLOCK, SPAN, TILE};
-use crate::simd::kernels::attention::quantise::Token;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_ROWS;
 
@@ -18,8 +18,6 @@ pub(crate) struct AttentionShape {
     pub head: usize,
     /// Width of a head, padded to whole panels.
     pub head_padded: usize,
-    /// The distance between tokens in the output, in numbers.
-    pub out_pitch: usize,
 }
 
 impl AttentionShape {
@@ -30,7 +28,6 @@ impl AttentionShape {
             grid_height: f.grid_height,
             head: f.head_dim(),
             head_padded: f.head_padded(),
-            out_pitch: padded(f.channels),
         }
     }
 
@@ -59,6 +56,11 @@ impl AttentionShape {
         3 * self.head_padded
     }
 
+    /// The numbers of all tokens of a head.
+    pub fn qkv_len(&self) -> usize {
+        self.tokens() * self.qkv()
+    }
+
     /// The size of a bias plane or row in f32, with room for a vector load past its end.
     pub(super) fn bias_len(&self) -> usize {
         padded(((2 * self.grid_height - 1) * self.grid_width).max(self.padded_tokens())) + BLOCK
@@ -73,18 +75,30 @@ impl AttentionShape {
         padded(self.bias_len() + (SPAN + 2) * TILE + MAX_ROWS * row)
     }
 
-    /// The size of the packed operands of a head in bytes. In f32: k and v as panels. In int8: q as rows; k and v as panels;
-    /// the [`Token`]s of q and k; the sums and fixed-point factors of k; the scales and centres of v, and its sums over each
-    /// block, once as they are and once times 128.
+    /// The size of the packed operands of a head in bytes, a multiple of 64: those of
+    /// [`Int8Head`](super::int8::Int8Head) or [`FloatHead`](super::float::FloatHead).
     pub fn packed_bytes(&self, int8: bool) -> usize {
-        let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {
-            true => {
-                let (tokens, blocks) = (self.tokens(), self.blocks());
-                let q_and_k = tokens * (d + 2 * size_of::<Token>()) + t * (d + 4) + 2 * BLOCK * blocks;
-                q_and_k + t * d + 4 * d * (2 + 2 * blocks)
-            }
-            false => 2 * 4 * t * d,
+            true => int8_pack::lengths(self).iter().sum::<usize>().next_multiple_of(64),
+            false => float::lengths(self).iter().sum::<usize>().next_multiple_of(64),
         }
     }
+}
+
+/// Divides `bytes` into consecutive sections of the given lengths.
+pub(super) fn sections<const N: usize>(mut bytes: &[u8], lengths: [usize; N]) -> [&[u8]; N] {
+    lengths.map(|len| {
+        let (section, rest) = bytes.split_at(len);
+        bytes = rest;
+        section
+    })
+}
+
+/// As [`sections`], for writing.
+pub(super) fn sections_mut<const N: usize>(mut bytes: &mut [u8], lengths: [usize; N]) -> [&mut [u8]; N] {
+    lengths.map(|len| {
+        let (section, rest) = core::mem::take(&mut bytes).split_at_mut(len);
+        bytes = rest;
+        section
+    })
 }

@@ -58,7 +58,10 @@ impl Gemm<'_> {
             Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
             _ => units,
         };
-        let panel_tasks = (TASKS_PER_WORKER * workers.count()).div_ceil(row_tasks).min(groups);
+        let panel_tasks = match workers.count() {
+            1 => 1,
+            count => (TASKS_PER_WORKER * count).div_ceil(row_tasks).min(groups),
+        };
         let out = Shared::new(out);
         with_scratch(workers, row_tasks * panel_tasks, unpacked, |task, unpacked| {
             let (panel_task, row_task) = (task % panel_tasks, task / panel_tasks);
