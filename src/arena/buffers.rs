@@ -102,8 +102,9 @@ buffers! {
     Products2 = "level 2 products";
     /// The same of level 3.
     Products3 = "level 3 products";
-    /// Transient rows, read by the next matrix product only: feature 0 after its first deconvolution, transformed Winograd
-    /// tiles, the output of the FPN bottleneck.
+    /// Feature 0 after its first deconvolution, as rows.
+    Deconvolved = "deconvolved rows";
+    /// Transient rows, read by the next matrix product only: transformed Winograd tiles, the output of the FPN bottleneck.
     TransientRows = "transient rows";
     /// Map rows at full resolution, f32: the output of the current step.
     FineRows = "full-resolution rows";

@@ -133,7 +133,7 @@ pub(super) fn gemm(
     out: &mut [f32],
 ) {
     let gemm = Gemm { matrices: 0..weights.matrices, ..Gemm::new(weights, x) };
-    gemm.activation(activation).run(isa, (Workers::new(&Serial), &mut []), segments, len, out);
+    gemm.activation(activation).run(isa, (Workers::alone(), &mut []), segments, len, out);
 }
 
 /// The height of the map of a convolution.
@@ -167,9 +167,8 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
     let map: Vec<bf16> = source.floats(MAP_ROWS * (w + 2) * c).into_iter().map(bf16::from_f32).collect();
     let weights = Weights::int8(size, winograd_points(m), &mut source);
     let tiles = w / m;
-    let strips = winograd::strips_at_once(tiles, MAP_ROWS / m);
-    let pixels = strips * tiles * winograd_points(m);
-    let shape = RowsShape { rows: pixels, k: size.k, int8: true };
+    let strips = MAP_ROWS / m;
+    let shape = RowsShape { rows: strips * tiles * winograd_points(m), k: size.k, int8: true };
     let rows = std::vec![0u64; shape.bytes() / 8];
     let out = (
         std::vec![0.0; MAP_ROWS * w * padded(size.n)],
@@ -177,26 +176,14 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
     );
     prepare((weights, map), out, move |isa, (weights, map), (out, Scratch(rows, scratch))| {
         let ring = winograd::RowRing { data: map, ring: MAP_ROWS, width: w, height: MAP_ROWS };
-        for (i, out) in out.chunks_mut(strips * m * w * padded(size.n)).enumerate() {
-            let first = (i * strips * m) as isize;
-            let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
-            winograd::transform_input(
-                (isa, Workers::new(&Serial)),
-                m,
-                &ring,
-                (first, strips),
-                size.k,
-                &mut rows,
-                scratch,
-            );
-            let (weights, x) = (&weights.linear(), rows.rows());
-            let activation = Activation::Relu;
-            winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips }.run(
-                Workers::new(&Serial),
-                out,
-                scratch,
-            );
-        }
+        let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
+        let workers = (isa, Workers::alone());
+        winograd::transform_input(workers, m, &ring, (0, strips), size.k, &mut rows, scratch);
+        let (weights, x, activation) = (&weights.linear(), rows.rows(), Activation::Relu);
+        let conv = winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips };
+        conv.check(out.len());
+        // SAFETY: the length is checked, and nothing else accesses `out`.
+        unsafe { conv.run(0..weights.panel_count(), &Shared::new(out), scratch) };
     })
 }
 

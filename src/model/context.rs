@@ -7,6 +7,7 @@ use crate::file::format::{Role, TensorKind, padded};
 use crate::file::{Facts, Linear, LinearShape, Model};
 use crate::observe::{Observer, Stage, TensorName};
 use crate::ops::gemm::{Gemm, OutputElement, Segment, unpacked_bytes};
+use crate::ops::map_step::{MapStep, Product, StepScratch};
 use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
 use crate::parallel::Workers;
@@ -64,6 +65,21 @@ impl<'a> Planner<'a> {
         }
         self.workers.checked_mul(most).ok_or(Error::TooLarge)
     }
+}
+
+/// Scratch of the steps of the head. Nothing in it outlives a step.
+pub(crate) struct HeadScratch<'a> {
+    /// Rows that the next product reads ([`Buf::TransientRows`]).
+    pub rows: &'a mut [u8],
+    pub workers: WorkerScratch<'a>,
+}
+
+/// Scratch that is divided among the workers.
+pub(crate) struct WorkerScratch<'a> {
+    /// For Winograd convolutions ([`Buf::WinogradScratch`]).
+    pub winograd: &'a mut [f32],
+    /// For interpolation ([`Buf::UpsampleScratch`]).
+    pub upsample: &'a mut [f32],
 }
 
 /// The state of a frame that every step needs.
@@ -198,10 +214,27 @@ impl<'a> Context<'a> {
     /// Runs a matrix product over segments of `len` rows each.
     #[inline(never)]
     pub fn gemm<T: OutputElement>(&mut self, gemm: Gemm, segments: &[Segment], len: usize, out: &mut [T]) {
-        let w = gemm.weights;
-        self.macs += (segments.len() * len * gemm.matrices.len() * w.n * w.k) as u64;
-        self.show_inputs(&gemm, segments, len);
+        self.count_and_show(&gemm, segments, len);
         gemm.run(self.isa, (self.workers, self.unpacked), segments, len, out);
+    }
+
+    /// Runs a step on rows of a map of the head.
+    #[inline(never)]
+    pub fn map_step(&mut self, step: MapStep, scratch: &mut WorkerScratch) {
+        match &step.product {
+            Product::Given => {}
+            Product::Gemm(p) => self.count_and_show(&p.gemm, p.segments, p.len),
+            Product::Winograd(conv) => self.macs += conv.macs(),
+        }
+        let (unpacked, winograd, upsample) =
+            (&mut *self.unpacked, &mut *scratch.winograd, &mut *scratch.upsample);
+        step.run(self.workers, StepScratch { unpacked, winograd, upsample });
+    }
+
+    /// Counts the multiply-accumulates of a matrix product, and shows its input rows.
+    fn count_and_show(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) {
+        self.macs += (segments.len() * len) as u64 * gemm.macs_per_row();
+        self.show_inputs(gemm, segments, len);
     }
 
     /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3
@@ -231,7 +264,7 @@ impl<'a> Context<'a> {
     }
 
     /// Up-sampling of maps of the head to (width, height) pixels.
-    pub fn upsample(&self, (width, height): (usize, usize)) -> Upsample<'a> {
-        Upsample { isa: self.isa, workers: self.workers, width, height, channels: self.head_pitch() }
+    pub fn upsample(&self, (width, height): (usize, usize)) -> Upsample {
+        Upsample { isa: self.isa, width, height, channels: self.head_pitch() }
     }
 }

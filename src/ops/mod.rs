@@ -3,6 +3,7 @@
 //! - [`gemm`]: matrix products and direct 3x3 convolutions;
 //! - [`winograd`]: 3x3 convolutions by Winograd's algorithm;
 //! - [`upsample`]: bilinear up-sampling, alone or fused with a 3x3 convolution;
+//! - [`map_step`]: a convolution and what follows it, for rows of a map of the head;
 //! - [`attention`]: softmax(Q·Kᵀ + bias) · V of one head;
 //! - [`rows`]: rows of activations in the type that the next layer reads.
 //!
@@ -10,6 +11,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod gemm;
+pub(crate) mod map_step;
 pub(crate) mod rows;
 pub(crate) mod upsample;
 pub(crate) mod winograd;

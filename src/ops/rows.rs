@@ -174,9 +174,59 @@ impl RowsMut<'_> {
             }
         }
     }
+
+    /// Writes map rows of `width` pixels of `n` numbers. `x` holds them as contiguous f32 rows, padded. Map row i goes to slot
+    /// `slot(i)`; a slot is a map row, with `border` (0 or 1) blank pixels at both ends. No two map rows share a slot.
+    pub fn store_map(
+        &mut self,
+        workers: Workers,
+        isa: Isa,
+        x: &[f32],
+        (width, n, border): (usize, usize, usize),
+        slot: impl Fn(usize) -> usize + Sync,
+    ) {
+        let c = padded(n);
+        let (map_rows, parts) = (x.len() / (width * c), width.div_ceil(ROWS_PER_TASK));
+        let rows = self.shared();
+        workers.run(map_rows * parts, &|task, _| {
+            let (map_row, part) = (task / parts, task % parts);
+            let (first, len) = (part * ROWS_PER_TASK, ROWS_PER_TASK.min(width - part * ROWS_PER_TASK));
+            let start = slot(map_row) * (width + 2 * border) + border;
+            // SAFETY: `Workers::run` calls this once for every task. The pixels of different tasks are disjoint, because slots are,
+            // and each border belongs to the first or last task of its map row.
+            unsafe {
+                let x = &x[(map_row * width + first) * c..][..len * c];
+                rows.rows(start + first, len).store(Workers::alone(), isa, 0, x, n);
+                if border > 0 && part == 0 {
+                    rows.rows(start - 1, 1).blank(0);
+                }
+                if border > 0 && part + 1 == parts {
+                    rows.rows(start + width, 1).blank(0);
+                }
+            }
+        });
+    }
+
+    /// The same rows, for tasks that each write some of them.
+    fn shared(&mut self) -> SharedRows<'_> {
+        match self {
+            RowsMut::F32 { data, pitch } => SharedRows::F32 { data: Shared::new(data), pitch: *pitch },
+            RowsMut::Bytes { data, pitch, params } => {
+                SharedRows::Bytes { data: Shared::new(data), pitch: *pitch, params: Shared::new(params) }
+            }
+        }
+    }
 }
 
 impl<'a> RowsMut<'a> {
+    /// The same rows, for reading only.
+    pub fn into_rows(self) -> Rows<'a> {
+        match self {
+            RowsMut::F32 { data, pitch } => Rows::F32 { data, pitch },
+            RowsMut::Bytes { data, pitch, params } => Rows::Bytes { data, pitch, params },
+        }
+    }
+
     /// The same rows, for tasks that each write some of them.
     pub fn into_shared(self) -> SharedRows<'a> {
         match self {

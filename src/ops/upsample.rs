@@ -15,17 +15,16 @@
 //! sums over kx and over several maps, and adds to the output.
 
 use crate::file::format::padded;
-use crate::parallel::Workers;
-use crate::parallel::chunks::{Shared, with_scratch};
+use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 use crate::simd::kernels::interpolate::{HorizontalLerp, Lerp, MAX_MAPS, SourcePixel};
 use crate::simd::lanes::LANES;
 use core::ops::Range;
 use half::bf16;
 
-/// Channels in a task, which computes them for all rows of a call. The pixels that a task reads of the small maps stay in a
-/// core's second-level cache from one row to the next, and it writes whole cache lines of every pixel.
-const CHANNELS: usize = 64;
+/// The most channels of a call, which computes them for all rows of its target. The pixels that it reads of the small maps stay
+/// in a core's second-level cache from one row to the next, and it writes whole cache lines of every pixel.
+pub(crate) const CHANNELS: usize = 64;
 
 /// The two rows or columns of the small map that a row or column of the large map lies between:
 /// `low + (high − low) · weight`.
@@ -93,22 +92,35 @@ const SOURCE_PIXEL: usize = size_of::<SourcePixel>() / size_of::<f32>();
 
 /// Adds up-sampled maps to rows of a map of `width` x `height` pixels.
 #[derive(Clone, Copy)]
-pub(crate) struct Upsample<'a> {
+pub(crate) struct Upsample {
     pub isa: Isa,
-    pub workers: Workers<'a>,
     pub width: usize,
     pub height: usize,
     /// The padded number of channels.
     pub channels: usize,
 }
 
-impl Upsample<'_> {
-    /// Adds an up-sampled map to the rows of `out`, which are rows `y0..` of the large map. `workers_scratch` holds [`scratch`]
-    /// numbers for each worker.
-    pub fn add(&self, small: &LowResMap, y0: usize, out: &mut [f32], workers_scratch: &mut [f32]) {
-        let widths = [small.width];
-        self.for_each_row(&widths, out, workers_scratch, |row, channels, out, [sources, ..], scratch| {
-            let p = source_position(y0 + row, small.height, self.height);
+/// Some channels of rows of the large map: what one call of [`Upsample`] adds to.
+pub(crate) struct Target<'a> {
+    /// Rows of the large map, `[rows][width][channels]`.
+    pub out: &'a Shared<'a, f32>,
+    /// The first row, in the large map.
+    pub y0: usize,
+    pub rows: usize,
+    /// Whole panels, at most [`CHANNELS`].
+    pub channels: Range<usize>,
+}
+
+impl Upsample {
+    /// Adds an up-sampled map. `scratch` holds [`scratch`] numbers.
+    ///
+    /// # Safety
+    /// Nothing else accesses these channels of `to.out`.
+    pub unsafe fn add(&self, small: &LowResMap, to: &Target, scratch: &mut [f32]) {
+        let channels = &to.channels;
+        let ([sources, ..], scratch) = self.sources(&[small.width], scratch);
+        for row in 0..to.rows {
+            let p = source_position(to.y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
                 let start = y % small.ring * small.width * self.channels;
@@ -122,25 +134,27 @@ impl Upsample<'_> {
                 kernel_width: 1,
                 sources,
             };
-            self.add_horizontal(&[map], &[], row, channels, out);
-        });
+            // SAFETY: by this function's precondition.
+            unsafe { self.add_horizontal(&[map], &[], row, to) };
+        }
     }
 
-    /// Adds the up-sampled products of at most three maps to the rows of `out`, which are rows `y0..` of the large map, each
-    /// product shifted by its kernel position. If `bias` is not empty, it holds a number for each channel, and the result is
-    /// relu(out + products + bias). `workers_scratch` holds [`scratch`] numbers for each worker.
-    pub fn add_products(
+    /// Adds the up-sampled products of at most three maps, each product shifted by its kernel position. If `bias` is not empty, it
+    /// holds a number for each channel of the map, and the result is relu(out + products + bias). `scratch` holds [`scratch`] numbers.
+    ///
+    /// # Safety
+    /// Nothing else accesses these channels of `to.out`.
+    pub unsafe fn add_products(
         &self,
         maps: &[KernelProducts],
         bias: &[f32],
-        y0: usize,
-        out: &mut [f32],
-        workers_scratch: &mut [f32],
+        to: &Target,
+        scratch: &mut [f32],
     ) {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
-        let widths = &widths[..maps.len()];
-        self.for_each_row(widths, out, workers_scratch, |row, channels, out, sources, scratch| {
+        let (sources, scratch) = self.sources(&widths[..maps.len()], scratch);
+        for row in 0..to.rows {
             let mut lerps = [HorizontalLerp {
                 columns: &[],
                 panel_pitch: 0,
@@ -148,16 +162,33 @@ impl Upsample<'_> {
                 kernel_width: 3,
                 sources: &[],
             }; MAX_MAPS];
-            let mut rest = scratch;
+            let mut rest = &mut *scratch;
             for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
-                (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
-                self.sum_vertical(map, y0 + row, channels.clone(), columns);
+                (columns, rest) = rest.split_at_mut(3 * map.width * to.channels.len());
+                self.sum_vertical(map, to.y0 + row, to.channels.clone(), columns);
                 let (panel_pitch, pixel_pitch) = (3 * map.width * LANES, 3 * LANES);
                 *lerp = HorizontalLerp { columns, panel_pitch, pixel_pitch, kernel_width: 3, sources };
             }
-            self.add_horizontal(&lerps[..maps.len()], bias, row, channels, out);
-        });
+            // SAFETY: by this function's precondition.
+            unsafe { self.add_horizontal(&lerps[..maps.len()], bias, row, to) };
+        }
+    }
+
+    /// Divides `scratch` into the source pixels of rows that are enlarged from each of `widths`, and the rest.
+    fn sources<'s>(
+        &self,
+        widths: &[usize],
+        scratch: &'s mut [f32],
+    ) -> ([&'s [SourcePixel]; MAX_MAPS], &'s mut [f32]) {
+        let (sources, rest) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
+        let sources: &mut [SourcePixel] =
+            bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);
+        for (sources, &small) in sources.chunks_mut(self.width).zip(widths) {
+            source_pixels(small, sources);
+        }
+        let sources = &*sources;
+        (core::array::from_fn(|i| &sources[i * self.width..][..self.width]), rest)
     }
 
     /// The vertical step for row `y` of the large map: interpolates some channels of the products between two rows of the small
@@ -184,50 +215,23 @@ impl Upsample<'_> {
         }
     }
 
-    /// The horizontal step: interpolates the results of the vertical step and adds them to some channels of row `row` of `out`.
-    fn add_horizontal(
-        &self,
-        maps: &[HorizontalLerp],
-        bias: &[f32],
-        row: usize,
-        channels: Range<usize>,
-        out: &Shared<f32>,
-    ) {
-        let bias = if bias.is_empty() { bias } else { &bias[channels.clone()] };
-        let panels = channels.len() / LANES;
-        // SAFETY: `for_each_row` calls this for whole rows of `out` only. Its tasks have disjoint channels, and the kernel
-        // writes no other channels than these.
+    /// The horizontal step: interpolates the results of the vertical step and adds them to row `row` of the target.
+    ///
+    /// # Safety
+    /// Nothing else accesses these channels of the row.
+    unsafe fn add_horizontal(&self, maps: &[HorizontalLerp], bias: &[f32], row: usize, to: &Target) {
+        let bias = if bias.is_empty() { bias } else { &bias[to.channels.clone()] };
+        let panels = to.channels.len() / LANES;
+        let row_len = self.width * self.channels;
+        assert!(
+            (row + 1) * row_len <= to.out.len() && to.channels.end <= self.channels,
+            "the target must hold the row and its channels"
+        );
+        // SAFETY: the row lies inside the target, as asserted, and the kernel writes no other channels than these.
         unsafe {
-            let out = out.ptr(row * self.width * self.channels + channels.start);
+            let out = to.out.ptr(row * row_len + to.channels.start);
             self.isa.add_horizontal_lerps(maps, bias, self.width, panels, out, self.channels);
         }
-    }
-
-    /// Calls `compute(row, channels, out, sources, scratch)` for every row of `out` and every block of channels; blocks are
-    /// tasks. `sources[i]` are the source pixels of a row that is enlarged from `widths[i]` pixels.
-    fn for_each_row(
-        &self,
-        widths: &[usize],
-        out: &mut [f32],
-        workers_scratch: &mut [f32],
-        compute: impl Fn(usize, Range<usize>, &Shared<f32>, [&[SourcePixel]; MAX_MAPS], &mut [f32]) + Sync,
-    ) {
-        let rows = out.len() / (self.width * self.channels);
-        let blocks = self.channels.div_ceil(CHANNELS);
-        let out = Shared::new(out);
-        with_scratch(self.workers, blocks, workers_scratch, |block, scratch| {
-            let (sources, scratch) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
-            let sources: &mut [SourcePixel] =
-                bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);
-            for (sources, &small) in sources.chunks_mut(self.width).zip(widths) {
-                source_pixels(small, sources);
-            }
-            let sources = core::array::from_fn(|i| &sources[i * self.width..][..self.width]);
-            let first = block * CHANNELS;
-            for row in 0..rows {
-                compute(row, first..(first + CHANNELS).min(self.channels), &out, sources, scratch);
-            }
-        });
     }
 }
 

@@ -22,7 +22,7 @@ use super::rows::{Rows, RowsMut};
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, Panels};
 use crate::parallel::Workers;
-use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, chunks2_with, with_scratch};
+use crate::parallel::chunks::{Shared, chunk_range, chunks2_with};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::kernels::winograd::output::OutputTransform;
@@ -46,11 +46,6 @@ pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
     let transform = points * c + (tile + 2) * c / 2;
     let sums = points * TILES_PER_GROUP * MAX_PANELS * LANES;
     if transform > sums { transform } else { sums }
-}
-
-/// The number of strips of `tiles` tiles to compute at once, at most `limit`: enough to fill a group of tiles.
-pub(crate) fn strips_at_once(tiles: usize, limit: usize) -> usize {
-    TILES_PER_GROUP.div_ceil(tiles).min(limit)
 }
 
 /// A ring buffer of rows of a bfloat16 map, each between two blank pixels.
@@ -130,36 +125,47 @@ pub(crate) struct WinogradConv<'a> {
 }
 
 impl WinogradConv<'_> {
-    /// Writes M rows for each strip, `[M · strips][M · tiles][padded outputs]`. `workers_scratch` holds [`scratch`] numbers for
-    /// each worker.
+    /// Multiply-accumulates of the products.
+    pub fn macs(&self) -> u64 {
+        (self.tiles * self.strips * winograd_points(self.tile) * self.weights.k * self.weights.n) as u64
+    }
+
+    /// Checks that `out` numbers hold M rows for each strip, `[M · strips][M · tiles][padded outputs]`.
     ///
     /// # Panics
-    /// If the rows do not fit `out`, or `x` lacks transformed pixels.
-    pub fn run(&self, workers: Workers, out: &mut [f32], workers_scratch: &mut [f32]) {
+    /// If they do not.
+    pub fn check(&self, out: usize) {
         let panels = self.weights.panel_count();
-        let tiles = self.tiles * self.strips;
-        let outputs = self.tile * self.tile * tiles;
-        assert!(out.len() >= outputs * panels * LANES, "the output must hold the rows");
+        let outputs = self.tile * self.tile * self.tiles * self.strips;
+        assert!(out >= outputs * panels * LANES, "the output must hold the rows");
         assert!(
             self.bias.is_none_or(|b| b.len() == panels * LANES),
             "a bias must have the padded number of outputs"
         );
+    }
+
+    /// Computes some panels of all tiles, a group of tiles at a time: first the products at all points, then the outputs.
+    /// `scratch` holds [`scratch`] numbers.
+    ///
+    /// # Safety
+    /// [`check`](WinogradConv::check) has accepted the length of `out`, and nothing else accesses these panels of it.
+    pub unsafe fn run(&self, panels: Range<usize>, out: &Shared<f32>, scratch: &mut [f32]) {
         let shape = self.isa.shape_i8();
-        let panel_groups = panels.div_ceil(shape.panels);
-        // All tasks but the last multiply whole tiles of the micro-kernel.
+        let sums = bytemuck::cast_slice_mut(scratch);
+        let tiles = self.tiles * self.strips;
+        // All groups but the last multiply whole tiles of the micro-kernel.
         let units = tiles.div_ceil(shape.rows);
-        let row_tasks = units.div_ceil(TILES_PER_GROUP / shape.rows);
-        let panel_tasks = (TASKS_PER_WORKER * workers.count()).div_ceil(row_tasks).min(panel_groups);
-        let out = Shared::new(out);
-        with_scratch(workers, row_tasks * panel_tasks, workers_scratch, |task, scratch| {
-            let (panel_task, row_task) = (task / row_tasks, task % row_tasks);
-            let units = chunk_range(units, row_tasks, row_task);
-            let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);
-            let sums = bytemuck::cast_slice_mut(scratch);
-            for group in chunk_range(panel_groups, panel_tasks, panel_task) {
-                self.compute_group(tiles.clone(), chunk_range(panels, panel_groups, group), sums, &out);
+        let (tile_groups, panel_groups) =
+            (units.div_ceil(TILES_PER_GROUP / shape.rows), panels.len().div_ceil(shape.panels));
+        for i in 0..panel_groups {
+            let group = chunk_range(panels.len(), panel_groups, i);
+            let group = panels.start + group.start..panels.start + group.end;
+            for j in 0..tile_groups {
+                let units = chunk_range(units, tile_groups, j);
+                let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);
+                self.compute_group(tiles, group.clone(), sums, out);
             }
-        });
+        }
     }
 
     /// Computes up to [`TILES_PER_GROUP`] tiles for a group of panels: first the products at all points, then the outputs.
@@ -227,7 +233,7 @@ impl WinogradConv<'_> {
         let pixel_pitch = self.weights.panel_count() * LANES;
         let row_pitch = m * self.tiles * pixel_pitch;
         let (strip, x) = (range.start / self.tiles, range.start % self.tiles);
-        // SAFETY: `run` has asserted that the output holds all rows; this task alone writes these pixels and channels.
+        // SAFETY: the output holds all rows, and nothing else accesses these panels (`run`).
         // `multiply` has written the sums and asserted that the rows and their factors exist; `Linear` has shown that every
         // point has its scales and sums of weights.
         unsafe {

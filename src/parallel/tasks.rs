@@ -44,7 +44,25 @@ impl<'a> Workers<'a> {
             task(t, 0);
         }
     }
+
+    /// Runs several loops as one step: the tasks of all of them, in any order and at the same time.
+    ///
+    /// As in [`run`](Workers::run), every task runs once, and no two calls with the same worker id overlap in time, whichever loops
+    /// they belong to.
+    pub fn run_all(self, loops: &[Loop]) {
+        self.run(loops.iter().map(|l| l.0).sum(), &|mut t, worker| {
+            for (tasks, run) in loops {
+                if t < *tasks {
+                    return run(t, worker);
+                }
+                t -= tasks;
+            }
+        });
+    }
 }
+
+/// A number of independent tasks, and what runs the task and worker that it is called with.
+pub(crate) type Loop<'a> = (usize, &'a (dyn Fn(usize, usize) + Sync));
 
 #[cfg(target_has_atomic = "ptr")]
 mod shared {

@@ -1,7 +1,7 @@
 //! The state of the bands: views of the buffers that live through all bands, and how far each stage has come.
 //! [`schedule`](super::schedule) explains the bands.
 
-use super::conv::{ConvInput, ConvInputShape, ConvScratch, scratch_sizes};
+use super::conv::{ConvInput, ConvInputShape, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
 use super::sink::SinkBuffers;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::{Role, padded};
 use crate::model::backbone::features;
-use crate::model::context::{Context, Planner};
+use crate::model::context::{Context, HeadScratch, Planner, WorkerScratch};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::upsample;
 
@@ -78,9 +78,8 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     p.layout.need_f32(Buf::Logits, rings::LOGITS * s.logits_row, BANDS);
     p.need_f32_per_worker(Buf::MapScratch, map::scratch(&p.facts, p.facts.level(0).0), BANDS);
     p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w1 + w2 + w3, c, w0), BANDS);
-    for rows in [deconvolved_rows(p.model)?, classifier_rows(p.model)?] {
-        p.layout.need(Buf::TransientRows, rows.bytes(), BANDS);
-    }
+    p.layout.need(Buf::Deconvolved, deconvolved_rows(p.model)?.bytes(), BANDS);
+    p.layout.need(Buf::TransientRows, classifier_rows(p.model)?.bytes(), BANDS);
     let convolutions = [(Role::FpnConv, 0, w0), (Role::FpnConv, 1, w1), (Role::FpnBottleneck, 0, w0)];
     for (role, level, width) in convolutions {
         let (rows, workers) = scratch_sizes(p.linear_shape(role, level)?, width, rings::FINE_ROWS);
@@ -106,8 +105,9 @@ pub(super) struct Bands<'a> {
     pub fine_rows: &'a mut [f32],
     pub lateral0_rows: ConvInput<'a>,
     pub fpn0_rows: ConvInput<'a>,
-    pub conv_scratch: ConvScratch<'a>,
-    pub upsample_scratch: &'a mut [f32],
+    /// Two map rows of feature 0 after its first deconvolution.
+    pub deconvolved: &'a mut [u8],
+    pub scratch: HeadScratch<'a>,
     /// The logits, and what else their receiver needs.
     pub sink: SinkBuffers<'a>,
     pub done: Progress,
@@ -153,6 +153,7 @@ impl<'a> Bands<'a> {
             fine_rows = FineRows,
             lateral0_rows = Lateral0Rows,
             fpn0_rows = Fpn0Rows,
+            deconvolved = Deconvolved,
             transient_rows = TransientRows,
             winograd_scratch = WinogradScratch,
             upsample_scratch = UpsampleScratch,
@@ -176,11 +177,14 @@ impl<'a> Bands<'a> {
             fine_rows: typed(fine_rows, s.fine_rows),
             lateral0_rows: s.lateral0_rows.over(lateral0_rows),
             fpn0_rows: s.fpn0_rows.over(fpn0_rows),
-            conv_scratch: ConvScratch {
+            deconvolved,
+            scratch: HeadScratch {
                 rows: transient_rows,
-                workers: bytemuck::cast_slice_mut(winograd_scratch),
+                workers: WorkerScratch {
+                    winograd: bytemuck::cast_slice_mut(winograd_scratch),
+                    upsample: bytemuck::cast_slice_mut(upsample_scratch),
+                },
             },
-            upsample_scratch: bytemuck::cast_slice_mut(upsample_scratch),
             sink: SinkBuffers {
                 logits: typed(logits, rings::LOGITS * s.logits_row),
                 scratch: bytemuck::cast_slice_mut(map_scratch),

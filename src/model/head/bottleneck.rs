@@ -12,6 +12,7 @@ use crate::file::format::{Role, padded};
 use crate::model::context::Context;
 use crate::observe::Stage;
 use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::map_step::Added;
 use crate::ops::upsample::source_position;
 use crate::simd::kernels::epilogue::Activation;
 
@@ -51,25 +52,23 @@ impl Bands<'_> {
         let w = size.0;
         let weights = cx.linear(Role::FpnBottleneck, 0)?;
         let out = &mut self.fine_rows[..4 * w * c];
-        // Bias and activation follow when the coarser levels are added.
+        let maps =
+            core::array::from_fn::<_, 3, _>(|i| self.products[i].map(rings::PRODUCTS[i], f.level(i + 1)));
         let conv = Conv {
             weights: &weights,
             x: &self.fpn0_rows,
             size,
             ring: rings::FPN0,
+            // Bias and activation follow when the coarser levels have been added.
             activation: Activation::None,
             bias: false,
         };
-        conv.run(cx, 4 * r as isize, &mut self.conv_scratch, out);
+        let added = Added::Products(&maps, weights.bias(0).unwrap_or(&[]));
+        conv.run(cx, 4 * r as isize, &mut self.scratch, out, (added, None));
         cx.done(Stage::Bottleneck)?;
-        let maps =
-            core::array::from_fn::<_, 3, _>(|i| self.products[i].map(rings::PRODUCTS[i], f.level(i + 1)));
-        let bias = weights.bias(0).unwrap_or(&[]);
-        cx.upsample(size).add_products(&maps, bias, 4 * r, out, self.upsample_scratch);
-        cx.done(Stage::Upsample)?;
 
         let weights = cx.linear(Role::Classifier, 0)?;
-        let mut rows = classifier_rows(cx.model)?.over(self.conv_scratch.rows);
+        let mut rows = classifier_rows(cx.model)?.over(self.scratch.rows);
         cx.store_head(&mut rows, 0, out);
         let row_len = w * padded(f.classes);
         let logits = &mut self.sink.logits[4 * r % rings::LOGITS * row_len..][..4 * row_len];

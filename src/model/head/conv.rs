@@ -4,13 +4,14 @@
 use super::rings::FINE_ROWS;
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, LinearShape};
-use crate::model::context::Context;
-use crate::ops::gemm::conv3x3::{bordered, conv_segment};
-use crate::ops::gemm::{Gemm, Segment};
+use crate::model::context::{Context, HeadScratch, WorkerScratch};
+use crate::ops::gemm::conv3x3::conv_segment;
+use crate::ops::gemm::{Gemm, PanelProduct, Segment};
+use crate::ops::map_step::{Added, Bf16Ring, MapStep, Product};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::winograd::{self, RowRing, WinogradConv};
-use crate::parallel::chunks::chunks;
 use crate::simd::kernels::epilogue::Activation;
+use core::ops::Range;
 use half::bf16;
 
 /// The most map rows that one matrix product of a direct convolution computes, one segment each.
@@ -55,51 +56,30 @@ pub(super) enum ConvInput<'a> {
 }
 
 impl ConvInput<'_> {
-    /// Stores a map row of `width` pixels, f32, in slot `slot` of the ring.
-    pub fn store(&mut self, cx: &Context, slot: usize, width: usize, row: &[f32]) {
+    /// Where a step copies its rows `rows` to, if it can: to a ring of `ring` slots. Otherwise [`store`](ConvInput::store) stores
+    /// them after the step.
+    pub fn ring(&mut self, ring: usize, rows: Range<usize>) -> Option<Bf16Ring<'_>> {
         match self {
-            ConvInput::Rows(rows) => store_bordered(cx, rows, (slot, width), row, cx.facts.head_channels),
-            ConvInput::Bf16(data) => {
-                let c = cx.head_pitch();
-                let (first, isa) = (bordered(slot, width) * c, cx.isa);
-                data[first - c..first].fill(bf16::ZERO);
-                chunks(cx.workers, &mut data[first..][..width * c], 16 * c, |i, out| {
-                    isa.to_bf16(&row[i * 16 * c..][..out.len()], out);
-                });
-                data[first + width * c..][..c].fill(bf16::ZERO);
-            }
+            ConvInput::Rows(_) => None,
+            ConvInput::Bf16(data) => Some(Bf16Ring { data, ring, rows }),
+        }
+    }
+
+    /// Stores the map rows of `width` pixels in `x`, the first of which is row `y` of the map, in a ring of `ring` slots; unless
+    /// the step that computed them has copied them ([`ring`](ConvInput::ring)).
+    pub fn store(&mut self, cx: &Context, (y, ring, width): (usize, usize, usize), x: &[f32]) {
+        if let ConvInput::Rows(rows) = self {
+            let n = cx.facts.head_channels;
+            rows.store_map(cx.workers, cx.isa, x, (width, n, 1), |i| (y + i) % ring);
         }
     }
 }
 
-/// Stores a map row of `width` pixels of `n` channels, f32, in slot `slot`, with a blank pixel at both ends.
-pub(super) fn store_bordered(
-    cx: &Context,
-    rows: &mut RowsMut,
-    (slot, width): (usize, usize),
-    row: &[f32],
-    n: usize,
-) {
-    let first = bordered(slot, width);
-    rows.blank(first - 1);
-    rows.store(cx.workers, cx.isa, first, row, n);
-    rows.blank(first + width);
-}
-
-/// Scratch of the convolutions. Nothing in it outlives a step.
-pub(super) struct ConvScratch<'a> {
-    /// Rows of transformed Winograd tiles ([`Buf::TransientRows`](crate::arena::Buf::TransientRows)); other steps use the region
-    /// for other rows.
-    pub rows: &'a mut [u8],
-    /// Scratch of each worker for Winograd.
-    pub workers: &'a mut [f32],
-}
-
-/// What a convolution needs of [`ConvScratch`] to compute at most `at_once` map rows of `width` pixels in one call: bytes of
-/// `rows`, and f32 of `workers` for each worker.
+/// What a convolution needs of [`HeadScratch`] to compute at most `at_once` map rows of `width` pixels in one step: bytes of
+/// `rows`, and f32 of `winograd` for each worker.
 pub(super) fn scratch_sizes(weights: LinearShape, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
-    let tiles = width / tile * winograd::strips_at_once(width / tile, at_once / tile);
+    let tiles = width / tile * (at_once / tile);
     let rows = RowsShape { rows: tiles * winograd_points(tile), k: weights.k, int8: true };
     (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
 }
@@ -118,85 +98,93 @@ pub(super) struct Conv<'a> {
 }
 
 impl Conv<'_> {
-    /// Computes map rows from `first` on, as many as `out` holds, which must be whole tiles. Rows outside the map are
-    /// unspecified.
-    pub fn run(&self, cx: &mut Context, first: isize, scratch: &mut ConvScratch, out: &mut [f32]) {
+    /// Computes map rows from `first` on, as many as `out` holds, which must be whole tiles, then adds `added` and copies rows to
+    /// `ring`. Rows outside the map are unspecified. There may be more than [`DIRECT_ROWS`] rows only if nothing is added and
+    /// nothing copied.
+    pub fn run(
+        &self,
+        cx: &mut Context,
+        first: isize,
+        scratch: &mut HeadScratch,
+        out: &mut [f32],
+        (added, ring): (Added, Option<Bf16Ring>),
+    ) {
+        let map = cx.upsample(self.size);
         match self.x {
-            ConvInput::Bf16(x) => self.winograd(cx, x, first, scratch, out),
-            ConvInput::Rows(x) => self.direct(cx, x, first, out),
+            ConvInput::Bf16(x) => {
+                let conv = self.winograd(cx, x, (first, out.len()), scratch.rows, scratch.workers.winograd);
+                let step = MapStep { product: Product::Winograd(conv), added, ring, map, y0: first, out };
+                cx.map_step(step, &mut scratch.workers);
+            }
+            ConvInput::Rows(x) => self.direct(cx, x, first, &mut scratch.workers, out, (added, ring)),
         }
     }
 
     /// The direct convolution: nine matrices, one per kernel position, summed in each matrix product.
-    fn direct(&self, cx: &mut Context, x: &RowsMut, first: isize, out: &mut [f32]) {
-        let w = self.size.0;
-        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * cx.head_pitch()).enumerate() {
+    fn direct(
+        &self,
+        cx: &mut Context,
+        x: &RowsMut,
+        first: isize,
+        scratch: &mut WorkerScratch,
+        out: &mut [f32],
+        (added, mut ring): (Added, Option<Bf16Ring>),
+    ) {
+        let (w, map) = (self.size.0, cx.upsample(self.size));
+        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * map.channels).enumerate() {
             let first = first as usize + i * DIRECT_ROWS;
             let segments: [Segment; DIRECT_ROWS] =
                 core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
-            let rows = out.len() / (w * cx.head_pitch());
+            let segments = &segments[..out.len() / (w * map.channels)];
             let gemm = Gemm { bias: self.bias, ..Gemm::new(self.weights, x.rows()).conv3x3() };
-            cx.gemm(gemm.activation(self.activation), &segments[..rows], w, out);
+            let product =
+                Product::Gemm(PanelProduct { gemm: gemm.activation(self.activation), segments, len: w });
+            cx.map_step(MapStep { product, added, ring: ring.take(), map, y0: first as isize, out }, scratch);
         }
     }
 
-    /// The convolution by Winograd, a few strips of tiles at a time: input transform, products, output transform.
-    fn winograd(
-        &self,
-        cx: &mut Context,
+    /// The convolution by Winograd: transforms the input of the rows that `len` numbers of output hold.
+    fn winograd<'b>(
+        &'b self,
+        cx: &Context,
         x: &[bf16],
-        first: isize,
-        scratch: &mut ConvScratch,
-        out: &mut [f32],
-    ) {
-        let ((width, height), k, c) = (self.size, self.weights.k, cx.head_pitch());
+        (first, len): (isize, usize),
+        rows: &'b mut [u8],
+        scratch: &mut [f32],
+    ) -> WinogradConv<'b> {
+        let ((width, height), k) = (self.size, self.weights.k);
         let ring = RowRing { data: x, ring: self.ring, width, height };
         let tile = self.weights.winograd_tile().unwrap_or(2);
-        let (tiles, points, strip_len) = (width / tile, winograd_points(tile), tile * width * c);
-        let at_once = winograd::strips_at_once(tiles, out.len() / strip_len);
-        for (i, out) in out.chunks_mut(at_once * strip_len).enumerate() {
-            let (first, strips) = (first + (i * at_once * tile) as isize, out.len() / strip_len);
-            let pixels = strips * tiles * points;
-            let mut rows = RowsShape { rows: pixels, k, int8: true }.over(scratch.rows);
-            winograd::transform_input(
-                (cx.isa, cx.workers),
-                tile,
-                &ring,
-                (first, strips),
-                k,
-                &mut rows,
-                scratch.workers,
-            );
-            cx.macs += (pixels * k * self.weights.n) as u64;
-            let bias = if self.bias { self.weights.bias(0) } else { None };
-            let (isa, weights, activation) = (cx.isa, self.weights, self.activation);
-            WinogradConv { isa, tile, weights, bias, activation, x: rows.rows(), tiles, strips }.run(
-                cx.workers,
-                out,
-                scratch.workers,
-            );
-        }
+        let (tiles, strips) = (width / tile, len / (tile * width * cx.head_pitch()));
+        let mut rows = RowsShape { rows: strips * tiles * winograd_points(tile), k, int8: true }.over(rows);
+        let isa = cx.isa;
+        winograd::transform_input((isa, cx.workers), tile, &ring, (first, strips), k, &mut rows, scratch);
+        let bias = if self.bias { self.weights.bias(0) } else { None };
+        let (weights, activation) = (self.weights, self.activation);
+        WinogradConv { isa, tile, weights, bias, activation, x: rows.into_rows(), tiles, strips }
     }
 }
 
-/// Computes the next strip of a convolution, which begins after the `done` map rows computed so far, into `buffer`. The caller
-/// needs the rows below `end`. Advances `done` and returns the new rows inside the map, some of which may lie beyond `end`.
-pub(super) fn next_rows<'b>(
-    cx: &mut Context,
-    conv: &Conv,
-    end: usize,
-    done: &mut usize,
-    scratch: &mut ConvScratch,
-    buffer: &'b mut [f32],
-) -> &'b [f32] {
-    let ((w, h), first) = (conv.size, *done);
-    let row_len = w * cx.head_pitch();
-    let (above, rows) = strip(conv.weights, first, end, h);
-    let out = &mut buffer[..(above + rows) * row_len];
-    conv.run(cx, first as isize - above as isize, scratch, out);
-    let rows = rows.min(h - first);
-    *done += rows;
-    &out[above * row_len..][..rows * row_len]
+/// The rows that the next strip of a convolution computes.
+pub(super) struct Strip {
+    /// The map row of the first one. If it is negative, the strip begins above the map.
+    pub first: isize,
+    /// How many there are.
+    pub rows: usize,
+    /// Those of them that are rows of the map.
+    pub inside: Range<usize>,
+}
+
+impl Strip {
+    /// The strip that begins after the `done` map rows computed so far. The caller needs the rows below `end`.
+    pub fn next(weights: &Linear, done: usize, end: usize, height: usize) -> Strip {
+        let (above, rows) = strip(weights, done, end, height);
+        Strip {
+            first: done as isize - above as isize,
+            rows: above + rows,
+            inside: above..above + rows.min(height - done),
+        }
+    }
 }
 
 /// The next strip of a convolution: how many of its rows lie above the map, and how many in the map or below it.

@@ -1,14 +1,15 @@
 //! Level 2, as a whole map: feature 2 and the output of the pooling module in, lateral 2 and level 2 out.
 
-use super::conv::{Conv, ConvInputShape, ConvScratch, scratch_sizes};
+use super::conv::{Conv, ConvInputShape, scratch_sizes};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::Role;
 use crate::model::backbone::features;
-use crate::model::context::{Context, Planner};
+use crate::model::context::{Context, HeadScratch, Planner, WorkerScratch};
 use crate::observe::{Stage, TensorName};
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, PanelProduct, Segment};
+use crate::ops::map_step::{Added, MapStep, Product};
 use crate::ops::rows::{RowsShape, typed};
 use crate::ops::upsample::{self, LowResMap};
 use crate::simd::kernels::epilogue::Activation;
@@ -37,13 +38,13 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     let c = p.head_pitch();
     let ((w, h), w3) = (p.facts.level(2), p.facts.level(3).0);
     p.layout.need_f32(Buf::Lateral2, w * h * c, HEAD);
-    p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w3, c, w), COARSE);
+    p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w3, c, w), COARSE | LEVEL2);
     p.layout.need(Buf::Lateral2Rows, conv_input(p.model)?.bytes(), LEVEL2);
     p.layout.need_f32(Buf::Fpn2, w * whole_tiles(h) * c, LEVEL2);
     p.layout.need(Buf::Fpn2Rows, output_rows(p.model)?.bytes(), LEVEL2 | BANDS);
     let (rows, workers) = scratch_sizes(p.linear_shape(Role::FpnConv, 2)?, w, whole_tiles(h));
     p.layout.need(Buf::TransientRows, rows, LEVEL2);
-    p.need_f32_per_worker(Buf::WinogradScratch, workers, LEVEL2);
+    p.need_f32_per_worker(Buf::WinogradScratch, workers, COARSE | LEVEL2);
     Ok(())
 }
 
@@ -55,20 +56,24 @@ pub(super) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
 
 /// Lateral 2: a 1x1 convolution of feature 2, plus the up-sampled output of the pooling module.
 fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
-    let (c, patches) = (cx.head_pitch(), cx.facts.patches());
+    let (c, patches, size) = (cx.head_pitch(), cx.facts.patches(), cx.facts.level(2));
     let (width, height) = cx.facts.level(3);
-    let [feature, lateral, psp, scratch] =
-        cx.buffers(arena, [Buf::Feature2, Buf::Lateral2, Buf::Psp, Buf::UpsampleScratch])?;
+    let [feature, lateral, psp, winograd, upsample] = cx.buffers(
+        arena,
+        [Buf::Feature2, Buf::Lateral2, Buf::Psp, Buf::WinogradScratch, Buf::UpsampleScratch],
+    )?;
     let weights = cx.linear(Role::Lateral2, 0)?;
     let rows = features::shape(cx.model, 2)?.over(feature);
-    let lateral = typed::<f32>(lateral, patches * c);
+    let out = typed::<f32>(lateral, patches * c);
     let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
-    cx.gemm(gemm, &[Segment::rows(0, 0)], patches, lateral);
-    cx.done(Stage::Lateral)?;
+    let product = Product::Gemm(PanelProduct { gemm, segments: &[Segment::rows(0, 0)], len: patches });
     let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
-    cx.upsample(cx.facts.level(2)).add(&psp, 0, lateral, bytemuck::cast_slice_mut(scratch));
-    cx.show_head(TensorName::Lateral2, lateral);
-    cx.done(Stage::Upsample)
+    let (winograd, upsample) = (bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
+    let mut scratch = WorkerScratch { winograd, upsample };
+    let (added, ring, map, y0) = (Added::Map(psp), None, cx.upsample(size), 0);
+    cx.map_step(MapStep { product, added, ring, map, y0, out: &mut *out }, &mut scratch);
+    cx.show_head(TensorName::Lateral2, out);
+    cx.done(Stage::Lateral)
 }
 
 /// The 3x3 convolution of lateral 2.
@@ -83,22 +88,26 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         Buf::Fpn2Rows,
         Buf::TransientRows,
         Buf::WinogradScratch,
+        Buf::UpsampleScratch,
     ];
-    let [lateral, input, map, output, transient, scratch] = cx.buffers(arena, bufs)?;
+    let [lateral, input, out, output, rows, winograd, upsample] = cx.buffers(arena, bufs)?;
+    let (winograd, upsample) = (bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
+    let mut scratch = HeadScratch { rows, workers: WorkerScratch { winograd, upsample } };
     let weights = cx.linear(Role::FpnConv, 2)?;
     let mut x = conv_input(cx.model)?.over(input);
-    for (y, row) in typed::<f32>(lateral, w * h * c).chunks(w * c).enumerate() {
-        x.store(cx, y, w, row);
-    }
+    let lateral = typed::<f32>(lateral, w * h * c);
+    let (product, added, map, y0) = (Product::Given, Added::Nothing, cx.upsample(size), 0);
+    let step = MapStep { product, added, ring: x.ring(h, 0..h), map, y0, out: &mut *lateral };
+    cx.map_step(step, &mut scratch.workers);
+    x.store(cx, (0, h, w), lateral);
     let conv = Conv { weights: &weights, x: &x, size, ring: h, activation: Activation::Relu, bias: true };
     // The last tiles may end below the map; the rows there are dropped.
     let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
-    let map = typed::<f32>(map, w * rows * c);
-    let mut scratch = ConvScratch { rows: transient, workers: bytemuck::cast_slice_mut(scratch) };
-    conv.run(cx, 0, &mut scratch, map);
-    let map = &map[..h * w * c];
-    cx.show_head(TensorName::Fpn(2, 0), map);
+    let out = typed::<f32>(out, w * rows * c);
+    conv.run(cx, 0, &mut scratch, out, (Added::Nothing, None));
+    let out = &out[..h * w * c];
+    cx.show_head(TensorName::Fpn(2, 0), out);
     let mut rows = output_rows(cx.model)?.over(output);
-    cx.store_head(&mut rows, 0, map);
+    cx.store_head(&mut rows, 0, out);
     cx.done(Stage::Fpn2)
 }

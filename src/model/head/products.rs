@@ -7,10 +7,9 @@
 use crate::file::format::padded;
 use crate::file::{Linear, LinearShape};
 use crate::model::context::Context;
-use crate::ops::gemm::{Gemm, OutputElement, Segment};
+use crate::ops::gemm::{Gemm, Segment};
 use crate::ops::rows::{RowsMut, typed};
 use crate::ops::upsample::{KernelProducts, ProductData};
-use crate::simd::lanes::LANES;
 use half::bf16;
 
 /// The most map rows that one call multiplies.
@@ -75,9 +74,10 @@ impl Products<'_> {
             if count == 0 {
                 return;
             }
+            let gemm = Gemm::new(weights, rows.rows()).without_bias().kernel_products(width);
             match self {
-                Products::F32(out) => multiply(cx, weights, rows, &segments[..count], width, out),
-                Products::Bf16(out) => multiply(cx, weights, rows, &segments[..count], width, out),
+                Products::F32(out) => cx.gemm(gemm, &segments[..count], width, out),
+                Products::Bf16(out) => cx.gemm(gemm, &segments[..count], width, out),
             }
         }
     }
@@ -89,27 +89,5 @@ impl Products<'_> {
             Products::Bf16(data) => ProductData::Bf16(data),
         };
         KernelProducts { data, ring, width, height }
-    }
-}
-
-/// One matrix product for each kernel position, each written to its place in the ring.
-fn multiply<T: OutputElement>(
-    cx: &mut Context,
-    weights: &Linear,
-    rows: &RowsMut,
-    segments: &[Segment],
-    width: usize,
-    out: &mut [T],
-) {
-    for position in 0..9 {
-        let (ky, kx) = (position / 3, position % 3);
-        let gemm = Gemm {
-            row_step: 3,
-            row_pitch: LANES,
-            panel_pitch: 9 * width * LANES,
-            ..Gemm::new(weights, rows.rows())
-        };
-        let first = ky * width * 3 + kx;
-        cx.gemm(gemm.matrix(position).without_bias(), segments, width, &mut out[first * LANES..]);
     }
 }

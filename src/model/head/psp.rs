@@ -5,20 +5,23 @@
 //! with a 3x3 kernel, the PSP bottleneck. Here the bottleneck is split by its inputs: the part that reads a branch multiplies the
 //! cells, and the products are interpolated and added ([`products`](super::products)).
 
-use super::conv::store_bordered;
 use super::products::ProductsShape;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::Role;
-use crate::model::context::{Context, Planner};
+use crate::model::context::{Context, Planner, WorkerScratch};
 use crate::observe::{Stage, TensorName};
 use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::map_step::{Added, MapStep, Product};
 use crate::ops::rows::{RowsShape, typed};
 use crate::ops::upsample;
 use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
+
+/// The most map rows that one matrix product of the convolution computes.
+const MAP_ROWS: usize = 8;
 
 /// The output of the pooling module as rows for the FPN bottleneck, one per pixel.
 #[inline(never)]
@@ -120,12 +123,12 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * cx.head_pitch()));
     let weights = cx.linear(Role::PspBottleneck, 0)?;
     let mut rows = bordered_rows(cx.model)?.over(rows);
-    for (y, row) in map.chunks(w * c).enumerate() {
-        store_bordered(cx, &mut rows, (y, w), row, cx.facts.channels);
-    }
-    for (y, out) in psp.chunks_mut(w * cx.head_pitch()).enumerate() {
+    rows.store_map(cx.workers, cx.isa, map, (w, cx.facts.channels, 1), |y| y);
+    for (i, out) in psp.chunks_mut(MAP_ROWS * w * cx.head_pitch()).enumerate() {
+        let segments: [Segment; MAP_ROWS] =
+            core::array::from_fn(|j| conv_segment(i * MAP_ROWS + j, size, h, j * w));
         let gemm = Gemm::new(&weights, rows.rows()).conv3x3().without_bias();
-        cx.gemm(gemm, &[conv_segment(y, size, h, 0)], w, out);
+        cx.gemm(gemm, &segments[..out.len() / (w * cx.head_pitch())], w, out);
     }
     Ok(())
 }
@@ -162,9 +165,11 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
     cx.store_head(&mut rows, 0, output);
     let mut products = b.products.over(products);
     products.compute(cx, &weights, &rows, (0..scale).map(|y| (y * scale, y)), scale);
-    let map = products.map(scale, (scale, scale));
-    let (psp, scratch) = (typed(psp, pixels * ch), bytemuck::cast_slice_mut(scratch));
-    cx.upsample(size).add_products(&[map], &[], 0, psp, scratch);
+    let maps = [products.map(scale, (scale, scale))];
+    let (product, added, ring, y0) = (Product::Given, Added::Products(&maps, &[]), None, 0);
+    let step = MapStep { product, added, ring, map: cx.upsample(size), y0, out: typed(psp, pixels * ch) };
+    let upsample = bytemuck::cast_slice_mut(scratch);
+    cx.map_step(step, &mut WorkerScratch { winograd: &mut [], upsample });
     Ok(())
 }
 

@@ -22,4 +22,4 @@ mod product;
 mod run;
 
 pub(crate) use product::{Gemm, OutputElement, Segment};
-pub(crate) use run::unpacked_bytes;
+pub(crate) use run::{PanelProduct, unpacked_bytes};

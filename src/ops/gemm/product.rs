@@ -58,6 +58,18 @@ pub(crate) struct Gemm<'a> {
     pub panel_pitch: usize,
     /// Whether to add to the output (residual connections) instead of overwriting it.
     pub accumulate: bool,
+    /// If set, every position of a kernel is a product of its own, with its own matrix and output.
+    pub kernel: Option<KernelPositions>,
+}
+
+/// The output of a product with every position (ky, kx) of a kernel: that of a position starts `ky · row + kx` output rows after the
+/// segment's, and `row_step` is at least `side`, so that the outputs of the positions of a row interleave.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelPositions {
+    /// Positions along a side of the kernel.
+    pub side: usize,
+    /// Output rows from one ky to the next.
+    pub row: usize,
 }
 
 impl<'a> Gemm<'a> {
@@ -73,10 +85,11 @@ impl<'a> Gemm<'a> {
             row_pitch: padded(weights.n),
             panel_pitch: LANES,
             accumulate: false,
+            kernel: None,
         }
     }
 
-    /// With one of several matrices: that of one attention head, or of one kernel position of a 2x2 deconvolution.
+    /// With one of several matrices: that of one attention head.
     pub fn matrix(self, matrix: usize) -> Self {
         Gemm { matrices: matrix..matrix + 1, ..self }
     }
@@ -95,9 +108,36 @@ impl<'a> Gemm<'a> {
         Gemm { accumulate: true, ..self }
     }
 
-    /// Writes every second output row: the pixels of one kernel position of a 2x2 deconvolution with stride 2.
-    pub fn every_second_row(self) -> Self {
-        Gemm { row_step: 2, ..self }
+    /// With the four matrices of a 2x2 deconvolution with stride 2 of rows of `width` pixels: each computes one pixel of every 2x2.
+    pub fn deconvolution(self, width: usize) -> Self {
+        Gemm { row_step: 2, kernel: Some(KernelPositions { side: 2, row: 2 * width }), ..self }
+    }
+
+    /// With each of the nine matrices of a 3x3 kernel, for rows of `width` pixels, to `[panel][ky][width][kx][16]`.
+    pub fn kernel_products(self, width: usize) -> Self {
+        let kernel = Some(KernelPositions { side: 3, row: 3 * width });
+        Gemm { row_step: 3, row_pitch: LANES, panel_pitch: 9 * width * LANES, kernel, ..self }
+    }
+
+    /// The products of the positions of the kernel: each one's matrix, and where its output starts.
+    pub(super) fn position(&self, position: usize) -> (Gemm<'a>, usize) {
+        match self.kernel {
+            None => (self.clone(), 0),
+            Some(k) => {
+                let (ky, kx) = (position / k.side, position % k.side);
+                (Gemm { kernel: None, ..self.clone() }.matrix(position), (ky * k.row + kx) * self.row_pitch)
+            }
+        }
+    }
+
+    /// Multiply-accumulates for each row of a segment.
+    pub fn macs_per_row(&self) -> u64 {
+        (self.positions() * self.matrices.len() * self.weights.n * self.weights.k) as u64
+    }
+
+    /// The number of products.
+    pub(super) fn positions(&self) -> usize {
+        self.kernel.map_or(1, |k| k.side * k.side)
     }
 
     /// Without the bias, which a later step adds.
@@ -116,11 +156,12 @@ impl<'a> Gemm<'a> {
     ///
     /// # Panics
     /// If a check fails.
-    pub(super) fn check(&self, segments: &[Segment], len: usize, out: usize) {
+    pub fn check(&self, segments: &[Segment], len: usize, out: usize) {
         let w = self.weights;
         let rows = self.check_rows();
         let count = self.matrices.len();
-        assert!(self.matrices.end <= w.matrices && (1..=9).contains(&count), "the matrices must exist");
+        let matrices = self.matrices.end.max(self.positions());
+        assert!(matrices <= w.matrices && (1..=9).contains(&count), "the matrices must exist");
         let padded = w.panel_count() * LANES;
         assert!(
             self.bias_row().is_none_or(|b| b.len() == padded),
@@ -128,7 +169,14 @@ impl<'a> Gemm<'a> {
         );
         // A row contains its panels, or a panel contains its rows.
         let row = self.row_step * self.row_pitch;
-        let rows_end = (len - 1) * row + LANES;
+        let mut rows_end = (len - 1) * row + LANES;
+        if let Some(k) = self.kernel {
+            assert!(
+                k.side <= self.row_step && len * self.row_step <= k.row,
+                "the outputs of kernel positions must not overlap"
+            );
+            rows_end += (k.side - 1) * (k.row + 1) * self.row_pitch;
+        }
         assert!(
             match self.panel_pitch {
                 LANES => self.row_pitch >= padded,

@@ -29,15 +29,53 @@ pub(crate) fn unpacked_bytes(role: Role, layer: u16, shape: LinearShape) -> usiz
     matrices * MAX_PANELS * shape.panel_bytes()
 }
 
-impl Gemm<'_> {
-    /// Computes segments of `len` rows each. Every output row receives the padded number of outputs. `unpacked` is scratch of
-    /// [`unpacked_bytes`] for each worker.
+/// A product that is divided into tasks.
+pub(crate) struct GemmTasks<'a, T> {
+    gemm: Gemm<'a>,
+    isa: Isa,
+    segments: &'a [Segment],
+    len: usize,
+    out: Shared<'a, T>,
+    /// Tasks for each kernel position: along the rows, and along the panels.
+    row_tasks: usize,
+    panel_tasks: usize,
+}
+
+impl<'a> Gemm<'a> {
+    /// Divides the product over segments of `len` rows each into tasks for `workers` workers. Every output row receives the padded
+    /// number of outputs.
     ///
     /// # Panics
-    /// If rows and weights do not match, rows lie outside the slices, outputs of segments overlap, or bfloat16 outputs are to
-    /// be accumulated.
+    /// If rows and weights do not match, rows lie outside the slices, outputs overlap, or bfloat16 outputs are to be accumulated.
+    pub fn tasks<T: OutputElement>(
+        self,
+        isa: Isa,
+        workers: usize,
+        segments: &'a [Segment],
+        len: usize,
+        out: &'a mut [T],
+    ) -> GemmTasks<'a, T> {
+        assert!(len > 0, "a segment must have rows");
+        self.check(segments, len, out.len());
+        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
+        let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
+        let groups = self.weights.panel_count().div_ceil(shape.panels);
+        let units_per_segment = len.div_ceil(ROWS_PER_TASK);
+        let units = units_per_segment * segments.len();
+        let row_tasks = match self.weights.panels {
+            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
+            _ => units,
+        };
+        let panel_tasks = match workers {
+            1 => 1,
+            _ => (TASKS_PER_WORKER * workers).div_ceil((row_tasks * self.positions()).max(1)).min(groups),
+        };
+        GemmTasks { gemm: self, isa, segments, len, out: Shared::new(out), row_tasks, panel_tasks }
+    }
+
+    /// Runs all [`tasks`](Gemm::tasks). `unpacked` is scratch of [`unpacked_bytes`] for each worker.
     pub fn run<T: OutputElement>(
-        &self,
+        self,
         isa: Isa,
         (workers, unpacked): (Workers, &mut [i8]),
         segments: &[Segment],
@@ -47,36 +85,85 @@ impl Gemm<'_> {
         if segments.is_empty() || len == 0 {
             return;
         }
-        self.check(segments, len, out.len());
-        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
-        let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
-        let panels = self.weights.panel_count();
-        let groups = panels.div_ceil(shape.panels);
-        let units_per_segment = len.div_ceil(ROWS_PER_TASK);
-        let units = units_per_segment * segments.len();
-        let row_tasks = match self.weights.panels {
-            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
-            _ => units,
-        };
-        let panel_tasks = match workers.count() {
-            1 => 1,
-            count => (TASKS_PER_WORKER * count).div_ceil(row_tasks).min(groups),
-        };
-        let out = Shared::new(out);
-        with_scratch(workers, row_tasks * panel_tasks, unpacked, |task, unpacked| {
-            let (panel_task, row_task) = (task % panel_tasks, task / panel_tasks);
-            let mut buffers = TileBuffers::new();
-            for group in chunk_range(groups, panel_tasks, panel_task) {
-                let group = self.panel_group(isa, chunk_range(panels, groups, group), unpacked);
-                for unit in chunk_range(units, row_tasks, row_task) {
-                    let rows = chunk_range(len, units_per_segment, unit % units_per_segment);
-                    let segment = &segments[unit / units_per_segment];
-                    self.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
-                }
-            }
+        let tasks = self.tasks(isa, workers.count(), segments, len, out);
+        with_scratch(workers, tasks.count(), unpacked, |task, unpacked| {
+            // SAFETY: every task runs once.
+            unsafe { tasks.run(task, unpacked) }
         });
     }
+}
 
+/// A product that is computed a range of panels at a time.
+pub(crate) struct PanelProduct<'a> {
+    pub gemm: Gemm<'a>,
+    pub segments: &'a [Segment],
+    /// Rows in a segment.
+    pub len: usize,
+}
+
+impl PanelProduct<'_> {
+    /// Computes some panels of all output rows. `unpacked` is scratch of [`unpacked_bytes`].
+    ///
+    /// # Safety
+    /// [`Gemm::check`] has accepted segments, `len` and the length of `out`, and nothing else accesses these panels of it.
+    pub unsafe fn run(&self, isa: Isa, panels: Range<usize>, out: &Shared<f32>, unpacked: &mut [i8]) {
+        let shape = if self.gemm.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
+        let groups = panels.len().div_ceil(shape.panels);
+        let units_per_segment = self.len.div_ceil(ROWS_PER_TASK);
+        let mut buffers = TileBuffers::new();
+        for position in 0..self.gemm.positions() {
+            let (gemm, start) = self.gemm.position(position);
+            let out = out.part(start, out.len() - start);
+            for i in 0..groups {
+                let group = chunk_range(panels.len(), groups, i);
+                let group = panels.start + group.start..panels.start + group.end;
+                let group = gemm.panel_group(isa, group, unpacked);
+                for segment in self.segments {
+                    for unit in 0..units_per_segment {
+                        let rows = chunk_range(self.len, units_per_segment, unit);
+                        gemm.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: OutputElement> GemmTasks<'_, T> {
+    /// The number of tasks.
+    pub fn count(&self) -> usize {
+        self.gemm.positions() * self.row_tasks * self.panel_tasks
+    }
+
+    /// Runs a task. `unpacked` is scratch of [`unpacked_bytes`].
+    ///
+    /// # Safety
+    /// No task may run twice at the same time.
+    pub unsafe fn run(&self, task: usize, unpacked: &mut [i8]) {
+        let weights = self.gemm.weights;
+        let shape = if weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
+        let panels = weights.panel_count();
+        let groups = panels.div_ceil(shape.panels);
+        let units_per_segment = self.len.div_ceil(ROWS_PER_TASK);
+        let units = units_per_segment * self.segments.len();
+        let (position, task) =
+            (task / (self.row_tasks * self.panel_tasks), task % (self.row_tasks * self.panel_tasks));
+        let (panel_task, row_task) = (task % self.panel_tasks, task / self.panel_tasks);
+        let (gemm, start) = self.gemm.position(position);
+        let out = self.out.part(start, self.out.len() - start);
+        let mut buffers = TileBuffers::new();
+        for group in chunk_range(groups, self.panel_tasks, panel_task) {
+            let group = gemm.panel_group(self.isa, chunk_range(panels, groups, group), unpacked);
+            for unit in chunk_range(units, self.row_tasks, row_task) {
+                let rows = chunk_range(self.len, units_per_segment, unit % units_per_segment);
+                let segment = &self.segments[unit / units_per_segment];
+                gemm.compute_group(self.isa, segment, rows, &group, shape, &mut buffers, &out);
+            }
+        }
+    }
+}
+
+impl Gemm<'_> {
     /// The weights of a group of panels: those of the file, or int4 weights unpacked into `unpacked`.
     fn panel_group<'b>(&'b self, isa: Isa, panels: Range<usize>, unpacked: &'b mut [i8]) -> PanelGroup<'b> {
         let count = self.weights.panel_count();

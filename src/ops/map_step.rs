@@ -1,0 +1,160 @@
+//! A step on rows of a map of the head, by blocks of output channels: a convolution, then what each of its outputs goes through
+//! without meeting other channels. In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the
+//! same rows in bfloat16 for a Winograd convolution.
+//!
+//! A task computes its channels of all rows, from the product to the last conversion. So a thread waits for no other between
+//! these operators, and the rows are still in its caches.
+
+use super::gemm::PanelProduct;
+use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
+use super::winograd::WinogradConv;
+use crate::parallel::Workers;
+use crate::parallel::chunks::Shared;
+use crate::simd::isa::Isa;
+use crate::simd::lanes::LANES;
+use core::ops::Range;
+use half::bf16;
+
+/// The convolution at the start of a step.
+pub(crate) enum Product<'a> {
+    /// None: the rows exist, and something is added to them.
+    Given,
+    Gemm(PanelProduct<'a>),
+    Winograd(WinogradConv<'a>),
+}
+
+/// What is added to the rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Added<'a> {
+    Nothing,
+    /// An up-sampled map.
+    Map(LowResMap<'a>),
+    /// Up-sampled products, then a bias and ReLU, unless the bias is empty.
+    Products(&'a [KernelProducts<'a>], &'a [f32]),
+}
+
+/// A ring of map rows in bfloat16, to which some of the rows are copied: `[ring][width + 2][channels]`, where row y is in slot
+/// y % ring, between two blank pixels.
+pub(crate) struct Bf16Ring<'a> {
+    pub data: &'a mut [bf16],
+    pub ring: usize,
+    /// The rows of the step to be copied.
+    pub rows: Range<usize>,
+}
+
+/// A step; see the module's documentation.
+pub(crate) struct MapStep<'a> {
+    pub product: Product<'a>,
+    pub added: Added<'a>,
+    pub ring: Option<Bf16Ring<'a>>,
+    /// The map: its width, height and padded channels.
+    pub map: Upsample,
+    /// The number of the first row in the map. If it is negative, the first rows lie above the map: then nothing is added, and they
+    /// are not copied.
+    pub y0: isize,
+    pub out: &'a mut [f32],
+}
+
+/// Scratch of all workers.
+pub(crate) struct StepScratch<'a> {
+    /// For int4 weights.
+    pub unpacked: &'a mut [i8],
+    /// For Winograd convolutions.
+    pub winograd: &'a mut [f32],
+    /// For interpolation.
+    pub upsample: &'a mut [f32],
+}
+
+/// The panels of a task.
+fn block_panels(isa: Isa, panels: usize, workers: usize) -> usize {
+    const MOST: usize = CHANNELS / LANES;
+    match isa.shape_i8().panels.min(isa.shape_f().panels) {
+        // As many as there are registers for, unless there would be too few tasks.
+        1 => (panels / (2 * workers)).clamp(1, MOST),
+        tile => tile.min(MOST),
+    }
+}
+
+impl MapStep<'_> {
+    /// Runs the step.
+    ///
+    /// # Panics
+    /// If the rows do not fit `out` or the ring, or the convolution lacks inputs.
+    pub fn run(self, workers: Workers, scratch: StepScratch) {
+        let MapStep { product, added, ring, map, y0, out } = self;
+        let (c, row_len) = (map.channels, map.width * map.channels);
+        let (rows, panels) = (out.len() / row_len, c / LANES);
+        match &product {
+            Product::Given => {}
+            Product::Gemm(p) => p.gemm.check(p.segments, p.len, out.len()),
+            Product::Winograd(conv) => conv.check(out.len()),
+        }
+        let size = block_panels(map.isa, panels, workers.count());
+        let out = Shared::new(out);
+        let ring = ring.map(|r| (Shared::new(r.data), r.ring, r.rows));
+        let count = workers.count();
+        let StepScratch { unpacked, winograd, upsample } = scratch;
+        let (unpacked, winograd, upsample) =
+            (Shared::new(unpacked), Shared::new(winograd), Shared::new(upsample));
+        workers.run(panels.div_ceil(size), &|task, worker| {
+            let panels = task * size..((task + 1) * size).min(panels);
+            let channels = panels.start * LANES..panels.end * LANES;
+            // SAFETY: `Workers::run` runs every task once, and never two calls with the same worker id at a time; the scratch of
+            // different workers is disjoint, and so are the channels of different tasks. The convolutions are checked above.
+            unsafe {
+                match &product {
+                    Product::Given => {}
+                    Product::Gemm(p) => p.run(map.isa, panels, &out, own(&unpacked, worker, count)),
+                    Product::Winograd(conv) => conv.run(panels, &out, own(&winograd, worker, count)),
+                }
+                let to = Target { out: &out, y0: y0.max(0) as usize, rows, channels: channels.clone() };
+                match &added {
+                    Added::Nothing => {}
+                    Added::Map(small) => map.add(small, &to, own(&upsample, worker, count)),
+                    Added::Products(maps, bias) => {
+                        map.add_products(maps, bias, &to, own(&upsample, worker, count))
+                    }
+                }
+                if let Some((ring, slots, rows)) = &ring {
+                    for row in rows.clone() {
+                        let slot = (y0 + row as isize) as usize % slots;
+                        copy_row(&map, (&out, row), (ring, slot), channels.clone());
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// A worker's equal share of scratch.
+///
+/// # Safety
+/// As long as the result lives, nothing else accesses the share.
+unsafe fn own<'s, T>(scratch: &'s Shared<T>, worker: usize, count: usize) -> &'s mut [T] {
+    let len = scratch.len() / count;
+    // SAFETY: the caller guarantees exclusive access.
+    unsafe { scratch.slice(worker * len, len) }
+}
+
+/// Copies some channels of a row to a slot of a ring, and blanks the pixels at its ends.
+///
+/// # Safety
+/// Nothing else accesses these channels of the row and the slot.
+unsafe fn copy_row(
+    map: &Upsample,
+    (out, row): (&Shared<f32>, usize),
+    (ring, slot): (&Shared<bf16>, usize),
+    channels: Range<usize>,
+) {
+    let (width, c, len) = (map.width, map.channels, channels.len());
+    let pixel = |i: usize| (slot * (width + 2) + i) * c + channels.start;
+    // SAFETY: by this function's precondition; `Shared::slice` checks the ranges.
+    unsafe {
+        ring.slice(pixel(0), len).fill(bf16::ZERO);
+        for x in 0..width {
+            let from = out.slice((row * width + x) * c + channels.start, len);
+            map.isa.to_bf16(from, ring.slice(pixel(x + 1), len));
+        }
+        ring.slice(pixel(width + 1), len).fill(bf16::ZERO);
+    }
+}
