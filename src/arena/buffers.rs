@@ -84,6 +84,8 @@ buffers! {
     Lateral2 = "lateral 2";
     /// Lateral 2 as rows, with a blank pixel at both ends of each map row.
     Lateral2Rows = "lateral 2 rows";
+    /// Transformed Winograd tiles of lateral 2.
+    Level2Tiles = "level 2 tiles";
     /// Level 2 after its 3x3 convolution, f32 `[y][x][C]`.
     Fpn2 = "level 2 map";
     /// Level 2 after its convolution, as rows for the FPN bottleneck.

@@ -43,7 +43,7 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     p.layout.need_f32(Buf::Fpn2, w * whole_tiles(h) * c, LEVEL2);
     p.layout.need(Buf::Fpn2Rows, output_rows(p.model)?.bytes(), LEVEL2 | BANDS);
     let (rows, workers) = scratch_sizes(p.linear_shape(Role::FpnConv, 2)?, w, whole_tiles(h));
-    p.layout.need(Buf::TransientRows, rows, LEVEL2);
+    p.layout.need(Buf::Level2Tiles, rows, LEVEL2);
     p.need_f32_per_worker(Buf::WinogradScratch, workers, COARSE | LEVEL2);
     Ok(())
 }
@@ -86,7 +86,7 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         Buf::Lateral2Rows,
         Buf::Fpn2,
         Buf::Fpn2Rows,
-        Buf::TransientRows,
+        Buf::Level2Tiles,
         Buf::WinogradScratch,
         Buf::UpsampleScratch,
     ];
