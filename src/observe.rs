@@ -44,6 +44,9 @@ stages! {
     Features = "features";
     /// The pyramid pooling module (PSP) on level 3.
     Psp = "pooling";
+    /// A step of the fine half of the head: several of the stages from the laterals to the class map, for neighbouring bands of
+    /// rows. A run of separate layers ([`Observer::wants_layers`]) has no such step.
+    Bands = "head";
     /// Deconvolutions of features 0 and 1, and lateral convolutions.
     Lateral = "laterals";
     /// 3x3 convolution of pyramid level 0.
@@ -70,9 +73,9 @@ pub trait Observer: Send {
     /// `false` stops the run with [`Error::Cancelled`](crate::Error::Cancelled).
     fn done(&mut self, stage: Stage, macs: u64) -> bool;
 
-    /// Whether each layer runs as a step of its own. The default is `false`: layers that treat every token by itself run as one
-    /// step, [`Stage::Tokens`], in which a thread takes some tokens through all of them. That is faster, and the
-    /// results are the same.
+    /// Whether each layer runs as a step of its own. The default is `false`, which is faster and gives the same results: layers that
+    /// treat every token by itself run as one step ([`Stage::Tokens`]), and so do layers of the head that work on different rows
+    /// ([`Stage::Bands`]).
     fn wants_layers(&self) -> bool {
         false
     }

@@ -104,17 +104,26 @@ buffers! {
     Products2 = "level 2 products";
     /// The same of level 3.
     Products3 = "level 3 products";
-    /// Feature 0 after its first deconvolution, as rows.
+    /// Ring of map rows of feature 0 after its first deconvolution, as rows.
     Deconvolved = "deconvolved rows";
-    /// Transient rows, read by the next matrix product only: transformed Winograd tiles, the output of the FPN bottleneck.
-    TransientRows = "transient rows";
-    /// Map rows at full resolution, f32: the output of the current step.
-    FineRows = "full-resolution rows";
+    /// Transformed Winograd tiles of lateral 0.
+    Tiles0 = "level 0 tiles";
+    /// Transformed Winograd tiles of lateral 1.
+    Tiles1 = "level 1 tiles";
+    /// Transformed Winograd tiles of level 0, for the FPN bottleneck; later its output as rows for the classifier.
+    BottleneckRows = "bottleneck rows";
+    /// Map rows of lateral 0 or level 0, f32: the output of one step.
+    Map0 = "level 0 map rows";
+    /// Map rows of level 1, f32: the output of one step.
+    Map1 = "level 1 map rows";
+    /// Map rows of the output of the FPN bottleneck, f32.
+    BottleneckMap = "bottleneck map rows";
     /// Ring of map rows of lateral 0, as rows for the 3x3 convolution of level 0.
     Lateral0Rows = "lateral 0 rows";
     /// Ring of map rows of level 0 after its convolution, as rows for the FPN bottleneck.
     Fpn0Rows = "level 0 rows";
-    /// Input pixels of one Winograd tile after the input transform, f32, or sums of products, i32; for each worker.
+    /// Input pixels of one Winograd tile after the input transform, f32, or sums of products, i32, or deconvolved pixels, f32; for
+    /// each worker.
     WinogradScratch = "Winograd scratch";
     /// Ring of map rows of logits, f32.
     Logits = "logits ring";

@@ -5,7 +5,7 @@ use crate::file::format::{Role, padded, winograd_points};
 use crate::file::{Linear, Panels};
 use crate::ops::attention::{AttentionShape, Head, PackedHead};
 use crate::ops::gemm::conv3x3::conv_segment;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{Rows, RowsShape};
 use crate::ops::winograd;
 use crate::parallel::chunks::Shared;
@@ -119,7 +119,7 @@ pub(super) fn linear_with(
 ) -> Box<dyn KernelRun> {
     let out = std::vec![0.0; size.rows * padded(size.n)];
     prepare((weights, x), out, move |isa, (weights, x), out| {
-        gemm(isa, &weights.linear(), (x.rows(isa), activation), &[Segment::rows(0, 0)], size.rows, out)
+        gemm(isa, &weights.linear(), (x.rows(isa), activation), Segments::rows(0, 0), size.rows, out)
     })
 }
 
@@ -128,12 +128,12 @@ pub(super) fn gemm(
     isa: Isa,
     weights: &Linear,
     (x, activation): (Rows, Activation),
-    segments: &[Segment],
+    segments: Segments,
     len: usize,
     out: &mut [f32],
 ) {
     let gemm = Gemm { matrices: 0..weights.matrices, ..Gemm::new(weights, x) };
-    gemm.activation(activation).run(isa, (Workers::alone(), &mut []), segments, len, out);
+    gemm.activation(activation).run(isa, (Workers::alone(), Shared::new(&mut [])), segments, len, out);
 }
 
 /// The height of the map of a convolution.
@@ -155,9 +155,8 @@ pub(super) fn conv_direct(size: Size, mut source: Source) -> Box<dyn KernelRun> 
     let x = Inputs::bytes(MAP_ROWS * (w + 2) + 1, size.k, &mut source);
     let weights = Weights::int8(size, 9, &mut source);
     prepare((weights, x), std::vec![0.0; MAP_ROWS * w * padded(size.n)], move |isa, (weights, x), out| {
-        let segments: [Segment; MAP_ROWS] =
-            core::array::from_fn(|y| conv_segment(y, (w, MAP_ROWS), MAP_ROWS, y * w));
-        gemm(isa, &weights.linear(), (x.rows(isa), Activation::None), &segments, w, out);
+        let segments = (0..MAP_ROWS).map(|y| conv_segment(y, (w, MAP_ROWS), MAP_ROWS, y * w));
+        gemm(isa, &weights.linear(), (x.rows(isa), Activation::None), Segments::new(segments), w, out);
     })
 }
 
@@ -177,8 +176,15 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
     prepare((weights, map), out, move |isa, (weights, map), (out, Scratch(rows, scratch))| {
         let ring = winograd::RowRing { data: map, ring: MAP_ROWS, width: w, height: MAP_ROWS };
         let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
-        let workers = (isa, Workers::alone());
-        winograd::transform_input(workers, m, &ring, (0, strips), size.k, &mut rows, scratch);
+        let mut transform = winograd::transform_input(
+            (isa, m),
+            ring,
+            (0, strips),
+            size.k,
+            rows.reborrow(),
+            (1, Shared::new(&mut *scratch)),
+        );
+        Workers::alone().run_all(&[transform.as_loop()]);
         let (weights, x, activation) = (&weights.linear(), rows.rows(), Activation::Relu);
         let conv = winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips };
         conv.check(out.len());

@@ -6,12 +6,12 @@ use crate::error::Error;
 use crate::file::format::{Role, TensorKind, padded};
 use crate::file::{Facts, Linear, LinearShape, Model};
 use crate::observe::{Observer, Stage, TensorName};
-use crate::ops::gemm::{Gemm, OutputElement, Segment, unpacked_bytes};
-use crate::ops::map_step::{MapStep, Product, StepScratch};
+use crate::ops::gemm::{Gemm, Segment, Segments, unpacked_bytes};
+use crate::ops::map_step::{Product, WorkerScratch};
 use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::Upsample;
-use crate::parallel::Workers;
 use crate::parallel::chunks::Shared;
+use crate::parallel::{Loop, Workers};
 use crate::simd::isa::Isa;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,20 +67,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Scratch of the steps of the head. Nothing in it outlives a step.
-pub(crate) struct HeadScratch<'a> {
-    /// Rows that the next product reads ([`Buf::TransientRows`]).
-    pub rows: &'a mut [u8],
-    pub workers: WorkerScratch<'a>,
-}
-
-/// Scratch that is divided among the workers.
-pub(crate) struct WorkerScratch<'a> {
-    /// For Winograd convolutions ([`Buf::WinogradScratch`]).
-    pub winograd: &'a mut [f32],
-    /// For interpolation ([`Buf::UpsampleScratch`]).
-    pub upsample: &'a mut [f32],
-}
+/// A loop of a step, the stage that it belongs to, and its multiply-accumulates.
+pub(crate) type StageLoop<'a> = (Stage, u64, Loop<'a>);
 
 /// The state of a frame that every step needs.
 pub(crate) struct Context<'a> {
@@ -91,7 +79,7 @@ pub(crate) struct Context<'a> {
     layout: &'a Layout,
     observer: &'a mut dyn Observer,
     /// Scratch where matrix products unpack int4 weights ([`Buf::UnpackedWeights`]).
-    unpacked: &'a mut [i8],
+    unpacked: Shared<'a, i8>,
     /// Multiply-accumulates since the last call of [`done`](Context::done).
     pub macs: u64,
 }
@@ -107,7 +95,7 @@ impl<'a> Context<'a> {
         arena: &'a mut [u8],
     ) -> (Self, &'a mut [u8]) {
         let (arena, unpacked) = arena.split_at_mut(layout.range(Buf::UnpackedWeights).start);
-        let unpacked = bytemuck::cast_slice_mut(unpacked);
+        let unpacked = Shared::new(bytemuck::cast_slice_mut(unpacked));
         let facts = *model.facts();
         (Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 }, arena)
     }
@@ -163,12 +151,10 @@ impl<'a> Context<'a> {
     ) -> Result<(), Error> {
         let (model, facts, isa, layout) = (self.model, self.facts, self.isa, self.layout);
         let unpacked_len = self.unpacked.len() / self.workers.count();
-        let unpacked = Shared::new(self.unpacked);
+        let unpacked = self.unpacked;
         let failed = AtomicBool::new(false);
         self.workers.run(tasks, &|t, worker| {
-            // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different
-            // workers is disjoint.
-            let unpacked = unsafe { unpacked.slice(worker * unpacked_len, unpacked_len) };
+            let unpacked = unpacked.part(worker * unpacked_len, unpacked_len);
             let (workers, observer) = (Workers::alone(), &mut ());
             let mut cx = Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 };
             if each(&mut cx, t, worker).is_err() {
@@ -211,35 +197,70 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Scratch of all workers where matrix products unpack int4 weights.
+    pub fn unpacked(&self) -> Shared<'a, i8> {
+        self.unpacked
+    }
+
+    /// Scratch of the workers for [`MapStep`](crate::ops::map_step::MapStep): buffers for Winograd convolutions and for
+    /// interpolation.
+    pub fn worker_scratch<'s>(&self, winograd: &'s mut [f32], upsample: &'s mut [f32]) -> WorkerScratch<'s>
+    where
+        'a: 's,
+    {
+        WorkerScratch {
+            workers: self.workers.count(),
+            unpacked: self.unpacked,
+            winograd: Shared::new(winograd),
+            upsample: Shared::new(upsample),
+        }
+    }
+
+    /// Runs loops that do not depend on each other as one step, or one after another if the observer wants that.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the observer asks to stop.
+    #[inline(never)]
+    pub fn run_together<const N: usize>(&mut self, loops: [Option<StageLoop>; N]) -> Result<(), Error> {
+        if self.runs_layer_by_layer() {
+            for (stage, macs, tasks) in loops.into_iter().flatten() {
+                self.workers.run_all(&[tasks]);
+                self.macs += macs;
+                self.done(stage)?;
+            }
+            return Ok(());
+        }
+        let tasks = loops.map(|l| {
+            self.macs += l.as_ref().map_or(0, |l| l.1);
+            l.map_or(Loop::NONE, |l| l.2)
+        });
+        self.workers.run_all(&tasks);
+        self.done(Stage::Bands)
+    }
+
     /// Runs a matrix product over segments of `len` rows each.
     #[inline(never)]
-    pub fn gemm<T: OutputElement>(&mut self, gemm: Gemm, segments: &[Segment], len: usize, out: &mut [T]) {
-        self.count_and_show(&gemm, segments, len);
+    pub fn gemm(&mut self, gemm: Gemm, segments: Segments, len: usize, out: &mut [f32]) {
+        self.macs += (segments.len() * len) as u64 * gemm.macs_per_row();
+        self.show_inputs(&gemm, &segments, len);
         gemm.run(self.isa, (self.workers, self.unpacked), segments, len, out);
     }
 
-    /// Runs a step on rows of a map of the head.
-    #[inline(never)]
-    pub fn map_step(&mut self, step: MapStep, scratch: &mut WorkerScratch) {
-        match &step.product {
-            Product::Given => {}
-            Product::Gemm(p) => self.count_and_show(&p.gemm, p.segments, p.len),
-            Product::Winograd(conv) => self.macs += conv.macs(),
+    /// Shows the input rows of a product, as [`show_inputs`](Context::show_inputs), and counts its multiply-accumulates.
+    pub fn show_product(&mut self, product: &Product) -> u64 {
+        match product {
+            Product::Given => 0,
+            Product::Winograd(conv) => conv.macs(),
+            Product::Gemm(p) => {
+                self.show_inputs(&p.gemm, &p.segments, p.len);
+                (p.segments.len() * p.len) as u64 * p.gemm.macs_per_row()
+            }
         }
-        let (unpacked, winograd, upsample) =
-            (&mut *self.unpacked, &mut *scratch.winograd, &mut *scratch.upsample);
-        step.run(self.workers, StepScratch { unpacked, winograd, upsample });
-    }
-
-    /// Counts the multiply-accumulates of a matrix product, and shows its input rows.
-    fn count_and_show(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) {
-        self.macs += (segments.len() * len) as u64 * gemm.macs_per_row();
-        self.show_inputs(gemm, segments, len);
     }
 
     /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3
     /// kernel.
-    fn show_inputs(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) {
+    pub fn show_inputs(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) {
         let Rows::F32 { data, pitch } = gemm.x else { return };
         if gemm.matrices.start > 0 || !self.observer.wants_inputs() {
             return;

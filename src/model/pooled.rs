@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::file::format::{Pooling, Role, Task, padded};
 use crate::file::{Facts, Model};
 use crate::observe::Stage;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{RowsShape, typed};
 use crate::output::Output;
 
@@ -103,7 +103,7 @@ fn classify(cx: &mut Context, arena: &mut [u8], out: &mut [f32]) -> Result<(), E
     let mut row = features_row(cx.model)?.over(row);
     cx.store(&mut row, 0, typed(features, cx.pitch()));
     let (classes, logits) = (cx.facts.classes, typed::<f32>(logits, padded(cx.facts.classes)));
-    cx.gemm(Gemm::new(&weights, row.rows()), &[Segment::rows(0, 0)], 1, logits);
+    cx.gemm(Gemm::new(&weights, row.rows()), Segments::rows(0, 0), 1, logits);
     out[..classes].copy_from_slice(&logits[..classes]);
     cx.done(Stage::Classify)
 }

@@ -8,7 +8,7 @@
 use super::gemm::PanelProduct;
 use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
 use super::winograd::WinogradConv;
-use crate::parallel::Workers;
+use crate::parallel::Tasks;
 use crate::parallel::chunks::Shared;
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
@@ -55,14 +55,25 @@ pub(crate) struct MapStep<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Scratch of all workers.
-pub(crate) struct StepScratch<'a> {
+/// Scratch that every worker has a share of.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkerScratch<'a> {
+    /// The number of workers.
+    pub workers: usize,
     /// For int4 weights.
-    pub unpacked: &'a mut [i8],
-    /// For Winograd convolutions.
-    pub winograd: &'a mut [f32],
+    pub unpacked: Shared<'a, i8>,
+    /// For Winograd convolutions, and for the first deconvolution of feature 0.
+    pub winograd: Shared<'a, f32>,
     /// For interpolation.
-    pub upsample: &'a mut [f32],
+    pub upsample: Shared<'a, f32>,
+}
+
+impl<'a> WorkerScratch<'a> {
+    /// The scratch of one worker for int4 weights.
+    pub fn own_unpacked(&self, worker: usize) -> Shared<'a, i8> {
+        let len = self.unpacked.len() / self.workers;
+        self.unpacked.part(worker * len, len)
+    }
 }
 
 /// The panels of a task.
@@ -75,44 +86,40 @@ fn block_panels(isa: Isa, panels: usize, workers: usize) -> usize {
     }
 }
 
-impl MapStep<'_> {
-    /// Runs the step.
+impl<'a> MapStep<'a> {
+    /// The tasks of the step.
     ///
     /// # Panics
     /// If the rows do not fit `out` or the ring, or the convolution lacks inputs.
-    pub fn run(self, workers: Workers, scratch: StepScratch) {
+    pub fn tasks(self, scratch: WorkerScratch<'a>) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
         let MapStep { product, added, ring, map, y0, out } = self;
-        let (c, row_len) = (map.channels, map.width * map.channels);
-        let (rows, panels) = (out.len() / row_len, c / LANES);
+        let (rows, panels) = (out.len() / (map.width * map.channels), map.channels / LANES);
         match &product {
             Product::Given => {}
-            Product::Gemm(p) => p.gemm.check(p.segments, p.len, out.len()),
+            Product::Gemm(p) => p.gemm.check(&p.segments, p.len, out.len()),
             Product::Winograd(conv) => conv.check(out.len()),
         }
-        let size = block_panels(map.isa, panels, workers.count());
+        let size = block_panels(map.isa, panels, scratch.workers);
         let out = Shared::new(out);
         let ring = ring.map(|r| (Shared::new(r.data), r.ring, r.rows));
-        let count = workers.count();
-        let StepScratch { unpacked, winograd, upsample } = scratch;
-        let (unpacked, winograd, upsample) =
-            (Shared::new(unpacked), Shared::new(winograd), Shared::new(upsample));
-        workers.run(panels.div_ceil(size), &|task, worker| {
+        let count = scratch.workers;
+        let run = move |task: usize, worker: usize| {
             let panels = task * size..((task + 1) * size).min(panels);
             let channels = panels.start * LANES..panels.end * LANES;
-            // SAFETY: `Workers::run` runs every task once, and never two calls with the same worker id at a time; the scratch of
-            // different workers is disjoint, and so are the channels of different tasks. The convolutions are checked above.
+            // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
+            // channels of different tasks. The convolutions are checked above.
             unsafe {
                 match &product {
                     Product::Given => {}
-                    Product::Gemm(p) => p.run(map.isa, panels, &out, own(&unpacked, worker, count)),
-                    Product::Winograd(conv) => conv.run(panels, &out, own(&winograd, worker, count)),
+                    Product::Gemm(p) => p.run(map.isa, panels, &out, scratch.unpacked.share(worker, count)),
+                    Product::Winograd(conv) => conv.run(panels, &out, scratch.winograd.share(worker, count)),
                 }
                 let to = Target { out: &out, y0: y0.max(0) as usize, rows, channels: channels.clone() };
                 match &added {
                     Added::Nothing => {}
-                    Added::Map(small) => map.add(small, &to, own(&upsample, worker, count)),
+                    Added::Map(small) => map.add(small, &to, scratch.upsample.share(worker, count)),
                     Added::Products(maps, bias) => {
-                        map.add_products(maps, bias, &to, own(&upsample, worker, count))
+                        map.add_products(maps, bias, &to, scratch.upsample.share(worker, count));
                     }
                 }
                 if let Some((ring, slots, rows)) = &ring {
@@ -122,18 +129,10 @@ impl MapStep<'_> {
                     }
                 }
             }
-        });
+        };
+        // SAFETY: as the comment in `run` says.
+        unsafe { Tasks::new(panels.div_ceil(size), run) }
     }
-}
-
-/// A worker's equal share of scratch.
-///
-/// # Safety
-/// As long as the result lives, nothing else accesses the share.
-unsafe fn own<'s, T>(scratch: &'s Shared<T>, worker: usize, count: usize) -> &'s mut [T] {
-    let len = scratch.len() / count;
-    // SAFETY: the caller guarantees exclusive access.
-    unsafe { scratch.slice(worker * len, len) }
 }
 
 /// Copies some channels of a row to a slot of a ring, and blanks the pixels at its ends.

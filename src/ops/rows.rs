@@ -6,8 +6,8 @@
 
 use crate::file::LinearShape;
 use crate::file::format::padded;
-use crate::parallel::Workers;
 use crate::parallel::chunks::{Shared, chunks, chunks2, chunks2_with};
+use crate::parallel::{Tasks, Workers};
 use crate::simd::isa::Isa;
 
 /// Rows per task: enough work to outweigh the cost of a task, few enough for load balance.
@@ -174,26 +174,43 @@ impl RowsMut<'_> {
             }
         }
     }
+}
 
-    /// Writes map rows of `width` pixels of `n` numbers. `x` holds them as contiguous f32 rows, padded. Map row i goes to slot
-    /// `slot(i)`; a slot is a map row, with `border` (0 or 1) blank pixels at both ends. No two map rows share a slot.
+impl<'a> RowsMut<'a> {
+    /// The same rows, for reading only.
+    pub fn into_rows(self) -> Rows<'a> {
+        match self {
+            RowsMut::F32 { data, pitch } => Rows::F32 { data, pitch },
+            RowsMut::Bytes { data, pitch, params } => Rows::Bytes { data, pitch, params },
+        }
+    }
+
+    /// The same rows, borrowed again.
+    pub fn reborrow(&mut self) -> RowsMut<'_> {
+        match self {
+            RowsMut::F32 { data, pitch } => RowsMut::F32 { data, pitch: *pitch },
+            RowsMut::Bytes { data, pitch, params } => RowsMut::Bytes { data, pitch: *pitch, params },
+        }
+    }
+
+    /// The tasks that write map rows of `width` pixels of `n` numbers. `x` holds them as contiguous f32 rows, padded. Map row i goes
+    /// to slot `slot(i)`; a slot is a map row, with `border` (0 or 1) blank pixels at both ends. No two map rows share a slot.
     pub fn store_map(
-        &mut self,
-        workers: Workers,
+        self,
         isa: Isa,
-        x: &[f32],
+        x: &'a [f32],
         (width, n, border): (usize, usize, usize),
-        slot: impl Fn(usize) -> usize + Sync,
-    ) {
+        slot: impl Fn(usize) -> usize + Sync + 'a,
+    ) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
         let c = padded(n);
         let (map_rows, parts) = (x.len() / (width * c), width.div_ceil(ROWS_PER_TASK));
-        let rows = self.shared();
-        workers.run(map_rows * parts, &|task, _| {
+        let rows = self.into_shared();
+        let run = move |task: usize, _: usize| {
             let (map_row, part) = (task / parts, task % parts);
             let (first, len) = (part * ROWS_PER_TASK, ROWS_PER_TASK.min(width - part * ROWS_PER_TASK));
             let start = slot(map_row) * (width + 2 * border) + border;
-            // SAFETY: `Workers::run` calls this once for every task. The pixels of different tasks are disjoint, because slots are,
-            // and each border belongs to the first or last task of its map row.
+            // SAFETY: the pixels of different tasks are disjoint, because slots are, and each border belongs to the first or last
+            // task of its map row.
             unsafe {
                 let x = &x[(map_row * width + first) * c..][..len * c];
                 rows.rows(start + first, len).store(Workers::alone(), isa, 0, x, n);
@@ -204,27 +221,9 @@ impl RowsMut<'_> {
                     rows.rows(start + width, 1).blank(0);
                 }
             }
-        });
-    }
-
-    /// The same rows, for tasks that each write some of them.
-    fn shared(&mut self) -> SharedRows<'_> {
-        match self {
-            RowsMut::F32 { data, pitch } => SharedRows::F32 { data: Shared::new(data), pitch: *pitch },
-            RowsMut::Bytes { data, pitch, params } => {
-                SharedRows::Bytes { data: Shared::new(data), pitch: *pitch, params: Shared::new(params) }
-            }
-        }
-    }
-}
-
-impl<'a> RowsMut<'a> {
-    /// The same rows, for reading only.
-    pub fn into_rows(self) -> Rows<'a> {
-        match self {
-            RowsMut::F32 { data, pitch } => Rows::F32 { data, pitch },
-            RowsMut::Bytes { data, pitch, params } => Rows::Bytes { data, pitch, params },
-        }
+        };
+        // SAFETY: as the comment in `run` says.
+        unsafe { Tasks::new(map_rows * parts, run) }
     }
 
     /// The same rows, for tasks that each write some of them.

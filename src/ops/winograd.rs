@@ -21,8 +21,8 @@
 use super::rows::{Rows, RowsMut};
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, Panels};
-use crate::parallel::Workers;
-use crate::parallel::chunks::{Shared, chunk_range, chunks2_with};
+use crate::parallel::Tasks;
+use crate::parallel::chunks::{Shared, chunk_range};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::kernels::winograd::output::OutputTransform;
@@ -70,32 +70,35 @@ impl<'a> RowRing<'a> {
     }
 }
 
-/// Transforms and quantises the input of `strips` strips of tiles of `m` x `m` outputs, with `n` channels. The first strip
-/// computes the rows from `first` on. Point p of tile t becomes row t · (m + 2)² + p of `rows`.
-pub(crate) fn transform_input(
-    (isa, workers): (Isa, Workers),
-    m: usize,
-    ring: &RowRing,
+/// The tasks of the input transform and quantisation of `strips` strips of tiles of `m` x `m` outputs, with `n` channels. The first
+/// strip computes the rows from `first` on. Point p of tile t becomes row t · (m + 2)² + p of `rows`. `scratch` holds [`scratch`]
+/// numbers for each of `workers` workers.
+pub(crate) fn transform_input<'a>(
+    (isa, m): (Isa, usize),
+    ring: RowRing<'a>,
     (first, strips): (isize, usize),
     n: usize,
-    rows: &mut RowsMut,
-    scratch: &mut [f32],
-) {
+    rows: RowsMut<'a>,
+    (workers, scratch): (usize, Shared<'a, f32>),
+) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
     let RowsMut::Bytes { data, pitch, params } = rows else {
         unreachable!("transformed pixels are bytes");
     };
     let (side, points, tiles) = (m + 2, winograd_points(m), ring.width / m);
-    let (rows, pitch) = (strips * tiles * points, *pitch);
-    let (data, params) = (&mut data[..rows * pitch], &mut params[..rows]);
-    let c = padded(n);
-    let (a, b) = ((data, TILES_PER_TASK * points * pitch), (params, TILES_PER_TASK * points));
-    chunks2_with(workers, a, b, scratch, |task, data, params, scratch| {
+    let (c, count) = (padded(n), strips * tiles);
+    let (data, params) = (Shared::new(data), Shared::new(params));
+    let run = move |task: usize, worker: usize| {
+        // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the tiles of
+        // different tasks.
+        let scratch = unsafe { scratch.share(worker, workers) };
         let (transformed, zeros) = scratch[..points * c + side * c / 2].split_at_mut(points * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
-        let rows = data.chunks_mut(points * pitch).zip(params.chunks_mut(points));
-        for (i, (rows, params)) in rows.enumerate() {
-            let tile = task * TILES_PER_TASK + i;
+        for tile in task * TILES_PER_TASK..((task + 1) * TILES_PER_TASK).min(count) {
+            // SAFETY: as above.
+            let (rows, params) = unsafe {
+                (data.slice(tile * points * pitch, points * pitch), params.slice(tile * points, points))
+            };
             let above = first - 1 + (tile / tiles * m) as isize;
             let mut pixels = [zeros; MAX_SIDE];
             for (y, pixels) in pixels[..side].iter_mut().enumerate() {
@@ -104,7 +107,9 @@ pub(crate) fn transform_input(
             isa.winograd_input(&pixels[..side], transformed);
             isa.winograd_quantise(transformed, n, rows, pitch, params);
         }
-    });
+    };
+    // SAFETY: as the first comment in `run` says.
+    unsafe { Tasks::new(count.div_ceil(TILES_PER_TASK), run) }
 }
 
 /// The products at all points and the output transform.

@@ -18,6 +18,15 @@ pub(crate) struct Shared<'a, T> {
 // contracts of `slice` and `ptr` forbid two threads from accessing the same element.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
+impl<T> Clone for Shared<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+// A copy can do no more than the original: every access is `unsafe`.
+impl<T> Copy for Shared<'_, T> {}
+
 impl<'a, T> Shared<'a, T> {
     pub(crate) fn new(data: &'a mut [T]) -> Self {
         Shared { start: data.as_mut_ptr(), len: data.len(), owner: PhantomData }
@@ -32,7 +41,7 @@ impl<'a, T> Shared<'a, T> {
     ///
     /// # Panics
     /// If they are not inside the slice.
-    pub(crate) fn part(&self, start: usize, len: usize) -> Shared<'_, T> {
+    pub(crate) fn part(self, start: usize, len: usize) -> Shared<'a, T> {
         assert!(start <= self.len && len <= self.len - start, "the part must lie inside the slice");
         Shared { start: self.start.wrapping_add(start), len, owner: PhantomData }
     }
@@ -49,6 +58,17 @@ impl<'a, T> Shared<'a, T> {
         assert!(start <= self.len && len <= self.len - start, "the chunk must lie inside the slice");
         // SAFETY: the range is inside the borrowed slice, as asserted; the caller guarantees exclusive access.
         unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+
+    /// The equal share of worker `worker` of `workers`, where the slice is scratch of all of them.
+    ///
+    /// # Safety
+    /// As long as the result lives, nothing else accesses the share.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn share(&self, worker: usize, workers: usize) -> &mut [T] {
+        let len = self.len / workers;
+        // SAFETY: the caller guarantees exclusive access.
+        unsafe { self.slice(worker * len, len) }
     }
 
     /// A pointer to element `i`. Whoever writes through it must have exclusive access to the elements written.

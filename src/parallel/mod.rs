@@ -12,4 +12,4 @@ mod tasks;
 #[cfg(feature = "std")]
 pub use pool::ThreadPool;
 pub use pool::{Parallel, Serial};
-pub(crate) use tasks::{Loop, Workers};
+pub(crate) use tasks::{Loop, Tasks, Workers};

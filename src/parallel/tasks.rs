@@ -47,22 +47,50 @@ impl<'a> Workers<'a> {
 
     /// Runs several loops as one step: the tasks of all of them, in any order and at the same time.
     ///
-    /// As in [`run`](Workers::run), every task runs once, and no two calls with the same worker id overlap in time, whichever loops
-    /// they belong to.
+    /// Every task runs once, and no two tasks with the same worker id overlap in time, whichever loops they belong to.
     pub fn run_all(self, loops: &[Loop]) {
-        self.run(loops.iter().map(|l| l.0).sum(), &|mut t, worker| {
-            for (tasks, run) in loops {
-                if t < *tasks {
-                    return run(t, worker);
+        self.run(loops.iter().map(|l| l.count).sum(), &|mut t, worker| {
+            for l in loops {
+                if t < l.count {
+                    return (l.run)(t, worker);
                 }
-                t -= tasks;
+                t -= l.count;
             }
         });
     }
 }
 
-/// A number of independent tasks, and what runs the task and worker that it is called with.
-pub(crate) type Loop<'a> = (usize, &'a (dyn Fn(usize, usize) + Sync));
+/// Independent tasks, to be run once as a loop of a step ([`Workers::run_all`]).
+pub(crate) struct Tasks<F> {
+    count: usize,
+    run: F,
+}
+
+impl<F: Fn(usize, usize) + Sync> Tasks<F> {
+    /// `count` tasks; `run(task, worker)` runs one.
+    ///
+    /// # Safety
+    /// Calls of `run` may overlap in time, as long as no two of them have the same task or the same worker.
+    pub unsafe fn new(count: usize, run: F) -> Self {
+        Tasks { count, run }
+    }
+
+    /// The loop over all tasks. As it borrows them exclusively, no other loop runs them at the same time.
+    pub fn as_loop(&mut self) -> Loop<'_> {
+        Loop { count: self.count, run: &self.run }
+    }
+}
+
+/// A loop over [`Tasks`].
+pub(crate) struct Loop<'a> {
+    count: usize,
+    run: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+impl Loop<'_> {
+    /// No task.
+    pub const NONE: Self = Loop { count: 0, run: &|_, _| {} };
+}
 
 #[cfg(target_has_atomic = "ptr")]
 mod shared {

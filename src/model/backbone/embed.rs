@@ -7,7 +7,7 @@ use crate::file::format::Role;
 use crate::file::{Facts, Model};
 use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::parallel::chunks::{chunks, chunks2};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     store_patches(cx, pixels, &mut rows);
     let weights = cx.linear(Role::Embed, 0)?;
     let x = typed::<f32>(stream, f.tokens() * c);
-    cx.gemm(Gemm::new(&weights, rows.rows()), &[Segment::rows(0, 0)], patches, &mut x[..patches * c]);
+    cx.gemm(Gemm::new(&weights, rows.rows()), Segments::rows(0, 0), patches, &mut x[..patches * c]);
     if f.absolute {
         let positions = cx.model.plain(Role::Positions, 0)?;
         for (x, p) in x.chunks_mut(c).zip(positions.chunks(f.channels)) {

@@ -7,7 +7,7 @@ use crate::file::format::{MlpActivation, Role};
 use crate::file::{Facts, Linear};
 use crate::model::context::Context;
 use crate::observe::Stage;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{RowsShape, typed};
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::lanes::LANES;
@@ -42,11 +42,11 @@ impl<'a> Mlp<'a> {
         cx.done(Stage::Norm)?;
         let hidden = typed::<f32>(s.hidden, tokens * self.fc1.panel_count() * LANES);
         let gemm = Gemm::new(&self.fc1, rows.rows()).activation(activation(&f));
-        cx.gemm(gemm, &[Segment::rows(0, 0)], tokens, hidden);
+        cx.gemm(gemm, Segments::rows(0, 0), tokens, hidden);
         let mut rows = RowsShape::of(tokens, self.fc2.shape()).over(s.hidden_rows);
         rows.store(cx.workers, cx.isa, 0, hidden, f.hidden);
         cx.done(Stage::Fc1)?;
-        cx.gemm(Gemm::new(&self.fc2, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
+        cx.gemm(Gemm::new(&self.fc2, rows.rows()).accumulate(), Segments::rows(0, 0), tokens, x);
         cx.done(Stage::Fc2)
     }
 }

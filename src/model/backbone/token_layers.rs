@@ -16,7 +16,7 @@ use crate::file::format::{ALIGN, Role, padded};
 use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
 use crate::ops::attention::AttentionShape;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{RowsShape, typed};
 use crate::parallel::chunks::{Shared, chunk_range};
 use core::ops::Range;
@@ -224,7 +224,7 @@ impl<'a> TokenLayers<'a> {
             }
             out[f.channels..].fill(0.0);
         });
-        cx.gemm(Gemm::new(weights, rows.rows()).accumulate(), &[Segment::rows(0, 0)], tokens, x);
+        cx.gemm(Gemm::new(weights, rows.rows()).accumulate(), Segments::rows(0, 0), tokens, x);
         cx.done(Stage::Proj)
     }
 
@@ -252,7 +252,7 @@ impl<'a> TokenLayers<'a> {
             // SAFETY: by this function's precondition.
             let out = unsafe { qkv.slice(at, tokens * shape.qkv()) };
             let gemm = Gemm::new(weights, rows.rows()).matrix(head);
-            cx.gemm(gemm, &[Segment::rows(0, 0)], tokens, out);
+            cx.gemm(gemm, Segments::rows(0, 0), tokens, out);
         }
         cx.done(Stage::Qkv)
     }

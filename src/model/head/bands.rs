@@ -1,17 +1,19 @@
 //! The state of the bands: views of the buffers that live through all bands, and how far each stage has come.
 //! [`schedule`](super::schedule) explains the bands.
 
-use super::conv::{ConvInput, ConvInputShape, scratch_sizes};
+use super::conv::{ConvInput, ConvInputShape, Strip, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
 use super::sink::SinkBuffers;
 use super::{level2, map, psp};
 use crate::arena::{Buf, phase};
 use crate::error::Error;
-use crate::file::Model;
 use crate::file::format::{Role, padded};
+use crate::file::{Linear, Model};
 use crate::model::backbone::features;
-use crate::model::context::{Context, HeadScratch, Planner, WorkerScratch};
+use crate::model::context::{Context, Planner};
+use crate::ops::map_step::WorkerScratch;
+use crate::ops::row_chains::deconvolution_scratch;
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::upsample;
 
@@ -24,8 +26,11 @@ struct Shapes {
     fpn0_rows: ConvInputShape,
     /// Values in the f32 ring of lateral 1.
     lateral1: usize,
-    /// Values in the f32 rows at full resolution.
-    fine_rows: usize,
+    deconvolved: RowsShape,
+    classifier_rows: RowsShape,
+    /// Values in the f32 rows of one step: of level 0 (and of the bottleneck), and of level 1.
+    map0: usize,
+    map1: usize,
     /// Values in a row of logits.
     logits_row: usize,
 }
@@ -46,20 +51,12 @@ fn shapes(model: &Model) -> Result<Shapes, Error> {
         lateral0_rows: ConvInputShape::of(rings::LATERAL0, w0, conv(0)?),
         fpn0_rows: ConvInputShape::of(rings::FPN0, w0, bottleneck(0)?),
         lateral1: rings::LATERAL1 * w1 * c,
-        // Four rows of the head, or two rows of half the width between the deconvolutions.
-        fine_rows: (rings::FINE_ROWS * w0 * c).max(2 * w1 * padded(f.channels)),
+        deconvolved: RowsShape::of(rings::DECONVOLVED * w1, model.linear_shape(Role::DeconvLateral0, 0)?),
+        classifier_rows: RowsShape::of(rings::FINE_ROWS * w0, model.linear_shape(Role::Classifier, 0)?),
+        map0: rings::FINE_ROWS * w0 * c,
+        map1: rings::FINE_ROWS * w1 * c,
         logits_row: w0 * padded(f.classes),
     })
-}
-
-/// Two map rows of feature 0 after its first deconvolution, as rows for the second one.
-pub(super) fn deconvolved_rows(model: &Model) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(2 * model.facts().level(1).0, model.linear_shape(Role::DeconvLateral0, 0)?))
-}
-
-/// Four map rows of the output of the FPN bottleneck, as rows for the classifier.
-pub(super) fn classifier_rows(model: &Model) -> Result<RowsShape, Error> {
-    Ok(RowsShape::of(4 * model.facts().level(0).0, model.linear_shape(Role::Classifier, 0)?))
 }
 
 pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
@@ -72,21 +69,56 @@ pub(super) fn buffers(p: &mut Planner) -> Result<(), Error> {
     for (buf, shape) in [Buf::Products1, Buf::Products2, Buf::Products3].into_iter().zip(s.products) {
         p.layout.need(buf, shape.bytes(), BANDS);
     }
-    p.layout.need_f32(Buf::FineRows, s.fine_rows, BANDS);
+    p.layout.need_f32(Buf::Map0, s.map0, BANDS);
+    p.layout.need_f32(Buf::Map1, s.map1, BANDS);
+    p.layout.need_f32(Buf::BottleneckMap, s.map0, BANDS);
     p.layout.need(Buf::Lateral0Rows, s.lateral0_rows.bytes(), BANDS);
     p.layout.need(Buf::Fpn0Rows, s.fpn0_rows.bytes(), BANDS);
+    p.layout.need(Buf::Deconvolved, s.deconvolved.bytes(), BANDS);
+    p.layout.need(Buf::BottleneckRows, s.classifier_rows.bytes(), BANDS);
     p.layout.need_f32(Buf::Logits, rings::LOGITS * s.logits_row, BANDS);
     p.need_f32_per_worker(Buf::MapScratch, map::scratch(&p.facts, p.facts.level(0).0), BANDS);
     p.need_f32_per_worker(Buf::UpsampleScratch, upsample::scratch(w1 + w2 + w3, c, w0), BANDS);
-    p.layout.need(Buf::Deconvolved, deconvolved_rows(p.model)?.bytes(), BANDS);
-    p.layout.need(Buf::TransientRows, classifier_rows(p.model)?.bytes(), BANDS);
-    let convolutions = [(Role::FpnConv, 0, w0), (Role::FpnConv, 1, w1), (Role::FpnBottleneck, 0, w0)];
-    for (role, level, width) in convolutions {
-        let (rows, workers) = scratch_sizes(p.linear_shape(role, level)?, width, rings::FINE_ROWS);
-        p.layout.need(Buf::TransientRows, rows, BANDS);
+    let deconvolution = deconvolution_scratch(p.linear_shape(Role::Deconv0, 0)?.n, w2);
+    p.need_f32_per_worker(Buf::WinogradScratch, deconvolution, BANDS);
+    let convolutions = [
+        (Role::FpnConv, 0, w0, Buf::Tiles0),
+        (Role::FpnConv, 1, w1, Buf::Tiles1),
+        (Role::FpnBottleneck, 0, w0, Buf::BottleneckRows),
+    ];
+    for (role, level, width, tiles) in convolutions {
+        let (bytes, workers) = scratch_sizes(p.linear_shape(role, level)?, width, rings::FINE_ROWS);
+        p.layout.need(tiles, bytes, BANDS);
         p.need_f32_per_worker(Buf::WinogradScratch, workers, BANDS);
     }
     Ok(())
+}
+
+/// The layers of the bands.
+pub(super) struct Weights<'a> {
+    pub deconv0: Linear<'a>,
+    pub deconv_lateral0: Linear<'a>,
+    pub deconv_lateral1: Linear<'a>,
+    pub fpn0: Linear<'a>,
+    pub fpn1: Linear<'a>,
+    /// The parts of the FPN bottleneck that read levels 0 to 3.
+    pub bottleneck: [Linear<'a>; 4],
+    pub classifier: Linear<'a>,
+}
+
+impl<'a> Weights<'a> {
+    pub fn of(cx: &Context<'a>) -> Result<Self, Error> {
+        let bottleneck = |level| cx.linear(Role::FpnBottleneck, level);
+        Ok(Weights {
+            deconv0: cx.linear(Role::Deconv0, 0)?,
+            deconv_lateral0: cx.linear(Role::DeconvLateral0, 0)?,
+            deconv_lateral1: cx.linear(Role::DeconvLateral1, 0)?,
+            fpn0: cx.linear(Role::FpnConv, 0)?,
+            fpn1: cx.linear(Role::FpnConv, 1)?,
+            bottleneck: [bottleneck(0)?, bottleneck(1)?, bottleneck(2)?, bottleneck(3)?],
+            classifier: cx.linear(Role::Classifier, 0)?,
+        })
+    }
 }
 
 /// The buffers of the bands, and how far each stage has come.
@@ -98,16 +130,27 @@ pub(super) struct Bands<'a> {
     pub lateral2: &'a [f32],
     pub lateral1: &'a mut [f32],
     pub lateral1_rows: ConvInput<'a>,
+    /// Transformed tiles of lateral 1, for the next strip.
+    pub tiles1: &'a mut [u8],
+    /// The rows of level 1 that a step computes.
+    pub map1: &'a mut [f32],
     pub fpn1_rows: RowsMut<'a>,
     /// Rings of the products of levels 1, 2 and 3.
     pub products: [Products<'a>; 3],
-    /// The f32 output of the current step, up to four map rows at full resolution.
-    pub fine_rows: &'a mut [f32],
+    /// Feature 0 after its first deconvolution.
+    pub deconvolved: RowsMut<'a>,
     pub lateral0_rows: ConvInput<'a>,
+    /// Transformed tiles of lateral 0, for the next strip.
+    pub tiles0: &'a mut [u8],
+    /// The rows of lateral 0, or of level 0, that a step computes.
+    pub map0: &'a mut [f32],
     pub fpn0_rows: ConvInput<'a>,
-    /// Two map rows of feature 0 after its first deconvolution.
-    pub deconvolved: &'a mut [u8],
-    pub scratch: HeadScratch<'a>,
+    /// Transformed tiles of level 0 for the bottleneck; later the rows for the classifier.
+    pub bottleneck_rows: &'a mut [u8],
+    pub classifier_rows: RowsShape,
+    /// The output of the bottleneck in a band.
+    pub bottleneck_map: &'a mut [f32],
+    pub scratch: WorkerScratch<'a>,
     /// The logits, and what else their receiver needs.
     pub sink: SinkBuffers<'a>,
     pub done: Progress,
@@ -116,14 +159,14 @@ pub(super) struct Bands<'a> {
 /// How much of each map has been computed, from the top.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Chunks of two rows of lateral 1.
-    pub lateral1_chunks: usize,
-    /// Chunks of four rows of lateral 0.
-    pub lateral0_chunks: usize,
     /// Rows of level 0 after its convolution.
     pub fpn0: usize,
     /// Rows of level 1 after its convolution.
     pub fpn1: usize,
+    /// The strip of level 0 whose tiles are transformed.
+    pub strip0: Option<Strip>,
+    /// The strip of level 1 whose tiles are transformed.
+    pub strip1: Option<Strip>,
     /// Rows of the products of levels 1, 2 and 3.
     pub products: [usize; 3],
 }
@@ -137,7 +180,7 @@ macro_rules! take_buffers {
 
 impl<'a> Bands<'a> {
     /// Views of the buffers, with nothing computed yet.
-    pub fn new(cx: &Context, arena: &'a mut [u8]) -> Result<Self, Error> {
+    pub fn new<'c: 'a>(cx: &Context<'c>, arena: &'a mut [u8]) -> Result<Self, Error> {
         take_buffers!(cx, arena:
             feature0 = Feature0,
             feature1 = Feature1,
@@ -150,11 +193,15 @@ impl<'a> Bands<'a> {
             products1 = Products1,
             products2 = Products2,
             products3 = Products3,
-            fine_rows = FineRows,
-            lateral0_rows = Lateral0Rows,
-            fpn0_rows = Fpn0Rows,
+            tiles1 = Tiles1,
+            map1 = Map1,
             deconvolved = Deconvolved,
-            transient_rows = TransientRows,
+            lateral0_rows = Lateral0Rows,
+            tiles0 = Tiles0,
+            map0 = Map0,
+            fpn0_rows = Fpn0Rows,
+            bottleneck_rows = BottleneckRows,
+            bottleneck_map = BottleneckMap,
             winograd_scratch = WinogradScratch,
             upsample_scratch = UpsampleScratch,
             logits = Logits,
@@ -174,17 +221,20 @@ impl<'a> Bands<'a> {
             lateral1_rows: s.lateral1_rows.over(lateral1_rows),
             fpn1_rows: s.fpn1_rows.over(fpn1_rows),
             products: [p1.over(products1), p2.over(products2), p3.over(products3)],
-            fine_rows: typed(fine_rows, s.fine_rows),
+            tiles1,
+            map1: typed(map1, s.map1),
+            deconvolved: s.deconvolved.over(deconvolved),
             lateral0_rows: s.lateral0_rows.over(lateral0_rows),
+            tiles0,
+            map0: typed(map0, s.map0),
             fpn0_rows: s.fpn0_rows.over(fpn0_rows),
-            deconvolved,
-            scratch: HeadScratch {
-                rows: transient_rows,
-                workers: WorkerScratch {
-                    winograd: bytemuck::cast_slice_mut(winograd_scratch),
-                    upsample: bytemuck::cast_slice_mut(upsample_scratch),
-                },
-            },
+            bottleneck_rows,
+            classifier_rows: s.classifier_rows,
+            bottleneck_map: typed(bottleneck_map, s.map0),
+            scratch: cx.worker_scratch(
+                bytemuck::cast_slice_mut(winograd_scratch),
+                bytemuck::cast_slice_mut(upsample_scratch),
+            ),
             sink: SinkBuffers {
                 logits: typed(logits, rings::LOGITS * s.logits_row),
                 scratch: bytemuck::cast_slice_mut(map_scratch),

@@ -2,20 +2,21 @@
 //! F(2x2, 3x3) or F(4x4, 3x3) if its weights are stored for that. Map rows have a blank pixel at both ends.
 
 use super::rings::FINE_ROWS;
+use crate::error::Error;
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, LinearShape};
-use crate::model::context::{Context, HeadScratch, WorkerScratch};
+use crate::model::context::Context;
+use crate::observe::Stage;
 use crate::ops::gemm::conv3x3::conv_segment;
-use crate::ops::gemm::{Gemm, PanelProduct, Segment};
-use crate::ops::map_step::{Added, Bf16Ring, MapStep, Product};
+use crate::ops::gemm::{Gemm, PanelProduct, Segments};
+use crate::ops::map_step::{Bf16Ring, Product, WorkerScratch};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::winograd::{self, RowRing, WinogradConv};
+use crate::parallel::Tasks;
+use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
 use half::bf16;
-
-/// The most map rows that one matrix product of a direct convolution computes, one segment each.
-const DIRECT_ROWS: usize = 8;
 
 /// The size and type of a ring of map rows that a 3x3 convolution reads.
 #[derive(Clone, Copy)]
@@ -67,16 +68,25 @@ impl ConvInput<'_> {
 
     /// Stores the map rows of `width` pixels in `x`, the first of which is row `y` of the map, in a ring of `ring` slots; unless
     /// the step that computed them has copied them ([`ring`](ConvInput::ring)).
-    pub fn store(&mut self, cx: &Context, (y, ring, width): (usize, usize, usize), x: &[f32]) {
-        if let ConvInput::Rows(rows) = self {
-            let n = cx.facts.head_channels;
-            rows.store_map(cx.workers, cx.isa, x, (width, n, 1), |i| (y + i) % ring);
-        }
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the observer asks to stop.
+    pub fn store(
+        &mut self,
+        cx: &mut Context,
+        stage: Stage,
+        (y, ring, width): (usize, usize, usize),
+        x: &[f32],
+    ) -> Result<(), Error> {
+        let ConvInput::Rows(rows) = self else { return Ok(()) };
+        let n = cx.facts.head_channels;
+        let mut store = rows.reborrow().store_map(cx.isa, x, (width, n, 1), move |i| (y + i) % ring);
+        cx.run_together([Some((stage, 0, store.as_loop()))])
     }
 }
 
-/// What a convolution needs of [`HeadScratch`] to compute at most `at_once` map rows of `width` pixels in one step: bytes of
-/// `rows`, and f32 of `winograd` for each worker.
+/// What a convolution needs to compute at most `at_once` map rows of `width` pixels in one step: bytes of transformed tiles, and
+/// f32 of scratch for each worker.
 pub(super) fn scratch_sizes(weights: LinearShape, width: usize, at_once: usize) -> (usize, usize) {
     let Some(tile) = weights.winograd_tile() else { return (0, 0) };
     let tiles = width / tile * (at_once / tile);
@@ -84,88 +94,89 @@ pub(super) fn scratch_sizes(weights: LinearShape, width: usize, at_once: usize) 
     (rows.bytes(), winograd::scratch(tile, padded(weights.k)))
 }
 
-/// A 3x3 convolution of a map.
+/// A 3x3 convolution of a map. By Winograd it is two steps, [`transform`](Conv::transform) and [`product`](Conv::product); a direct
+/// one is the latter alone.
 pub(super) struct Conv<'a> {
+    pub isa: Isa,
     pub weights: &'a Linear<'a>,
-    pub x: &'a ConvInput<'a>,
     /// Width and height of the map in pixels.
     pub size: (usize, usize),
-    /// Map rows that `x` holds.
+    /// Map rows that the input holds.
     pub ring: usize,
     pub activation: Activation,
     /// Whether the bias is added.
     pub bias: bool,
 }
 
-impl Conv<'_> {
-    /// Computes map rows from `first` on, as many as `out` holds, which must be whole tiles, then adds `added` and copies rows to
-    /// `ring`. Rows outside the map are unspecified. There may be more than [`DIRECT_ROWS`] rows only if nothing is added and
-    /// nothing copied.
-    pub fn run(
-        &self,
-        cx: &mut Context,
-        first: isize,
-        scratch: &mut HeadScratch,
-        out: &mut [f32],
-        (added, ring): (Added, Option<Bf16Ring>),
-    ) {
-        let map = cx.upsample(self.size);
-        match self.x {
-            ConvInput::Bf16(x) => {
-                let conv = self.winograd(cx, x, (first, out.len()), scratch.rows, scratch.workers.winograd);
-                let step = MapStep { product: Product::Winograd(conv), added, ring, map, y0: first, out };
-                cx.map_step(step, &mut scratch.workers);
-            }
-            ConvInput::Rows(x) => self.direct(cx, x, first, &mut scratch.workers, out, (added, ring)),
-        }
-    }
-
-    /// The direct convolution: nine matrices, one per kernel position, summed in each matrix product.
-    fn direct(
-        &self,
-        cx: &mut Context,
-        x: &RowsMut,
-        first: isize,
-        scratch: &mut WorkerScratch,
-        out: &mut [f32],
-        (added, mut ring): (Added, Option<Bf16Ring>),
-    ) {
-        let (w, map) = (self.size.0, cx.upsample(self.size));
-        for (i, out) in out.chunks_mut(DIRECT_ROWS * w * map.channels).enumerate() {
-            let first = first as usize + i * DIRECT_ROWS;
-            let segments: [Segment; DIRECT_ROWS] =
-                core::array::from_fn(|i| conv_segment(first + i, self.size, self.ring, i * w));
-            let segments = &segments[..out.len() / (w * map.channels)];
-            let gemm = Gemm { bias: self.bias, ..Gemm::new(self.weights, x.rows()).conv3x3() };
-            let product =
-                Product::Gemm(PanelProduct { gemm: gemm.activation(self.activation), segments, len: w });
-            cx.map_step(MapStep { product, added, ring: ring.take(), map, y0: first as isize, out }, scratch);
-        }
-    }
-
-    /// The convolution by Winograd: transforms the input of the rows that `len` numbers of output hold.
-    fn winograd<'b>(
-        &'b self,
-        cx: &Context,
-        x: &[bf16],
-        (first, len): (isize, usize),
-        rows: &'b mut [u8],
-        scratch: &mut [f32],
-    ) -> WinogradConv<'b> {
-        let ((width, height), k) = (self.size, self.weights.k);
-        let ring = RowRing { data: x, ring: self.ring, width, height };
+impl<'a> Conv<'a> {
+    /// The transformed tiles of `rows` map rows, in the region `tiles`.
+    fn tiles<'t>(&self, rows: usize, tiles: &'t mut [u8]) -> (usize, usize, RowsMut<'t>) {
         let tile = self.weights.winograd_tile().unwrap_or(2);
-        let (tiles, strips) = (width / tile, len / (tile * width * cx.head_pitch()));
-        let mut rows = RowsShape { rows: strips * tiles * winograd_points(tile), k, int8: true }.over(rows);
-        let isa = cx.isa;
-        winograd::transform_input((isa, cx.workers), tile, &ring, (first, strips), k, &mut rows, scratch);
+        let strips = rows / tile;
+        let count = strips * (self.size.0 / tile) * winograd_points(tile);
+        (tile, strips, RowsShape { rows: count, k: self.weights.k, int8: true }.over(tiles))
+    }
+
+    /// The tasks of the input transform of `rows` map rows from `first` on, which must be whole tiles, into `tiles`. A direct
+    /// convolution has none.
+    pub fn transform<'t>(
+        &self,
+        x: &'t ConvInput,
+        (first, rows): (isize, usize),
+        tiles: &'t mut [u8],
+        scratch: WorkerScratch<'t>,
+    ) -> Option<Tasks<impl Fn(usize, usize) + Sync + use<'t>>> {
+        let ConvInput::Bf16(data) = x else { return None };
+        let ring = RowRing { data, ring: self.ring, width: self.size.0, height: self.size.1 };
+        let (tile, strips, tiles) = self.tiles(rows, tiles);
+        let scratch = (scratch.workers, scratch.winograd);
+        Some(winograd::transform_input(
+            (self.isa, tile),
+            ring,
+            (first, strips),
+            self.weights.k,
+            tiles,
+            scratch,
+        ))
+    }
+
+    /// The products that compute `rows` map rows from `first` on: at most [`MAX_SEGMENTS`] if the convolution is direct.
+    pub fn product<'t>(
+        &self,
+        x: &'t ConvInput,
+        (first, rows): (isize, usize),
+        tiles: &'t mut [u8],
+    ) -> Product<'t>
+    where
+        'a: 't,
+    {
         let bias = if self.bias { self.weights.bias(0) } else { None };
-        let (weights, activation) = (self.weights, self.activation);
-        WinogradConv { isa, tile, weights, bias, activation, x: rows.into_rows(), tiles, strips }
+        let (isa, weights, activation) = (self.isa, self.weights, self.activation);
+        match x {
+            ConvInput::Bf16(_) => {
+                let (tile, strips, x) = self.tiles(rows, tiles);
+                let (x, tiles) = (x.into_rows(), self.size.0 / tile);
+                Product::Winograd(WinogradConv { isa, tile, weights, bias, activation, x, tiles, strips })
+            }
+            // Nine matrices, one per kernel position, summed in each matrix product.
+            ConvInput::Rows(x) => {
+                let w = self.size.0;
+                let segment = |i| conv_segment(first as usize + i, self.size, self.ring, i * w);
+                let gemm = Gemm { bias: self.bias, ..Gemm::new(weights, x.rows()).conv3x3() };
+                let (gemm, segments) = (gemm.activation(activation), Segments::new((0..rows).map(segment)));
+                Product::Gemm(PanelProduct { gemm, segments, len: w })
+            }
+        }
+    }
+
+    /// Whether the convolution is direct.
+    pub fn is_direct(x: &ConvInput) -> bool {
+        matches!(x, ConvInput::Rows(_))
     }
 }
 
 /// The rows that the next strip of a convolution computes.
+#[derive(Clone)]
 pub(super) struct Strip {
     /// The map row of the first one. If it is negative, the strip begins above the map.
     pub first: isize,
@@ -184,6 +195,21 @@ impl Strip {
             rows: above + rows,
             inside: above..above + rows.min(height - done),
         }
+    }
+
+    /// The number of the first row that is a row of the map.
+    pub fn first_inside(&self) -> usize {
+        (self.first + self.inside.start as isize) as usize
+    }
+
+    /// The rows of `out`, which the strip has computed, that are rows of the map.
+    pub fn rows_of<'o>(&self, row_len: usize, out: &'o [f32]) -> &'o [f32] {
+        &out[self.inside.start * row_len..self.inside.end * row_len]
+    }
+
+    /// The first row and the number of rows.
+    pub fn span(&self) -> (isize, usize) {
+        (self.first, self.rows)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::Role;
 use crate::model::backbone::features;
-use crate::model::context::{Context, HeadScratch, Planner, WorkerScratch};
+use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
-use crate::ops::gemm::{Gemm, PanelProduct, Segment};
+use crate::ops::gemm::{Gemm, MAX_SEGMENTS, PanelProduct, Segments};
 use crate::ops::map_step::{Added, MapStep, Product};
 use crate::ops::rows::{RowsShape, typed};
 use crate::ops::upsample::{self, LowResMap};
@@ -66,14 +66,17 @@ fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let rows = features::shape(cx.model, 2)?.over(feature);
     let out = typed::<f32>(lateral, patches * c);
     let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
-    let product = Product::Gemm(PanelProduct { gemm, segments: &[Segment::rows(0, 0)], len: patches });
+    let product = Product::Gemm(PanelProduct { gemm, segments: Segments::rows(0, 0), len: patches });
+    let macs = cx.show_product(&product);
     let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
-    let (winograd, upsample) = (bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
-    let mut scratch = WorkerScratch { winograd, upsample };
     let (added, ring, map, y0) = (Added::Map(psp), None, cx.upsample(size), 0);
-    cx.map_step(MapStep { product, added, ring, map, y0, out: &mut *out }, &mut scratch);
+    let step = MapStep { product, added, ring, map, y0, out: &mut *out };
+    let mut step =
+        step.tasks(cx.worker_scratch(bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample)));
+    cx.run_together([Some((Stage::Lateral, macs, step.as_loop()))])?;
+    drop(step);
     cx.show_head(TensorName::Lateral2, out);
-    cx.done(Stage::Lateral)
+    Ok(())
 }
 
 /// The 3x3 convolution of lateral 2.
@@ -90,21 +93,37 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
         Buf::WinogradScratch,
         Buf::UpsampleScratch,
     ];
-    let [lateral, input, out, output, rows, winograd, upsample] = cx.buffers(arena, bufs)?;
-    let (winograd, upsample) = (bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
-    let mut scratch = HeadScratch { rows, workers: WorkerScratch { winograd, upsample } };
+    let [lateral, input, out, output, tiles, winograd, upsample] = cx.buffers(arena, bufs)?;
+    let scratch = cx.worker_scratch(bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
     let weights = cx.linear(Role::FpnConv, 2)?;
     let mut x = conv_input(cx.model)?.over(input);
     let lateral = typed::<f32>(lateral, w * h * c);
-    let (product, added, map, y0) = (Product::Given, Added::Nothing, cx.upsample(size), 0);
-    let step = MapStep { product, added, ring: x.ring(h, 0..h), map, y0, out: &mut *lateral };
-    cx.map_step(step, &mut scratch.workers);
-    x.store(cx, (0, h, w), lateral);
-    let conv = Conv { weights: &weights, x: &x, size, ring: h, activation: Activation::Relu, bias: true };
+    let map = cx.upsample(size);
+    if let Some(ring) = x.ring(h, 0..h) {
+        let (product, added, y0) = (Product::Given, Added::Nothing, 0);
+        let mut copy =
+            MapStep { product, added, ring: Some(ring), map, y0, out: &mut *lateral }.tasks(scratch);
+        cx.run_together([Some((Stage::Fpn2, 0, copy.as_loop()))])?;
+    }
+    x.store(cx, Stage::Fpn2, (0, h, w), lateral)?;
+
+    let (isa, weights) = (cx.isa, &weights);
+    let conv = Conv { isa, weights, size, ring: h, activation: Activation::Relu, bias: true };
     // The last tiles may end below the map; the rows there are dropped.
     let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
     let out = typed::<f32>(out, w * rows * c);
-    conv.run(cx, 0, &mut scratch, out, (Added::Nothing, None));
+    if let Some(mut transform) = conv.transform(&x, (0, rows), tiles, scratch) {
+        cx.run_together([Some((Stage::Fpn2, 0, transform.as_loop()))])?;
+    }
+    let at_once = if Conv::is_direct(&x) { MAX_SEGMENTS } else { rows };
+    for (i, out) in out.chunks_mut(at_once * w * c).enumerate() {
+        let (first, rows) = ((i * at_once) as isize, out.len() / (w * c));
+        let product = conv.product(&x, (first, rows), tiles);
+        let macs = cx.show_product(&product);
+        let mut step =
+            MapStep { product, added: Added::Nothing, ring: None, map, y0: first, out }.tasks(scratch);
+        cx.run_together([Some((Stage::Fpn2, macs, step.as_loop()))])?;
+    }
     let out = &out[..h * w * c];
     cx.show_head(TensorName::Fpn(2, 0), out);
     let mut rows = output_rows(cx.model)?.over(output);

@@ -3,13 +3,15 @@
 
 use super::rings;
 use super::sink::{LogitsSink, SinkBuffers};
+use crate::error::Error;
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::model::context::Context;
 use crate::model::results::{MapValues, PixelResults};
 use crate::ops::upsample::source_position;
 use crate::output::Output;
-use crate::parallel::chunks::with_scratch;
+use crate::parallel::chunks::Shared;
+use crate::parallel::{Loop, Tasks};
 use crate::simd::isa::Isa;
 use core::ops::Range;
 
@@ -30,11 +32,19 @@ pub(in crate::model) struct ClassMapRows<'a, 'o> {
 }
 
 impl LogitsSink for ClassMapRows<'_, '_> {
-    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
+    fn rows(
+        &mut self,
+        cx: &mut Context,
+        ready: usize,
+        buffers: &mut SinkBuffers,
+        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.copy_logits(ready - 4..ready, buffers.logits);
-        if self.output.wants_pixels() {
-            self.compute(cx, ready, buffers.logits, buffers.scratch);
+        if !self.output.wants_pixels() {
+            return run(cx, Loop::NONE);
         }
+        let mut tasks = self.tasks(cx, ready, buffers.logits, buffers.scratch);
+        run(cx, tasks.as_loop())
     }
 }
 
@@ -64,17 +74,26 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
         }
     }
 
-    /// Computes all rows that read only the first `ready` rows of logits: interpolates two rows of logits vertically, then along the
-    /// row while taking the argmax of each pixel.
-    fn compute(&mut self, cx: &Context, ready: usize, logits: &[f32], scratch: &mut [f32]) {
+    /// The tasks that compute all rows that read only the first `ready` rows of logits: a task interpolates two rows of logits
+    /// vertically, then along the row while taking the argmax of each pixel.
+    fn tasks<'t>(
+        &'t mut self,
+        cx: &Context,
+        ready: usize,
+        logits: &'t [f32],
+        scratch: &'t mut [f32],
+    ) -> Tasks<impl Fn(usize, usize) + Sync + use<'t, 'o>> {
         let (first, (width, height)) = (self.next, self.output.size);
         while self.next < height && source_position(self.next, self.height, height).high < ready {
             self.next += 1;
         }
         let (row_len, pitch, classes) = (self.row_len(), padded(self.classes), self.classes);
         let (logits_width, logits_height, isa) = (self.width, self.height, cx.isa);
+        let (count, workers, scratch) = (self.next - first, cx.workers.count(), Shared::new(scratch));
         let results = PixelResults::new(isa, classes, self.output);
-        with_scratch(cx.workers, self.next - first, scratch, |i, scratch| {
+        let run = move |i: usize, worker: usize| {
+            // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
+            let scratch = unsafe { scratch.share(worker, workers) };
             let y = first + i;
             let (row, pixel) = scratch.split_at_mut(row_len);
             let p = source_position(y, logits_height, height);
@@ -94,7 +113,9 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
                 unsafe { results.put_classes(y * width, width, row) };
             }
             results.points_in_row(y).for_each(|x| put(x, true));
-        });
+        };
+        // SAFETY: as the comments in `run` say.
+        unsafe { Tasks::new(count, run) }
     }
 }
 

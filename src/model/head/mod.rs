@@ -20,6 +20,7 @@ mod psp;
 mod rings;
 mod schedule;
 mod sink;
+mod work;
 
 use super::context::{Context, Planner};
 use crate::error::Error;

@@ -7,13 +7,12 @@
 use crate::file::format::padded;
 use crate::file::{Linear, LinearShape};
 use crate::model::context::Context;
-use crate::ops::gemm::{Gemm, Segment};
-use crate::ops::rows::{RowsMut, typed};
+use crate::ops::gemm::{Gemm, Outputs, Segment, Segments};
+use crate::ops::rows::{Rows, typed};
 use crate::ops::upsample::{KernelProducts, ProductData};
+use crate::parallel::Tasks;
+use core::ops::Range;
 use half::bf16;
-
-/// The most map rows that one call multiplies.
-const MAX_ROWS: usize = 8;
 
 /// The size and type of a ring of products.
 #[derive(Clone, Copy)]
@@ -38,55 +37,45 @@ impl ProductsShape {
     /// Places the ring in a region of the arena of at least [`ProductsShape::bytes`].
     pub fn over(self, region: &mut [u8]) -> Products<'_> {
         match self.bf16 {
-            true => Products::Bf16(typed(region, self.len)),
-            false => Products::F32(typed(region, self.len)),
+            true => Products(Outputs::Bf16(typed(region, self.len))),
+            false => Products(Outputs::F32(typed(region, self.len))),
         }
     }
 }
 
 /// A ring of map rows of products, `[ring][panel][ky][width][kx][16]`: the order in which the interpolation reads them.
-pub(super) enum Products<'a> {
-    F32(&'a mut [f32]),
-    Bf16(&'a mut [bf16]),
-}
-
-/// A map row to multiply: the index of its first pixel among the input rows, and its slot in the ring.
-pub(super) type MapRow = (usize, usize);
+pub(super) struct Products<'a>(Outputs<'a>);
 
 impl Products<'_> {
-    /// Multiplies map rows of `width` pixels of `rows` by the nine matrices. `map_rows` are in ascending order of their slots; the
-    /// weights are read once for every [`MAX_ROWS`] of them.
-    pub fn compute(
-        &mut self,
-        cx: &mut Context,
-        weights: &Linear,
-        rows: &RowsMut,
-        mut map_rows: impl Iterator<Item = MapRow>,
-        width: usize,
-    ) {
-        loop {
-            let mut segments = [Segment::rows(0, 0); MAX_ROWS];
-            let mut count = 0;
-            for (segment, (pixel, slot)) in segments.iter_mut().zip(&mut map_rows) {
-                *segment = Segment::rows(pixel, slot * 9 * width * weights.panel_count());
-                count += 1;
-            }
-            if count == 0 {
-                return;
-            }
-            let gemm = Gemm::new(weights, rows.rows()).without_bias().kernel_products(width);
-            match self {
-                Products::F32(out) => cx.gemm(gemm, &segments[..count], width, out),
-                Products::Bf16(out) => cx.gemm(gemm, &segments[..count], width, out),
-            }
-        }
+    /// The tasks that multiply the map rows `wanted`, of `width` pixels, by the nine matrices, and their multiply-accumulates: at most
+    /// [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows, in a ring of `ring` slots. `rows` holds the map, or a ring of `slots`
+    /// map rows of it.
+    pub fn tasks<'t, 'a: 't>(
+        &'t mut self,
+        cx: &mut Context<'a>,
+        weights: &'t Linear,
+        (rows, slots): (Rows<'t>, Option<usize>),
+        (wanted, width, ring): (Range<usize>, usize, usize),
+    ) -> (u64, Tasks<impl Fn(usize, usize) + Sync + use<'t>>) {
+        let pixel = |y: usize| slots.map_or(y, |slots| y % slots) * width;
+        // In ascending order of their slots.
+        let segments = Segments::new((0..ring).filter_map(|slot| {
+            let y = wanted.clone().find(|y| y % ring == slot)?;
+            Some(Segment::rows(pixel(y), slot * 9 * width * weights.panel_count()))
+        }));
+        let gemm = Gemm::new(weights, rows).without_bias().kernel_products(width);
+        cx.show_inputs(&gemm, &segments, width);
+        let macs = (segments.len() * width) as u64 * gemm.macs_per_row();
+        let scratch = (cx.workers.count(), cx.unpacked());
+        let tasks = gemm.tasks(cx.isa, scratch, segments, width, self.0.reborrow());
+        (macs, tasks)
     }
 
     /// The products as input of the interpolation: of a map of (width, height) pixels, of which `ring` rows are in memory.
     pub fn map(&self, ring: usize, (width, height): (usize, usize)) -> KernelProducts<'_> {
-        let data = match self {
-            Products::F32(data) => ProductData::F32(data),
-            Products::Bf16(data) => ProductData::Bf16(data),
+        let data = match &self.0 {
+            Outputs::F32(data) => ProductData::F32(data),
+            Outputs::Bf16(data) => ProductData::Bf16(data),
         };
         KernelProducts { data, ring, width, height }
     }

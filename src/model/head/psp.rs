@@ -10,18 +10,15 @@ use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
 use crate::file::format::Role;
-use crate::model::context::{Context, Planner, WorkerScratch};
+use crate::model::context::{Context, Planner};
 use crate::observe::{Stage, TensorName};
 use crate::ops::gemm::conv3x3::conv_segment;
-use crate::ops::gemm::{Gemm, Segment};
+use crate::ops::gemm::{Gemm, MAX_SEGMENTS, Segments};
 use crate::ops::map_step::{Added, MapStep, Product};
 use crate::ops::rows::{RowsShape, typed};
 use crate::ops::upsample;
 use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
-
-/// The most map rows that one matrix product of the convolution computes.
-const MAP_ROWS: usize = 8;
 
 /// The output of the pooling module as rows for the FPN bottleneck, one per pixel.
 #[inline(never)]
@@ -123,12 +120,14 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * cx.head_pitch()));
     let weights = cx.linear(Role::PspBottleneck, 0)?;
     let mut rows = bordered_rows(cx.model)?.over(rows);
-    rows.store_map(cx.workers, cx.isa, map, (w, cx.facts.channels, 1), |y| y);
-    for (i, out) in psp.chunks_mut(MAP_ROWS * w * cx.head_pitch()).enumerate() {
-        let segments: [Segment; MAP_ROWS] =
-            core::array::from_fn(|j| conv_segment(i * MAP_ROWS + j, size, h, j * w));
+    let mut store = rows.reborrow().store_map(cx.isa, map, (w, cx.facts.channels, 1), |y| y);
+    cx.run_together([Some((Stage::Psp, 0, store.as_loop()))])?;
+    drop(store);
+    let row_len = w * cx.head_pitch();
+    for (i, out) in psp.chunks_mut(MAX_SEGMENTS * row_len).enumerate() {
+        let segment = |j| conv_segment(i * MAX_SEGMENTS + j, size, h, j * w);
         let gemm = Gemm::new(&weights, rows.rows()).conv3x3().without_bias();
-        cx.gemm(gemm, &segments[..out.len() / (w * cx.head_pitch())], w, out);
+        cx.gemm(gemm, Segments::new((0..out.len() / row_len).map(segment)), w, out);
     }
     Ok(())
 }
@@ -158,19 +157,22 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
     cx.store(&mut rows, 0, pooled);
     let output = typed::<f32>(output, cells * ch);
     let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
-    cx.gemm(gemm, &[Segment::rows(0, 0)], cells, output);
+    cx.gemm(gemm, Segments::rows(0, 0), cells, output);
 
     let weights = cx.linear(Role::PspBottleneckBranch, i)?;
     let mut rows = b.branch_rows.over(rows_region);
     cx.store_head(&mut rows, 0, output);
     let mut products = b.products.over(products);
-    products.compute(cx, &weights, &rows, (0..scale).map(|y| (y * scale, y)), scale);
+    for first in (0..scale).step_by(MAX_SEGMENTS) {
+        let wanted = first..(first + MAX_SEGMENTS).min(scale);
+        let (macs, mut tasks) = products.tasks(cx, &weights, (rows.rows(), None), (wanted, scale, scale));
+        cx.run_together([Some((Stage::Psp, macs, tasks.as_loop()))])?;
+    }
     let maps = [products.map(scale, (scale, scale))];
     let (product, added, ring, y0) = (Product::Given, Added::Products(&maps, &[]), None, 0);
     let step = MapStep { product, added, ring, map: cx.upsample(size), y0, out: typed(psp, pixels * ch) };
-    let upsample = bytemuck::cast_slice_mut(scratch);
-    cx.map_step(step, &mut WorkerScratch { winograd: &mut [], upsample });
-    Ok(())
+    let mut step = step.tasks(cx.worker_scratch(&mut [], bytemuck::cast_slice_mut(scratch)));
+    cx.run_together([Some((Stage::Psp, 0, step.as_loop()))])
 }
 
 /// Average pooling of level 3 to `scale` x `scale` cells, as PyTorch's `AdaptiveAvgPool2d` does it.

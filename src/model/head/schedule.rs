@@ -25,29 +25,315 @@
 //! three rows above the map, and each band computes rows 4r + 1 to 4r + 4. The tiles of fpn 1 are shifted in the same way, and
 //! only every second band computes a strip of it: an even band r computes rows 2r + 1 to 2r + 4, which read lateral 1 up to row
 //! 2r + 5, the end of chunk r + 2.
+//!
+//! # Steps
+//!
+//! Stages that work on different rows run together, as the loops of one step, so that threads meet only three times a band.
+//! *Round* i works on three bands at once: levels 0 and 1 for band i, the bottleneck for band i − 1, the class map for band i − 2.
+//!
+//! | step | levels 0 and 1, band i | bottleneck, band i − 1 | band i − 2 |
+//! | --- | --- | --- | --- |
+//! | 1 | lateral 0 of chunk i + 1; input transform of fpn 1 | products; input transform | class map |
+//! | 2 | input transform of fpn 0; fpn 1 | bottleneck | |
+//! | 3 | fpn 0; rows of fpn 1 for its products; lateral 1 of chunk i + 3; deconvolution for later chunks | classifier | |
+//!
+//! A loop of a step neither reads what another one writes nor writes to the same buffer. Where a buffer is a ring, the rows that are
+//! read and those that are overwritten belong to different steps, so the rings need no more rows than if the stages ran one
+//! after another.
 
-use super::bands::Bands;
+use super::bands::{Bands, Weights};
+use super::bottleneck::{classify, products, rows_read, show_classifier_input};
+use super::conv::{Conv, Strip};
+use super::fine_levels::{convolve, deconvolution, lateral0, lateral1};
+use super::rings;
 use super::sink::LogitsSink;
+use super::work::{Work, part};
 use crate::error::Error;
+use crate::file::Linear;
+use crate::file::format::padded;
 use crate::model::context::Context;
-use crate::observe::Stage;
+use crate::observe::{Stage, TensorName};
+use crate::ops::map_step::Added;
+use crate::parallel::Loop;
+use crate::simd::kernels::epilogue::Activation;
 
 /// From the features and the coarse maps to rows of logits.
 pub(super) fn run(cx: &mut Context, arena: &mut [u8], sink: &mut dyn LogitsSink) -> Result<(), Error> {
+    let weights = &Weights::of(cx)?;
     let mut bands = Bands::new(cx, arena)?;
-    let last = cx.facts.grid_height - 1;
-    for r in 0..=last {
-        while bands.done.lateral1_chunks <= (r + 2).min(last) {
-            bands.lateral1(cx)?;
-        }
-        while bands.done.lateral0_chunks <= (r + 1).min(last) {
-            bands.lateral0(cx)?;
-        }
-        bands.fpn0(cx, r)?;
-        bands.products(cx, 4 * r + 4)?;
-        bands.bottleneck(cx, r)?;
-        sink.rows(cx, 4 * r + 4, &mut bands.sink);
-        cx.done(Stage::Map)?;
+    bands.begin(cx, weights)?;
+    for i in 0..cx.facts.grid_height + 2 {
+        bands.first_step(cx, weights, i, sink)?;
+        bands.second_step(cx, weights, i)?;
+        bands.third_step(cx, weights, i)?;
     }
     Ok(())
+}
+
+/// The convolution of level 0 or 1.
+fn level_conv<'a>(cx: &Context, weights: &'a Linear<'a>, level: usize) -> Conv<'a> {
+    let ring = [rings::LATERAL0, rings::LATERAL1][level];
+    let (isa, size) = (cx.isa, cx.facts.level(level));
+    Conv { isa, weights, size, ring, activation: Activation::Relu, bias: true }
+}
+
+/// The part of the FPN bottleneck that reads level 0. Bias and activation follow when the coarser levels have been added.
+fn bottleneck_conv<'a>(cx: &Context, weights: &'a Weights<'a>) -> Conv<'a> {
+    let (isa, weights, size) = (cx.isa, &weights.bottleneck[0], cx.facts.level(0));
+    Conv { isa, weights, size, ring: rings::FPN0, activation: Activation::None, bias: false }
+}
+
+/// The rows of logits of a band.
+const BAND: usize = 4;
+
+impl Bands<'_> {
+    /// What round 0 finds: chunks 0 to 2 of lateral 1, and chunk 0 of lateral 0.
+    fn begin(&mut self, cx: &mut Context, w: &Weights) -> Result<(), Error> {
+        let s = self.scratch;
+        for chunk in 0..3.min(cx.facts.grid_height) {
+            let (from, to) =
+                ((&self.feature1, self.lateral2), (&mut *self.lateral1, &mut self.lateral1_rows));
+            let mut work = Some(lateral1(cx, w, chunk, from, to, s));
+            cx.run_together([part(Stage::Lateral, &mut work)])?;
+            drop(work);
+            self.lateral1_done(cx, chunk)?;
+        }
+        let mut work = Some(deconvolution(cx, w, 0, &self.feature0, self.deconvolved.reborrow(), s));
+        cx.run_together([part(Stage::Lateral, &mut work)])?;
+        drop(work);
+        let (from, to) = ((&self.deconvolved, &*self.lateral1), (&mut *self.map0, &mut self.lateral0_rows));
+        let mut work = Some(lateral0(cx, w, 0, from, to, s));
+        cx.run_together([part(Stage::Lateral, &mut work)])?;
+        drop(work);
+        self.lateral0_done(cx, 0)
+    }
+
+    /// Step 1 of round `i`.
+    fn first_step(
+        &mut self,
+        cx: &mut Context,
+        w: &Weights,
+        i: usize,
+        sink: &mut dyn LogitsSink,
+    ) -> Result<(), Error> {
+        let (bands, s) = (cx.facts.grid_height, self.scratch);
+        self.next_strip1(cx, w, i)?;
+        let chunk = Some(i + 1).filter(|chunk| *chunk < bands);
+        let mut lateral = chunk.map(|chunk| {
+            let (from, to) =
+                ((&self.deconvolved, &*self.lateral1), (&mut *self.map0, &mut self.lateral0_rows));
+            lateral0(cx, w, chunk, from, to, s)
+        });
+        let fpn1 = level_conv(cx, &w.fpn1, 1);
+        let mut fpn1 = self.done.strip1.as_ref().and_then(|strip| {
+            Some(Work::new(0, fpn1.transform(&self.lateral1_rows, strip.span(), self.tiles1, s)?))
+        });
+        let back = i.checked_sub(1).filter(|r| *r < bands);
+        let ([p1, p2, p3], [d1, d2, d3]) = (self.products.each_mut(), self.done.products.each_mut());
+        let last = back.map(|r| BAND * r + BAND);
+        let mut level1 = last.map(|last| {
+            products(cx, (1, last), &w.bottleneck[1], (self.fpn1_rows.rows(), Some(rings::FPN1)), d1, p1)
+        });
+        let mut level2 =
+            last.map(|last| products(cx, (2, last), &w.bottleneck[2], (self.fpn2_rows.rows(), None), d2, p2));
+        let mut level3 =
+            last.map(|last| products(cx, (3, last), &w.bottleneck[3], (self.psp_rows.rows(), None), d3, p3));
+        let bottleneck = bottleneck_conv(cx, w);
+        let mut bottleneck = back.and_then(|r| {
+            let rows = ((BAND * r) as isize, BAND);
+            Some(Work::new(0, bottleneck.transform(&self.fpn0_rows, rows, self.bottleneck_rows, s)?))
+        });
+        let mut loops = Some([
+            part(Stage::Lateral, &mut lateral),
+            part(Stage::Fpn1, &mut fpn1),
+            part(Stage::Products, &mut level1),
+            part(Stage::Products, &mut level2),
+            part(Stage::Products, &mut level3),
+            part(Stage::Bottleneck, &mut bottleneck),
+        ]);
+        let mut run = |cx: &mut Context, map: Loop| match loops.take() {
+            Some([a, b, c, d, e, f]) => cx.run_together([a, b, c, d, e, f, Some((Stage::Map, 0, map))]),
+            None => Ok(()),
+        };
+        match i.checked_sub(2) {
+            Some(r) => sink.rows(cx, BAND * r + BAND, &mut self.sink, &mut run)?,
+            None => run(cx, Loop::NONE)?,
+        }
+        drop((lateral, fpn1, level1, level2, level3, bottleneck));
+        chunk.map_or(Ok(()), |chunk| self.lateral0_done(cx, chunk))
+    }
+
+    /// Step 2 of round `i`.
+    fn second_step(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
+        let (bands, s) = (cx.facts.grid_height, self.scratch);
+        self.next_strip0(cx, w, i)?;
+        let (conv0, conv1, bottleneck) =
+            (level_conv(cx, &w.fpn0, 0), level_conv(cx, &w.fpn1, 1), bottleneck_conv(cx, w));
+        let mut fpn0 = self.done.strip0.as_ref().and_then(|strip| {
+            Some(Work::new(0, conv0.transform(&self.lateral0_rows, strip.span(), self.tiles0, s)?))
+        });
+        let mut fpn1 = self.done.strip1.as_ref().map(|strip| {
+            let (conv, then) = ((&conv1, &self.lateral1_rows), (Added::Nothing, None));
+            convolve(cx, conv, strip.span(), self.tiles1, then, self.map1, s)
+        });
+        let maps = core::array::from_fn::<_, 3, _>(|level| {
+            self.products[level].map(rings::PRODUCTS[level], cx.facts.level(level + 1))
+        });
+        let mut bottleneck = i.checked_sub(1).filter(|r| *r < bands).map(|r| {
+            let then = (Added::Products(&maps, w.bottleneck[0].bias(0).unwrap_or(&[])), None);
+            let (conv, rows) = ((&bottleneck, &self.fpn0_rows), ((BAND * r) as isize, BAND));
+            convolve(cx, conv, rows, self.bottleneck_rows, then, self.bottleneck_map, s)
+        });
+        cx.run_together([
+            part(Stage::Fpn0, &mut fpn0),
+            part(Stage::Fpn1, &mut fpn1),
+            part(Stage::Bottleneck, &mut bottleneck),
+        ])
+    }
+
+    /// Step 3 of round `i`.
+    fn third_step(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
+        let (f, s, c) = (cx.facts, self.scratch, cx.head_pitch());
+        let (bands, (w0, w1)) = (f.grid_height, (f.level(0).0, f.level(1).0));
+        let conv0 = level_conv(cx, &w.fpn0, 0);
+        let strip0 = self.done.strip0.take();
+        let mut fpn0 = strip0.as_ref().map(|strip| {
+            let then = (Added::Nothing, self.fpn0_rows.ring(rings::FPN0, strip.inside.clone()));
+            convolve(cx, (&conv0, &self.lateral0_rows), strip.span(), self.tiles0, then, self.map0, s)
+        });
+        let strip1 = self.done.strip1.take();
+        let mut fpn1 = strip1.as_ref().map(|strip| {
+            let (x, y) = (strip.rows_of(w1 * c, self.map1), strip.first_inside());
+            let slot = move |row| (y + row) % rings::FPN1;
+            Work::new(0, self.fpn1_rows.reborrow().store_map(cx.isa, x, (w1, f.head_channels, 0), slot))
+        });
+        let back = i.checked_sub(1).filter(|r| *r < bands);
+        let mut classifier = back.map(|r| {
+            let row_len = w0 * padded(f.classes);
+            let logits = &mut self.sink.logits[BAND * r % rings::LOGITS * row_len..][..BAND * row_len];
+            let rows = self.classifier_rows.over(self.bottleneck_rows);
+            classify(cx, &w.classifier, &self.bottleneck_map[..BAND * w0 * c], rows, logits, s)
+        });
+        let chunk = Some(i + 3).filter(|chunk| *chunk < bands);
+        let mut lateral = chunk.map(|chunk| {
+            let (from, to) =
+                ((&self.feature1, self.lateral2), (&mut *self.lateral1, &mut self.lateral1_rows));
+            lateral1(cx, w, chunk, from, to, s)
+        });
+        let deconvolved = Some(i + 2).filter(|c| *c < bands && c.is_multiple_of(rings::DECONVOLVED_AT_ONCE));
+        let mut deconvolved = deconvolved
+            .map(|chunk| deconvolution(cx, w, chunk, &self.feature0, self.deconvolved.reborrow(), s));
+        cx.run_together([
+            part(Stage::Fpn0, &mut fpn0),
+            part(Stage::Fpn1, &mut fpn1),
+            part(Stage::Classify, &mut classifier),
+            part(Stage::Lateral, &mut lateral),
+            part(Stage::Lateral, &mut deconvolved),
+        ])?;
+        drop((fpn0, fpn1, classifier, lateral, deconvolved));
+
+        if let Some(strip) = strip0 {
+            self.strip0_done(cx, &strip)?;
+        }
+        if let Some(strip) = strip1 {
+            self.strip1_done(cx, &strip);
+        }
+        if back.is_some() {
+            let rows = self.classifier_rows.over(self.bottleneck_rows);
+            show_classifier_input(cx, &w.classifier, rows.rows(), BAND * w0);
+        }
+        chunk.map_or(Ok(()), |chunk| self.lateral1_done(cx, chunk))
+    }
+
+    /// After the steps that compute a chunk of lateral 1.
+    fn lateral1_done(&mut self, cx: &mut Context, chunk: usize) -> Result<(), Error> {
+        let (y, w) = (2 * chunk, cx.facts.level(1).0);
+        let row_len = w * cx.head_pitch();
+        let rows = &self.lateral1[y % rings::LATERAL1 * row_len..][..2 * row_len];
+        cx.show_head(TensorName::Lateral1(y), rows);
+        self.lateral1_rows.store(cx, Stage::Lateral, (y, rings::LATERAL1, w), rows)
+    }
+
+    /// After the steps that compute a chunk of lateral 0.
+    fn lateral0_done(&mut self, cx: &mut Context, chunk: usize) -> Result<(), Error> {
+        let (y, w) = (4 * chunk, cx.facts.level(0).0);
+        let rows = &self.map0[..4 * w * cx.head_pitch()];
+        cx.show_head(TensorName::Lateral0(y), rows);
+        self.lateral0_rows.store(cx, Stage::Lateral, (y, rings::LATERAL0, w), rows)
+    }
+
+    /// After the steps that compute a strip of level 0.
+    fn strip0_done(&mut self, cx: &mut Context, strip: &Strip) -> Result<(), Error> {
+        let (y, w) = (strip.first_inside(), cx.facts.level(0).0);
+        let rows = strip.rows_of(w * cx.head_pitch(), self.map0);
+        cx.show_head(TensorName::Fpn(0, y), rows);
+        self.done.fpn0 += strip.inside.len();
+        self.fpn0_rows.store(cx, Stage::Fpn0, (y, rings::FPN0, w), rows)
+    }
+
+    /// After the steps that compute a strip of level 1.
+    fn strip1_done(&mut self, cx: &mut Context, strip: &Strip) {
+        let rows = strip.rows_of(cx.facts.level(1).0 * cx.head_pitch(), self.map1);
+        cx.show_head(TensorName::Fpn(1, strip.first_inside()), rows);
+        self.done.fpn1 += strip.inside.len();
+    }
+
+    /// Chooses the strip of level 0 that round `i` computes. If it needs several, the others run here: that happens in round 0.
+    fn next_strip0(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
+        let (s, height) = (self.scratch, cx.facts.level(0).1);
+        let end = (BAND * i + BAND + 1).min(height);
+        while self.done.fpn0 < end {
+            let strip = Strip::next(&w.fpn0, self.done.fpn0, end, height);
+            if self.done.fpn0 + strip.inside.len() >= end {
+                self.done.strip0 = Some(strip);
+                break;
+            }
+            let conv = level_conv(cx, &w.fpn0, 0);
+            let transform = conv.transform(&self.lateral0_rows, strip.span(), self.tiles0, s);
+            let mut work = transform.map(|tasks| Work::new(0, tasks));
+            cx.run_together([part(Stage::Fpn0, &mut work)])?;
+            drop(work);
+            let then = (Added::Nothing, self.fpn0_rows.ring(rings::FPN0, strip.inside.clone()));
+            let conv = (&conv, &self.lateral0_rows);
+            let mut work = Some(convolve(cx, conv, strip.span(), self.tiles0, then, self.map0, s));
+            cx.run_together([part(Stage::Fpn0, &mut work)])?;
+            drop(work);
+            self.strip0_done(cx, &strip)?;
+        }
+        Ok(())
+    }
+
+    /// As [`next_strip0`](Bands::next_strip0), for level 1.
+    fn next_strip1(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
+        let (s, f) = (self.scratch, cx.facts);
+        let (width, height) = f.level(1);
+        if i >= f.grid_height {
+            return Ok(());
+        }
+        let end = rows_read(&f, 1, BAND * i + BAND).min(height);
+        while self.done.fpn1 < end {
+            let strip = Strip::next(&w.fpn1, self.done.fpn1, end, height);
+            if self.done.fpn1 + strip.inside.len() >= end {
+                self.done.strip1 = Some(strip);
+                break;
+            }
+            let conv = level_conv(cx, &w.fpn1, 1);
+            let transform = conv.transform(&self.lateral1_rows, strip.span(), self.tiles1, s);
+            let mut work = transform.map(|tasks| Work::new(0, tasks));
+            cx.run_together([part(Stage::Fpn1, &mut work)])?;
+            drop(work);
+            let (conv, then) = ((&conv, &self.lateral1_rows), (Added::Nothing, None));
+            let mut work = Some(convolve(cx, conv, strip.span(), self.tiles1, then, self.map1, s));
+            cx.run_together([part(Stage::Fpn1, &mut work)])?;
+            drop(work);
+            let (x, y) = (strip.rows_of(width * cx.head_pitch(), self.map1), strip.first_inside());
+            let slot = move |row| (y + row) % rings::FPN1;
+            let store = self.fpn1_rows.reborrow().store_map(cx.isa, x, (width, f.head_channels, 0), slot);
+            let mut work = Some(Work::new(0, store));
+            cx.run_together([part(Stage::Fpn1, &mut work)])?;
+            drop(work);
+            self.strip1_done(cx, &strip);
+        }
+        Ok(())
+    }
 }

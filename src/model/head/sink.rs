@@ -1,12 +1,21 @@
 //! Where the logits of a frame go: to the class map at once, or to the windows of a larger picture.
 //! [`LOGITS`](super::LOGITS) is the size of their ring.
 
+use crate::error::Error;
 use crate::model::context::Context;
+use crate::parallel::Loop;
 
 /// Receives the logits of a frame.
 pub(in crate::model) trait LogitsSink {
-    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last `LOGITS`.
-    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers);
+    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last `LOGITS`. Calls
+    /// `run` once, with a loop that has to run before the next rows are announced, and passes on its error.
+    fn rows(
+        &mut self,
+        cx: &mut Context,
+        ready: usize,
+        buffers: &mut SinkBuffers,
+        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+    ) -> Result<(), Error>;
 }
 
 /// The buffers of a [`LogitsSink`].

@@ -7,12 +7,14 @@
 //! [`Axis::source`]: crate::views::Axis::source
 
 use super::kept::{Kept, KeptSize};
+use crate::error::Error;
 use crate::file::format::padded;
 use crate::file::{Facts, format::LANES};
 use crate::model::context::Context;
 use crate::model::head::{LOGITS, LogitsSink, SinkBuffers};
 use crate::model::results::PixelResults;
 use crate::output::Output;
+use crate::parallel::Loop;
 use crate::parallel::chunks::{Shared, with_scratch};
 use crate::simd::isa::Isa;
 use crate::views::{Axis, Grid, Source, Strip, View};
@@ -50,7 +52,13 @@ pub(super) struct WindowPixels<'a, 'o> {
 }
 
 impl LogitsSink for WindowPixels<'_, '_> {
-    fn rows(&mut self, cx: &Context, ready: usize, buffers: &mut SinkBuffers) {
+    fn rows(
+        &mut self,
+        cx: &mut Context,
+        ready: usize,
+        buffers: &mut SinkBuffers,
+        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let row_len = self.grid.axes[0].cells * padded(cx.facts.classes);
         let mut kept =
             Kept::new(&cx.facts, (self.grid, self.strip), self.size, buffers.kept_tiles, buffers.kept_index);
@@ -66,6 +74,8 @@ impl LogitsSink for WindowPixels<'_, '_> {
         if first < self.rows.start {
             self.decide(cx, first..self.rows.start, buffers.logits, &kept, buffers.scratch);
         }
+        // Storing and deciding are steps of their own, which have run.
+        run(cx, Loop::NONE)
     }
 }
 

@@ -21,5 +21,5 @@ mod matrix;
 mod product;
 mod run;
 
-pub(crate) use product::{Gemm, OutputElement, Segment};
-pub(crate) use run::{PanelProduct, unpacked_bytes};
+pub(crate) use product::{Gemm, MAX_SEGMENTS, Segment, Segments};
+pub(crate) use run::{Outputs, PanelProduct, unpacked_bytes};

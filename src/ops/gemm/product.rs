@@ -27,6 +27,41 @@ impl Segment {
     }
 }
 
+/// The most segments of a product.
+pub(crate) const MAX_SEGMENTS: usize = 8;
+
+/// At most [`MAX_SEGMENTS`] segments.
+#[derive(Clone, Copy)]
+pub(crate) struct Segments {
+    list: [Segment; MAX_SEGMENTS],
+    count: usize,
+}
+
+impl Segments {
+    /// # Panics
+    /// If there are more than [`MAX_SEGMENTS`].
+    pub fn new(segments: impl IntoIterator<Item = Segment>) -> Self {
+        let mut all = Segments { list: [Segment { from: [None; 9], to: 0 }; MAX_SEGMENTS], count: 0 };
+        for segment in segments {
+            all.list[all.count] = segment;
+            all.count += 1;
+        }
+        all
+    }
+
+    /// One segment: input rows from `from`, output rows from `to`.
+    pub fn rows(from: usize, to: usize) -> Self {
+        Segments::new([Segment::rows(from, to)])
+    }
+}
+
+impl core::ops::Deref for Segments {
+    type Target = [Segment];
+    fn deref(&self) -> &[Segment] {
+        &self.list[..self.count]
+    }
+}
+
 /// The element type of an output: f32 or bfloat16.
 pub(crate) trait OutputElement: Send {
     /// Whether the type is bfloat16.

@@ -4,15 +4,16 @@
 //! most a tile's panels. A task computes some units for some groups.
 
 use super::group::{PanelGroup, TileBuffers};
-use super::product::{Gemm, OutputElement, Segment};
+use super::product::{Gemm, OutputElement, Segments};
 use crate::file::format::{GROUP, Role};
 use crate::file::{LinearShape, Panels};
-use crate::parallel::Workers;
-use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range, with_scratch};
+use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range};
+use crate::parallel::{Tasks, Workers};
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_PANELS;
 use core::ops::Range;
+use half::bf16;
 
 /// The most rows of a segment in a unit: they stay in a core's second-level cache.
 const ROWS_PER_TASK: usize = 256;
@@ -29,74 +30,118 @@ pub(crate) fn unpacked_bytes(role: Role, layer: u16, shape: LinearShape) -> usiz
     matrices * MAX_PANELS * shape.panel_bytes()
 }
 
+/// The output of a product.
+pub(crate) enum Outputs<'a> {
+    F32(&'a mut [f32]),
+    Bf16(&'a mut [bf16]),
+}
+
+impl<'a> Outputs<'a> {
+    /// The same output, borrowed again.
+    pub fn reborrow(&mut self) -> Outputs<'_> {
+        match self {
+            Outputs::F32(out) => Outputs::F32(out),
+            Outputs::Bf16(out) => Outputs::Bf16(out),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Outputs::F32(out) => out.len(),
+            Outputs::Bf16(out) => out.len(),
+        }
+    }
+}
+
+/// [`Outputs`] that several tasks write.
+enum SharedOutputs<'a> {
+    F32(Shared<'a, f32>),
+    Bf16(Shared<'a, bf16>),
+}
+
 /// A product that is divided into tasks.
-pub(crate) struct GemmTasks<'a, T> {
+struct GemmTasks<'a> {
     gemm: Gemm<'a>,
     isa: Isa,
-    segments: &'a [Segment],
+    segments: Segments,
     len: usize,
-    out: Shared<'a, T>,
+    out: SharedOutputs<'a>,
     /// Tasks for each kernel position: along the rows, and along the panels.
     row_tasks: usize,
     panel_tasks: usize,
 }
 
 impl<'a> Gemm<'a> {
-    /// Divides the product over segments of `len` rows each into tasks for `workers` workers. Every output row receives the padded
-    /// number of outputs.
+    /// The tasks of the product over segments of `len` rows each, for `workers` workers. Every output row receives the padded
+    /// number of outputs. `unpacked` is scratch of [`unpacked_bytes`] for each worker.
     ///
     /// # Panics
     /// If rows and weights do not match, rows lie outside the slices, outputs overlap, or bfloat16 outputs are to be accumulated.
-    pub fn tasks<T: OutputElement>(
+    pub fn tasks(
         self,
         isa: Isa,
-        workers: usize,
-        segments: &'a [Segment],
+        (workers, unpacked): (usize, Shared<'a, i8>),
+        segments: Segments,
         len: usize,
-        out: &'a mut [T],
-    ) -> GemmTasks<'a, T> {
-        assert!(len > 0, "a segment must have rows");
-        self.check(segments, len, out.len());
-        assert!(!(T::BF16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
+        out: Outputs<'a>,
+    ) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
+        self.check(&segments, len, out.len());
+        let bf16 = matches!(out, Outputs::Bf16(_));
+        assert!(!(bf16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
         let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
         let groups = self.weights.panel_count().div_ceil(shape.panels);
         let units_per_segment = len.div_ceil(ROWS_PER_TASK);
         let units = units_per_segment * segments.len();
         let row_tasks = match self.weights.panels {
-            Panels::Int4 { .. } => units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len).max(1)),
+            Panels::Int4 { .. } => {
+                units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len.max(1)).max(1))
+            }
             _ => units,
         };
         let panel_tasks = match workers {
             1 => 1,
             _ => (TASKS_PER_WORKER * workers).div_ceil((row_tasks * self.positions()).max(1)).min(groups),
         };
-        GemmTasks { gemm: self, isa, segments, len, out: Shared::new(out), row_tasks, panel_tasks }
+        let count = self.positions() * row_tasks * panel_tasks;
+        let out = match out {
+            Outputs::F32(out) => SharedOutputs::F32(Shared::new(out)),
+            Outputs::Bf16(out) => SharedOutputs::Bf16(Shared::new(out)),
+        };
+        let tasks = GemmTasks { gemm: self, isa, segments, len, out, row_tasks, panel_tasks };
+        let run = move |task: usize, worker: usize| {
+            // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
+            let unpacked = unsafe { unpacked.share(worker, workers) };
+            match tasks.out {
+                SharedOutputs::F32(out) => tasks.run(task, unpacked, out),
+                SharedOutputs::Bf16(out) => tasks.run(task, unpacked, out),
+            }
+        };
+        // SAFETY: different tasks write different outputs: other rows, other panels, or another kernel position, whose outputs
+        // `check` has found disjoint.
+        unsafe { Tasks::new(count, run) }
     }
 
-    /// Runs all [`tasks`](Gemm::tasks). `unpacked` is scratch of [`unpacked_bytes`] for each worker.
-    pub fn run<T: OutputElement>(
+    /// Runs all [`tasks`](Gemm::tasks).
+    pub fn run(
         self,
         isa: Isa,
-        (workers, unpacked): (Workers, &mut [i8]),
-        segments: &[Segment],
+        (workers, unpacked): (Workers, Shared<i8>),
+        segments: Segments,
         len: usize,
-        out: &mut [T],
+        out: &mut [f32],
     ) {
-        if segments.is_empty() || len == 0 {
-            return;
+        if !segments.is_empty() && len > 0 {
+            let out = Outputs::F32(out);
+            let mut tasks = self.tasks(isa, (workers.count(), unpacked), segments, len, out);
+            workers.run_all(&[tasks.as_loop()]);
         }
-        let tasks = self.tasks(isa, workers.count(), segments, len, out);
-        with_scratch(workers, tasks.count(), unpacked, |task, unpacked| {
-            // SAFETY: every task runs once.
-            unsafe { tasks.run(task, unpacked) }
-        });
     }
 }
 
 /// A product that is computed a range of panels at a time.
 pub(crate) struct PanelProduct<'a> {
     pub gemm: Gemm<'a>,
-    pub segments: &'a [Segment],
+    pub segments: Segments,
     /// Rows in a segment.
     pub len: usize,
 }
@@ -118,7 +163,7 @@ impl PanelProduct<'_> {
                 let group = chunk_range(panels.len(), groups, i);
                 let group = panels.start + group.start..panels.start + group.end;
                 let group = gemm.panel_group(isa, group, unpacked);
-                for segment in self.segments {
+                for segment in self.segments.iter() {
                     for unit in 0..units_per_segment {
                         let rows = chunk_range(self.len, units_per_segment, unit);
                         gemm.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
@@ -129,17 +174,9 @@ impl PanelProduct<'_> {
     }
 }
 
-impl<T: OutputElement> GemmTasks<'_, T> {
-    /// The number of tasks.
-    pub fn count(&self) -> usize {
-        self.gemm.positions() * self.row_tasks * self.panel_tasks
-    }
-
-    /// Runs a task. `unpacked` is scratch of [`unpacked_bytes`].
-    ///
-    /// # Safety
-    /// No task may run twice at the same time.
-    pub unsafe fn run(&self, task: usize, unpacked: &mut [i8]) {
+impl GemmTasks<'_> {
+    /// Runs a task.
+    fn run<T: OutputElement>(&self, task: usize, unpacked: &mut [i8], out: Shared<T>) {
         let weights = self.gemm.weights;
         let shape = if weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
         let panels = weights.panel_count();
@@ -150,7 +187,7 @@ impl<T: OutputElement> GemmTasks<'_, T> {
             (task / (self.row_tasks * self.panel_tasks), task % (self.row_tasks * self.panel_tasks));
         let (panel_task, row_task) = (task % self.panel_tasks, task / self.panel_tasks);
         let (gemm, start) = self.gemm.position(position);
-        let out = self.out.part(start, self.out.len() - start);
+        let out = out.part(start, out.len() - start);
         let mut buffers = TileBuffers::new();
         for group in chunk_range(groups, self.panel_tasks, panel_task) {
             let group = gemm.panel_group(self.isa, chunk_range(panels, groups, group), unpacked);
