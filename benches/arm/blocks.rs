@@ -16,6 +16,9 @@ use beitle::{Error, Isa, Model};
 struct StopAfter(usize);
 
 impl Observer for StopAfter {
+    fn wants_layers(&self) -> bool {
+        true
+    }
     fn done(&mut self, stage: Stage, _: u64) -> bool {
         // The output projection is the last step of attention.
         self.0 -= usize::from(stage == Stage::Proj);

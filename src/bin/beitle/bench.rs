@@ -48,6 +48,8 @@ pub struct Args {
 /// Records the steps of a run and their times.
 struct Recorder {
     start: Instant,
+    /// Whether each layer runs as a step of its own, so that it can be timed.
+    layers: bool,
     events: Vec<Event>,
     windows: usize,
 }
@@ -72,6 +74,9 @@ impl Observer for Recorder {
         let seconds = self.start.elapsed().as_secs_f64() - start;
         self.events.push(Event { stage, start, seconds, macs });
         true
+    }
+    fn wants_layers(&self) -> bool {
+        self.layers
     }
     fn window(&mut self, done: usize, _: usize) {
         self.windows = done;
@@ -125,36 +130,52 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 struct Runs {
     /// Seconds of each run.
     seconds: Vec<f64>,
-    /// Seconds and multiply-accumulates of each run's stages, in the order of [`Stage::ALL`].
+    /// Seconds and multiply-accumulates of the stages of each run that timed them, in the order of [`Stage::ALL`].
     stages: Vec<Vec<(f64, u64)>>,
-    /// The steps of the last run.
+    /// The steps of the last such run.
     last: Vec<Event>,
     /// Windows in a run.
     windows: usize,
 }
 
+/// The most runs in which stages are timed.
+const MAX_STAGE_RUNS: u32 = 5;
+
+/// Times whole runs, and then the stages of further runs: in these, each layer is a step of its own, which takes longer.
 fn measure(args: &Args, session: &mut Session<'_>, picture: &Picture) -> Result<Runs, Failure> {
     let mut runs = Runs::default();
-    for is_measured in (0..=args.runs).map(|i| i > 0) {
-        let start = Instant::now();
-        let mut recorder = Recorder { start, events: Vec::new(), windows: 0 };
-        let wanted = match session.task() {
-            Task::Segmentation => None,
-            task => Some(Wanted { logits: task == Task::Classification, features: true, tokens: false }),
-        };
-        let done = match wanted {
-            None => session.run(picture, None, &mut recorder).map(|_| ()),
-            Some(wanted) => session.run_pooled(picture, wanted, &mut recorder).map(|_| ()),
-        };
-        done.map_err(|e| Failure::file(&args.file, e))?;
-        if is_measured {
-            runs.seconds.push(start.elapsed().as_secs_f64());
-            runs.stages.push(recorder.stages());
-            runs.windows = recorder.windows;
-            runs.last = recorder.events;
-        }
+    measure_once(args, session, picture, false)?;
+    for _ in 0..args.runs {
+        runs.seconds.push(measure_once(args, session, picture, false)?.0);
+    }
+    for _ in 0..args.runs.min(MAX_STAGE_RUNS) {
+        let recorder = measure_once(args, session, picture, true)?.1;
+        runs.stages.push(recorder.stages());
+        runs.windows = recorder.windows;
+        runs.last = recorder.events;
     }
     Ok(runs)
+}
+
+/// The seconds and the steps of a run.
+fn measure_once(
+    args: &Args,
+    session: &mut Session<'_>,
+    picture: &Picture,
+    layers: bool,
+) -> Result<(f64, Recorder), Failure> {
+    let start = Instant::now();
+    let mut recorder = Recorder { start, layers, events: Vec::new(), windows: 0 };
+    let wanted = match session.task() {
+        Task::Segmentation => None,
+        task => Some(Wanted { logits: task == Task::Classification, features: true, tokens: false }),
+    };
+    let done = match wanted {
+        None => session.run(picture, None, &mut recorder).map(|_| ()),
+        Some(wanted) => session.run_pooled(picture, wanted, &mut recorder).map(|_| ()),
+    };
+    done.map_err(|e| Failure::file(&args.file, e))?;
+    Ok((start.elapsed().as_secs_f64(), recorder))
 }
 
 /// The median of every stage that ran.
@@ -178,7 +199,7 @@ fn is_int8(model: &Model, stage: Stage) -> bool {
         Stage::Psp => Role::PspBottleneck,
         Stage::Lateral => Role::Lateral2,
         Stage::Fpn0 | Stage::Fpn1 | Stage::Fpn2 => Role::FpnConv,
-        Stage::Products | Stage::Bottleneck => Role::FpnBottleneck,
+        Stage::Products | Stage::Bottleneck | Stage::Bands => Role::FpnBottleneck,
         Stage::Classify => Role::Classifier,
         Stage::Resize | Stage::Norm | Stage::Features | Stage::Upsample | Stage::Map => return false,
     };
@@ -225,7 +246,9 @@ impl Measurement {
         for row in &self.stages {
             out.line(format_args!("{}", self.row(row.name, row.seconds, std::slice::from_ref(row))))?;
         }
-        out.line(format_args!("{}", self.row("all", self.seconds, &self.stages)))?;
+        let apart = self.stages.iter().map(|s| s.seconds).sum();
+        out.line(format_args!("{}", self.row("sum of the stages", apart, &self.stages)))?;
+        out.line(format_args!("{}", self.row("a run", self.seconds, &self.stages)))?;
         let (width, height) = self.size;
         let threads = plural(session.workers(), "thread");
         let (views, windows) = (describe(session.views()), plural(self.windows, "window"));
@@ -243,10 +266,12 @@ impl Measurement {
         out.line(format_args!("memory: {}", memory(session)))
     }
 
-    /// A row of the table, for one stage or for all of them.
+    /// A row of the table, for one stage or for all of them. The percentages are those of the sum of the stages, which is more than
+    /// a run takes: a run takes several layers in one step.
     fn row(&self, name: &str, seconds: f64, stages: &[Row]) -> String {
         let giga = stages.iter().map(|s| s.macs).sum::<u64>() as f64 / 1e9;
-        let (ms, percent) = (seconds * 1e3, seconds * 100.0 / self.seconds);
+        let apart: f64 = self.stages.iter().map(|s| s.seconds).sum();
+        let (ms, percent) = (seconds * 1e3, seconds * 100.0 / apart);
         if giga == 0.0 {
             return format!("{name:18}{ms:>10.2}{percent:>7.1}");
         }

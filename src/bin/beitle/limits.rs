@@ -114,6 +114,9 @@ impl Observer for WorkLimit<'_> {
     fn input(&mut self, role: Role, layer: u16, rows: &[f32], width: usize, pitch: usize) {
         self.inner.input(role, layer, rows, width, pitch);
     }
+    fn wants_layers(&self) -> bool {
+        self.inner.wants_layers()
+    }
     fn wants_inputs(&self) -> bool {
         self.inner.wants_inputs()
     }
