@@ -3,7 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::vec::Vec;
+
+/// Bytes that [`FileBytes::read_ahead`] asks for at once.
+#[cfg(unix)]
+const READ_AHEAD: usize = 2 << 20;
 
 /// The bytes of a weight file, at an address that [`Model::new`](crate::Model::new) accepts.
 #[derive(Debug)]
@@ -11,7 +18,7 @@ pub struct FileBytes(Source);
 
 #[derive(Debug)]
 enum Source {
-    Mapped(memmap2::Mmap),
+    Mapped(Arc<memmap2::Mmap>),
     /// A copy, and the number of bytes read.
     Copy(Arena, usize),
 }
@@ -56,7 +63,33 @@ impl FileBytes {
         }
         // SAFETY: the caller promises that the file does not change while it is mapped.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(&file)? };
-        Ok(FileBytes(Source::Mapped(map)))
+        Ok(FileBytes(Source::Mapped(Arc::new(map))))
+    }
+
+    /// Asks the operating system to load parts of a mapped file, one after another, on a thread of its own: those of
+    /// [`Model::read_order`](crate::Model::read_order). A first run then computes while the disk reads, instead of waiting for each
+    /// page that it touches. Does nothing for a file in memory, and on systems other than Unix.
+    pub fn read_ahead(&self, parts: Vec<Range<usize>>) {
+        #[cfg(not(unix))]
+        let _ = parts;
+        #[cfg(unix)]
+        if let Source::Mapped(map) = &self.0 {
+            let map = Arc::clone(map);
+            // If there can be no thread, pages are loaded when they are touched.
+            let _ = std::thread::Builder::new().name("beitle-read-ahead".into()).spawn(move || {
+                let pieces = parts.into_iter().flat_map(|part| {
+                    let end = part.end.min(map.len());
+                    part.step_by(READ_AHEAD).map(move |start| start..end.min(start + READ_AHEAD))
+                });
+                for piece in pieces {
+                    // The file's owner may have dropped it.
+                    let unused = Arc::strong_count(&map) == 1;
+                    if unused || map.advise_range(memmap2::Advice::WillNeed, piece.start, piece.len()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
     }
 
     /// The bytes of the file; they start at a page boundary.
@@ -130,7 +163,9 @@ mod tests {
             std::fs::write(&path, content).unwrap();
             assert_eq!(FileBytes::read(&path).unwrap().bytes(), content);
             // SAFETY: only this test knows the file.
-            assert_eq!(unsafe { FileBytes::map(&path) }.unwrap().bytes(), content);
+            let mapped = unsafe { FileBytes::map(&path) }.unwrap();
+            mapped.read_ahead(std::vec![0..4, 4..1 << 30]);
+            assert_eq!(mapped.bytes(), content);
         }
         std::fs::remove_file(&path).unwrap();
         assert!(FileBytes::read(&path).is_err());

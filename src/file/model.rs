@@ -103,6 +103,21 @@ impl<'a> Model<'a> {
         palette.as_chunks().0.get(class).copied().unwrap_or([0; 3])
     }
 
+    /// The byte ranges of the tensors in the order in which a run first reads them, for
+    /// [`FileBytes::read_ahead`](crate::memory::FileBytes::read_ahead).
+    #[cfg(feature = "std")]
+    pub fn read_order(&self) -> std::vec::Vec<core::ops::Range<usize>> {
+        let mut tensors: std::vec::Vec<_> = self.file.table().iter().collect();
+        tensors.sort_by_key(|e| match Role::from_code(e.role) {
+            Some(Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::RelativeBias) => (1, e.layer, e.offset),
+            Some(role) if role < Role::Qkv => (0, 0, e.offset),
+            Some(Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch | Role::Lateral2) => (2, 0, e.offset),
+            Some(Role::FpnConv) if e.layer == 2 => (3, 0, e.offset),
+            _ => (4, 0, e.offset),
+        });
+        tensors.iter().map(|e| e.offset as usize..(e.offset + e.bytes) as usize).collect()
+    }
+
     /// A linear tensor that the header requires. It exists and has the right shape, because [`Model::new`] has checked the
     /// file; another role or layer gives [`Error::Missing`].
     pub(crate) fn linear(&self, role: Role, layer: usize) -> Result<Linear<'a>, Error> {

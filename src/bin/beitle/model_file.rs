@@ -91,4 +91,14 @@ impl<'a> ModelFile<'a> {
         }
         Model::new(self.file.bytes()).map_err(|e| Failure::file(self.path, e))
     }
+
+    /// The model in the file, to be run: its weights are read ahead.
+    ///
+    /// # Errors
+    /// As [`model`](ModelFile::model).
+    pub fn model_to_run(&self) -> Result<Model<'_>, Failure> {
+        let model = self.model()?;
+        self.file.read_ahead(model.read_order());
+        Ok(model)
+    }
 }

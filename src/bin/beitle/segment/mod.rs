@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => demonstration_model(args.quiet)?,
     };
     let file = ModelFile::open(path, &args.file)?;
-    let model = file.model()?;
+    let model = file.model_to_run()?;
     check_task(path, &model, &[Task::Segmentation])?;
     let labels = args.labels.labels(&model)?;
     let views = args.views.views(&model)?;

@@ -75,7 +75,7 @@ struct Written {
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.processor.isa()?;
     let file = ModelFile::open(&args.model, &args.file)?;
-    let model = file.model()?;
+    let model = file.model_to_run()?;
     check_task(&args.model, &model, &[Task::Segmentation])?;
     args.verify.check(&file, &model, args.quiet)?;
     let (source, video) = Source::open(&args.input)?;
