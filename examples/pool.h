@@ -8,8 +8,8 @@
  *     ... beitle_run(...) ...
  *     pool_close(&pool);
  *
- * A frame consists of thousands of steps, and most take less time than it takes to wake a thread. Two things make
- * the pool fast:
+ * A frame consists of some 200 steps, and those of a small model take little longer than it takes to wake a thread. Two things
+ * make the pool fast:
  *
  * - A thread that has finished a step first spins, and sleeps only if no other step follows soon. Between frames the
  *   threads sleep. Where other programs need the processors, too, fewer threads are faster.

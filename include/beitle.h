@@ -228,7 +228,7 @@ typedef struct beitle_class_map {
 
 /* The caller's threads.
  *
- * A run consists of parallel steps: about 1,200 per window for the demonstration model, about 3,500 for BEiT base. For
+ * A run consists of parallel steps: about 160 per window for the demonstration model, about 190 for BEiT base. For
  * each step the thread that called beitle_run calls run(context, worker, argument). `run` calls worker(argument) on up
  * to `workers` threads concurrently, which may include its own thread, and returns after all these calls have returned.
  * The calls distribute the tasks of the step among themselves.
@@ -238,7 +238,7 @@ typedef struct beitle_class_map {
  * then by spinning: where threads have strict priorities, `run` must return only after its calls have returned. `run`
  * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open,
  * beitle_plan or beitle_plan_views on the running engine. It may block and allocate; since it is called so often, it is
- * much faster to let existing threads wait for work than to create threads for every step (see examples/pool.h). While
+ * faster to let existing threads wait for work than to create threads for every step (see examples/pool.h). While
  * 16 parallel steps are in progress, a further step runs on its calling thread alone. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */

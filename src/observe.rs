@@ -6,7 +6,7 @@ use crate::file::format::Role;
 // Defines `Stage`. Each line is `Variant = "text name";` in the order of the data flow; a new stage is one new line.
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// The kinds of steps of a run. Most of them occur many times in one run: once per head, block or band of rows.
+        /// The kinds of steps of a run. Most of them occur many times in one run: once per block or band of rows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Stage { $($(#[$doc])* $name,)* }
         impl Stage {
@@ -47,7 +47,7 @@ stages! {
     /// A step of the fine half of the head: several of the stages from the laterals to the class map, for neighbouring bands of
     /// rows. A run of separate layers ([`Observer::wants_layers`]) has no such step.
     Bands = "head";
-    /// Deconvolutions of features 0 and 1, and lateral convolutions.
+    /// Deconvolutions of features 0 and 1, and lateral convolutions, with the up-sampled coarser level.
     Lateral = "laterals";
     /// 3x3 convolution of pyramid level 0.
     Fpn0 = "fpn 0";
@@ -57,10 +57,8 @@ stages! {
     Fpn2 = "fpn 2";
     /// The FPN bottleneck on levels 1 to 3, multiplied at their own resolution.
     Products = "bottleneck low";
-    /// The FPN bottleneck on level 0, at full resolution.
+    /// The FPN bottleneck on level 0, at full resolution, and the interpolated products of the other levels.
     Bottleneck = "bottleneck full";
-    /// Bilinear up-sampling of maps, and of the products of the FPN bottleneck.
-    Upsample = "interpolation";
     /// The classifier, to logits.
     Classify = "classifier";
     /// Up-sampling of the logits to the size of the class map, and argmax.

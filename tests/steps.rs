@@ -1,11 +1,15 @@
-//! A frame is a small number of parallel steps: on each, threads meet, and one that is late holds up the others.
+//! A frame is a small number of parallel steps. At the end of each the threads wait for one another, so one that is late, or has to
+//! be woken, holds up the others.
 
 use beitle::engine::{Engine, Output};
+use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::{Arena, FileBytes};
+use beitle::observe::{Observer, Stage};
 use beitle::output::ClassMapMut;
 use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::{Isa, Model};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Two threads that count the steps they are asked to run.
@@ -24,29 +28,57 @@ impl Parallel for Counter {
     }
 }
 
-fn steps(file: &std::path::Path) -> usize {
-    let file = FileBytes::read(file).unwrap();
+/// Counts the stages of a run, which runs layer by layer if `layers`.
+struct Stages {
+    layers: bool,
+    seen: Vec<Stage>,
+    macs: u64,
+}
+
+impl Observer for Stages {
+    fn done(&mut self, stage: Stage, macs: u64) -> bool {
+        if !self.seen.contains(&stage) {
+            self.seen.push(stage);
+        }
+        self.macs += macs;
+        true
+    }
+    fn wants_layers(&self) -> bool {
+        self.layers
+    }
+}
+
+/// The class map of the demonstration model, the steps that it took, and what the observer saw.
+fn run(layers: bool) -> (Vec<u16>, usize, Stages) {
+    let file = FileBytes::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.beitle")).unwrap();
     let model = Model::new(file.bytes()).unwrap();
-    let facts = model.facts();
-    let (width, height) = (facts.width, facts.height);
+    let (width, height) = (model.facts().width, model.facts().height);
     let plan = Plan::new(&model, 2, (width, height)).unwrap();
     let mut arena = Arena::new(plan.bytes()).unwrap();
     let mut engine = Engine::new(&model, &plan, Isa::detect(), arena.bytes_mut()).unwrap();
-    let rgb = vec![128u8; width * height * 3];
-    let picture =
-        beitle::image::ImageView::packed(&rgb, width, height, beitle::image::PixelFormat::Rgb8).unwrap();
+    let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i * i / 7 % 251) as u8).collect();
+    let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8).unwrap();
     let mut map = vec![0u16; width * height];
     let counter = Counter { pool: ThreadPool::new(2).unwrap(), steps: AtomicUsize::new(0) };
+    let mut stages = Stages { layers, seen: Vec::new(), macs: 0 };
     let mut output = Output::map((width, height), ClassMapMut::U16(&mut map));
-    engine.run(&counter, &picture, &mut output, &mut ()).unwrap();
-    counter.steps.into_inner()
+    engine.run(&counter, &picture, &mut output, &mut stages).unwrap();
+    (map, counter.steps.into_inner(), stages)
 }
 
 #[test]
 fn a_frame_has_few_steps() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.beitle");
-    println!("{}", steps(&path));
-    if let Ok(other) = std::env::var("BEITLE_MODEL") {
-        println!("{other}: {}", steps(other.as_ref()));
-    }
+    let (_, steps, stages) = run(false);
+    assert!(steps <= 170, "{steps} steps");
+    assert!(stages.seen.contains(&Stage::Tokens) && stages.seen.contains(&Stage::Bands));
+}
+
+#[test]
+fn a_run_of_separate_layers_gives_the_same_map_with_the_same_work() {
+    let ((map, steps, stages), (same_map, more_steps, layers)) = (run(false), run(true));
+    assert!(map == same_map);
+    assert!(more_steps > steps);
+    assert_eq!(stages.macs, layers.macs);
+    assert!(!layers.seen.contains(&Stage::Tokens) && !layers.seen.contains(&Stage::Bands));
+    assert!(layers.seen.contains(&Stage::Fc1) && layers.seen.contains(&Stage::Bottleneck));
 }

@@ -8,8 +8,8 @@ use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{Rows, RowsShape};
 use crate::ops::winograd;
+use crate::parallel::Workers;
 use crate::parallel::chunks::Shared;
-use crate::parallel::{Serial, Workers};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::lanes::LANES;
@@ -185,6 +185,7 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
             (1, Shared::new(&mut *scratch)),
         );
         Workers::alone().run_all(&[transform.as_loop()]);
+        drop(transform);
         let (weights, x, activation) = (&weights.linear(), rows.rows(), Activation::Relu);
         let conv = winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips };
         conv.check(out.len());

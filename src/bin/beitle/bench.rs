@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let start = Instant::now();
     let file = ModelFile::open(&args.file, &args.open)?;
-    let model = file.model()?;
+    let model = file.model_to_run()?;
     let facts = model.facts();
     let open_seconds = start.elapsed().as_secs_f64();
     let mut session = Session::new(&model, args.views.views(&model)?, &args.processor)?;
@@ -201,7 +201,7 @@ fn is_int8(model: &Model, stage: Stage) -> bool {
         Stage::Fpn0 | Stage::Fpn1 | Stage::Fpn2 => Role::FpnConv,
         Stage::Products | Stage::Bottleneck | Stage::Bands => Role::FpnBottleneck,
         Stage::Classify => Role::Classifier,
-        Stage::Resize | Stage::Norm | Stage::Features | Stage::Upsample | Stage::Map => return false,
+        Stage::Resize | Stage::Norm | Stage::Features | Stage::Map => return false,
     };
     let integers = [TensorKind::Int8, TensorKind::Int4].map(|kind| kind as u8);
     model.file().find(role, 0).is_some_and(|entry| integers.contains(&entry.kind))

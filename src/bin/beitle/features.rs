@@ -50,7 +50,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     args.processor.isa()?;
     let file = ModelFile::open(&args.model, &args.file)?;
-    let model = file.model()?;
+    let model = file.model_to_run()?;
     check_task(&args.model, &model, &[Task::Classification, Task::Features])?;
     args.verify.check(&file, &model, false)?;
     let pictures = inputs::pictures(&args.images)?;
