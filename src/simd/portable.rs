@@ -12,30 +12,56 @@ pub(crate) struct Portable;
 
 /// a · b + c, rounded once.
 ///
-/// Without a fused instruction: the product is exact in f64. The sum is rounded to odd in f64, by means of the exact error
-/// that Knuth's two-sum gives. Rounding such a sum from 53 to 24 bits gives the correctly rounded result (Boldo and
-/// Melquiond 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd").
+/// Without a fused instruction: the product is exact in f64, and a · b + c is rounded twice, the sum to f64 and that to f32. This
+/// gives the bits of one rounding unless the sum is inexact in f64 and halfway between two neighbouring f32, where the error of
+/// the first rounding decides about the second. Two tests on integers find the lanes where that can be:
+///
+/// - The 29 bits that f32 drops are 1000…0: the sum is halfway between two normal numbers.
+/// - 0 < |c| < 2⁻¹²⁵. Results below 2⁻¹²⁶ have fewer bits than normal numbers, which the first test does not know. There the last
+///   bit of the sum stands for at most 2⁻¹⁷⁹. c is a multiple of 2⁻¹⁴⁹, so if the sum is inexact, the product has a lower bit than
+///   that; having 48 bits, the product is below 1/32 of the sum. So c is almost the whole sum.
+///
+/// A vector with such a lane is computed again, by [`add_to_odd`]. This is rare, except in interpolations with weights such as 1/2,
+/// whose sums are often halfway, but exact.
 #[inline(always)]
-fn fma(a: f32, b: f32, c: f32) -> f32 {
+fn fma_16(a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
     #[cfg(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma")))]
-    return a.mul_add(b, c);
+    return core::array::from_fn(|i| a[i].mul_add(b[i], c[i]));
     #[cfg(not(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma"))))]
     {
-        let (p, c) = (f64::from(a) * f64::from(b), f64::from(c));
-        let s = p + c;
-        let c_rounded = s - p;
-        let error = (p - (s - c_rounded)) + (c - c_rounded);
-        let bits = s.to_bits();
-        // The error of an infinite sum is NaN.
-        let odd = if error == 0.0 || bits & 1 == 1 || !s.is_finite() {
-            bits
-        } else if (error > 0.0) == (s > 0.0) {
-            bits.wrapping_add(1)
-        } else {
-            bits.wrapping_sub(1)
-        };
-        f64::from_bits(odd) as f32
+        let mut sums = [0f64; LANES];
+        let mut rare = 0;
+        for i in 0..LANES {
+            sums[i] = f64::from(a[i]) * f64::from(b[i]) + f64::from(c[i]);
+            let halfway = (sums[i].to_bits() as u32) << 3 == 1 << 31;
+            let tiny = (c[i].to_bits() << 1).wrapping_sub(1) >> 25 == 0;
+            rare |= u32::from(halfway | tiny);
+        }
+        if rare != 0 {
+            sums = core::array::from_fn(|i| add_to_odd(f64::from(a[i]) * f64::from(b[i]), f64::from(c[i])));
+        }
+        sums.map(|s| s as f32)
     }
+}
+
+/// p + c rounded to odd: an inexact sum becomes that of the two neighbouring f64 whose last bit is 1. Rounding it to the 24 bits of
+/// f32 then gives p + c rounded once (Boldo and Melquiond 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms
+/// Using Rounding to Odd"). The error of the sum is that of Knuth's two-sum.
+#[inline(always)]
+fn add_to_odd(p: f64, c: f64) -> f64 {
+    let s = p + c;
+    let c_rounded = s - p;
+    let error = (p - (s - c_rounded)) + (c - c_rounded);
+    let bits = s.to_bits();
+    // The error of an infinite sum is NaN.
+    let odd = if error == 0.0 || bits & 1 == 1 || !s.is_finite() {
+        bits
+    } else if (error > 0.0) == (s > 0.0) {
+        bits.wrapping_add(1)
+    } else {
+        bits.wrapping_sub(1)
+    };
+    f64::from_bits(odd)
 }
 
 #[inline(always)]
@@ -98,7 +124,7 @@ impl Lanes for Portable {
     }
     #[inline(never)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        core::array::from_fn(|i| fma(a[i], b[i], c[i]))
+        fma_16(a, b, c)
     }
     #[inline(never)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
@@ -266,7 +292,7 @@ mod tests {
             .flat_map(|a| values.iter().map(move |b| (a, b)))
             .flat_map(|(a, b)| values.iter().map(move |c| (a, b, c)))
         {
-            let (got, want) = (super::fma(a, b, c), a.mul_add(b, c));
+            let (got, want) = (super::fma_16([a; 16], [b; 16], [c; 16])[0], a.mul_add(b, c));
             assert!(
                 got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
                 "{a} {b} {c}: {got} {want}"
