@@ -35,7 +35,7 @@ fn zip<A: Copy, B: Copy, C>(a: [A; 4], b: [B; 4], f: impl Fn(A, B) -> C) -> [C; 
 /// The processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-unsafe fn f16_to_f32(h: __m128i) -> __m128 {
+pub(super) unsafe fn f16_to_f32(h: __m128i) -> __m128 {
     let rebias = _mm_set1_epi32((127 - 15) << 23);
     let magnitude = _mm_and_si128(h, _mm_set1_epi32(0x7FFF));
     let sign = _mm_slli_epi32::<16>(_mm_xor_si128(h, magnitude));

@@ -11,17 +11,14 @@ use core::arch::x86_64::*;
 #[target_feature(enable = "sse4.1")]
 pub(super) unsafe fn fma_16(a: &[__m128; 4], b: &[__m128; 4], c: &[__m128; 4]) -> [__m128; 4] {
     let mut out = [_mm_setzero_ps(); 4];
-    // The minimum over the registers: of the dropped bits, with the highest one inverted, and of 2·|c| − 1.
+    // Minima over the registers.
     let (mut dropped, mut addend) = (_mm_set1_epi32(-1), _mm_set1_epi32(-1));
     for i in 0..4 {
         let ([c0, c1], [p0, p1]) = (widen(c[i]), product(a[i], b[i]));
         let (s0, s1) = (_mm_add_pd(p0, c0), _mm_add_pd(p1, c1));
         out[i] = narrow([s0, s1]);
-        let low_words = _mm_castps_si128(_mm_shuffle_ps::<0x88>(_mm_castpd_ps(s0), _mm_castpd_ps(s1)));
-        let bits = _mm_xor_si128(_mm_slli_epi32::<3>(low_words), _mm_set1_epi32(i32::MIN));
-        dropped = _mm_min_epu32(dropped, bits);
-        let c = _mm_castps_si128(c[i]);
-        addend = _mm_min_epu32(addend, _mm_add_epi32(_mm_add_epi32(c, c), _mm_set1_epi32(-1)));
+        dropped = _mm_min_epu32(dropped, dropped_bits([s0, s1]));
+        addend = _mm_min_epu32(addend, twice_minus_one(c[i]));
     }
     // 2·|c| − 1 is below 2²⁵ for 0 < |c| < 2⁻¹²⁵.
     let rare = _mm_min_epu32(dropped, _mm_srli_epi32::<25>(addend));
@@ -34,17 +31,40 @@ pub(super) unsafe fn fma_16(a: &[__m128; 4], b: &[__m128; 4], c: &[__m128; 4]) -
     out
 }
 
+/// Of four sums, the 29 bits that f32 drops, shifted left, with the highest one inverted: 0 if the sum is halfway between two f32.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+fn dropped_bits([low, high]: [__m128d; 2]) -> __m128i {
+    let words = _mm_castps_si128(_mm_shuffle_ps::<0x88>(_mm_castpd_ps(low), _mm_castpd_ps(high)));
+    _mm_xor_si128(_mm_slli_epi32::<3>(words), _mm_set1_epi32(i32::MIN))
+}
+
+/// Whether one of four sums is halfway between two normal f32.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+pub(super) fn halfway(sums: [__m128d; 2]) -> bool {
+    _mm_movemask_epi8(_mm_cmpeq_epi32(dropped_bits(sums), _mm_setzero_si128())) != 0
+}
+
+/// 2·|v| − 1, of the bits as an unsigned integer: the largest one for 0, and otherwise in the order of |v|.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+pub(super) fn twice_minus_one(v: __m128) -> __m128i {
+    let bits = _mm_castps_si128(v);
+    _mm_add_epi32(_mm_add_epi32(bits, bits), _mm_set1_epi32(-1))
+}
+
 /// Four f32 as f64.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-fn widen(v: __m128) -> [__m128d; 2] {
+pub(super) fn widen(v: __m128) -> [__m128d; 2] {
     [_mm_cvtps_pd(v), _mm_cvtps_pd(_mm_movehl_ps(v, v))]
 }
 
 /// Four f64 as f32, rounded to nearest even.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-fn narrow([low, high]: [__m128d; 2]) -> __m128 {
+pub(super) fn narrow([low, high]: [__m128d; 2]) -> __m128 {
     _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high))
 }
 
@@ -59,7 +79,7 @@ fn product(a: __m128, b: __m128) -> [__m128d; 2] {
 /// p + c rounded to odd: [`portable::add_to_odd`](crate::simd::portable::add_to_odd).
 #[inline]
 #[target_feature(enable = "sse4.1")]
-fn add_to_odd(p: __m128d, c: __m128d) -> __m128d {
+pub(super) fn add_to_odd(p: __m128d, c: __m128d) -> __m128d {
     let s = _mm_add_pd(p, c);
     let c_rounded = _mm_sub_pd(s, p);
     let error = _mm_add_pd(_mm_sub_pd(p, _mm_sub_pd(s, c_rounded)), _mm_sub_pd(c, c_rounded));

@@ -1,23 +1,27 @@
 //! The micro-kernels of SSE4.1.
 //!
-//! The int8 tile multiplies by `pmaddwd`, as that of [AVX2](super::avx2) does, over half a panel at a time: eight outputs are two
-//! accumulators, so that six rows take twelve of the sixteen registers, and the widened weights and a product the rest. The
-//! activations come from memory, each in all lanes of a register of its own: SSE has no broadcast from memory.
+//! The int8 tile multiplies by `pmaddwd`, as that of [AVX2](super::avx2) does, a quarter of a panel at a time: four outputs are one
+//! accumulator, and eight rows by four outputs share the two vectors of widened weights. The activations come from memory, each
+//! in all lanes of a vector of its own, because SSE has no broadcast from memory.
+//!
+//! The floating-point tile keeps its sums as f64 that hold f32, two in a register, and rounds each of them to f32 and back once for
+//! every product. See [`portable::fma_16`](crate::simd::portable::fma_16) for when that is one rounding.
 
-use super::sse41::Sse41;
-use crate::simd::lanes::LANES;
-use crate::simd::tile::{TileI8, Widen, float_tiles, tile_f};
+use super::sse41::{Sse41, f16_to_f32};
+use super::sse41_fma::{add_to_odd, halfway, narrow, twice_minus_one, widen};
+use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::tile::{TileF, TileI8, Widen, float_tiles, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 /// The block size along K (KC), in groups of four inputs: 12 KiB of widened activations, which stay in the first-level cache.
-const KC_GROUPS: usize = 64;
+const KC_GROUPS: usize = 48;
 
 /// A group of a row, widened to i16: the bytes at even places (inputs 0 and 2) in each of the four 32-bit lanes, then likewise
 /// the bytes at odd places. Written before it is read.
 type EvenOdd = [MaybeUninit<__m128i>; 2];
 
-/// For each block of groups, widens the activations once, then multiplies them by every half panel.
+/// For each block of groups, widens the activations once, then multiplies them by every quarter of a panel.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], with `ROWS` rows; the processor has sse4.1.
@@ -25,21 +29,21 @@ type EvenOdd = [MaybeUninit<__m128i>; 2];
 unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
     let mut a = [const { [const { [MaybeUninit::uninit(); 2] }; ROWS] }; KC_GROUPS];
     for first in (0..t.groups).step_by(KC_GROUPS) {
-        let groups = KC_GROUPS.min(t.groups - first);
-        // SAFETY: `TileI8` covers every row, panel, weight sum and output; groups first .. first + groups exist, and `split` has
-        // written that many of each row before `half_panel` reads them.
+        let a = &mut a[..KC_GROUPS.min(t.groups - first)];
+        // SAFETY: `TileI8` covers every row, panel, weight sum and output; as many groups as `a` has exist from `first` on, and
+        // `split` has written those of each row before `quarter_panel` reads them.
         unsafe {
             for r in 0..ROWS {
-                split(t.a.add(r * t.a_pitch + first * 4), r, &mut a[..groups]);
+                split(t.a.add(r * t.a_pitch + first * 4), r, a);
             }
-            for half in 0..2 * panels {
-                let (p, at) = (half / 2, half % 2 * (LANES / 2));
+            for quarter in 0..4 * panels {
+                let (p, at) = (quarter / 4, quarter % 4 * 4);
                 let out = t.out.add(p * LANES + at);
                 let w_sum = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES + at));
                 let w = t.w.add(p * t.panel_pitch + first * 64 + at * 4);
-                // During the first panel the next weights are prefetched; later, the weights that are read anyway.
-                let prefetch = if half == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
-                half_panel(&a[..groups], (w, prefetch), w_sum, out, panels * LANES);
+                // During the first quarter the next weights are prefetched; later, the weights that are read anyway.
+                let prefetch = if quarter == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
+                quarter_panel(a, (w, prefetch), w_sum, out, panels * LANES);
             }
         }
     }
@@ -53,26 +57,25 @@ unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
 #[target_feature(enable = "sse4.1")]
 unsafe fn split<const ROWS: usize>(row: *const u8, r: usize, a: &mut [[EvenOdd; ROWS]]) {
     let low_byte = _mm_set1_epi16(0xFF);
-    // SAFETY: every access is to a group of `a`, by this function's preconditions.
-    unsafe {
-        for (g, a) in a.iter_mut().enumerate() {
-            let group = _mm_set1_epi32(row.add(4 * g).cast::<i32>().read_unaligned());
-            let [even, odd] = a.get_unchecked_mut(r);
-            even.write(_mm_and_si128(group, low_byte));
-            odd.write(_mm_srli_epi16::<8>(group));
-        }
+    for (g, a) in a.iter_mut().enumerate() {
+        // SAFETY: every access is to a group of `a`, by this function's preconditions.
+        let (group, [even, odd]) = unsafe {
+            (_mm_set1_epi32(row.add(4 * g).cast::<i32>().read_unaligned()), a.get_unchecked_mut(r))
+        };
+        even.write(_mm_and_si128(group, low_byte));
+        odd.write(_mm_srli_epi16::<8>(group));
     }
 }
 
-/// Multiplies the groups of widened rows by half a panel. The sums start from −128 · Σ w if `w_sum` is given, otherwise they
-/// continue from `out`, whose rows are `pitch` elements apart.
+/// Multiplies the groups of widened rows by a quarter of a panel. The sums start from −128 · Σ w if `w_sum` is given, otherwise
+/// they continue from `out`, whose rows are `pitch` elements apart.
 ///
 /// # Safety
-/// `w` points to the half panel's 32 bytes of the first group, and those of the others follow 64 bytes apart; 8 i32 can be read
-/// at `w_sum`; `out` has `ROWS` rows of 8 i32, initialised without `w_sum`; all of `a` is initialised; the processor has sse4.1.
+/// `w` points to the quarter's 16 bytes of the first group, and those of the others follow 64 bytes apart; 4 i32 can be read at
+/// `w_sum`; `out` has `ROWS` rows of 4 i32, initialised without `w_sum`; all of `a` is initialised; the processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-unsafe fn half_panel<const ROWS: usize>(
+unsafe fn quarter_panel<const ROWS: usize>(
     a: &[[EvenOdd; ROWS]],
     (w, prefetch): (*const i8, *const i8),
     w_sum: Option<*const i32>,
@@ -81,34 +84,29 @@ unsafe fn half_panel<const ROWS: usize>(
 ) {
     // SAFETY: every access is to a group of `a`, or to a row of `out`, by this function's preconditions.
     unsafe {
-        let mut acc = [[_mm_setzero_si128(); 2]; ROWS];
+        let mut acc = [_mm_setzero_si128(); ROWS];
         for (r, acc) in acc.iter_mut().enumerate() {
-            for (h, acc) in acc.iter_mut().enumerate() {
-                *acc = match w_sum {
-                    Some(sum) => {
-                        let sum = _mm_loadu_si128(sum.add(h * 4).cast());
-                        _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32::<7>(sum))
-                    }
-                    None => _mm_loadu_si128(out.add(r * pitch + h * 4).cast()),
-                };
-            }
+            *acc = match w_sum {
+                Some(sum) => {
+                    let sum = _mm_slli_epi32::<7>(_mm_loadu_si128(sum.cast()));
+                    _mm_sub_epi32(_mm_setzero_si128(), sum)
+                }
+                None => _mm_loadu_si128(out.add(r * pitch).cast()),
+            };
         }
         for (g, rows) in a.iter().enumerate() {
             _mm_prefetch::<_MM_HINT_T1>(prefetch.wrapping_add(g * 64).cast());
-            for h in 0..2 {
-                let w = _mm_loadu_si128(w.add(g * 64 + h * 16).cast());
-                // Sign-extend the even bytes by two shifts, the odd bytes by one.
-                let even = _mm_srai_epi16::<8>(_mm_slli_epi16::<8>(w));
-                let odd = _mm_srai_epi16::<8>(w);
-                for (acc, a) in acc.iter_mut().zip(rows) {
-                    acc[h] = _mm_add_epi32(acc[h], _mm_madd_epi16(a[0].assume_init(), even));
-                    acc[h] = _mm_add_epi32(acc[h], _mm_madd_epi16(a[1].assume_init(), odd));
-                }
+            let w = _mm_loadu_si128(w.add(g * 64).cast());
+            // Sign-extend the even bytes by two shifts, the odd bytes by one.
+            let even = _mm_srai_epi16::<8>(_mm_slli_epi16::<8>(w));
+            let odd = _mm_srai_epi16::<8>(w);
+            for (acc, a) in acc.iter_mut().zip(rows) {
+                *acc = _mm_add_epi32(*acc, _mm_madd_epi16(a[0].assume_init(), even));
+                *acc = _mm_add_epi32(*acc, _mm_madd_epi16(a[1].assume_init(), odd));
             }
         }
         for (r, acc) in acc.iter().enumerate() {
-            _mm_storeu_si128(out.add(r * pitch).cast(), acc[0]);
-            _mm_storeu_si128(out.add(r * pitch + 4).cast(), acc[1]);
+            _mm_storeu_si128(out.add(r * pitch).cast(), *acc);
         }
     }
 }
@@ -116,7 +114,7 @@ unsafe fn half_panel<const ROWS: usize>(
 /// The int8 tile.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`], with at most 6 rows; the processor has sse4.1.
+/// The preconditions of [`TileI8`], with at most 8 rows; the processor has sse4.1.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     // SAFETY: the preconditions are those of `maddwd`, and `ROWS` is `rows`.
     unsafe {
@@ -127,9 +125,104 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
             4 => maddwd::<4>(panels, t),
             5 => maddwd::<5>(panels, t),
             6 => maddwd::<6>(panels, t),
+            7 => maddwd::<7>(panels, t),
+            8 => maddwd::<8>(panels, t),
             _ => unreachable!("the instruction set's tile shape limits the number of rows"),
         }
     }
 }
 
-float_tiles!(Sse41::new(), tile_f, Widen, [target_feature(enable = "sse4.1")], 1 2 3 4, [1]);
+/// Weights that are loaded four at a time.
+trait LoadFour: Widen {
+    /// # Safety
+    /// 4 numbers can be read at `p`; the processor has sse4.1.
+    unsafe fn load_four(p: *const Self) -> __m128;
+}
+
+impl LoadFour for f32 {
+    #[inline(always)]
+    unsafe fn load_four(p: *const f32) -> __m128 {
+        // SAFETY: 4 numbers can be read at `p`, by this function's precondition.
+        unsafe { _mm_loadu_ps(p) }
+    }
+}
+
+impl LoadFour for half::f16 {
+    #[inline(always)]
+    unsafe fn load_four(p: *const half::f16) -> __m128 {
+        // SAFETY: 4 numbers can be read at `p` and the processor has sse4.1, by this function's preconditions.
+        unsafe { f16_to_f32(_mm_cvtepu16_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+}
+
+/// The floating-point tile of one panel.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with `ROWS` rows and `PANELS` panels; the processor has sse4.1.
+#[inline(always)]
+unsafe fn tile_f64<L: Lanes, W: LoadFour, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
+    const { assert!(PANELS == 1) }
+    // SAFETY: the preconditions are this function's; `out` holds a row of four vectors for each row of sums.
+    unsafe {
+        match sums::<W, ROWS>(t) {
+            Some(sums) => {
+                for (i, sum) in sums.as_flattened().iter().enumerate() {
+                    _mm_storeu_ps(t.out.add(4 * i), *sum);
+                }
+            }
+            None => tile_f::<L, W, ROWS, PANELS>(l, t),
+        }
+    }
+}
+
+/// The sums of a tile of one panel. `None` if an activation or a weight other than 0 is below 2⁻⁶³, so that a product could have a
+/// bit below 2⁻¹⁷²: then sums below 2⁻¹²⁶ might be rounded twice.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has sse4.1.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+unsafe fn sums<W: LoadFour, const ROWS: usize>(t: &TileF<W>) -> Option<[[__m128; 4]; ROWS]> {
+    let mut out = [[_mm_setzero_ps(); 4]; ROWS];
+    // SAFETY: every access is to row r < ROWS, output 4q .. 4q + 4 of the panel and k < t.k, which `TileF` covers.
+    unsafe {
+        // The minimum of 2·|x| − 1 over the numbers' bits.
+        let mut smallest = u32::MAX;
+        for r in 0..ROWS {
+            for k in 0..t.k {
+                let a = *t.a.add(r * t.a_pitch + k);
+                smallest = smallest.min((a.to_bits() << 1).wrapping_sub(1));
+            }
+        }
+        let mut smallest = _mm_set1_epi32(smallest as i32);
+        for q in 0..4 {
+            let mut acc = [[_mm_setzero_pd(); 2]; ROWS];
+            if !t.overwrite {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    *acc = widen(_mm_loadu_ps(t.out.add(r * LANES + 4 * q)));
+                }
+            }
+            for k in 0..t.k {
+                let w = W::load_four(t.w.add(k * LANES + 4 * q));
+                smallest = _mm_min_epu32(smallest, twice_minus_one(w));
+                let w = widen(w);
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let a = _mm_set1_pd(f64::from(*t.a.add(r * t.a_pitch + k)));
+                    let p = [_mm_mul_pd(a, w[0]), _mm_mul_pd(a, w[1])];
+                    let mut s = [_mm_add_pd(p[0], acc[0]), _mm_add_pd(p[1], acc[1])];
+                    if halfway(s) {
+                        s = [add_to_odd(p[0], acc[0]), add_to_odd(p[1], acc[1])];
+                    }
+                    *acc = [_mm_cvtps_pd(_mm_cvtpd_ps(s[0])), _mm_cvtps_pd(_mm_cvtpd_ps(s[1]))];
+                }
+            }
+            for (out, acc) in out.iter_mut().zip(acc) {
+                out[q] = narrow(acc);
+            }
+        }
+        let tiny = _mm_cmpeq_epi32(_mm_srli_epi32::<30>(smallest), _mm_setzero_si128());
+        (_mm_movemask_epi8(tiny) == 0).then_some(out)
+    }
+}
+
+float_tiles!(Sse41::new(), tile_f64, LoadFour, [target_feature(enable = "sse4.1")], 1 2 3 4, [1]);
