@@ -46,22 +46,32 @@ fn fma_16(a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
 
 /// p + c rounded to odd: an inexact sum becomes that of the two neighbouring f64 whose last bit is 1. Rounding it to the 24 bits of
 /// f32 then gives p + c rounded once (Boldo and Melquiond 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms
-/// Using Rounding to Odd"). The error of the sum is that of Knuth's two-sum.
+/// Using Rounding to Odd"). The error of the sum is that of Knuth's two-sum. No branches, so that the compiler can vectorise it.
 #[inline(always)]
 fn add_to_odd(p: f64, c: f64) -> f64 {
     let s = p + c;
     let c_rounded = s - p;
     let error = (p - (s - c_rounded)) + (c - c_rounded);
     let bits = s.to_bits();
-    // The error of an infinite sum is NaN.
-    let odd = if error == 0.0 || bits & 1 == 1 || !s.is_finite() {
-        bits
-    } else if (error > 0.0) == (s > 0.0) {
-        bits.wrapping_add(1)
-    } else {
-        bits.wrapping_sub(1)
-    };
-    f64::from_bits(odd)
+    // All ones for an even last bit, and for an error that is neither 0 nor, of an infinite sum, NaN.
+    let even = (bits & 1).wrapping_sub(1);
+    let inexact = u64::from((error < 0.0) | (error > 0.0)).wrapping_neg();
+    // 1 if error and sum have the same sign, otherwise −1.
+    let step = ((error.to_bits() ^ bits) as i64 >> 63) as u64 | 1;
+    f64::from_bits(bits.wrapping_add(step & even & inexact))
+}
+
+/// f16 to f32. A normal number takes its exponent and significand to their places and adds the difference of the exponents' biases,
+/// twice for infinities and NaN; a subnormal number is an integer times 2⁻²⁴.
+#[inline(always)]
+fn f16_to_f32(h: half::f16) -> f32 {
+    const REBIAS: u32 = (127 - 15) << 23;
+    let h = u32::from(h.to_bits());
+    let magnitude = h & 0x7FFF;
+    let rebias = if magnitude >= 0x7C00 { 2 * REBIAS } else { REBIAS };
+    let subnormal = (magnitude as i32 as f32 * (1.0 / (1 << 24) as f32)).to_bits();
+    let v = if magnitude < 0x0400 { subnormal } else { (magnitude << 13) + rebias };
+    f32::from_bits(v | (h & 0x8000) << 16)
 }
 
 #[inline(always)]
@@ -94,12 +104,12 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
         let h = unsafe { p.cast::<[half::f16; LANES]>().read() };
-        core::array::from_fn(|i| h[i].to_f32())
+        core::array::from_fn(|i| f16_to_f32(h[i]))
     }
     #[inline(always)]
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
         let h = unsafe { p.cast::<[half::bf16; LANES]>().read() };
-        h.map(|h| f32::from_bits(u32::from(h.to_bits()) << 16))
+        core::array::from_fn(|i| f32::from_bits(u32::from(h[i].to_bits()) << 16))
     }
     #[inline(never)]
     unsafe fn store_high_halves_at(self, v: Self::I, p: *mut half::bf16) {
@@ -245,35 +255,69 @@ impl Lanes for Portable {
     }
 }
 
-/// The definition of the int8 tile: one row and one output at a time.
+/// The int8 tile: one panel at a time. The loops are shaped for the compiler's vectoriser, which has 16-bit products in every
+/// vector unit.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`].
+/// The preconditions of [`TileI8`], with at most 4 rows.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    for r in 0..rows {
-        for p in 0..panels {
-            // SAFETY: the preconditions of `TileI8` cover every row and panel.
-            let (a, out) =
-                unsafe { (row_of(t.a, t.a_pitch, r), row_of(t.out, panels * LANES, r).add(p * LANES)) };
-            let mut acc = [0i32; LANES];
-            for g in 0..t.groups {
-                // SAFETY: group g of panel p is 64 bytes, and the row has 4 · groups bytes (`TileI8`).
-                let (w, x) = unsafe {
-                    (
-                        t.w.add(p * t.panel_pitch + g * 64).cast::<[[i8; 4]; LANES]>().read(),
-                        a.add(g * 4).cast::<[u8; 4]>().read(),
-                    )
-                };
-                for (acc, w) in acc.iter_mut().zip(w) {
-                    for (&w, &x) in w.iter().zip(&x) {
-                        *acc += (i32::from(x) - 128) * i32::from(w);
-                    }
-                }
+    for p in 0..panels {
+        // SAFETY: the preconditions of `TileI8` cover every panel, and `ROWS` is `rows`.
+        unsafe {
+            match rows {
+                1 => panel_i8::<1>(p, panels, t),
+                2 => panel_i8::<2>(p, panels, t),
+                3 => panel_i8::<3>(p, panels, t),
+                4 => panel_i8::<4>(p, panels, t),
+                _ => unreachable!("the instruction set's tile shape limits the number of rows"),
             }
-            // SAFETY: `out` has rows · panels · 16 elements (`TileI8`).
-            unsafe { out.cast::<[i32; LANES]>().write(acc) };
         }
     }
+}
+
+/// Panel `p` of a tile. A group's 16 outputs by 4 inputs are 32 pairs of inputs. The sum of a pair's two products fits in 16 bits: it
+/// is at most 2 · 128 · 127.
+///
+/// # Safety
+/// The preconditions of [`TileI8`], with `ROWS` rows and `panels` panels, one of which is `p`.
+unsafe fn panel_i8<const ROWS: usize>(p: usize, panels: usize, t: &TileI8) {
+    let mut acc = [[0i32; LANES]; ROWS];
+    for g in 0..t.groups {
+        // SAFETY: group g of panel p is 64 bytes (`TileI8`).
+        let [even, odd] =
+            unsafe { bytes_of_pairs(t.w.add(p * t.panel_pitch + g * 64).cast::<Pairs>().read_unaligned()) };
+        for (r, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: row r has 4 · groups bytes (`TileI8`).
+            let x = unsafe { row_of(t.a, t.a_pitch, r).add(g * 4).cast::<u32>().read_unaligned() };
+            // q − 128 of each byte, in all lanes.
+            let [x_even, x_odd] = bytes_of_pairs(bytemuck::cast([x ^ 0x8080_8080; LANES]));
+            let mut sums = [0i16; 2 * LANES];
+            for i in 0..2 * LANES {
+                sums[i] = even[i].wrapping_mul(x_even[i]).wrapping_add(odd[i].wrapping_mul(x_odd[i]));
+            }
+            for (acc, [a, b]) in acc.iter_mut().zip(sums.as_chunks().0) {
+                *acc += i32::from(*a) + i32::from(*b);
+            }
+        }
+    }
+    for (r, acc) in acc.into_iter().enumerate() {
+        // SAFETY: `out` has rows · panels · 16 elements (`TileI8`).
+        unsafe { row_of(t.out, panels * LANES, r).add(p * LANES).cast::<[i32; LANES]>().write(acc) };
+    }
+}
+
+/// Pairs of signed bytes.
+type Pairs = [i16; 2 * LANES];
+
+/// The first and the second byte of each pair, sign-extended. (Loops, because closures are not always inlined here.)
+#[inline(always)]
+fn bytes_of_pairs(pairs: Pairs) -> [Pairs; 2] {
+    let mut bytes = [pairs; 2];
+    for i in 0..2 * LANES {
+        bytes[0][i] = pairs[i] << 8 >> 8;
+        bytes[1][i] = pairs[i] >> 8;
+    }
+    bytes
 }
 
 float_tiles!(Portable, tile_f, Widen, [inline], 1 2 3 4, [1]);

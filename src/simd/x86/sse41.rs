@@ -99,17 +99,19 @@ impl Lanes for Sse41 {
     }
     #[inline(always)]
     unsafe fn load_f16_at(self, p: *const half::f16) -> Self::F {
-        core::array::from_fn(|i| unsafe { f16_to_f32(_mm_cvtepu16_epi32(_mm_loadl_epi64(p.add(4 * i).cast()))) })
+        core::array::from_fn(|i| unsafe {
+            f16_to_f32(_mm_cvtepu16_epi32(_mm_loadl_epi64(p.add(4 * i).cast())))
+        })
     }
     #[inline(always)]
     unsafe fn load_bf16_at(self, p: *const half::bf16) -> Self::F {
         unsafe {
             let (zero, p) = (_mm_setzero_si128(), p.cast::<__m128i>());
             let [a, b] = [_mm_loadu_si128(p), _mm_loadu_si128(p.add(1))];
-            let (a, b) = ([_mm_unpacklo_epi16(zero, a), _mm_unpackhi_epi16(zero, a)], [
-                _mm_unpacklo_epi16(zero, b),
-                _mm_unpackhi_epi16(zero, b),
-            ]);
+            let (a, b) = (
+                [_mm_unpacklo_epi16(zero, a), _mm_unpackhi_epi16(zero, a)],
+                [_mm_unpacklo_epi16(zero, b), _mm_unpackhi_epi16(zero, b)],
+            );
             [_mm_castsi128_ps(a[0]), _mm_castsi128_ps(a[1]), _mm_castsi128_ps(b[0]), _mm_castsi128_ps(b[1])]
         }
     }
@@ -249,7 +251,8 @@ impl Lanes for Sse41 {
     fn broadcast_max_i16(self, [a, b, c, d]: Self::H) -> Self::H {
         unsafe {
             // As in `reduce_max_i16` of AVX2: `phminposuw` finds the smallest u16.
-            let (v, reverse) = (_mm_max_epi16(_mm_max_epi16(a, b), _mm_max_epi16(c, d)), _mm_set1_epi16(i16::MAX));
+            let (v, reverse) =
+                (_mm_max_epi16(_mm_max_epi16(a, b), _mm_max_epi16(c, d)), _mm_set1_epi16(i16::MAX));
             let max = _mm_xor_si128(_mm_minpos_epu16(_mm_xor_si128(v, reverse)), reverse);
             [_mm_shuffle_epi8(max, _mm_set1_epi16(0x0100)); 4]
         }

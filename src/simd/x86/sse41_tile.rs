@@ -9,7 +9,7 @@
 
 use super::sse41::{Sse41, f16_to_f32};
 use super::sse41_fma::{add_to_odd, halfway, narrow, twice_minus_one, widen};
-use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::lanes::{LANES, Lanes, ROUND};
 use crate::simd::tile::{TileF, TileI8, Widen, float_tiles, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -132,26 +132,38 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
     }
 }
 
-/// Weights that are loaded four at a time.
-trait LoadFour: Widen {
+/// Weights of the floating-point tile.
+trait Weight: Widen {
     /// # Safety
     /// 4 numbers can be read at `p`; the processor has sse4.1.
     unsafe fn load_four(p: *const Self) -> __m128;
+
+    /// The largest magnitude of weights that are whole numbers of 2⁻²⁴, or of 0.0 if there are none; ∞ for other weights.
+    fn largest_multiple(weights: &[Self]) -> f32;
 }
 
-impl LoadFour for f32 {
+impl Weight for f32 {
     #[inline(always)]
     unsafe fn load_four(p: *const f32) -> __m128 {
         // SAFETY: 4 numbers can be read at `p`, by this function's precondition.
         unsafe { _mm_loadu_ps(p) }
     }
+    #[inline(always)]
+    fn largest_multiple(_: &[f32]) -> f32 {
+        f32::INFINITY
+    }
 }
 
-impl LoadFour for half::f16 {
+impl Weight for half::f16 {
     #[inline(always)]
     unsafe fn load_four(p: *const half::f16) -> __m128 {
         // SAFETY: 4 numbers can be read at `p` and the processor has sse4.1, by this function's preconditions.
         unsafe { f16_to_f32(_mm_cvtepu16_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
+    fn largest_multiple(weights: &[half::f16]) -> f32 {
+        let largest = weights.iter().fold(0, |max: i16, w| max.max((w.to_bits() & 0x7FFF) as i16));
+        half::f16::from_bits(largest as u16).to_f32()
     }
 }
 
@@ -160,42 +172,69 @@ impl LoadFour for half::f16 {
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and `PANELS` panels; the processor has sse4.1.
 #[inline(always)]
-unsafe fn tile_f64<L: Lanes, W: LoadFour, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
+unsafe fn tile_f64<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
     const { assert!(PANELS == 1) }
-    // SAFETY: the preconditions are this function's; `out` holds a row of four vectors for each row of sums.
+    // SAFETY: the preconditions are this function's; the sums are rows of one panel.
     unsafe {
-        match sums::<W, ROWS>(t) {
-            Some(sums) => {
-                for (i, sum) in sums.as_flattened().iter().enumerate() {
-                    _mm_storeu_ps(t.out.add(4 * i), *sum);
-                }
-            }
-            None => tile_f::<L, W, ROWS, PANELS>(l, t),
+        match products::<W, ROWS>(t) {
+            Products::Whole => sums::<W, ROWS, false>(t),
+            Products::Normal => sums::<W, ROWS, true>(t),
+            Products::Tiny => tile_f::<L, W, ROWS, PANELS>(l, t),
         }
     }
 }
 
-/// The sums of a tile of one panel. `None` if an activation or a weight other than 0 is below 2⁻⁶³, so that a product could have a
-/// bit below 2⁻¹⁷²: then sums below 2⁻¹²⁶ might be rounded twice.
-///
+/// What the numbers of a tile say about its sums.
+enum Products {
+    /// All sums are exact in f64: activations are bytes, as those of pixels are, products are multiples of 2⁻²⁴, and no sum exceeds
+    /// 2²⁹.
+    Whole,
+    /// All products are multiples of 2⁻¹⁷², so that sums below 2⁻¹²⁶ are exact in f64.
+    Normal,
+    /// Others: an activation or a weight other than 0 is below 2⁻⁶³.
+    Tiny,
+}
+
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
-unsafe fn sums<W: LoadFour, const ROWS: usize>(t: &TileF<W>) -> Option<[[__m128; 4]; ROWS]> {
-    let mut out = [[_mm_setzero_ps(); 4]; ROWS];
-    // SAFETY: every access is to row r < ROWS, output 4q .. 4q + 4 of the panel and k < t.k, which `TileF` covers.
-    unsafe {
-        // The minimum of 2·|x| − 1 over the numbers' bits.
-        let mut smallest = u32::MAX;
-        for r in 0..ROWS {
-            for k in 0..t.k {
-                let a = *t.a.add(r * t.a_pitch + k);
-                smallest = smallest.min((a.to_bits() << 1).wrapping_sub(1));
-            }
+unsafe fn products<W: Weight, const ROWS: usize>(t: &TileF<W>) -> Products {
+    let (mut whole, mut smallest) = (t.overwrite, u32::MAX);
+    for r in 0..ROWS {
+        // SAFETY: the row is `k` numbers (`TileF`).
+        let row = unsafe { core::slice::from_raw_parts(t.a.add(r * t.a_pitch), t.k) };
+        for a in row {
+            whole &= (a + ROUND) - ROUND == *a && a.abs() <= 256.0;
+            smallest = smallest.min((a.to_bits() << 1).wrapping_sub(1));
         }
-        let mut smallest = _mm_set1_epi32(smallest as i32);
-        for q in 0..4 {
+    }
+    // SAFETY: a panel is 16 · k weights (`TileF`).
+    let weights = unsafe { core::slice::from_raw_parts(t.w, LANES * t.k) };
+    if whole && W::largest_multiple(weights) * t.k as f32 <= (1 << 20) as f32 {
+        return Products::Whole;
+    }
+    let mut minimum = _mm_set1_epi32(smallest as i32);
+    for w in weights.as_chunks::<4>().0 {
+        // SAFETY: `w` is an array of 4 numbers.
+        minimum = _mm_min_epu32(minimum, twice_minus_one(unsafe { W::load_four(w.as_ptr()) }));
+    }
+    // 2·|x| − 1 is below 2³⁰ for 0 < |x| < 2⁻⁶³.
+    let tiny = _mm_cmpeq_epi32(_mm_srli_epi32::<30>(minimum), _mm_setzero_si128());
+    if _mm_movemask_epi8(tiny) == 0 { Products::Normal } else { Products::Tiny }
+}
+
+/// Computes the tile. `CHECK`: whether sums can be inexact in f64, so that those halfway between two f32 need care.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with `ROWS` rows and one panel, that is not [`Products::Tiny`], and [`Products::Whole`] without
+/// `CHECK`; the processor has sse4.1.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+unsafe fn sums<W: Weight, const ROWS: usize, const CHECK: bool>(t: &TileF<W>) {
+    for q in 0..4 {
+        // SAFETY: every access is to row r < ROWS, output 4q .. 4q + 4 of the panel and k < t.k, which `TileF` covers.
+        unsafe {
             let mut acc = [[_mm_setzero_pd(); 2]; ROWS];
             if !t.overwrite {
                 for (r, acc) in acc.iter_mut().enumerate() {
@@ -203,26 +242,22 @@ unsafe fn sums<W: LoadFour, const ROWS: usize>(t: &TileF<W>) -> Option<[[__m128;
                 }
             }
             for k in 0..t.k {
-                let w = W::load_four(t.w.add(k * LANES + 4 * q));
-                smallest = _mm_min_epu32(smallest, twice_minus_one(w));
-                let w = widen(w);
+                let w = widen(W::load_four(t.w.add(k * LANES + 4 * q)));
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let a = _mm_set1_pd(f64::from(*t.a.add(r * t.a_pitch + k)));
                     let p = [_mm_mul_pd(a, w[0]), _mm_mul_pd(a, w[1])];
                     let mut s = [_mm_add_pd(p[0], acc[0]), _mm_add_pd(p[1], acc[1])];
-                    if halfway(s) {
+                    if CHECK && halfway(s) {
                         s = [add_to_odd(p[0], acc[0]), add_to_odd(p[1], acc[1])];
                     }
                     *acc = [_mm_cvtps_pd(_mm_cvtpd_ps(s[0])), _mm_cvtps_pd(_mm_cvtpd_ps(s[1]))];
                 }
             }
-            for (out, acc) in out.iter_mut().zip(acc) {
-                out[q] = narrow(acc);
+            for (r, acc) in acc.into_iter().enumerate() {
+                _mm_storeu_ps(t.out.add(r * LANES + 4 * q), narrow(acc));
             }
         }
-        let tiny = _mm_cmpeq_epi32(_mm_srli_epi32::<30>(smallest), _mm_setzero_si128());
-        (_mm_movemask_epi8(tiny) == 0).then_some(out)
     }
 }
 
-float_tiles!(Sse41::new(), tile_f64, LoadFour, [target_feature(enable = "sse4.1")], 1 2 3 4, [1]);
+float_tiles!(Sse41::new(), tile_f64, Weight, [target_feature(enable = "sse4.1")], 1 2 3 4, [1]);
