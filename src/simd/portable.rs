@@ -321,26 +321,3 @@ fn bytes_of_pairs(pairs: Pairs) -> [Pairs; 2] {
 }
 
 float_tiles!(Portable, tile_f, Widen, [inline], 1 2 3 4, [1]);
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn fma_equals_the_fused_instruction() {
-        let max = f32::MAX;
-        let values =
-            [0.0, -0.0, 1.0, -1.5, 1.0 + f32::EPSILON, 1e-30, -1e-45, 3e38, max, -max, f32::INFINITY];
-        let values =
-            values.into_iter().chain([f32::NEG_INFINITY, f32::MIN_POSITIVE]).collect::<std::vec::Vec<_>>();
-        for (&a, &b, &c) in values
-            .iter()
-            .flat_map(|a| values.iter().map(move |b| (a, b)))
-            .flat_map(|(a, b)| values.iter().map(move |c| (a, b, c)))
-        {
-            let (got, want) = (super::fma_16([a; 16], [b; 16], [c; 16])[0], a.mul_add(b, c));
-            assert!(
-                got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
-                "{a} {b} {c}: {got} {want}"
-            );
-        }
-    }
-}
