@@ -276,7 +276,7 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
 }
 
 /// Panel `p` of a tile. A group's 16 outputs by 4 inputs are 32 pairs of inputs. The sum of a pair's two products fits in 16 bits: it
-/// is at most 2 · 128 · 127.
+/// is at most 2 · 128 · 127. (In a file that nobody has verified, weights of −128 may make it overflow: sums are then unspecified.)
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], with `ROWS` rows and `panels` panels, one of which is `p`.
