@@ -142,7 +142,7 @@ impl Lanes for Sse41 {
     }
     #[inline(always)]
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        unsafe { fma_16(&a, &b, &c) }
+        unsafe { fma_16(&[a, b, c]) }
     }
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 /// The processor has sse4.1.
 #[inline(never)]
 #[target_feature(enable = "sse4.1")]
-pub(super) unsafe fn fma_16(a: &[__m128; 4], b: &[__m128; 4], c: &[__m128; 4]) -> [__m128; 4] {
+pub(super) unsafe fn fma_16([a, b, c]: &[[__m128; 4]; 3]) -> [__m128; 4] {
     let mut out = [_mm_setzero_ps(); 4];
     // Minima over the registers.
     let (mut dropped, mut addend) = (_mm_set1_epi32(-1), _mm_set1_epi32(-1));

@@ -9,8 +9,8 @@
 
 use super::sse41::{Sse41, f16_to_f32};
 use super::sse41_fma::{add_to_odd, halfway, narrow, twice_minus_one, widen};
-use crate::simd::lanes::{LANES, Lanes, ROUND};
-use crate::simd::tile::{TileF, TileI8, Widen, float_tiles, tile_f};
+use crate::simd::lanes::{LANES, ROUND};
+use crate::simd::tile::{TileF, TileI8, Widen, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
@@ -21,12 +21,12 @@ const KC_GROUPS: usize = 48;
 /// the bytes at odd places. Written before it is read.
 type EvenOdd = [MaybeUninit<__m128i>; 2];
 
-/// For each block of groups, widens the activations once, then multiplies them by every quarter of a panel.
+/// For each block of groups, widens the activations once, then multiplies them by every quarter of a panel. Returns `ROWS`.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], with `ROWS` rows; the processor has sse4.1.
 #[target_feature(enable = "sse4.1")]
-unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
+unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) -> usize {
     let mut a = [const { [const { [MaybeUninit::uninit(); 2] }; ROWS] }; KC_GROUPS];
     for first in (0..t.groups).step_by(KC_GROUPS) {
         let a = &mut a[..KC_GROUPS.min(t.groups - first)];
@@ -47,6 +47,7 @@ unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
             }
         }
     }
+    ROWS
 }
 
 /// Widens the groups of row `r` to i16.
@@ -111,24 +112,23 @@ unsafe fn quarter_panel<const ROWS: usize>(
     }
 }
 
-/// The int8 tile.
+/// The int8 tile: eight, four, two and one rows at a time.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`], with at most 8 rows; the processor has sse4.1.
+/// The preconditions of [`TileI8`]; the processor has sse4.1.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: the preconditions are those of `maddwd`, and `ROWS` is `rows`.
-    unsafe {
-        match rows {
-            1 => maddwd::<1>(panels, t),
-            2 => maddwd::<2>(panels, t),
-            3 => maddwd::<3>(panels, t),
-            4 => maddwd::<4>(panels, t),
-            5 => maddwd::<5>(panels, t),
-            6 => maddwd::<6>(panels, t),
-            7 => maddwd::<7>(panels, t),
-            8 => maddwd::<8>(panels, t),
-            _ => unreachable!("the instruction set's tile shape limits the number of rows"),
-        }
+    let mut r = 0;
+    while r < rows {
+        // SAFETY: rows from r on exist, and the preconditions are those of `maddwd`.
+        r += unsafe {
+            let t = TileI8 { a: t.a.add(r * t.a_pitch), out: t.out.add(r * panels * LANES), ..*t };
+            match rows - r {
+                1 => maddwd::<1>(panels, &t),
+                2..4 => maddwd::<2>(panels, &t),
+                4..8 => maddwd::<4>(panels, &t),
+                _ => maddwd::<8>(panels, &t),
+            }
+        };
     }
 }
 
@@ -167,21 +167,33 @@ impl Weight for half::f16 {
     }
 }
 
-/// The floating-point tile of one panel.
+/// The floating-point tile of one panel: four rows at once, fewer one by one.
 ///
 /// # Safety
-/// The preconditions of [`TileF`], with `ROWS` rows and `PANELS` panels; the processor has sse4.1.
-#[inline(always)]
-unsafe fn tile_f64<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
-    const { assert!(PANELS == 1) }
-    // SAFETY: the preconditions are this function's; the sums are rows of one panel.
+/// The preconditions of [`TileF`], with one panel; the processor has sse4.1.
+unsafe fn tile_f64<W: Weight>(rows: usize, t: &TileF<W>) {
+    let row =
+        |r: usize| TileF { a: t.a.wrapping_add(r * t.a_pitch), out: t.out.wrapping_add(r * LANES), ..*t };
+    // SAFETY: the preconditions are this function's, and each of the rows exists.
     unsafe {
-        match products::<W, ROWS>(t) {
-            Products::Whole => sums::<W, ROWS, false>(t),
-            Products::Normal => sums::<W, ROWS, true>(t),
-            Products::Tiny => tile_f::<L, W, ROWS, PANELS>(l, t),
+        match (products(rows, t), rows) {
+            (Products::Whole, 4) => sums::<W, 4, false>(t),
+            (Products::Whole, _) => (0..rows).for_each(|r| sums::<W, 1, false>(&row(r))),
+            (Products::Normal, 4) => sums::<W, 4, true>(t),
+            (Products::Normal, _) => (0..rows).for_each(|r| sums::<W, 1, true>(&row(r))),
+            (Products::Tiny, _) => (0..rows).for_each(|r| one_by_one(&row(r))),
         }
     }
+}
+
+/// The tile of one row by the lanes' fused multiply-add, for any numbers.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with one row and one panel; the processor has sse4.1.
+#[target_feature(enable = "sse4.1")]
+unsafe fn one_by_one<W: Weight>(t: &TileF<W>) {
+    // SAFETY: the preconditions are this function's.
+    unsafe { tile_f::<Sse41, W, 1, 1>(Sse41::new(), t) }
 }
 
 /// What the numbers of a tile say about its sums.
@@ -196,12 +208,11 @@ enum Products {
 }
 
 /// # Safety
-/// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has sse4.1.
-#[inline]
+/// The preconditions of [`TileF`], with `rows` rows and one panel; the processor has sse4.1.
 #[target_feature(enable = "sse4.1")]
-unsafe fn products<W: Weight, const ROWS: usize>(t: &TileF<W>) -> Products {
+unsafe fn products<W: Weight>(rows: usize, t: &TileF<W>) -> Products {
     let (mut whole, mut smallest) = (t.overwrite, u32::MAX);
-    for r in 0..ROWS {
+    for r in 0..rows {
         // SAFETY: the row is `k` numbers (`TileF`).
         let row = unsafe { core::slice::from_raw_parts(t.a.add(r * t.a_pitch), t.k) };
         for a in row {
@@ -229,7 +240,6 @@ unsafe fn products<W: Weight, const ROWS: usize>(t: &TileF<W>) -> Products {
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and one panel, that is not [`Products::Tiny`], and [`Products::Whole`] without
 /// `CHECK`; the processor has sse4.1.
-#[inline]
 #[target_feature(enable = "sse4.1")]
 unsafe fn sums<W: Weight, const ROWS: usize, const CHECK: bool>(t: &TileF<W>) {
     for q in 0..4 {
@@ -260,4 +270,20 @@ unsafe fn sums<W: Weight, const ROWS: usize, const CHECK: bool>(t: &TileF<W>) {
     }
 }
 
-float_tiles!(Sse41::new(), tile_f64, Weight, [target_feature(enable = "sse4.1")], 1 2 3 4, [1]);
+/// The floating-point tile for f32 weights.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with one panel; the processor has sse4.1.
+pub(crate) unsafe fn tile_f32(rows: usize, _: usize, t: &TileF<f32>) {
+    // SAFETY: the preconditions are this function's.
+    unsafe { tile_f64(rows, t) }
+}
+
+/// The floating-point tile for f16 weights.
+///
+/// # Safety
+/// The preconditions of [`TileF`], with one panel; the processor has sse4.1.
+pub(crate) unsafe fn tile_f16(rows: usize, _: usize, t: &TileF<half::f16>) {
+    // SAFETY: the preconditions are this function's.
+    unsafe { tile_f64(rows, t) }
+}
