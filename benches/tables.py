@@ -18,7 +18,7 @@ RESULTS = HERE / "RESULTS.md"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAMS = TARGET / "release"
 # The instruction sets that decide which kernels run, best first, by their names in /proc/cpuinfo.
-INSTRUCTION_SETS = ["avx512_vnni", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd"]
+INSTRUCTION_SETS = ["avx512_vnni", "avx_vnni", "avx2", "sse4_1", "i8mm", "asimddp", "asimd"]
 
 
 def table(columns, rows):

@@ -98,7 +98,7 @@ impl<A: Bits, B: Bits> Bits for (A, B) {
 pub struct Source(pub u64);
 
 impl Source {
-    fn next(&mut self) -> u32 {
+    pub(super) fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32
     }

@@ -10,6 +10,8 @@ mod pictures;
 mod tiles;
 
 #[cfg(test)]
+mod fma_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod winograd_tests;

@@ -1,6 +1,7 @@
 //! Every kernel on every instruction set: the bits are those of the portable instruction set, for odd sizes, extremes and
 //! random numbers. The portable micro-kernels and transforms themselves are compared with their definitions.
 
+use super::fma_tests::{same, vector};
 use super::inputs::{Kernel, Size, Source};
 use super::list::KERNELS;
 use crate::file::format::GROUP;
@@ -164,6 +165,70 @@ fn reference_f(
         })
     };
     (0..n).map(|i| at(i).to_bits()).collect()
+}
+
+#[test]
+fn every_f16_is_widened_exactly() {
+    let every: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+    let vectors = every.as_chunks::<LANES>().0;
+    for isa in Isa::available() {
+        // Tiles may treat whole numbers, others and tiny ones differently.
+        for a in [[1.0], [0.3], [1e-30f32]] {
+            for w in vectors.iter().step_by(if cfg!(miri) { 199 } else { 1 }) {
+                let mut out = [0.0; LANES];
+                let tile = TileF::new((1, 1), (&a, 1), (w, LANES), 1, true, &mut out);
+                // SAFETY: the slices hold one row, one panel and one output vector.
+                unsafe { isa.tile_f16(1, 1, &tile) };
+                for (got, w) in out.into_iter().zip(w) {
+                    let want = a[0].mul_add(w.to_f32(), 0.0);
+                    assert!(same(got, want), "{}: {a:?} · {w} = {got}, expected {want}", isa.name());
+                }
+            }
+        }
+    }
+}
+
+/// Float tiles of numbers for which an instruction set may have a shorter way: bytes, few bits, tiny and large ones.
+#[test]
+fn float_tiles_of_special_rows_are_chains_of_fused_multiply_adds() {
+    let mut s = Source(4);
+    let k = if cfg!(miri) { 3 } else { 90 };
+    let kinds: [fn(u32) -> f32; 5] = [
+        |x| (x % 256) as f32 - 128.0,
+        |x| (x % 256) as f32 * 0.125,
+        |x| ((x % 1024) as f32 - 512.0) * 64.0,
+        |x| f32::from_bits(x % (1 << 23)),
+        |x| (x as f32 - 2e9) * 1e-28,
+    ];
+    for (a_kind, w_kind) in (0..25).map(|i| (kinds[i / 5], kinds[i % 5])) {
+        for overwrite in [true, false] {
+            let start = vector(|| w_kind(s.next()));
+            let a: Vec<f32> = (0..k).map(|_| a_kind(s.next())).collect();
+            let w: Vec<f32> = (0..k * LANES).map(|_| w_kind(s.next())).collect();
+            let w16: Vec<f16> = w.iter().map(|w| f16::from_f32(w * 2e-4)).collect();
+            let want = |at: &dyn Fn(usize) -> f32| {
+                let mut lanes = 0..LANES;
+                vector(|| {
+                    let o = lanes.next().unwrap();
+                    let start = if overwrite { 0.0 } else { start[o] };
+                    (0..k).fold(start, |sum, i| a[i].mul_add(at(i * LANES + o), sum))
+                })
+            };
+            let (want, want16) = (want(&|i| w[i]), want(&|i| w16[i].to_f32()));
+            for isa in Isa::available() {
+                let (mut out, mut out16) = (start, start);
+                let tile = TileF::new((1, 1), (&a, k), (&w, k * LANES), k, overwrite, &mut out);
+                let tile16 = TileF::new((1, 1), (&a, k), (&w16, k * LANES), k, overwrite, &mut out16);
+                // SAFETY: the slices hold one row, one panel and one output vector.
+                unsafe {
+                    isa.tile_f32(1, 1, &tile);
+                    isa.tile_f16(1, 1, &tile16);
+                }
+                assert_eq!(out.map(f32::to_bits), want.map(f32::to_bits), "{} f32", isa.name());
+                assert_eq!(out16.map(f32::to_bits), want16.map(f32::to_bits), "{} f16", isa.name());
+            }
+        }
+    }
 }
 
 /// Runs a kernel on every instruction set and compares its bits with those of the portable one.

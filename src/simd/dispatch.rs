@@ -39,6 +39,9 @@ macro_rules! dispatch {
                 $crate::simd::dispatch::dispatch!(@compile portable, $crate::simd::portable::Portable,
                     [inline(never)] $name [$($arg: $ty),*] [$($ret)*]);
                 #[cfg(target_arch = "x86_64")]
+                $crate::simd::dispatch::dispatch!(@compile sse41, $crate::simd::x86::sse41::Sse41::new(),
+                    [target_feature(enable = "sse4.1")] $name [$($arg: $ty),*] [$($ret)*]);
+                #[cfg(target_arch = "x86_64")]
                 $crate::simd::dispatch::dispatch!(@compile avx2, $crate::simd::x86::avx2::Avx2::new(),
                     [target_feature(enable = "avx2,fma,f16c")] $name [$($arg: $ty),*] [$($ret)*]);
                 #[cfg(target_arch = "x86_64")]
@@ -54,9 +57,10 @@ macro_rules! dispatch {
                     match self.lanes() {
                         LaneSet::Portable if LaneSet::PORTABLE_IN_BUILD => portable($($arg),*),
                         #[cfg(target_arch = "x86_64")]
+                        LaneSet::Sse41 if LaneSet::SSE41_IN_BUILD => sse41($($arg),*),
+                        #[cfg(target_arch = "x86_64")]
                         LaneSet::Avx512 => avx512($($arg),*),
-                        // The last arm is also that of `Portable` in a build that leaves the portable kernels out: every
-                        // processor of such a build has AVX2 or NEON.
+                        // The last arm is also that of the kernels that a build leaves out: no `Isa` of such a build names them.
                         #[cfg(target_arch = "x86_64")]
                         _ => avx2($($arg),*),
                         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]

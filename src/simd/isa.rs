@@ -13,7 +13,7 @@ use super::lanes::Lanes;
 use super::portable::{self, Portable};
 use super::tile::{TileF, TileI8};
 #[cfg(target_arch = "x86_64")]
-use super::x86::{avx2, avx512, detect::Detected};
+use super::x86::{avx2, avx512, detect::Detected, sse41, sse41_tile};
 use core::ffi::CStr;
 use half::f16;
 
@@ -31,6 +31,8 @@ pub(crate) struct TileShape {
 pub(crate) enum LaneSet {
     Portable,
     #[cfg(target_arch = "x86_64")]
+    Sse41,
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -45,14 +47,17 @@ impl LaneSet {
         test,
         feature = "std",
         not(any(
-            all(
-                target_arch = "x86_64",
-                target_feature = "avx2",
-                target_feature = "fma",
-                target_feature = "f16c"
-            ),
+            all(target_arch = "x86_64", target_feature = "sse4.1"),
             all(target_arch = "aarch64", target_feature = "neon")
         ))
+    ));
+
+    /// Whether the build has the kernels of SSE4.1, likewise.
+    #[cfg(target_arch = "x86_64")]
+    pub const SSE41_IN_BUILD: bool = cfg!(any(
+        test,
+        feature = "std",
+        not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))
     ));
 }
 
@@ -88,6 +93,19 @@ static PORTABLE: Spec = Spec {
     shape_f: shape(4, 1),
     tile_f32: portable::tile_f32,
     tile_f16: portable::tile_f16,
+};
+
+#[cfg(target_arch = "x86_64")]
+static SSE41: Spec = Spec {
+    name: c"sse4.1",
+    lanes: LaneSet::Sse41,
+    sign_flip: sse41::Sse41::SIGN_FLIP,
+    shape_i8: shape(8, 3),
+    tile_i8: sse41_tile::tile_i8,
+    shape_block: shape(8, 4),
+    shape_f: shape(4, 1),
+    tile_f32: sse41_tile::tile_f32,
+    tile_f16: sse41_tile::tile_f16,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -160,7 +178,7 @@ const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { BASELI
 
 /// The instruction set of a build without the portable kernels.
 #[cfg(target_arch = "x86_64")]
-const BASELINE: &Spec = &AVX2;
+const BASELINE: &Spec = if LaneSet::SSE41_IN_BUILD { &SSE41 } else { &AVX2 };
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 const BASELINE: &Spec = &NEON;
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
@@ -183,6 +201,8 @@ fn in_build() -> impl DoubleEndedIterator<Item = (&'static Spec, bool)> {
     let detected = Detected::new();
     let all = [
         LaneSet::PORTABLE_IN_BUILD.then_some((&PORTABLE, true)),
+        #[cfg(target_arch = "x86_64")]
+        LaneSet::SSE41_IN_BUILD.then_some((&SSE41, detected.sse41)),
         #[cfg(target_arch = "x86_64")]
         Some((&AVX2, detected.avx2)),
         #[cfg(target_arch = "x86_64")]
@@ -213,8 +233,8 @@ impl Isa {
         Isa::available().next_back().unwrap_or(Isa(SLOWEST))
     }
 
-    /// The instruction set with this name, if it is [available](Isa::available): `portable`, `avx2`, `avxvnni`, `avx512`,
-    /// `neon`, `dotprod` or `i8mm`.
+    /// The instruction set with this name, if it is [available](Isa::available): `portable`, `sse4.1`, `avx2`, `avxvnni`,
+    /// `avx512`, `neon`, `dotprod` or `i8mm`.
     pub fn by_name(name: &str) -> Option<Isa> {
         Isa::available().find(|isa| isa.name() == name)
     }

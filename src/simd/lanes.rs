@@ -1,9 +1,9 @@
 //! The contract of the vectors: [`Lanes`], a vector of 16 lanes over which every row kernel is written once.
 //!
-//! An instruction set implements it with the registers it has: one zmm register (AVX-512), two ymm registers (AVX2), four q
-//! registers (NEON) or an array ([`portable`](super::portable), the reference). A value of an implementing type is a proof
-//! that the processor has the instructions: its `unsafe` constructor requires them. So the methods are safe, except those
-//! that read or write through a pointer. Pointers need the alignment of their element type only.
+//! An instruction set implements it with the registers it has: one zmm register (AVX-512), two ymm registers (AVX2), four xmm
+//! registers (SSE4.1), four q registers (NEON) or an array ([`portable`](super::portable), the reference). A value of an
+//! implementing type is a proof that the processor has the instructions: its `unsafe` constructor requires them. So the methods
+//! are safe, except those that read or write through a pointer. Pointers need the alignment of their element type only.
 //!
 //! Every operation is defined to the last bit, so that all instruction sets compute the same output:
 //!

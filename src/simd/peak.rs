@@ -62,9 +62,9 @@ impl Isa {
 ///
 /// | register | x86-64 | Arm |
 /// | --- | --- | --- |
-/// | accumulators | ymm0–11 or zmm0–11 | v0–7, v16–19 (v8–15 are callee-saved) |
-/// | both factors | ymm12 or zmm12 | v20 |
-/// | intermediate products | ymm13 (`vpmaddwd`) | v21 (`smull`) |
+/// | accumulators | xmm0–11, ymm0–11 or zmm0–11 | v0–7, v16–19 (v8–15 are callee-saved) |
+/// | both factors | xmm12, ymm12 or zmm12 | v20 |
+/// | intermediate products | xmm13 or ymm13 (`pmaddwd`) | v21 (`smull`) |
 ///
 /// Adding an instruction set takes a `$step` macro, an invocation of `x86!` or `arm!`, and a line in `find`.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
@@ -93,14 +93,29 @@ mod loops {
     use super::Loop;
 
     macro_rules! x86 {
-        ($name:ident, $features:literal, $fill:literal, $step:ident) => {
-            peak_loop!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], clear, $fill, $step,
+        ($name:ident, $features:literal, $fill:literal, $step:ident) => { x86!($name, $features, clear, $fill, $step); };
+        ($name:ident, $features:literal, $clear:ident, $fill:literal, $step:ident) => {
+            peak_loop!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], $clear, $fill, $step,
                 "dec {n}\njnz 2b",
                 ["xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13"]);
         };
     }
     #[rustfmt::skip]
     macro_rules! clear { ($i:literal) => { concat!("vpxor xmm", $i, ", xmm", $i, ", xmm", $i) } }
+    #[rustfmt::skip]
+    macro_rules! clear_sse { ($i:literal) => { concat!("pxor xmm", $i, ", xmm", $i) } }
+    #[rustfmt::skip]
+    macro_rules! madd_sse {
+        ($i:literal) => { concat!("movdqa xmm13, xmm12\npmaddwd xmm13, xmm12\npaddd xmm", $i, ", xmm13") }
+    }
+    // Two products in f64, whose sums are rounded to f32: without the test for sums halfway between two f32.
+    #[rustfmt::skip]
+    macro_rules! mul_add_sse {
+        ($i:literal) => {
+            concat!("movapd xmm13, xmm12\nmulpd xmm13, xmm12\naddpd xmm", $i, ", xmm13\ncvtpd2ps xmm", $i, ", xmm", $i,
+                "\ncvtps2pd xmm", $i, ", xmm", $i)
+        }
+    }
     #[rustfmt::skip]
     macro_rules! madd {
         ($i:literal) => { concat!("vpmaddwd ymm13, ymm12, ymm12\nvpaddd ymm", $i, ", ymm", $i, ", ymm13") }
@@ -117,6 +132,8 @@ mod loops {
     #[rustfmt::skip]
     macro_rules! fma_zmm { ($i:literal) => { concat!("vfmadd231ps zmm", $i, ", zmm12, zmm12") } }
 
+    x86!(i8_sse41, "sse4.1", clear_sse, "movd xmm12, {x:e}\npshufd xmm12, xmm12, 0", madd_sse);
+    x86!(f_sse41, "sse4.1", clear_sse, "movd xmm12, {x:e}\npshufd xmm12, xmm12, 0", mul_add_sse);
     x86!(i8_avx2, "avx2", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", madd);
     x86!(i8_avxvnni, "avx2,avxvnni", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_ymm);
     #[cfg(any(test, feature = "bench"))]
@@ -127,6 +144,8 @@ mod loops {
 
     pub(super) fn find(isa: &str, int8: bool) -> Option<Loop> {
         Some(match (isa, int8) {
+            ("sse4.1", true) => Loop { macs: 8, run: i8_sse41 },
+            ("sse4.1", false) => Loop { macs: 2, run: f_sse41 },
             ("avx2", true) => Loop { macs: 16, run: i8_avx2 },
             ("avxvnni", true) => Loop { macs: 32, run: i8_avxvnni },
             #[cfg(any(test, feature = "bench"))]

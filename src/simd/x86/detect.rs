@@ -7,6 +7,8 @@ use core::arch::x86_64::__cpuid_count;
 /// Which instructions the processor has and the operating system has enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Detected {
+    /// SSE4.1.
+    pub sse41: bool,
     /// AVX2, FMA and F16C.
     pub avx2: bool,
     /// AVX-VNNI.
@@ -22,7 +24,12 @@ impl Detected {
         use std::arch::is_x86_feature_detected as has;
         let avx2 = has!("avx2") && has!("fma") && has!("f16c");
         let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
-        Detected { avx2, avx_vnni: avx2 && has!("avxvnni"), avx512: avx2 && avx512 && has!("avx512vnni") }
+        Detected {
+            sse41: has!("sse4.1"),
+            avx2,
+            avx_vnni: avx2 && has!("avxvnni"),
+            avx512: avx2 && avx512 && has!("avx512vnni"),
+        }
     }
 
     /// Asks the processor.
@@ -34,15 +41,13 @@ impl Detected {
     /// Asks the processor.
     #[cfg(any(test, not(feature = "std")))]
     fn by_cpuid() -> Detected {
-        let none = Detected { avx2: false, avx_vnni: false, avx512: false };
-        if __cpuid_count(0, 0).eax < 7 {
-            return none;
-        }
-        let (basic, extended) = (__cpuid_count(1, 0), __cpuid_count(7, 0));
+        let basic = __cpuid_count(1, 0);
+        let sse41 = bits(basic.ecx, &[19]);
         // OSXSAVE: whether XGETBV may be executed.
-        if !bits(basic.ecx, &[27]) {
-            return none;
+        if __cpuid_count(0, 0).eax < 7 || !bits(basic.ecx, &[27]) {
+            return Detected { sse41, avx2: false, avx_vnni: false, avx512: false };
         }
+        let extended = __cpuid_count(7, 0);
         // Whether the wider registers are enabled: XMM and YMM; masks and both parts of ZMM.
         let enabled = xcr0();
         let (ymm, zmm) = (bits(enabled, &[1, 2]), bits(enabled, &[5, 6, 7]));
@@ -52,7 +57,7 @@ impl Detected {
         let avx_vnni = avx2 && extended.eax >= 1 && bits(__cpuid_count(7, 1).eax, &[4]);
         // F, DQ, BW, VL; VNNI.
         let avx512 = avx2 && zmm && bits(extended.ebx, &[16, 17, 30, 31]) && bits(extended.ecx, &[11]);
-        Detected { avx2, avx_vnni, avx512 }
+        Detected { sse41, avx2, avx_vnni, avx512 }
     }
 }
 
