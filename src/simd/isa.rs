@@ -52,12 +52,16 @@ impl LaneSet {
         ))
     ));
 
-    /// Whether the build has the kernels of SSE4.1, likewise.
+    /// Whether the build has the kernels of SSE4.1. Without `std` they would be a quarter of the code, so they are in the build only
+    /// if its target features promise SSE4.1, and nothing faster.
     #[cfg(target_arch = "x86_64")]
     pub const SSE41_IN_BUILD: bool = cfg!(any(
         test,
         feature = "std",
-        not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))
+        all(
+            target_feature = "sse4.1",
+            not(all(target_feature = "avx2", target_feature = "fma", target_feature = "f16c"))
+        )
     ));
 }
 
