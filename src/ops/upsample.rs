@@ -45,12 +45,12 @@ pub(crate) fn source_position(at: usize, small: usize, large: usize) -> SourcePo
     SourcePosition { low, high: (low + 1).min(small - 1), weight: x - low as f32 }
 }
 
-/// Writes the sources of a whole row of `sources.len()` pixels that is enlarged from `small` pixels.
-pub(crate) fn source_pixels(small: usize, sources: &mut [SourcePixel]) {
+/// Writes the sources of a whole row of `sources.len()` pixels that is enlarged from `small` pixels, `pitch` numbers apart.
+pub(crate) fn source_pixels(small: usize, pitch: usize, sources: &mut [SourcePixel]) {
     let large = sources.len();
     for (at, source) in sources.iter_mut().enumerate() {
         let SourcePosition { low, high, weight } = source_position(at, small, large);
-        *source = SourcePixel { low: low as u32, high: high as u32, weight };
+        *source = SourcePixel { low: (low * pitch) as u32, high: (high * pitch) as u32, weight };
     }
 }
 
@@ -107,7 +107,7 @@ impl Upsample<'_> {
     /// numbers for each worker.
     pub fn add(&self, small: &LowResMap, y0: usize, out: &mut [f32], workers_scratch: &mut [f32]) {
         let widths = [small.width];
-        self.for_each_row(&widths, out, workers_scratch, |row, channels, out, [sources, ..], scratch| {
+        self.for_each_row(&widths, 1, out, workers_scratch, |row, channels, out, [sources, ..], scratch| {
             let p = source_position(y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
@@ -115,13 +115,7 @@ impl Upsample<'_> {
                 &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
-            let map = HorizontalLerp {
-                columns,
-                panel_pitch: LANES,
-                pixel_pitch: channels.len(),
-                kernel_width: 1,
-                sources,
-            };
+            let map = HorizontalLerp { columns, panel_pitch: LANES, kernel_width: 1, sources };
             self.add_horizontal(&[map], &[], row, channels, out);
         });
     }
@@ -140,21 +134,16 @@ impl Upsample<'_> {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
         let widths = &widths[..maps.len()];
-        self.for_each_row(widths, out, workers_scratch, |row, channels, out, sources, scratch| {
-            let mut lerps = [HorizontalLerp {
-                columns: &[],
-                panel_pitch: 0,
-                pixel_pitch: 0,
-                kernel_width: 3,
-                sources: &[],
-            }; MAX_MAPS];
+        self.for_each_row(widths, 3, out, workers_scratch, |row, channels, out, sources, scratch| {
+            let mut lerps =
+                [HorizontalLerp { columns: &[], panel_pitch: 0, kernel_width: 3, sources: &[] }; MAX_MAPS];
             let mut rest = scratch;
             for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * channels.len());
                 self.sum_vertical(map, y0 + row, channels.clone(), columns);
-                let (panel_pitch, pixel_pitch) = (3 * map.width * LANES, 3 * LANES);
-                *lerp = HorizontalLerp { columns, panel_pitch, pixel_pitch, kernel_width: 3, sources };
+                *lerp =
+                    HorizontalLerp { columns, panel_pitch: 3 * map.width * LANES, kernel_width: 3, sources };
             }
             self.add_horizontal(&lerps[..maps.len()], bias, row, channels, out);
         });
@@ -204,10 +193,12 @@ impl Upsample<'_> {
     }
 
     /// Calls `compute(row, channels, out, sources, scratch)` for every row of `out` and every block of channels; blocks are
-    /// tasks. `sources[i]` are the source pixels of a row that is enlarged from `widths[i]` pixels.
+    /// tasks. `sources[i]` are the source pixels of a row that is enlarged from `widths[i]` pixels, each of which has
+    /// `kernel_width` columns: one of all channels of the block, or three of each panel.
     fn for_each_row(
         &self,
         widths: &[usize],
+        kernel_width: usize,
         out: &mut [f32],
         workers_scratch: &mut [f32],
         compute: impl Fn(usize, Range<usize>, &Shared<f32>, [&[SourcePixel]; MAX_MAPS], &mut [f32]) + Sync,
@@ -219,13 +210,14 @@ impl Upsample<'_> {
             let (sources, scratch) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
             let sources: &mut [SourcePixel] =
                 bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);
+            let channels = block * CHANNELS..((block + 1) * CHANNELS).min(self.channels);
+            let pitch = if kernel_width == 1 { channels.len() } else { kernel_width * LANES };
             for (sources, &small) in sources.chunks_mut(self.width).zip(widths) {
-                source_pixels(small, sources);
+                source_pixels(small, pitch, sources);
             }
             let sources = core::array::from_fn(|i| &sources[i * self.width..][..self.width]);
-            let first = block * CHANNELS;
             for row in 0..rows {
-                compute(row, first..(first + CHANNELS).min(self.channels), &out, sources, scratch);
+                compute(row, channels.clone(), &out, sources, scratch);
             }
         });
     }

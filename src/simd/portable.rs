@@ -52,6 +52,7 @@ impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
     type H = [i16; 2 * LANES];
+    const REGISTERS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -204,7 +205,7 @@ impl Lanes for Portable {
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|i| {
             // One bit more than the result has, to round by.
-            let doubled = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
+            let doubled = u32::from(v[i] as u16) >> (-1 - i32::from(x[i] >> unit)).min(31);
             ((doubled + 1) >> 1) as i16
         })
     }
@@ -224,6 +225,7 @@ impl Lanes for Portable {
 /// # Safety
 /// The preconditions of [`TileI8`].
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
+    let offset = if t.unsigned { 0 } else { 128 };
     for r in 0..rows {
         for p in 0..panels {
             // SAFETY: the preconditions of `TileI8` cover every row and panel.
@@ -240,7 +242,7 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
                 };
                 for (acc, w) in acc.iter_mut().zip(w) {
                     for (&w, &x) in w.iter().zip(&x) {
-                        *acc += (i32::from(x) - 128) * i32::from(w);
+                        *acc += (i32::from(x) - offset) * i32::from(w);
                     }
                 }
             }

@@ -115,21 +115,22 @@ pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, softmax: &SoftmaxBlocks
     }
 }
 
-/// P·V of a tile of queries with a span of blocks, then its accumulation in the output. `tile` describes the first block.
+/// P·V of a tile of queries with a span of blocks, then its accumulation in the output. `tile` describes the first block;
+/// `sum_pitch` is the distance to the sums of weights of the next block.
 ///
 /// # Safety
 /// - The preconditions of [`TileI8`] for every block, and those of [`AccumulateBlocks`].
 /// - If there are several blocks, they are whole, and at most [`max_span`], or [`SPAN`] if there are fewer than [`BLOCK`] columns
 ///   of V.
 /// - `tile.out` has room for [`SPAN`] tiles.
-pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate: &AccumulateBlocks) {
+pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, sum_pitch: usize, accumulate: &AccumulateBlocks) {
     if accumulate.panels == BLOCK / LANES
         && let Some(fused) = isa.fused_pv()
     {
         // SAFETY: this function's preconditions are those of the fused function.
         return unsafe { fused(tile, accumulate) };
     }
-    let step = [BLOCK, BLOCK * LANES, accumulate.sum_pitch];
+    let step = [BLOCK, BLOCK * LANES, sum_pitch];
     // SAFETY: this function's preconditions include those of both calls.
     unsafe {
         multiply_blocks(isa, (accumulate.rows, accumulate.panels), accumulate.blocks, tile, step);

@@ -39,8 +39,6 @@ pub(super) struct Int8Head<'a> {
     pub v_centre: &'a mut [f32],
     /// `[blocks][D]`: Σ v of each channel over the keys of a block.
     pub v_sum: &'a mut [i32],
-    /// 128 times `v_sum`.
-    pub v_sum_128: &'a mut [i32],
     /// The fixed point of the head's logits.
     pub fixed: FixedPoint,
 }
@@ -84,7 +82,6 @@ impl<'a> Int8Head<'a> {
         mean.fill(0.0);
         operands.pack_q(mean);
         operands.pack_v();
-        operands.v_sum_128.iter_mut().zip(&*operands.v_sum).for_each(|(product, sum)| *product = 128 * sum);
         operands.choose_fixed_point();
         operands
     }
@@ -101,8 +98,7 @@ impl<'a> Int8Head<'a> {
         let (k_sum, rest) = rest.split_at_mut(4 * t);
         let (k_factor, rest) = rest.split_at_mut(2 * BLOCK * blocks);
         let (v_scale, rest) = rest.split_at_mut(4 * d);
-        let (v_centre, rest) = rest.split_at_mut(4 * d);
-        let (v_sum, v_sum_128) = rest.split_at_mut(4 * d * blocks);
+        let (v_centre, v_sum) = rest.split_at_mut(4 * d);
         Int8Head {
             head,
             q,
@@ -115,7 +111,6 @@ impl<'a> Int8Head<'a> {
             v_scale: typed(v_scale, d),
             v_centre: typed(v_centre, d),
             v_sum: typed(v_sum, d * blocks),
-            v_sum_128: typed(v_sum_128, d * blocks),
             fixed: FixedPoint::default(),
         }
     }

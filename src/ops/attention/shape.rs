@@ -75,14 +75,14 @@ impl AttentionShape {
 
     /// The size of the packed operands of a head in bytes. In f32: k and v as panels. In int8: q as rows; k and v as panels;
     /// the [`Token`]s of q and k; the sums and fixed-point factors of k; the scales and centres of v, and its sums over each
-    /// block, once as they are and once times 128.
+    /// block.
     pub fn packed_bytes(&self, int8: bool) -> usize {
         let (t, d) = (self.padded_tokens(), self.head_padded);
         match int8 {
             true => {
                 let (tokens, blocks) = (self.tokens(), self.blocks());
                 let q_and_k = tokens * (d + 2 * size_of::<Token>()) + t * (d + 4) + 2 * BLOCK * blocks;
-                q_and_k + t * d + 4 * d * (2 + 2 * blocks)
+                q_and_k + t * d + 4 * d * (2 + blocks)
             }
             false => 2 * 4 * t * d,
         }

@@ -142,6 +142,10 @@ unsafe fn smmla<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
                 let mut acc: Acc<PAIRS> = core::array::from_fn(|r| {
                     core::array::from_fn(|j| match start {
+                        0 if t.unsigned => {
+                            let start = vshl_n_s32::<7>(vld1_s32(t.w_sum.add(half * 8 + 2 * j)));
+                            vcombine_s32(start, start)
+                        }
                         0 => vdupq_n_s32(0),
                         _ => {
                             let row = |i: usize| vld1_s32(out((2 * r + i).min(rows - 1), j));

@@ -23,6 +23,7 @@
 //! | `{a0}`, `{a1}`, `{offset}` | rows 0 and 1, and the offset in both |
 //! | `{count}`, `{step}` | iterations left; 16, or 0 in the last iteration |
 
+use super::neon::unsigned_start;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{TileI8, pick_tile};
 use core::arch::aarch64::*;
@@ -125,7 +126,16 @@ unsafe fn add_four_groups(acc: &mut [[int32x4_t; 8]; 2], rows: [*const i8; 2], w
 unsafe fn smull<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     const { assert!(PANELS == 1 && ROWS <= 2) }
     // Two lanes per output: inputs 0 and 1, and inputs 2 and 3 of each group.
-    let mut acc = [[vdupq_n_s32(0); 8]; 2];
+    let zero = vdupq_n_s32(0);
+    let mut acc = [[zero; 8]; 2];
+    if t.unsigned {
+        // SAFETY: the panel has 16 sums (`TileI8`).
+        let start = unsafe { unsigned_start(t.w_sum) };
+        acc = [core::array::from_fn(|i| match i % 2 {
+            0 => vzip1q_s32(start[i / 2], zero),
+            _ => vzip2q_s32(start[i / 2], zero),
+        }); 2];
+    }
     // A tile of one row multiplies it twice.
     // SAFETY: rows below `ROWS` exist (`TileI8`).
     let rows: [*const i8; 2] = [0, ROWS - 1].map(|r| unsafe { t.a.add(r * t.a_pitch).cast() });

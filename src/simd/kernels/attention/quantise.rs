@@ -64,7 +64,7 @@ fn column_min_max<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32], h
 /// round(v) clamped to −127 ..= 127, plus [`ROUND`]: the low byte of the bits is the integer in two's complement.
 #[inline(always)]
 fn round_biased<L: Lanes>(l: L, v: L::F) -> L::F {
-    l.add(l.min(l.max(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
+    l.add(l.min_number(l.max_number(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
 }
 
 /// Quantises rows of q or k, one for each of `tokens`: x − centre ≈ scale · q with q in −127 ..= 127. Rows of `x` start
@@ -83,10 +83,13 @@ fn quantise_tokens<L: Lanes>(
     for ((x, out), tokens) in rows.zip(tokens.chunks_mut(MAX_TOKENS)) {
         let mut max = [l.splat(0.0); MAX_TOKENS];
         for (max, x) in max.iter_mut().zip(x.chunks(pitch)).take(tokens.len()) {
+            let (mut low, mut high) = (l.splat(0.0), l.splat(0.0));
             for (x, c) in vectors(x).zip(vectors(centre)) {
                 let v = l.sub(l.load(x), l.load(c));
-                *max = l.max(l.max(v, l.sub(l.splat(0.0), v)), *max);
+                low = l.min_number(v, low);
+                high = l.max_number(v, high);
             }
+            *max = l.max_number(l.sub(l.splat(0.0), low), high);
         }
         let max = l.reduce_max_each(&max);
         for (((token, max), x), out) in tokens.iter_mut().zip(max).zip(x.chunks(pitch)).zip(out.chunks_mut(n))

@@ -108,43 +108,70 @@ unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const 
     for (y, grids) in grids.as_chunks::<T>().0.iter().enumerate() {
         // SAFETY: every access is to a point below T², by this function's precondition.
         unsafe {
-            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
-            let mut values = [l.splat(0.0); T];
-            for (p, v) in values.iter_mut().enumerate() {
-                *v = l.load_at(x.add(p * c));
-            }
-            // Rounds point $p of the row, diffuses its error to the later points of the row, and stores the point's whole error.
-            // A macro, so that $p is a constant and `values` stays in registers.
-            macro_rules! round {
-                ($p:literal) => {
-                    let value = round_and_store(l, values[$p], &grids[$p], rows.add($p * pitch));
-                    let error = l.sub(value, values[$p]);
-                    for later in 0..T {
-                        if later > $p && F::DIFFUSION[later][$p] != 0.0 {
-                            values[later] = fma(l, F::DIFFUSION[later][$p], error, values[later]);
-                        }
-                    }
-                    let x = x.add($p * c);
-                    l.store_at(l.sub(value, l.load_at(x)), x);
-                };
-            }
-            round!(0);
-            round!(1);
-            round!(2);
-            round!(3);
-            if T > 4 {
-                round!(4);
-                round!(5);
-            }
-            // Diffuse the errors of this row to the rows below.
-            for (later, factors) in F::DIFFUSION.iter().enumerate().skip(y + 1) {
-                if factors[y] != 0.0 {
-                    for p in 0..T {
-                        let (error, x) = (l.load_at(x.add(p * c)), x.add(((later - y) * T + p) * c));
-                        l.store_at(fma(l, factors[y], error, l.load_at(x)), x);
-                    }
+            // The rows above whose errors are diffused to this one.
+            let mut above = [(x.cast_const(), 0.0); 4];
+            let mut count = 0;
+            for (earlier, &factor) in F::DIFFUSION[y].iter().enumerate() {
+                if factor != 0.0 {
+                    above[count] = (x.add(earlier * T * c).cast_const(), factor);
+                    count += 1;
                 }
             }
+            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
+            match (count, above) {
+                (0, _) => {}
+                (1, [a, ..]) => add_errors::<L, T, 1>(l, (x, c), [a]),
+                (2, [a, b, ..]) => add_errors::<L, T, 2>(l, (x, c), [a, b]),
+                _ => add_errors::<L, T, 4>(l, (x, c), above),
+            }
+            // Rounds point $p of the row after adding the errors of the row's earlier points, stores the point's whole error and
+            // returns that of the rounding. A macro, so that $p is a constant and the errors stay in registers.
+            let mut errors = [l.splat(0.0); T];
+            macro_rules! round {
+                ($p:literal) => {{
+                    let x = x.add($p * c);
+                    let mut diffused = l.load_at(x);
+                    for earlier in 0..$p {
+                        if F::DIFFUSION[$p][earlier] != 0.0 {
+                            diffused = fma(l, F::DIFFUSION[$p][earlier], errors[earlier], diffused);
+                        }
+                    }
+                    let value = round_and_store(l, diffused, &grids[$p], rows.add($p * pitch));
+                    l.store_at(l.sub(value, l.load_at(x)), x);
+                    l.sub(value, diffused)
+                }};
+            }
+            errors[0] = round!(0);
+            errors[1] = round!(1);
+            errors[2] = round!(2);
+            errors[3] = round!(3);
+            if T > 4 {
+                errors[4] = round!(4);
+                round!(5);
+            }
+        }
+    }
+}
+
+/// Adds to a row of T points the errors of `ROWS` rows above, each times its factor.
+///
+/// # Safety
+/// For each of the T points, 16 numbers can be read at each of `above` and written at `x`, `c` apart.
+#[inline(always)]
+unsafe fn add_errors<L: Lanes, const T: usize, const ROWS: usize>(
+    l: L,
+    (x, c): (*mut f32, usize),
+    above: [(*const f32, f32); ROWS],
+) {
+    for p in 0..T {
+        // SAFETY: point p < T exists, by this function's precondition.
+        unsafe {
+            let x = x.add(p * c);
+            let mut v = l.load_at(x);
+            for (errors, factor) in above {
+                v = fma(l, factor, l.load_at(errors.add(p * c)), v);
+            }
+            l.store_at(v, x);
         }
     }
 }
