@@ -147,7 +147,7 @@ impl Tile {
 
 /// The sums of one block, one panel after the other.
 fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
-    BlockSums { start: sums.as_mut_ptr(), row_pitch: LANES, panel_pitch: rows * LANES }
+    BlockSums::new(sums.as_mut_ptr(), rows, 0, false)
 }
 
 /// The inputs of the softmax: integer sums of a tile of queries with a block of keys, of a size that spreads the logits over

@@ -11,7 +11,7 @@
 //! Logits are in octaves, so that the softmax needs powers of two only.
 
 use super::bias::RelativeBias;
-use super::blocks::{Span, by_rows, max_span, pv, qk_softmax, spans};
+use super::blocks::{Span, by_rows, max_span, pv, qk_softmax, qk_sums, spans};
 use super::head::{QueryTile, TileAttention};
 pub(super) use super::int8_pack::Int8Head;
 use super::int8_pack::slot;
@@ -136,7 +136,7 @@ impl Int8Head<'_> {
         );
         let softmax = SoftmaxBlocks::new(
             (span.blocks, queries.count, span.panels),
-            BlockSums::new(product.out, queries.count, span.panels, by_rows(isa, span.panels)),
+            qk_sums(isa, queries.count, span, product.out),
             (self.fixed.shift, self.fixed.unit),
             (q, &self.k_factor[from..]),
             (bias.at, bias.step),
@@ -149,7 +149,7 @@ impl Int8Head<'_> {
         // SAFETY: every query is a token with a row in `self.q`. `k` holds whole panels, `k_sum` their sums, `k_factor` and the
         // bias rows of `of_keys` a number for each slot. `spans` limits the span to `max_span`, and `TileScratch` has room
         // for the sums of `SPAN` blocks and for the outputs of all blocks and rows.
-        unsafe { qk_softmax(isa, &product, &softmax) };
+        unsafe { qk_softmax(isa, &product, span, &softmax) };
     }
 
     /// P·V of a span of blocks for some columns of V, accumulated in the tile of outputs.

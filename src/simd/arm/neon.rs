@@ -225,13 +225,7 @@ impl Lanes for Neon {
     }
     #[inline(always)]
     fn broadcast_max_i16(self, [a, b, c, d]: Self::H) -> Self::H {
-        unsafe {
-            // Each pairwise maximum halves the number of different lanes.
-            let max = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
-            let max = vpmaxq_s16(max, max);
-            let max = vpmaxq_s16(max, max);
-            [vpmaxq_s16(max, max); 4]
-        }
+        unsafe { [vdupq_n_s16(vmaxvq_s16(vmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d)))); 4] }
     }
     #[inline(always)]
     fn first_i16(self, v: Self::H) -> i16 {

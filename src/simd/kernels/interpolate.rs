@@ -196,9 +196,9 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
     for (columns, row) in columns.iter_mut().zip(rows) {
         *columns = core::array::from_fn(|p| row.columns.as_ptr().wrapping_add((first + p) * row.panel_pitch));
     }
+    let columns = &columns[..rows.len()];
     for x in 0..width {
-        // SAFETY: panel p < PANELS is valid, by this function's precondition; kernel positions from `start` to `end` fall on
-        // pixels of the row, each of which has a source.
+        // SAFETY: panel p < PANELS is valid, by this function's precondition.
         unsafe {
             let at = out.add(x * pitch);
             let mut sums = [l.splat(0.0); PANELS];
@@ -206,21 +206,22 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
                 l.prefetch(at.wrapping_add(PREFETCH_PIXELS * pitch + p * LANES));
                 *sum = l.load_at(at.add(p * LANES));
             }
-            for (row, columns) in rows.iter().zip(&columns) {
-                // Zero padding: kernel positions outside the row add nothing.
+            for (row, columns) in rows.iter().zip(columns) {
                 let radius = row.kernel_width / 2;
+                if radius == 1 && 0 < x && x + 1 < width {
+                    add_terms(l, row.sources.get_unchecked(x - 1..x + 2), *columns, &mut sums);
+                    continue;
+                }
+                // Zero padding: kernel positions outside the row add nothing.
                 let start = radius.saturating_sub(x);
                 let end = row.kernel_width.min(width + radius - x);
-                let mut columns = columns.map(|columns| columns.wrapping_add(start * LANES));
-                for source in row.sources.get_unchecked(x + start - radius..x + end - radius) {
-                    let (low, high, weight) =
-                        (source.low as usize, source.high as usize, l.splat(source.weight));
-                    for (columns, sum) in columns.iter_mut().zip(&mut sums) {
-                        let (a, b) = (l.load_at(columns.add(low)), l.load_at(columns.add(high)));
-                        *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
-                        *columns = columns.wrapping_add(LANES);
-                    }
-                }
+                let columns = columns.map(|columns| columns.wrapping_add(start * LANES));
+                add_terms(
+                    l,
+                    row.sources.get_unchecked(x + start - radius..x + end - radius),
+                    columns,
+                    &mut sums,
+                );
             }
             for (p, sum) in sums.iter_mut().enumerate() {
                 if let Some(bias) = bias {
@@ -231,4 +232,28 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
         }
     }
     PANELS
+}
+
+/// Adds the terms of a pixel, one for each of `sources`: kernel position i reads vector i of the columns.
+///
+/// # Safety
+/// The columns hold every source.
+#[inline(always)]
+unsafe fn add_terms<L: Lanes, const PANELS: usize>(
+    l: L,
+    sources: &[SourcePixel],
+    columns: [*const f32; PANELS],
+    sums: &mut [L::F; PANELS],
+) {
+    for (kx, source) in sources.iter().enumerate() {
+        let (low, high, weight) = (source.low as usize, source.high as usize, l.splat(source.weight));
+        for (columns, sum) in columns.iter().zip(&mut *sums) {
+            // SAFETY: the columns hold the source, by this function's precondition.
+            unsafe {
+                let columns = columns.add(kx * LANES);
+                let (a, b) = (l.load_at(columns.add(low)), l.load_at(columns.add(high)));
+                *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
+            }
+        }
+    }
 }

@@ -48,7 +48,9 @@ fn winograd_quantise<L: Lanes>(
         *grid = QuantGrid::new(low, high);
         *param = [grid.scale, (128.0 - grid.zero) * grid.scale];
     }
-    let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
+    // The compiler must not know that bytes and numbers are apart: it would keep a point's sums, in memory, until the other points
+    // are loaded.
+    let (x, rows) = (x.as_mut_ptr(), core::hint::black_box(rows.as_mut_ptr()));
     for i in (0..c).step_by(LANES) {
         // SAFETY: `x` holds c numbers and `rows` c bytes for each point, as asserted; c is a multiple of LANES, so vector i
         // exists.
