@@ -126,16 +126,7 @@ unsafe fn add_four_groups(acc: &mut [[int32x4_t; 8]; 2], rows: [*const i8; 2], w
 unsafe fn smull<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     const { assert!(PANELS == 1 && ROWS <= 2) }
     // Two lanes per output: inputs 0 and 1, and inputs 2 and 3 of each group.
-    let zero = vdupq_n_s32(0);
-    let mut acc = [[zero; 8]; 2];
-    if t.unsigned {
-        // SAFETY: the panel has 16 sums (`TileI8`).
-        let start = unsafe { unsigned_start(t.w_sum) };
-        acc = [core::array::from_fn(|i| match i % 2 {
-            0 => vzip1q_s32(start[i / 2], zero),
-            _ => vzip2q_s32(start[i / 2], zero),
-        }); 2];
-    }
+    let mut acc = [[vdupq_n_s32(0); 8]; 2];
     // A tile of one row multiplies it twice.
     // SAFETY: rows below `ROWS` exist (`TileI8`).
     let rows: [*const i8; 2] = [0, ROWS - 1].map(|r| unsafe { t.a.add(r * t.a_pitch).cast() });
@@ -157,11 +148,20 @@ unsafe fn smull<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
             }
         }
     }
-    for (r, acc) in acc[..ROWS].iter().enumerate() {
-        for j in 0..4 {
-            // SAFETY: each row of `out` has 16 elements (`TileI8`).
-            unsafe { vst1q_s32(t.out.add(r * LANES + 4 * j), vpaddq_s32(acc[2 * j], acc[2 * j + 1])) }
+    let store = |start: Option<[int32x4_t; 4]>| {
+        for (r, acc) in acc[..ROWS].iter().enumerate() {
+            for j in 0..4 {
+                let sum = vpaddq_s32(acc[2 * j], acc[2 * j + 1]);
+                let sum = start.map_or(sum, |start| vaddq_s32(sum, start[j]));
+                // SAFETY: each row of `out` has 16 elements (`TileI8`).
+                unsafe { vst1q_s32(t.out.add(r * LANES + 4 * j), sum) }
+            }
         }
+    };
+    match t.unsigned {
+        // SAFETY: the panel has 16 sums (`TileI8`).
+        true => store(Some(unsafe { unsigned_start(t.w_sum) })),
+        false => store(None),
     }
 }
 

@@ -229,12 +229,20 @@ fn block_factors<L: Lanes>(l: L, maxima: &mut [f32], totals: &[i32], unit: u32, 
     {
         // Four accumulators hide the latency of the fused multiply-add.
         let mut sums = [l.splat(0.0); 4];
-        for (factors, totals) in factors[..blocks].chunks(4).zip(totals.chunks(4 * LANES)) {
-            for ((sum, factor), total) in sums.iter_mut().zip(factors).zip(totals.as_chunks::<LANES>().0) {
-                // SAFETY: `total` is an array of 16 i32.
-                let total = unsafe { l.load_i32_at(total.as_ptr()) };
-                *sum = l.fma(l.to_f32(total), l.splat(*factor), *sum);
+        let (whole, rest) = factors[..blocks].as_chunks::<4>();
+        let (whole_totals, rest_totals) = totals.as_chunks::<LANES>().0.as_chunks::<4>();
+        let add = |sum: &mut L::F, factor: f32, total: &[i32; LANES]| {
+            // SAFETY: `total` is an array of 16 i32.
+            let total = unsafe { l.load_i32_at(total.as_ptr()) };
+            *sum = l.fma(l.to_f32(total), l.splat(factor), *sum);
+        };
+        for (factors, totals) in whole.iter().zip(whole_totals) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                add(sum, factors[i], &totals[i]);
             }
+        }
+        for ((sum, factor), total) in sums.iter_mut().zip(rest).zip(rest_totals) {
+            add(sum, *factor, total);
         }
         let [a, b, c, d] = sums;
         *reciprocal = 1.0 / l.reduce_sum(l.add(l.add(a, b), l.add(c, d)));
