@@ -133,8 +133,8 @@ unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const 
                 ($p:literal) => {{
                     let x = x.add($p * c);
                     let mut diffused = l.load_at(x);
-                    for earlier in 0..$p {
-                        if F::DIFFUSION[$p][earlier] != 0.0 {
+                    for earlier in 0..T {
+                        if earlier < $p && F::DIFFUSION[$p][earlier] != 0.0 {
                             diffused = fma(l, F::DIFFUSION[$p][earlier], errors[earlier], diffused);
                         }
                     }
