@@ -198,7 +198,8 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
     }
     let columns = &columns[..rows.len()];
     for x in 0..width {
-        // SAFETY: panel p < PANELS is valid, by this function's precondition.
+        // SAFETY: panel p < PANELS is valid, by this function's precondition; the radius is 0 or 1, and kernel positions from
+        // `start` to `end` fall on pixels of the row, each of which has a source.
         unsafe {
             let at = out.add(x * pitch);
             let mut sums = [l.splat(0.0); PANELS];
@@ -207,21 +208,20 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
                 *sum = l.load_at(at.add(p * LANES));
             }
             for (row, columns) in rows.iter().zip(columns) {
-                let radius = row.kernel_width / 2;
-                if radius == 1 && 0 < x && x + 1 < width {
-                    add_terms(l, row.sources.get_unchecked(x - 1..x + 2), *columns, &mut sums);
-                    continue;
-                }
                 // Zero padding: kernel positions outside the row add nothing.
-                let start = radius.saturating_sub(x);
-                let end = row.kernel_width.min(width + radius - x);
-                let columns = columns.map(|columns| columns.wrapping_add(start * LANES));
-                add_terms(
-                    l,
-                    row.sources.get_unchecked(x + start - radius..x + end - radius),
-                    columns,
-                    &mut sums,
-                );
+                let radius = row.kernel_width / 2;
+                let start = usize::from(x < radius);
+                let end = row.kernel_width - usize::from(x + radius >= width);
+                let sources = row.sources.get_unchecked(x + start - radius..x + end - radius);
+                for (kx, source) in (start..).zip(sources) {
+                    let (low, high, weight) =
+                        (source.low as usize, source.high as usize, l.splat(source.weight));
+                    for (columns, sum) in columns.iter().zip(&mut sums) {
+                        let columns = columns.add(kx * LANES);
+                        let (a, b) = (l.load_at(columns.add(low)), l.load_at(columns.add(high)));
+                        *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
+                    }
+                }
             }
             for (p, sum) in sums.iter_mut().enumerate() {
                 if let Some(bias) = bias {
@@ -232,28 +232,4 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
         }
     }
     PANELS
-}
-
-/// Adds the terms of a pixel, one for each of `sources`: kernel position i reads vector i of the columns.
-///
-/// # Safety
-/// The columns hold every source.
-#[inline(always)]
-unsafe fn add_terms<L: Lanes, const PANELS: usize>(
-    l: L,
-    sources: &[SourcePixel],
-    columns: [*const f32; PANELS],
-    sums: &mut [L::F; PANELS],
-) {
-    for (kx, source) in sources.iter().enumerate() {
-        let (low, high, weight) = (source.low as usize, source.high as usize, l.splat(source.weight));
-        for (columns, sum) in columns.iter().zip(&mut *sums) {
-            // SAFETY: the columns hold the source, by this function's precondition.
-            unsafe {
-                let columns = columns.add(kx * LANES);
-                let (a, b) = (l.load_at(columns.add(low)), l.load_at(columns.add(high)));
-                *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
-            }
-        }
-    }
 }

@@ -13,6 +13,7 @@ use super::transform::{F2x3, F4x3, Transform, fma};
 use crate::simd::dispatch::dispatch;
 use crate::simd::kernels::rows::range;
 use crate::simd::lanes::{LANES, Lanes, ROUND};
+use core::ops::Range;
 
 dispatch! {
     fn winograd_quantise(x: &mut [f32], n: usize, rows: &mut [u8], pitch: usize, params: &mut [[f32; 2]]);
@@ -110,70 +111,74 @@ unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const 
     for (y, grids) in grids.as_chunks::<T>().0.iter().enumerate() {
         // SAFETY: every access is to a point below T², by this function's precondition.
         unsafe {
-            // The rows above whose errors are diffused to this one.
-            let mut above = [(x.cast_const(), 0.0); 4];
+            // The rows above whose errors are diffused to this one: their first numbers and factors.
+            let mut above = [(0, 0.0); 4];
             let mut count = 0;
             for (earlier, &factor) in F::DIFFUSION[y].iter().enumerate() {
                 if factor != 0.0 {
-                    above[count] = (x.add(earlier * T * c).cast_const(), factor);
+                    above[count] = (earlier * T * c, factor);
                     count += 1;
                 }
             }
-            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
+            let row = y * T * c..(y + 1) * T * c;
             match (count, above) {
                 (0, _) => {}
-                (1, [a, ..]) => add_errors::<L, T, 1>(l, (x, c), [a]),
-                (2, [a, b, ..]) => add_errors::<L, T, 2>(l, (x, c), [a, b]),
-                _ => add_errors::<L, T, 4>(l, (x, c), above),
+                (1, [a, ..]) => add_errors(l, (x, c), row, [a]),
+                (2, [a, b, ..]) => add_errors(l, (x, c), row, [a, b]),
+                _ => add_errors(l, (x, c), row, above),
             }
+            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
             // Rounds point $p of the row after adding the errors of the row's earlier points, stores the point's whole error and
             // returns that of the rounding. A macro, so that $p is a constant and the errors stay in registers.
             let mut errors = [l.splat(0.0); T];
             macro_rules! round {
-                ($p:literal) => {{
+                ($p:literal after $($earlier:literal)*) => {{
                     let x = x.add($p * c);
+                    #[allow(unused_mut)] // The first point comes after no other.
                     let mut diffused = l.load_at(x);
-                    for earlier in 0..T {
-                        if earlier < $p && F::DIFFUSION[$p][earlier] != 0.0 {
-                            diffused = fma(l, F::DIFFUSION[$p][earlier], errors[earlier], diffused);
-                        }
-                    }
+                    $(if F::DIFFUSION[$p][$earlier] != 0.0 {
+                        diffused = fma(l, F::DIFFUSION[$p][$earlier], errors[$earlier], diffused);
+                    })*
                     let value = round_and_store(l, diffused, &grids[$p], rows.add($p * pitch));
                     l.store_at(l.sub(value, l.load_at(x)), x);
                     l.sub(value, diffused)
                 }};
             }
-            errors[0] = round!(0);
-            errors[1] = round!(1);
-            errors[2] = round!(2);
-            errors[3] = round!(3);
+            errors[0] = round!(0 after);
+            errors[1] = round!(1 after 0);
+            errors[2] = round!(2 after 0 1);
+            errors[3] = round!(3 after 0 1 2);
             if T > 4 {
-                errors[4] = round!(4);
-                round!(5);
+                errors[4] = round!(4 after 0 1 2 3);
+                round!(5 after 0 1 2 3 4);
             }
         }
     }
 }
 
-/// Adds to a row of T points the errors of `ROWS` rows above, each times its factor.
+/// Adds to a row of points, numbers `row` of `x`, the errors of `ROWS` rows above, which are given by their first numbers, each times
+/// its factor.
 ///
 /// # Safety
-/// For each of the T points, 16 numbers can be read at each of `above` and written at `x`, `c` apart.
+/// For each point of the rows, 16 numbers can be read and written in `x`, `c` apart.
 #[inline(always)]
-unsafe fn add_errors<L: Lanes, const T: usize, const ROWS: usize>(
+unsafe fn add_errors<L: Lanes, const ROWS: usize>(
     l: L,
     (x, c): (*mut f32, usize),
-    above: [(*const f32, f32); ROWS],
+    row: Range<usize>,
+    above: [(usize, f32); ROWS],
 ) {
-    for p in 0..T {
-        // SAFETY: point p < T exists, by this function's precondition.
+    // The step is not a constant, so the loop is not unrolled, which would take a lot of code.
+    for at in (0..row.len()).step_by(c) {
+        // SAFETY: the points exist, by this function's precondition. Positions, not pointers, so that the alignment is known: without
+        // it some targets load byte by byte.
         unsafe {
-            let x = x.add(p * c);
-            let mut v = l.load_at(x);
-            for (errors, factor) in above {
-                v = fma(l, factor, l.load_at(errors.add(p * c)), v);
+            let point = x.add(row.start + at);
+            let mut v = l.load_at(point);
+            for (first, factor) in above {
+                v = fma(l, factor, l.load_at(x.add(first + at)), v);
             }
-            l.store_at(v, x);
+            l.store_at(v, point);
         }
     }
 }
