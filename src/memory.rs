@@ -84,7 +84,9 @@ impl FileBytes {
                 for piece in pieces {
                     // The file's owner may have dropped it.
                     let unused = Arc::strong_count(&map) == 1;
-                    if unused || map.advise_range(memmap2::Advice::WillNeed, piece.start, piece.len()).is_err() {
+                    if unused
+                        || map.advise_range(memmap2::Advice::WillNeed, piece.start, piece.len()).is_err()
+                    {
                         break;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Runs a model until the attention of its first COUNT blocks is done: `blocks MODEL COUNT`.
+//! Runs a model on one frame, or until the attention of its first COUNT blocks is done: `blocks MODEL [COUNT]`.
 //!
 //! For counting instructions under emulation (`instructions.py`): a run with COUNT 2 less a run with COUNT 1 is the MLP
 //! of the first block and the attention of the second, the arithmetic of one block.
@@ -28,7 +28,11 @@ impl Observer for StopAfter {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, path, count] = &arguments[..] else { return Err("usage: blocks MODEL COUNT".into()) };
+    let (path, count) = match &arguments[..] {
+        [_, path] => (path, usize::MAX),
+        [_, path, count] => (path, count.parse()?),
+        _ => return Err("usage: blocks MODEL [COUNT]".into()),
+    };
     let file = FileBytes::read(path)?;
     let model = Model::new(file.bytes())?;
     let facts = model.facts();
@@ -41,7 +45,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut map = vec![0u16; width * height];
     let mut output = Output::map((width, height), ClassMapMut::U16(&mut map));
     let picture = ImageView::packed(&rgb, width, height, PixelFormat::Rgb8)?;
-    match engine.run(&Serial, &picture, &mut output, &mut StopAfter(count.parse()?)) {
+    match engine.run(&Serial, &picture, &mut output, &mut StopAfter(count)) {
+        Ok(()) if count == usize::MAX => Ok(()),
         Err(Error::Cancelled) => Ok(()),
         other => Err(format!("the run did not stop after the attention of block {count}: {other:?}").into()),
     }

@@ -15,7 +15,9 @@ frames less a run of one, halved; for ONNX Runtime (tensor to logits) a run of t
 With --base, a checkpoint of the base architecture at 640x640, the script counts one transformer block too and replaces
 `arm block`. For beitle that is a run up to the attention of the second block less a run up to that of the first
 (target/aarch64-unknown-linux-gnu/release/blocks, from blocks.rs); for ONNX Runtime the graph of a block alone, two runs
-less one.
+less one. And it counts a whole frame of base as a Cortex-A76 and a Cortex-A72, with the share of the int8 tiles, and replaces
+`arm base`. That takes minutes, because the tiles' multiplications, which the emulator is slowest at, are replaced by additions in a
+copy of the program: how many instructions run does not depend on the data.
 """
 import argparse
 import re
@@ -42,12 +44,38 @@ for _ in range(int(sys.argv[3])):
 """
 
 
+def counts(args, cpu, functions, *command):
+    """Instructions of a program on a processor: all, and those of the functions whose name contains `functions`."""
+    log = args.work / "count.log"
+    plugin = f"{args.work / 'count.so'},in={functions}"
+    subprocess.run(["qemu-aarch64", "-cpu", cpu, "-d", "plugin", "-D", log, "-plugin", plugin, *command],
+                   check=True, stdout=subprocess.DEVNULL)
+    return [int(re.search(rf"{word} (\d+)", log.read_text())[1]) for word in ["instructions", "inside"]]
+
+
 def count(args, *command):
     """Instructions of a program on a Cortex-A76."""
-    log = args.work / "count.log"
-    subprocess.run(["qemu-aarch64", "-cpu", "cortex-a76", "-d", "plugin", "-D", log, "-plugin", args.work / "count.so", *command],
-                   check=True, stdout=subprocess.DEVNULL)
-    return int(re.search(r"instructions (\d+)", log.read_text())[1])
+    return counts(args, "cortex-a76", "", *command)[0]
+
+
+# Multiplications of the int8 tiles (mask, value): sdot by vector and by element, smull and smlal (and their second halves), sadalp.
+MULTIPLICATIONS = [(0xFFE0FC00, 0x4E809400), (0xFFC0F400, 0x4F80E000), (0xBFE0FC00, 0x0E20C000), (0xBFE0FC00, 0x0E208000),
+                   (0xBFFFFC00, 0x0E606800)]
+
+
+def with_additions(program, to):
+    """Copies a program with additions of vectors in place of the tiles' multiplications: its results are wrong, its counts are not."""
+    sections = subprocess.run(["readelf", "-SW", program], check=True, capture_output=True, text=True).stdout
+    offset, size = (int(x, 16) for x in re.search(r" \.text +PROGBITS +\w+ (\w+) (\w+)", sections).groups())
+    code = bytearray(program.read_bytes())
+    for at in range(offset, offset + size, 4):
+        word = int.from_bytes(code[at:at + 4], "little")
+        if any(word & mask == value for mask, value in MULTIPLICATIONS):
+            registers = word & 0x1F03FF  # Rm, Rn and Rd; for sadalp, which has no Rm, that is register 0
+            code[at:at + 4] = (0x4EA08400 | registers).to_bytes(4, "little")
+    to.write_bytes(code)
+    to.chmod(0o755)
+    return to
 
 
 def frame(run, frames=3):
@@ -198,6 +226,16 @@ def main():
     if not (work / "model.onnx").exists():
         export_block(args.base, ROOT / "models/sample.png", work)
     table("arm block", found + list(theirs(args, site, work)))
+    program = with_additions(ARM_PROGRAMS / "blocks", args.work / "additions")
+    rows = []
+    for conv in ["winograd4", "direct"]:
+        file = work / f"{conv}.beitle"
+        convert(args.base, file, "--conv", conv, "--rounding", "nearest")
+        for core, cpu, tiles in [("A76", "cortex-a76", "simd3arm7dotprod"), ("A72 (plain NEON)", "cortex-a72", "simd3arm7tile_i8")]:
+            total, inside = counts(args, cpu, tiles, "-L", args.sysroot, program, file)
+            rows.append([f"{core}, `--conv {conv}`", f"{total / 1e6:.0f}", f"{inside / 1e6:.0f}", f"{inside / total:.2f}"])
+    columns = ["core and convolutions", "million instructions", "of them int8 tiles", "share"]
+    tables.write("arm base", tables.table(columns, rows), "Emulated processors; one frame, with the start of the process.")
 
 
 if __name__ == "__main__":

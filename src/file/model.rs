@@ -109,9 +109,13 @@ impl<'a> Model<'a> {
     pub fn read_order(&self) -> std::vec::Vec<core::ops::Range<usize>> {
         let mut tensors: std::vec::Vec<_> = self.file.table().iter().collect();
         tensors.sort_by_key(|e| match Role::from_code(e.role) {
-            Some(Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::RelativeBias) => (1, e.layer, e.offset),
+            Some(Role::Qkv | Role::Proj | Role::Fc1 | Role::Fc2 | Role::RelativeBias) => {
+                (1, e.layer, e.offset)
+            }
             Some(role) if role < Role::Qkv => (0, 0, e.offset),
-            Some(Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch | Role::Lateral2) => (2, 0, e.offset),
+            Some(Role::PspBranch | Role::PspBottleneck | Role::PspBottleneckBranch | Role::Lateral2) => {
+                (2, 0, e.offset)
+            }
             Some(Role::FpnConv) if e.layer == 2 => (3, 0, e.offset),
             _ => (4, 0, e.offset),
         });

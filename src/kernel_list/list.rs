@@ -205,17 +205,14 @@ pub const KERNELS: &[Kernel] = &[
             let out = source.floats(size.rows * count);
             let bias = source.floats(count);
             prepare((columns, bias), out, move |isa, (columns, bias), out| {
-                let mut sources = std::vec![SourcePixel::default(); size.rows];
-                source_pixels(SMALL, &mut sources);
-                let map = HorizontalLerp {
-                    columns,
-                    panel_pitch: LANES,
-                    pixel_pitch: count,
-                    kernel_width: 1,
-                    sources: &sources,
-                };
-                let (panel_pitch, pixel_pitch) = (SMALL * 3 * LANES, 3 * LANES);
-                let products = HorizontalLerp { panel_pitch, pixel_pitch, kernel_width: 3, ..map };
+                let [of_map, of_products] = [count, 3 * LANES].map(|pitch| {
+                    let mut sources = std::vec![SourcePixel::default(); size.rows];
+                    source_pixels(SMALL, pitch, &mut sources);
+                    sources
+                });
+                let map = HorizontalLerp { columns, panel_pitch: LANES, kernel_width: 1, sources: &of_map };
+                let panel_pitch = SMALL * 3 * LANES;
+                let products = HorizontalLerp { panel_pitch, kernel_width: 3, sources: &of_products, ..map };
                 for (maps, bias) in [(&[map][..], &[][..]), (&[products, products], bias)] {
                     let panels = count / LANES;
                     // SAFETY: `out` has `rows · count` numbers, and `panels` panels are `count` numbers.

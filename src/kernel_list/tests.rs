@@ -24,7 +24,7 @@ fn portable() -> Isa {
 const GUARD: usize = 64;
 
 /// The sums of an int8 tile on random inputs; checks that the numbers after them do not change.
-fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> Vec<i32> {
+fn int8_tile(isa: Isa, (rows, panels, groups): (usize, usize, usize), unsigned: bool, seed: u64) -> Vec<i32> {
     let mut s = Source(seed);
     let pitch = 4 * groups + 12;
     let (mut a, w) = (s.bytes((rows - 1) * pitch + 4 * groups), s.weights(panels * groups * 64));
@@ -38,7 +38,8 @@ fn int8_tile(isa: Isa, rows: usize, panels: usize, groups: usize, seed: u64) -> 
     let n = rows * panels * LANES;
     let mut out = std::vec![0x5A5A_5A5A; n + GUARD];
     let panel = groups * 64;
-    let tile = TileI8::new((rows, panels), (&a, pitch), (&w, panel), groups, &sum, &mut out);
+    let mut tile = TileI8::new((rows, panels), (&a, pitch), (&w, panel), groups, &sum, &mut out);
+    tile.unsigned = unsigned;
     // SAFETY: all slices have the sizes that `TileI8` requires, and the caller's counts are within the shape.
     unsafe { isa.tile_i8(rows, panels, &tile) };
     assert!(out[n..].iter().all(|&x| x == 0x5A5A_5A5A), "{} wrote past its tile", isa.name());
@@ -71,20 +72,26 @@ fn int8_tiles_of_every_shape_equal_exact_sums() {
         let shape = isa.shape_i8();
         for rows in 1..=shape.rows {
             for panels in 1..=shape.panels {
-                for &groups in if cfg!(miri) { &[3][..] } else { &[1, 2, 3, 4, 5, 7, 16, 33, 259] } {
+                for &groups in if cfg!(miri) { &[3][..] } else { &[1, 2, 3, 4, 5, 7, 12, 16, 33, 259] } {
                     let seed = (rows * 100 + panels * 10 + groups) as u64;
                     let name = isa.name();
-                    let got = int8_tile(isa, rows, panels, groups, seed);
-                    let want = reference_i8(rows, panels, groups, seed);
-                    assert_eq!(got, want, "{name}: {rows} rows, {panels} panels, {groups} groups");
+                    for unsigned in [false, true] {
+                        let got = int8_tile(isa, (rows, panels, groups), unsigned, seed);
+                        let want = reference_i8(rows, panels, groups, unsigned, seed);
+                        let kind = if unsigned { "unsigned" } else { "signed" };
+                        assert_eq!(
+                            got, want,
+                            "{name}: {rows} rows, {panels} panels, {groups} groups, {kind}"
+                        );
+                    }
                 }
             }
         }
     }
 }
 
-/// Σ (q − 128) · w in 64 bits, for the inputs of [`int8_tile`].
-fn reference_i8(rows: usize, panels: usize, groups: usize, seed: u64) -> Vec<i32> {
+/// Σ (q − 128) · w, or Σ q · w, in 64 bits, for the inputs of [`int8_tile`].
+fn reference_i8(rows: usize, panels: usize, groups: usize, unsigned: bool, seed: u64) -> Vec<i32> {
     let mut s = Source(seed);
     let pitch = 4 * groups + 12;
     let (a, w) = (s.bytes((rows - 1) * pitch + 4 * groups), s.weights(panels * groups * 64));
@@ -94,7 +101,7 @@ fn reference_i8(rows: usize, panels: usize, groups: usize, seed: u64) -> Vec<i32
             let sum: i64 = (0..4 * groups)
                 .map(|k| {
                     let w = w[(o / LANES * groups + k / 4) * 64 + o % LANES * 4 + k % 4];
-                    (i64::from(a[r * pitch + k]) - 128) * i64::from(w)
+                    (i64::from(a[r * pitch + k]) - if unsigned { 0 } else { 128 }) * i64::from(w)
                 })
                 .sum();
             out.push(sum as i32);

@@ -136,7 +136,6 @@ impl Tile {
         let t = AccumulateBlocks::new(
             (1, self.rows, self.panels),
             block_sums(&mut sums, self.rows),
-            (&self.weight_sum, 0),
             (&self.bias, 1),
             false,
             out,
@@ -148,7 +147,7 @@ impl Tile {
 
 /// The sums of one block, one panel after the other.
 fn block_sums(sums: &mut [i32], rows: usize) -> BlockSums {
-    BlockSums { start: sums.as_mut_ptr(), row_pitch: LANES, panel_pitch: rows * LANES }
+    BlockSums::new(sums.as_mut_ptr(), rows, 0, false)
 }
 
 /// The inputs of the softmax: integer sums of a tile of queries with a block of keys, of a size that spreads the logits over
@@ -168,9 +167,9 @@ impl Block {
         let panels = size.n.div_ceil(LANES).min(BLOCK / LANES);
         let mut factors = |n: usize| source.ints(n).into_iter().map(|x| (x & 0x7FFF) as i16).collect();
         let (q, k) = (factors(rows), factors(BLOCK));
-        let bias = source.ints(rows * BLOCK).into_iter().map(|x| (x >> 16) as i16).collect();
+        let bias = source.ints(rows * BLOCK).into_iter().map(|x| (x >> 18) as i16).collect();
         // Twenty bits, of which the shift removes five.
-        let sums = source.ints(rows * panels * LANES).into_iter().map(|x| x >> 8).collect();
+        let sums = source.ints(rows * panels * LANES).into_iter().map(|x| x >> 12).collect();
         Block { rows, panels, sums, q, k, bias }
     }
 

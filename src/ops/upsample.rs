@@ -44,12 +44,12 @@ pub(crate) fn source_position(at: usize, small: usize, large: usize) -> SourcePo
     SourcePosition { low, high: (low + 1).min(small - 1), weight: x - low as f32 }
 }
 
-/// Writes the sources of a whole row of `sources.len()` pixels that is enlarged from `small` pixels.
-pub(crate) fn source_pixels(small: usize, sources: &mut [SourcePixel]) {
+/// Writes the sources of a whole row of `sources.len()` pixels that is enlarged from `small` pixels, `pitch` numbers apart.
+pub(crate) fn source_pixels(small: usize, pitch: usize, sources: &mut [SourcePixel]) {
     let large = sources.len();
     for (at, source) in sources.iter_mut().enumerate() {
         let SourcePosition { low, high, weight } = source_position(at, small, large);
-        *source = SourcePixel { low: low as u32, high: high as u32, weight };
+        *source = SourcePixel { low: (low * pitch) as u32, high: (high * pitch) as u32, weight };
     }
 }
 
@@ -118,7 +118,7 @@ impl Upsample {
     /// Nothing else accesses these channels of `to.out`.
     pub unsafe fn add(&self, small: &LowResMap, to: &Target, scratch: &mut [f32]) {
         let channels = &to.channels;
-        let ([sources, ..], scratch) = self.sources(&[small.width], scratch);
+        let ([sources, ..], scratch) = self.sources(&[small.width], channels.len(), scratch);
         for row in 0..to.rows {
             let p = source_position(to.y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
@@ -127,13 +127,7 @@ impl Upsample {
                 &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
-            let map = HorizontalLerp {
-                columns,
-                panel_pitch: LANES,
-                pixel_pitch: channels.len(),
-                kernel_width: 1,
-                sources,
-            };
+            let map = HorizontalLerp { columns, panel_pitch: LANES, kernel_width: 1, sources };
             // SAFETY: by this function's precondition.
             unsafe { self.add_horizontal(&[map], &[], row, to) };
         }
@@ -153,39 +147,36 @@ impl Upsample {
     ) {
         let mut widths = [0; MAX_MAPS];
         widths.iter_mut().zip(maps).for_each(|(width, map)| *width = map.width);
-        let (sources, scratch) = self.sources(&widths[..maps.len()], scratch);
+        let (sources, scratch) = self.sources(&widths[..maps.len()], 3 * LANES, scratch);
         for row in 0..to.rows {
-            let mut lerps = [HorizontalLerp {
-                columns: &[],
-                panel_pitch: 0,
-                pixel_pitch: 0,
-                kernel_width: 3,
-                sources: &[],
-            }; MAX_MAPS];
+            let mut lerps =
+                [HorizontalLerp { columns: &[], panel_pitch: 0, kernel_width: 3, sources: &[] }; MAX_MAPS];
             let mut rest = &mut *scratch;
             for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * to.channels.len());
                 self.sum_vertical(map, to.y0 + row, to.channels.clone(), columns);
-                let (panel_pitch, pixel_pitch) = (3 * map.width * LANES, 3 * LANES);
-                *lerp = HorizontalLerp { columns, panel_pitch, pixel_pitch, kernel_width: 3, sources };
+                let panel_pitch = 3 * map.width * LANES;
+                *lerp = HorizontalLerp { columns, panel_pitch, kernel_width: 3, sources };
             }
             // SAFETY: by this function's precondition.
             unsafe { self.add_horizontal(&lerps[..maps.len()], bias, row, to) };
         }
     }
 
-    /// Divides `scratch` into the source pixels of rows that are enlarged from each of `widths`, and the rest.
+    /// Divides `scratch` into the source pixels of rows that are enlarged from each of `widths`, whose pixels are `pitch` numbers apart,
+    /// and the rest.
     fn sources<'s>(
         &self,
         widths: &[usize],
+        pitch: usize,
         scratch: &'s mut [f32],
     ) -> ([&'s [SourcePixel]; MAX_MAPS], &'s mut [f32]) {
         let (sources, rest) = scratch.split_at_mut(padded(MAX_MAPS * self.width * SOURCE_PIXEL));
         let sources: &mut [SourcePixel] =
             bytemuck::cast_slice_mut(&mut sources[..MAX_MAPS * self.width * SOURCE_PIXEL]);
         for (sources, &small) in sources.chunks_mut(self.width).zip(widths) {
-            source_pixels(small, sources);
+            source_pixels(small, pitch, sources);
         }
         let sources = &*sources;
         (core::array::from_fn(|i| &sources[i * self.width..][..self.width]), rest)

@@ -75,7 +75,7 @@ struct Spec {
     /// The largest tile of `tile_i8` in matrix products.
     shape_i8: TileShape,
     tile_i8: unsafe fn(usize, usize, &TileI8),
-    /// The largest tile of `tile_i8` in attention, whose products have a short K and at most four panels.
+    /// The largest tile of `tile_i8` in attention, whose products have a short K; with 16 panels it takes a whole span of keys.
     shape_block: TileShape,
     /// The largest tile of `tile_f32` and `tile_f16`.
     shape_f: TileShape,
@@ -169,7 +169,7 @@ static DOTPROD: Spec = Spec {
     name: c"dotprod",
     shape_i8: shape(6, 3),
     tile_i8: dotprod::tile_i8,
-    shape_block: shape(6, 4),
+    shape_block: shape(6, 16),
     ..NEON
 };
 

@@ -31,6 +31,8 @@ pub(crate) trait Lanes: Copy {
     type I: Copy;
     /// Thirty-two 16-bit integers.
     type H: Copy;
+    /// Vector registers that sixteen f32 take: kernels that keep many vectors at a time keep fewer where each takes more.
+    const REGISTERS: usize;
     /// The XOR mask of stored activation bytes: 0 where the int8 tile multiplies unsigned bytes q, 128 where it multiplies
     /// signed bytes, q − 128.
     const SIGN_FLIP: u8 = 0;
@@ -115,7 +117,7 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 32 i16 can be read at `p`.
     unsafe fn load_i16_at(self, p: *const i16) -> Self::H;
-    /// ⌊v / 2^shift⌋ of both vectors, saturated to i16. For q in 0 .. 4, lanes 8q .. 8q + 4 of the result are lanes 4q .. 4q + 4
+    /// ⌊v / 2^shift⌋ of both vectors, which fits i16; shift is at most 15. For q in 0 .. 4, lanes 8q .. 8q + 4 of the result are lanes 4q .. 4q + 4
     /// of `a`, and lanes 8q + 4 .. 8q + 8 are those of `b`.
     fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H;
     /// All lanes `x`.
@@ -137,7 +139,7 @@ pub(crate) trait Lanes: Copy {
     fn fraction(self, x: Self::H, unit: u32) -> Self::H;
     /// ⌊fraction · c⌋ for a [`Lanes::fraction`] and c ≥ 0.
     fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H;
-    /// v · 2^(⌊x / 2^unit⌋ − 7), rounded to nearest, halves up, for unsigned v, x ≤ 0 and unit of at most 10.
+    /// v · 2^⌊x / 2^unit⌋, rounded to nearest, halves up, for unsigned v, ⌊x / 2^unit⌋ of at most −7 and unit of at most 10.
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
     /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for each q in 0 .. 4, lanes
     /// 8q .. 8q + 8 of `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.

@@ -88,6 +88,7 @@ impl Lanes for Portable {
     type F = [f32; LANES];
     type I = [i32; LANES];
     type H = [i16; 2 * LANES];
+    const REGISTERS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -240,7 +241,7 @@ impl Lanes for Portable {
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H {
         core::array::from_fn(|i| {
             // One bit more than the result has, to round by.
-            let doubled = u32::from(v[i] as u16) >> (6 - i32::from(x[i] >> unit)).min(31);
+            let doubled = u32::from(v[i] as u16) >> (-1 - i32::from(x[i] >> unit)).min(31);
             ((doubled + 1) >> 1) as i16
         })
     }
@@ -281,7 +282,14 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
 /// # Safety
 /// The preconditions of [`TileI8`], with `ROWS` rows and `panels` panels, one of which is `p`.
 unsafe fn panel_i8<const ROWS: usize>(p: usize, panels: usize, t: &TileI8) {
-    let mut acc = [[0i32; LANES]; ROWS];
+    let mut start = [0i32; LANES];
+    if t.unsigned {
+        // SAFETY: panel p has 16 sums (`TileI8`).
+        let sums = unsafe { t.w_sum.add(p * LANES).cast::<[i32; LANES]>().read() };
+        // Σ q · w = Σ (q − 128) · w + 128 · Σ w
+        start = sums.map(|sum| sum.wrapping_mul(128));
+    }
+    let mut acc = [start; ROWS];
     for g in 0..t.groups {
         // SAFETY: group g of panel p is 64 bytes (`TileI8`).
         let [even, odd] =
@@ -296,7 +304,7 @@ unsafe fn panel_i8<const ROWS: usize>(p: usize, panels: usize, t: &TileI8) {
                 sums[i] = even[i].wrapping_mul(x_even[i]).wrapping_add(odd[i].wrapping_mul(x_odd[i]));
             }
             for (acc, [a, b]) in acc.iter_mut().zip(sums.as_chunks().0) {
-                *acc += i32::from(*a) + i32::from(*b);
+                *acc = acc.wrapping_add(i32::from(*a) + i32::from(*b));
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | activations | `[rows][4 · groups]` bytes, row-major | `[rows][k]` f32, row-major |
 //! | weights, one panel | `[groups][16 outputs][4 inputs]` i8 | `[k][16 outputs]` f32 or f16 |
 //! | tile of sums | `[rows][panels][16]` i32 | `[rows][panels][16]` f32 |
-//! | a sum | Σ (q − 128) · w, exact | one chain of fused multiply-adds, k ascending |
+//! | a sum | Σ (q − 128) · w or Σ q · w, exact | one chain of fused multiply-adds, k ascending |
 //!
 //! In int8, K is cut into *groups* of four inputs, because that is what one lane of `vpdpbusd` and of `sdot` multiplies: 64
 //! bytes of a panel are 16 outputs by 4 inputs. The file stores panels in this order, so int8 weights are not packed at run time.
@@ -26,7 +26,8 @@ pub(crate) const MAX_ROWS: usize = 10;
 /// The largest number of panels of any instruction set's tile in matrix products.
 pub(crate) const MAX_PANELS: usize = 3;
 
-/// Operands of the int8 micro-kernel, which computes Σ (q − 128) · w exactly for u8 activations q and weights w in −127 ..= 127.
+/// Operands of the int8 micro-kernel, which computes Σ (q − 128) · w, or Σ q · w if `unsigned`, exactly, for u8 activations q and
+/// weights w in −127 ..= 127.
 ///
 /// Preconditions of a call with `rows` rows and `panels` panels ([`TileI8::new`] checks them in debug builds):
 /// - `a` points to `rows` rows, `a_pitch` bytes apart, each of `4 · groups` readable bytes, XORed with the instruction set's
@@ -46,8 +47,11 @@ pub(crate) struct TileI8 {
     pub panel_pitch: usize,
     /// Groups of four inputs: K / 4, rounded up.
     pub groups: usize,
-    /// Σ w of each output, `[panels][16]`. Kernels that multiply unsigned bytes subtract 128 times these sums.
+    /// Σ w of each output, `[panels][16]`. Kernels that multiply unsigned bytes subtract 128 times these sums; with `unsigned`,
+    /// kernels that multiply signed bytes add as much.
     pub w_sum: *const i32,
+    /// Whether the sums are those of q, not of q − 128.
+    pub unsigned: bool,
     /// A hint: a panel's worth of weights at this address is needed next. Any address is allowed.
     // Arm kernels leave prefetching to the hardware; the gain of a hint has not been measured there.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
@@ -85,6 +89,7 @@ impl TileI8 {
             panel_pitch,
             groups,
             w_sum: w_sum.as_ptr(),
+            unsigned: false,
             prefetch: core::ptr::null(),
             out: out.as_mut_ptr(),
         }

@@ -6,7 +6,7 @@
 
 use crate::simd::isa::Isa;
 use crate::simd::kernels::attention::accumulate::AccumulateBlocks;
-use crate::simd::kernels::attention::blocks::{BLOCK, SPAN, TILE};
+use crate::simd::kernels::attention::blocks::{BLOCK, BlockSums, SPAN, TILE};
 use crate::simd::kernels::attention::softmax::SoftmaxBlocks;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::TileI8;
@@ -49,6 +49,19 @@ pub(super) fn max_span(isa: Isa) -> usize {
 /// panel after the other ([`BlockSums::new`](crate::simd::kernels::attention::blocks::BlockSums::new)).
 pub(super) fn by_rows(isa: Isa, panels: usize) -> bool {
     isa.shape_block().panels >= panels
+}
+
+/// Whether Q·Kᵀ of a span is one call of the micro-kernel: whether all its panels fit one tile.
+fn in_one_tile(isa: Isa, span: &Span) -> bool {
+    isa.shape_block().panels >= span.blocks * span.panels
+}
+
+/// Where Q·Kᵀ of `rows` queries with a span leaves its sums, from `start` on.
+pub(super) fn qk_sums(isa: Isa, rows: usize, span: &Span, start: *mut i32) -> BlockSums {
+    match in_one_tile(isa, span) {
+        true => BlockSums::of_one_tile(start, span.blocks, span.panels),
+        false => BlockSums::new(start, rows, span.panels, by_rows(isa, span.panels)),
+    }
 }
 
 /// Multiplies a tile with `panels` panels: in one call of the micro-kernel, or panel by panel.
@@ -94,13 +107,14 @@ unsafe fn multiply_blocks(
     }
 }
 
-/// Q·Kᵀ of a tile of queries with a span of blocks, then its softmax. `tile` describes the first block.
+/// Q·Kᵀ of a tile of queries with a span of blocks, then its softmax. `tile` describes the first block; the sums are those of
+/// [`qk_sums`].
 ///
 /// # Safety
 /// - The preconditions of [`TileI8`] for every block, and those of [`SoftmaxBlocks`].
 /// - If there are several blocks, they are whole, and at most [`max_span`].
 /// - `tile.out` has room for [`SPAN`] tiles.
-pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, softmax: &SoftmaxBlocks) {
+pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, span: &Span, softmax: &SoftmaxBlocks) {
     if softmax.panels == BLOCK / LANES
         && let Some(fused) = isa.fused_qk_softmax()
     {
@@ -110,26 +124,30 @@ pub(super) unsafe fn qk_softmax(isa: Isa, tile: &TileI8, softmax: &SoftmaxBlocks
     let step = [0, BLOCK / LANES * tile.panel_pitch, BLOCK];
     // SAFETY: this function's preconditions include those of both calls.
     unsafe {
-        multiply_blocks(isa, (softmax.rows, softmax.panels), softmax.blocks, tile, step);
+        match in_one_tile(isa, span) {
+            true => isa.tile_i8(softmax.rows, span.blocks * span.panels, tile),
+            false => multiply_blocks(isa, (softmax.rows, softmax.panels), softmax.blocks, tile, step),
+        }
         isa.softmax_blocks(softmax);
     }
 }
 
-/// P·V of a tile of queries with a span of blocks, then its accumulation in the output. `tile` describes the first block.
+/// P·V of a tile of queries with a span of blocks, then its accumulation in the output. `tile` describes the first block;
+/// `sum_pitch` is the distance to the sums of weights of the next block.
 ///
 /// # Safety
 /// - The preconditions of [`TileI8`] for every block, and those of [`AccumulateBlocks`].
 /// - If there are several blocks, they are whole, and at most [`max_span`], or [`SPAN`] if there are fewer than [`BLOCK`] columns
 ///   of V.
 /// - `tile.out` has room for [`SPAN`] tiles.
-pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, accumulate: &AccumulateBlocks) {
+pub(super) unsafe fn pv(isa: Isa, tile: &TileI8, sum_pitch: usize, accumulate: &AccumulateBlocks) {
     if accumulate.panels == BLOCK / LANES
         && let Some(fused) = isa.fused_pv()
     {
         // SAFETY: this function's preconditions are those of the fused function.
         return unsafe { fused(tile, accumulate) };
     }
-    let step = [BLOCK, BLOCK * LANES, accumulate.sum_pitch];
+    let step = [BLOCK, BLOCK * LANES, sum_pitch];
     // SAFETY: this function's preconditions include those of both calls.
     unsafe {
         multiply_blocks(isa, (accumulate.rows, accumulate.panels), accumulate.blocks, tile, step);

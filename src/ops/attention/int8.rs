@@ -11,7 +11,7 @@
 //! Logits are in octaves, so that the softmax needs powers of two only.
 
 use super::bias::RelativeBias;
-use super::blocks::{Span, by_rows, max_span, pv, qk_softmax, spans};
+use super::blocks::{Span, by_rows, max_span, pv, qk_softmax, qk_sums, spans};
 use super::head::{QueryTile, TileAttention};
 pub(super) use super::int8_pack::Int8Head;
 use super::int8_pack::slot;
@@ -136,7 +136,7 @@ impl Int8Head<'_> {
         );
         let softmax = SoftmaxBlocks::new(
             (span.blocks, queries.count, span.panels),
-            BlockSums::new(product.out, queries.count, span.panels, by_rows(isa, span.panels)),
+            qk_sums(isa, queries.count, span, product.out),
             (self.fixed.shift, self.fixed.unit),
             (q, &self.k_factor[from..]),
             (bias.at, bias.step),
@@ -149,7 +149,7 @@ impl Int8Head<'_> {
         // SAFETY: every query is a token with a row in `self.q`. `k` holds whole panels, `k_sum` their sums, `k_factor` and the
         // bias rows of `of_keys` a number for each slot. `spans` limits the span to `max_span`, and `TileScratch` has room
         // for the sums of `SPAN` blocks and for the outputs of all blocks and rows.
-        unsafe { qk_softmax(isa, &product, &softmax) };
+        unsafe { qk_softmax(isa, &product, span, &softmax) };
     }
 
     /// P·V of a span of blocks for some columns of V, accumulated in the tile of outputs.
@@ -158,7 +158,7 @@ impl Int8Head<'_> {
         let (t, d, blocks) = (shape.padded_tokens(), shape.head_padded, shape.blocks());
         let (key, panels) = (span.keys().start, columns.len() / LANES);
         let sums = span.first * d + columns.start;
-        let product = TileI8::new(
+        let mut product = TileI8::new(
             (queries.count, panels),
             (&scratch.bytes[key..], blocks * BLOCK),
             (&self.v[columns.start * t + key * LANES..], t * LANES),
@@ -166,18 +166,18 @@ impl Int8Head<'_> {
             &self.v_sum[sums..],
             scratch.sums,
         );
+        product.unsigned = true;
         let accumulate = AccumulateBlocks::new(
             (span.blocks, queries.count, panels),
             BlockSums::new(product.out, queries.count, panels, by_rows(isa, panels)),
-            (&self.v_sum_128[sums..], d),
             (&scratch.max[span.first..], padded(blocks)),
             span.first == 0,
             scratch.result,
         );
-        // SAFETY: `bytes` holds rows of whole blocks, `v` whole panels, `v_sum` and `v_sum_128` their sums in every block; a
-        // block is whole groups of four keys. `max` holds the factors of all blocks. `spans` limits the span, and
+        // SAFETY: `bytes` holds rows of whole blocks, `v` whole panels, `v_sum` their sums in every block; a block is
+        // whole groups of four keys. `max` holds the factors of all blocks. `spans` limits the span, and
         // `TileScratch` has room for the sums of `SPAN` blocks and for a tile of outputs.
-        unsafe { pv(isa, &product, &accumulate) };
+        unsafe { pv(isa, &product, d, &accumulate) };
     }
 
     /// Writes some columns of a tile: normalised, times the scale of v, plus the centre of v. The centre was subtracted from

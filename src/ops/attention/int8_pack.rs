@@ -40,16 +40,13 @@ pub(super) struct Int8Head<'a> {
     pub v_centre: &'a [f32],
     /// `[blocks][D]`: Σ v of each channel over the keys of a block.
     pub v_sum: &'a [i32],
-    /// 128 times `v_sum`.
-    pub v_sum_128: &'a [i32],
 }
 
 /// The lengths in bytes of the packed operands, in the order of the fields of [`Int8Head`], and of the [`Token`]s of k, which only
 /// packing needs.
-pub(super) fn lengths(s: &AttentionShape) -> [usize; 12] {
+pub(super) fn lengths(s: &AttentionShape) -> [usize; 11] {
     let (tokens, t, d, blocks) = (s.tokens(), s.padded_tokens(), s.head_padded, s.blocks());
     let (token, fixed) = (size_of::<Token>(), size_of::<FixedPoint>());
-    let sums = 4 * d * blocks;
     [
         fixed,
         tokens * d,
@@ -60,8 +57,7 @@ pub(super) fn lengths(s: &AttentionShape) -> [usize; 12] {
         t * d,
         4 * d,
         4 * d,
-        sums,
-        sums,
+        4 * d * blocks,
         tokens * token,
     ]
 }
@@ -69,7 +65,7 @@ pub(super) fn lengths(s: &AttentionShape) -> [usize; 12] {
 impl<'a> Int8Head<'a> {
     /// The operands that [`pack`] has written.
     pub fn read(isa: Isa, shape: &AttentionShape, packed: &'a [u8]) -> Int8Head<'a> {
-        let [fixed, q, q_tokens, k, k_sum, k_factor, v, v_scale, v_centre, v_sum, v_sum_128, _] =
+        let [fixed, q, q_tokens, k, k_sum, k_factor, v, v_scale, v_centre, v_sum, _] =
             sections(packed, lengths(shape));
         Int8Head {
             isa,
@@ -84,7 +80,6 @@ impl<'a> Int8Head<'a> {
             v_scale: bytemuck::cast_slice(v_scale),
             v_centre: bytemuck::cast_slice(v_centre),
             v_sum: bytemuck::cast_slice(v_sum),
-            v_sum_128: bytemuck::cast_slice(v_sum_128),
         }
     }
 }
@@ -113,10 +108,9 @@ fn place(slot: usize) -> (usize, usize) {
 /// numbers.
 pub(super) fn pack(head: &Head, packed: &mut [u8], scratch: &mut [f32]) {
     let d = head.shape.head_padded;
-    let [fixed, q, q_tokens, k, k_sum, k_factor, v, v_scale, v_centre, v_sum, v_sum_128, k_tokens] =
+    let [fixed, q, q_tokens, k, k_sum, k_factor, v, v_scale, v_centre, v_sum, k_tokens] =
         sections_mut(packed, lengths(&head.shape));
     let (q_tokens, k_tokens) = (bytemuck::cast_slice_mut(q_tokens), bytemuck::cast_slice_mut(k_tokens));
-    let (v_sum, v_sum_128) = (bytemuck::cast_slice_mut(v_sum), bytemuck::cast_slice_mut(v_sum_128));
     let (scale, centre) = (bytemuck::cast_slice_mut(v_scale), bytemuck::cast_slice_mut(v_centre));
 
     let (mean, rest) = scratch[..3 * d].split_at_mut(d);
@@ -132,8 +126,7 @@ pub(super) fn pack(head: &Head, packed: &mut [u8], scratch: &mut [f32]) {
     // q is not centred.
     mean.fill(0.0);
     pack_q(head, mean, bytemuck::cast_slice_mut(q), q_tokens);
-    pack_v(head, (centre, scale), bytemuck::cast_slice_mut(v), v_sum);
-    v_sum_128.iter_mut().zip(&*v_sum).for_each(|(product, sum): (&mut i32, &i32)| *product = 128 * sum);
+    pack_v(head, (centre, scale), bytemuck::cast_slice_mut(v), bytemuck::cast_slice_mut(v_sum));
 
     let fixed = &mut bytemuck::cast_slice_mut(fixed)[0];
     *fixed = FixedPoint::of(q_tokens, k_tokens, head.bias.map_or(0.0, largest));

@@ -16,6 +16,7 @@
 //! `{w}` points to the weights, which are loaded with post-increment; `{offset}` counts up from −16 · count to 0 and indexes
 //! the rows from their ends, so that it also ends the loop.
 
+use super::neon::unsigned_start;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::TileI8;
 use core::arch::aarch64::*;
@@ -85,12 +86,13 @@ macro_rules! four_groups_four_registers {
     };
 }
 
-/// Defines the main loop for a number of rows.
+/// Defines the main loop for a number of rows: eight groups an iteration, as two halves of four. An odd number of halves starts
+/// in the middle of the loop.
 ///
 /// - `$name`: the function;
 /// - `$first`: the load of weights before the rows are loaded, if any;
 /// - `$groups`: the macro that multiplies four groups;
-/// - `[$row $r $a, …]`: for each row its operand name, its index and the register of its activations;
+/// - `[$row $next $r $a, …]`: for each row the operand names of its two halves, its index and the register of its activations;
 /// - `[$($acc)+]`: for each of the four vectors of weights, the accumulators of all rows;
 /// - `[$reg $i, …]`: the accumulators above v15, with their index in `acc`;
 /// - `[$($unused)*]`: those of v16–v23 that are not accumulators.
@@ -98,27 +100,36 @@ macro_rules! four_groups_four_registers {
 /// A loop for another number of rows takes one more invocation, and a line in `dot`.
 #[rustfmt::skip]
 macro_rules! four_groups_loop {
-    ($name:ident, $first:literal, $groups:ident, [$($row:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($unused:tt)*]) => {
+    ($name:ident, $first:literal, $groups:ident, [$($row:ident $next:ident $r:literal $a:literal),+], [$($acc:tt)+], [$($reg:tt $i:literal),*], [$($unused:tt)*]) => {
         /// Adds the products of 4 · `count` groups of the function's number of rows to `acc`, where vector j of row r is element
         /// 4r + j.
         ///
         /// # Safety
         /// 16 · `count` bytes can be read at each of the rows, 256 · `count` at `w`; the processor has dotprod; `count` is not 0.
+        #[inline]
         #[target_feature(enable = "neon,dotprod")]
         unsafe fn $name(acc: &mut [int32x4_t; 4 * MAX_ROWS], rows: [*const i8; MAX_ROWS], w: *const i8, count: usize) {
-            // SAFETY: `count` iterations read 16 bytes of each row and 256 bytes of weights each, which this function's
+            // Rows are indexed from their ends; an iteration reads 16 bytes there and 16 bytes further on.
+            let even = count.next_multiple_of(2);
+            // SAFETY: each of the `count` halves reads 16 bytes of each row and 256 bytes of weights, which this function's
             // preconditions cover; every register that the assembly writes is an operand.
             unsafe {
                 asm!(
+                    "tbnz {count}, #0, 3f",
                     "2:",
                     $first,
                     $(concat!("ldr q", $a, ", [{", stringify!($row), "}, {offset}]"),)+
-                    "adds {offset}, {offset}, #16",
+                    $groups!([$($acc)+], [$($a)+]),
+                    "3:",
+                    $first,
+                    $(concat!("ldr q", $a, ", [{", stringify!($next), "}, {offset}]"),)+
+                    "adds {offset}, {offset}, #32",
                     $groups!([$($acc)+], [$($a)+]),
                     "b.ne 2b",
+                    count = in(reg) count,
                     w = inout(reg) w => _,
-                    offset = inout(reg) (16 * count).wrapping_neg() => _,
-                    $($row = in(reg) rows[$r].add(16 * count),)+
+                    offset = inout(reg) (16 * even).wrapping_neg() => _,
+                    $($row = in(reg) rows[$r].wrapping_add(16 * count), $next = in(reg) rows[$r].wrapping_add(16 * count + 16),)+
                     inout("v0") acc[0], inout("v1") acc[1], inout("v2") acc[2], inout("v3") acc[3],
                     inout("v4") acc[4], inout("v5") acc[5], inout("v6") acc[6], inout("v7") acc[7],
                     inout("v8") acc[8], inout("v9") acc[9], inout("v10") acc[10], inout("v11") acc[11],
@@ -133,14 +144,17 @@ macro_rules! four_groups_loop {
     };
 }
 #[rustfmt::skip]
-four_groups_loop!(sdot_4_rows, "ldp q28, q29, [{w}], #256", four_groups_four_registers, [a0 0 20, a1 1 21, a2 2 22, a3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
+four_groups_loop!(sdot_4_rows, "ldp q28, q29, [{w}], #256", four_groups_four_registers,
+    [a0 b0 0 20, a1 b1 1 21, a2 b2 2 22, a3 b3 3 23], [[0 4 8 12] [1 5 9 13] [2 6 10 14] [3 7 11 15]],
     [], ["v16" "v17" "v18" "v19" "v20" "v21" "v22" "v23"]);
 #[rustfmt::skip]
-four_groups_loop!(sdot_5_rows, "ldp q28, q29, [{w}], #256", four_groups_four_registers, [a0 0 20, a1 1 21, a2 2 22, a3 3 23, a4 4 24],
+four_groups_loop!(sdot_5_rows, "ldp q28, q29, [{w}], #256", four_groups_four_registers,
+    [a0 b0 0 20, a1 b1 1 21, a2 b2 2 22, a3 b3 3 23, a4 b4 4 24],
     [[0 4 8 12 16] [1 5 9 13 17] [2 6 10 14 18] [3 7 11 15 19]],
     ["v16" 16, "v17" 17, "v18" 18, "v19" 19], ["v20" "v21" "v22" "v23"]);
 #[rustfmt::skip]
-four_groups_loop!(sdot_6_rows, "", four_groups_two_registers, [a0 0 24, a1 1 25, a2 2 26, a3 3 27, a4 4 28, a5 5 29],
+four_groups_loop!(sdot_6_rows, "", four_groups_two_registers,
+    [a0 b0 0 24, a1 b1 1 25, a2 b2 2 26, a3 b3 3 27, a4 b4 4 28, a5 b5 5 29],
     [[0 4 8 12 16 20] [1 5 9 13 17 21] [2 6 10 14 18 22] [3 7 11 15 19 23]],
     ["v16" 16, "v17" 17, "v18" 18, "v19" 19, "v20" 20, "v21" 21, "v22" 22, "v23" 23], []);
 
@@ -158,6 +172,13 @@ unsafe fn dot<const ROWS: usize>(panels: usize, t: &TileI8) {
     let whole = t.groups / 4;
     for p in 0..panels {
         let mut acc = [vdupq_n_s32(0); 4 * MAX_ROWS];
+        if t.unsigned {
+            // SAFETY: each panel has 16 sums (`TileI8`).
+            let start = unsafe { unsigned_start(t.w_sum.add(p * LANES)) };
+            for acc in acc.chunks_exact_mut(4).take(ROWS) {
+                acc.copy_from_slice(&start);
+            }
+        }
         // SAFETY: each row has 4 · `groups` bytes, each panel 64 · `groups`, and each row of `out` 16 elements per panel
         // (`TileI8`).
         unsafe {

@@ -15,6 +15,8 @@
 //!
 //! If K is not a multiple of 8, the last step is half: the inputs of its second group are zero.
 
+use super::neon::{Neon, unsigned_start};
+use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::TileI8;
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -130,6 +132,16 @@ unsafe fn smmla<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
     let mut packed = MaybeUninit::<[u64; 2 * MAX_PAIRS * KC_STEPS]>::uninit();
     let packed = packed.as_mut_ptr().cast::<u64>();
     let total_steps = t.groups.div_ceil(2);
+    if t.unsigned {
+        // The sums continue from what they start with.
+        for (r, p) in (0..rows).flat_map(|r| (0..panels).map(move |p| (r, p))) {
+            // SAFETY: each panel has 16 sums, and each row of `out` 16 elements per panel (`TileI8`).
+            unsafe {
+                let start = unsigned_start(t.w_sum.add(p * LANES));
+                Neon::new().store_i32_at(start, t.out.add((r * panels + p) * LANES));
+            }
+        }
+    }
     for start in (0..total_steps).step_by(KC_STEPS) {
         let steps = KC_STEPS.min(total_steps - start);
         // All steps are whole, except perhaps the very last.
@@ -142,7 +154,7 @@ unsafe fn smmla<const PAIRS: usize>(rows: usize, panels: usize, t: &TileI8) {
                 let out = |row: usize, j: usize| t.out.add((row * panels * 2 + half) * 8 + 2 * j);
                 let mut acc: Acc<PAIRS> = core::array::from_fn(|r| {
                     core::array::from_fn(|j| match start {
-                        0 => vdupq_n_s32(0),
+                        0 if !t.unsigned => vdupq_n_s32(0),
                         _ => {
                             let row = |i: usize| vld1_s32(out((2 * r + i).min(rows - 1), j));
                             vcombine_s32(row(0), row(1))

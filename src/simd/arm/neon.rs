@@ -33,6 +33,7 @@ impl Lanes for Neon {
     type F = [float32x4_t; 4];
     type I = [int32x4_t; 4];
     type H = [int16x8_t; 4];
+    const REGISTERS: usize = 4;
     const SIGN_FLIP: u8 = 128;
 
     #[inline(always)]
@@ -199,8 +200,12 @@ impl Lanes for Neon {
     }
     #[inline(always)]
     fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H {
-        let left = unsafe { vdupq_n_s32(-(shift as i32)) };
-        zip(a, b, |a, b| unsafe { vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, left)), vshlq_s32(b, left)) })
+        // Shifted left instead, the results are the upper halves.
+        let left = unsafe { vdupq_n_s32(16 - shift as i32) };
+        zip(a, b, |a, b| unsafe {
+            let halves = [a, b].map(|v| vreinterpretq_s16_s32(vshlq_s32(v, left)));
+            vuzp2q_s16(halves[0], halves[1])
+        })
     }
     #[inline(always)]
     fn splat_i16(self, x: i16) -> Self::H {
@@ -220,13 +225,7 @@ impl Lanes for Neon {
     }
     #[inline(always)]
     fn broadcast_max_i16(self, [a, b, c, d]: Self::H) -> Self::H {
-        unsafe {
-            // Each pairwise maximum halves the number of different lanes.
-            let max = vpmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d));
-            let max = vpmaxq_s16(max, max);
-            let max = vpmaxq_s16(max, max);
-            [vpmaxq_s16(max, max); 4]
-        }
+        unsafe { [vdupq_n_s16(vmaxvq_s16(vmaxq_s16(vmaxq_s16(a, b), vmaxq_s16(c, d)))); 4] }
     }
     #[inline(always)]
     fn first_i16(self, v: Self::H) -> i16 {
@@ -254,8 +253,7 @@ impl Lanes for Neon {
         zip(v, x, |v, x| unsafe {
             // The shift uses the low byte of its count only, so the count is clamped first.
             let n = vmaxq_s16(vshlq_s16(x, unit), vdupq_n_s16(-32));
-            let left = vsubq_s16(n, vdupq_n_s16(7));
-            vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), left))
+            vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), n))
         })
     }
     #[inline(always)]
@@ -281,6 +279,17 @@ impl Lanes for Neon {
         }
         out
     }
+}
+
+/// What the sums of a panel start from if the activations are unsigned bytes, but are multiplied as signed bytes, 128 less: 128
+/// times the sums of weights.
+///
+/// # Safety
+/// 16 i32 can be read at `w_sum`; the processor has neon.
+#[inline(always)]
+pub(super) unsafe fn unsigned_start(w_sum: *const i32) -> [int32x4_t; 4] {
+    // SAFETY: 16 i32 can be read at `w_sum`, by this function's precondition.
+    unsafe { Neon::new().load_i32_at(w_sum).map(|sum| vshlq_n_s32::<7>(sum)) }
 }
 
 /// XORs bytes with [`Lanes::SIGN_FLIP`].

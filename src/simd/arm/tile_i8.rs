@@ -23,6 +23,7 @@
 //! | `{a0}`, `{a1}`, `{offset}` | rows 0 and 1, and the offset in both |
 //! | `{count}`, `{step}` | iterations left; 16, or 0 in the last iteration |
 
+use super::neon::unsigned_start;
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{TileI8, pick_tile};
 use core::arch::aarch64::*;
@@ -147,11 +148,20 @@ unsafe fn smull<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
             }
         }
     }
-    for (r, acc) in acc[..ROWS].iter().enumerate() {
-        for j in 0..4 {
-            // SAFETY: each row of `out` has 16 elements (`TileI8`).
-            unsafe { vst1q_s32(t.out.add(r * LANES + 4 * j), vpaddq_s32(acc[2 * j], acc[2 * j + 1])) }
+    let store = |start: Option<[int32x4_t; 4]>| {
+        for (r, acc) in acc[..ROWS].iter().enumerate() {
+            for j in 0..4 {
+                let sum = vpaddq_s32(acc[2 * j], acc[2 * j + 1]);
+                let sum = start.map_or(sum, |start| vaddq_s32(sum, start[j]));
+                // SAFETY: each row of `out` has 16 elements (`TileI8`).
+                unsafe { vst1q_s32(t.out.add(r * LANES + 4 * j), sum) }
+            }
         }
+    };
+    match t.unsigned {
+        // SAFETY: the panel has 16 sums (`TileI8`).
+        true => store(Some(unsafe { unsigned_start(t.w_sum) })),
+        false => store(None),
     }
 }
 

@@ -30,13 +30,14 @@ dispatch! {
     unsafe fn add_horizontal_lerps(rows: &[HorizontalLerp], bias: &[f32], width: usize, panels: usize, out: *mut f32, pitch: usize);
 }
 
-/// The two low-resolution pixels that an output pixel lies between: its value is `low + (high − low) · weight`.
+/// The two low-resolution pixels that an output pixel lies between: its value is `low + (high − low) · weight`. Pixels are given by
+/// the numbers in front of them.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct SourcePixel {
-    /// Column of the left pixel.
+    /// Numbers from the first pixel of a row to the left pixel.
     pub low: u32,
-    /// Column of the right pixel.
+    /// Numbers from the first pixel of a row to the right pixel.
     pub high: u32,
     /// Weight of the right pixel, 0 to 1.
     pub weight: f32,
@@ -118,12 +119,10 @@ fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: us
 /// the position of output pixel x + `kx` − 1; positions outside the row add nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct HorizontalLerp<'a> {
-    /// `[panels][pixels][kernel_width][16]`, with the pitches below between panels and between pixels.
+    /// `[panels][pixels][kernel_width][16]`, with the pitch below between panels and that of `sources` between pixels.
     pub columns: &'a [f32],
     /// Numbers from one panel to the next.
     pub panel_pitch: usize,
-    /// Numbers from one low-resolution pixel to the next.
-    pub pixel_pitch: usize,
     /// Columns of a pixel: 1 or 3.
     pub kernel_width: usize,
     /// For each output pixel, the low-resolution pixels that it lies between.
@@ -135,13 +134,6 @@ pub(crate) struct HorizontalLerp<'a> {
 const PREFETCH_PIXELS: usize = 8;
 /// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
-
-/// A term of an output pixel, `low + (high − low) · weight` for each panel: (low, high, weight, panel pitch), with pointers
-/// to the first panel.
-type LerpTerm = (*const f32, *const f32, f32, usize);
-
-/// The terms of an output pixel, at most three for each row, and their number.
-type LerpTerms = ([LerpTerm; 3 * MAX_MAPS], usize);
 
 /// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart.
 /// If `bias` is not empty (one number for each output), it is added too and a ReLU is applied.
@@ -160,7 +152,7 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
 ) {
     for row in rows {
         let last = row.sources.iter().fold(0, |max, source| source.low.max(source.high).max(max)) as usize;
-        let needed = (panels - 1) * row.panel_pitch + last * row.pixel_pitch + row.kernel_width * LANES;
+        let needed = (panels - 1) * row.panel_pitch + last + row.kernel_width * LANES;
         assert!(
             row.columns.len() >= needed && (row.kernel_width == 1 || row.kernel_width == 3),
             "the columns must hold every source pixel"
@@ -168,78 +160,75 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
         assert!(row.sources.len() == width, "every output pixel must have a source");
     }
     assert!(bias.is_empty() || bias.len() >= panels * LANES, "the bias must have a number for each output");
-    let mut terms: LerpTerms = ([(core::ptr::null(), core::ptr::null(), 0.0, 0); 3 * MAX_MAPS], 0);
-    for x in 0..width {
-        terms.1 = 0;
-        for row in rows {
-            let radius = row.kernel_width / 2;
-            for kx in 0..row.kernel_width {
-                // Zero padding: positions outside the row add nothing.
-                let Some(source) = (x + kx).checked_sub(radius).and_then(|x| row.sources.get(x)) else {
-                    continue;
-                };
-                let column = |pixel: u32| {
-                    row.columns.as_ptr().wrapping_add(pixel as usize * row.pixel_pitch + kx * LANES)
-                };
-                terms.0[terms.1] = (column(source.low), column(source.high), source.weight, row.panel_pitch);
-                terms.1 += 1;
+    assert!(rows.len() <= MAX_MAPS, "the number of rows must be within its limit");
+    let mut p = 0;
+    while p < panels {
+        let bias = bias.get(p * LANES..).filter(|bias| !bias.is_empty()).map(<[f32]>::as_ptr);
+        // As many panels as leave most of the registers free.
+        // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of `width` pixels,
+        // by this function's precondition.
+        p += unsafe {
+            let out = out.add(p * LANES);
+            match panels - p {
+                4.. if L::REGISTERS <= 2 => add_to_panels::<L, 4>(l, rows, bias, (width, p), out, pitch),
+                2.. if L::REGISTERS > 2 => add_to_panels::<L, 2>(l, rows, bias, (width, p), out, pitch),
+                _ => add_to_panels::<L, 1>(l, rows, bias, (width, p), out, pitch),
             }
-        }
-        let bias = (!bias.is_empty()).then_some(bias.as_ptr());
-        let mut p = 0;
-        while p < panels {
-            // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of pixel
-            // x, by this function's precondition.
-            unsafe {
-                let at = out.add(x * pitch + p * LANES);
-                let bias = bias.map(|bias| bias.add(p * LANES));
-                p += match panels - p {
-                    4.. => {
-                        add_to_pixel::<L, 4>(l, &terms, p, bias, at, at.wrapping_add(PREFETCH_PIXELS * pitch))
-                    }
-                    _ => {
-                        add_to_pixel::<L, 1>(l, &terms, p, bias, at, at.wrapping_add(PREFETCH_PIXELS * pitch))
-                    }
-                }
-            }
-        }
+        };
     }
 }
 
-/// Adds the terms to `PANELS` panels of an output pixel, from panel `first` on, and prefetches those at `prefetch`. Returns
-/// `PANELS`.
+/// Adds the rows to `PANELS` panels of `width` pixels, from panel `first` on; those panels of pixel x are at `out + x · pitch`.
+/// Returns `PANELS`.
 ///
 /// # Safety
-/// Panels first .. first + PANELS of every term, and as many at `at` and at `bias`, are valid.
+/// Every row has `width` sources; panels first .. first + PANELS of every row, and as many of each pixel and at `bias`, are valid.
 #[inline(always)]
-unsafe fn add_to_pixel<L: Lanes, const PANELS: usize>(
+unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
     l: L,
-    (terms, count): &LerpTerms,
-    first: usize,
+    rows: &[HorizontalLerp],
     bias: Option<*const f32>,
-    at: *mut f32,
-    prefetch: *mut f32,
+    (width, first): (usize, usize),
+    out: *mut f32,
+    pitch: usize,
 ) -> usize {
-    // SAFETY: panel p < PANELS is valid, by this function's precondition.
-    unsafe {
-        let mut sums = [l.splat(0.0); PANELS];
-        for (p, sum) in sums.iter_mut().enumerate() {
-            l.prefetch(prefetch.wrapping_add(p * LANES));
-            *sum = l.load_at(at.add(p * LANES));
-        }
-        for &(low, high, weight, panel_pitch) in &terms[..*count] {
-            let weight = l.splat(weight);
+    let mut columns = [[core::ptr::null(); PANELS]; MAX_MAPS];
+    for (columns, row) in columns.iter_mut().zip(rows) {
+        *columns = core::array::from_fn(|p| row.columns.as_ptr().wrapping_add((first + p) * row.panel_pitch));
+    }
+    let columns = &columns[..rows.len()];
+    for x in 0..width {
+        // SAFETY: panel p < PANELS is valid, by this function's precondition; the radius is 0 or 1, and kernel positions from
+        // `start` to `end` fall on pixels of the row, each of which has a source.
+        unsafe {
+            let at = out.add(x * pitch);
+            let mut sums = [l.splat(0.0); PANELS];
             for (p, sum) in sums.iter_mut().enumerate() {
-                let a = l.load_at(low.add((first + p) * panel_pitch));
-                let b = l.load_at(high.add((first + p) * panel_pitch));
-                *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
+                l.prefetch(at.wrapping_add(PREFETCH_PIXELS * pitch + p * LANES));
+                *sum = l.load_at(at.add(p * LANES));
             }
-        }
-        for (p, sum) in sums.iter_mut().enumerate() {
-            if let Some(bias) = bias {
-                *sum = l.max(l.add(*sum, l.load_at(bias.add(p * LANES))), l.splat(0.0));
+            for (row, columns) in rows.iter().zip(columns) {
+                // Zero padding: kernel positions outside the row add nothing.
+                let radius = row.kernel_width / 2;
+                let start = usize::from(x < radius);
+                let end = row.kernel_width - usize::from(x + radius >= width);
+                let sources = row.sources.get_unchecked(x + start - radius..x + end - radius);
+                for (kx, source) in (start..).zip(sources) {
+                    let (low, high, weight) =
+                        (source.low as usize, source.high as usize, l.splat(source.weight));
+                    for (columns, sum) in columns.iter().zip(&mut sums) {
+                        let columns = columns.add(kx * LANES);
+                        let (a, b) = (l.load_at(columns.add(low)), l.load_at(columns.add(high)));
+                        *sum = l.add(*sum, l.fma(l.sub(b, a), weight, a));
+                    }
+                }
             }
-            l.store_at(*sum, at.add(p * LANES));
+            for (p, sum) in sums.iter_mut().enumerate() {
+                if let Some(bias) = bias {
+                    *sum = l.max(l.add(*sum, l.load_at(bias.add(p * LANES))), l.splat(0.0));
+                }
+                l.store_at(*sum, at.add(p * LANES));
+            }
         }
     }
     PANELS

@@ -183,20 +183,33 @@ fn softmax<L: Lanes>(l: L, x: &mut [f32], n: usize) -> f32 {
 /// The index of the largest of the `n` numbers a + (b − a) · w; the lowest index if several are equal.
 #[inline(always)]
 fn argmax_lerp<L: Lanes>(l: L, a: &[f32], b: &[f32], w: f32, n: usize) -> u16 {
-    let (w, end) = (l.splat(w), l.splat(n as f32));
-    let mut index = lane_indices(l);
-    let (mut best, mut best_index) = (l.splat(f32::NEG_INFINITY), l.splat(0.0));
-    for (a, b) in vectors(a).zip(vectors(b)) {
+    let w = l.splat(w);
+    let lerp = |(a, b): (&[f32; LANES], &[f32; LANES])| {
         let a = l.load(a);
-        let v = l.fma(l.sub(l.load(b), a), w, a);
-        // The padding never wins.
-        let v = l.select_greater(end, index, v, l.splat(f32::NEG_INFINITY));
-        best_index = l.select_greater(v, best, index, best_index);
+        l.fma(l.sub(l.load(b), a), w, a)
+    };
+    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
+    let whole = n / LANES;
+    let lowest = l.splat(f32::NEG_INFINITY);
+    // The first number of each lane's best vector.
+    let (mut best, mut best_first) = (lowest, l.splat(0.0));
+    let mut first = 0.0;
+    for vectors in a[..whole].iter().zip(&b[..whole]) {
+        let v = lerp(vectors);
+        best_first = l.select_greater(v, best, l.splat(first), best_first);
         best = l.max_number(v, best);
-        index = l.add(index, l.splat(LANES as f32));
+        first += LANES as f32;
+    }
+    if whole < a.len() && whole < b.len() {
+        // The padding never wins.
+        let end = l.splat((n - whole * LANES) as f32);
+        let v = l.select_greater(end, lane_indices(l), lerp((&a[whole], &b[whole])), lowest);
+        best_first = l.select_greater(v, best, l.splat(first), best_first);
+        best = l.max_number(v, best);
     }
     let max = l.splat(l.reduce_max(best));
-    l.reduce_min(l.select_greater(max, best, l.splat(f32::INFINITY), best_index)) as u16
+    let index = l.add(best_first, lane_indices(l));
+    l.reduce_min(l.select_greater(max, best, l.splat(f32::INFINITY), index)) as u16
 }
 
 /// Converts a row to bfloat16, see [`store_bf16`].

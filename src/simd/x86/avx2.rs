@@ -30,10 +30,10 @@ impl Avx2 {
     }
 }
 
-/// v · 2^(n − 7) for n ≤ 0, rounded to nearest, halves up.
+/// v · 2^n for n ≤ −7, rounded to nearest, halves up.
 ///
-/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 15) replaces it; a byte shuffle looks up
-/// the power of two, whose single bit is in the upper or in the lower byte. For n ≤ −15 the result is 0.
+/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 22) replaces it; a byte shuffle looks up
+/// the power of two, whose single bit is in the upper or in the lower byte. For n ≤ −22 the result is 0.
 ///
 /// # Safety
 /// The processor has avx2.
@@ -41,7 +41,7 @@ impl Avx2 {
 unsafe fn scale_pow2_16(v: __m256i, n: __m256i) -> __m256i {
     // SAFETY: the processor has avx2, by this function's precondition.
     unsafe {
-        let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(15)), _mm256_setzero_si256());
+        let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(22)), _mm256_setzero_si256());
         // The two bytes of a lane look up n and n ^ 8 (n ≥ 8 has its bit in the upper byte); the other lookup gives 0.
         let n = _mm256_xor_si256(_mm256_or_si256(n, _mm256_slli_epi16::<8>(n)), _mm256_set1_epi16(8));
         let powers = _mm256_set_epi8(
@@ -94,6 +94,7 @@ impl Lanes for Avx2 {
     type F = [__m256; 2];
     type I = [__m256i; 2];
     type H = [__m256i; 2];
+    const REGISTERS: usize = 2;
 
     #[inline(always)]
     fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
@@ -360,29 +361,45 @@ unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
             }
             for p in 0..panels {
                 let out = t.out.add(p * LANES);
-                let w_sum = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES));
+                let start = (first == 0).then(|| start(t, p));
                 let w = t.w.add(p * t.panel_pitch + first * 64);
                 // During the first panel the next weights are prefetched; during the others, the weights that are read anyway.
                 let prefetch = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
-                panel(&rows, groups, (w, prefetch), w_sum, out, panels * LANES);
+                panel(&rows, groups, (w, prefetch), start, out, panels * LANES);
             }
         }
     }
 }
 
-/// Multiplies `groups` groups of widened rows by one panel. The sums start from −128 · Σ w if `w_sum` is given, otherwise they
-/// continue from `out`, whose rows are `pitch` elements apart.
+/// The numbers that the sums of panel `p` start from: −128 · Σ w, or 0 if the sums are those of unsigned bytes.
 ///
 /// # Safety
-/// 64 · `groups` bytes can be read at `w` and 16 i32 at `w_sum`; `out` has `ROWS` rows of 16 i32, initialised without `w_sum`;
-/// `groups` groups of each row are initialised; the processor has avx2.
+/// The preconditions of [`TileI8`]; panel `p` is inside the tile; the processor has avx2.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn start(t: &TileI8, p: usize) -> [__m256i; 2] {
+    let zero = _mm256_setzero_si256();
+    if t.unsigned {
+        return [zero; 2];
+    }
+    // SAFETY: panel `p` has 16 sums, by this function's preconditions.
+    let sums = [0, 8].map(|at| unsafe { _mm256_loadu_si256(t.w_sum.add(p * LANES + at).cast()) });
+    sums.map(|sum| _mm256_sub_epi32(zero, _mm256_slli_epi32::<7>(sum)))
+}
+
+/// Multiplies `groups` groups of widened rows by one panel. The sums begin with `start` if it is given, otherwise they continue
+/// from `out`, whose rows are `pitch` elements apart.
+///
+/// # Safety
+/// 64 · `groups` bytes can be read at `w`; `out` has `ROWS` rows of 16 i32, initialised without `start`; `groups` groups of each
+/// row are initialised; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn panel<const ROWS: usize>(
     rows: &[EvenOdd; ROWS],
     groups: usize,
     (w, prefetch): (*const i8, *const i8),
-    w_sum: Option<*const i32>,
+    start: Option<[__m256i; 2]>,
     out: *mut i32,
     pitch: usize,
 ) {
@@ -391,11 +408,8 @@ unsafe fn panel<const ROWS: usize>(
         let mut acc = [[_mm256_setzero_si256(); 2]; ROWS];
         for (r, acc) in acc.iter_mut().enumerate() {
             for (h, acc) in acc.iter_mut().enumerate() {
-                *acc = match w_sum {
-                    Some(sum) => {
-                        let sum = _mm256_loadu_si256(sum.add(h * 8).cast());
-                        _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
-                    }
+                *acc = match start {
+                    Some(start) => start[h],
                     None => _mm256_loadu_si256(out.add(r * pitch + h * 8).cast()),
                 };
             }
@@ -478,11 +492,7 @@ macro_rules! vnni_tile {
             const { assert!(PANELS == 1) }
             // SAFETY: the preconditions of `TileI8` cover the weight sums, every group and every output.
             unsafe {
-                let start: [__m256i; 2] = core::array::from_fn(|h| {
-                    let sum = _mm256_loadu_si256(t.w_sum.add(h * 8).cast());
-                    _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32::<7>(sum))
-                });
-                let mut acc = [start; ROWS];
+                let mut acc = [start(t, 0); ROWS];
                 for g in 0..t.groups {
                     let w: [__m256i; 2] =
                         core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));

@@ -34,6 +34,7 @@ impl Lanes for Avx512 {
     type F = __m512;
     type I = __m512i;
     type H = __m512i;
+    const REGISTERS: usize = 1;
 
     #[inline(always)]
     fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
@@ -226,7 +227,7 @@ impl Lanes for Avx512 {
         unsafe {
             // One bit less than the whole shift; the average with 0 shifts by the last bit and rounds.
             let shift =
-                _mm512_sub_epi16(_mm512_set1_epi16(6), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
+                _mm512_sub_epi16(_mm512_set1_epi16(-1), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
             _mm512_avg_epu16(_mm512_srlv_epi16(v, shift), _mm512_setzero_si512())
         }
     }
@@ -346,7 +347,8 @@ pub(crate) unsafe fn store_sums<const ROWS: usize, const PANELS: usize>(
 unsafe fn vnni<const ROWS: usize, const PANELS: usize>(t: &TileI8) {
     // SAFETY: the preconditions of `TileI8` cover the weight sums, every group and every output.
     unsafe {
-        let mut acc = [offsets::<PANELS>(t.w_sum); ROWS];
+        let start = if t.unsigned { [_mm512_setzero_si512(); PANELS] } else { offsets::<PANELS>(t.w_sum) };
+        let mut acc = [start; ROWS];
         sum_groups_prefetching(t, 0..t.groups, &mut acc);
         store_sums(&acc, t.out);
     }

@@ -37,13 +37,13 @@ pub(crate) unsafe fn qk_softmax(tile: &TileI8, softmax: &SoftmaxBlocks) {
     unsafe { pick_tile!(softmax.rows, 1, 1 2 3 4 5, [1], qk_softmax_rows[](tile, softmax)) }
 }
 
-/// P·V over whole blocks of keys, accumulated. `tile` is that of the first block; its `out` and `w_sum` are not used, nor are
-/// `accumulate.sums` and `accumulate.v_sum_128`.
+/// P·V over whole blocks of keys, accumulated. `tile` is that of the first block, with unsigned activations; its `out` and `w_sum`
+/// are not used, nor is `accumulate.sums`.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], except for `out` and `w_sum`, with `accumulate.rows` rows and four panels for each
 /// block, whose activations are [`BLOCK`] bytes and whose weights are 16 · [`BLOCK`] bytes after those of the block before;
-/// those of [`AccumulateBlocks`], except for the two fields; 1 to 5 rows. The processor has the features of [`Avx512`].
+/// those of [`AccumulateBlocks`], except for `sums`; 1 to 5 rows. The processor has the features of [`Avx512`].
 pub(crate) unsafe fn pv(tile: &TileI8, accumulate: &AccumulateBlocks) {
     // SAFETY: the preconditions are those of `pv_rows`, and `ROWS` is `accumulate.rows`.
     unsafe { pick_tile!(accumulate.rows, 1, 1 2 3 4 5, [1], pv_rows[](tile, accumulate)) }
@@ -128,7 +128,6 @@ unsafe fn pv_rows<const ROWS: usize, const ONE: usize>(tile: &TileI8, t: &Accumu
             }
         }
         for b in 0..t.blocks {
-            // Σ p · v with unsigned p, without the offset of −128 · Σ v: nothing to add back.
             let mut acc = [[l.splat_i32(0); PANELS]; ROWS];
             let tile = TileI8 { a: tile.a.add(b * BLOCK), w: tile.w.add(b * BLOCK * LANES), ..*tile };
             sum_groups(&tile, 0..tile.groups, &mut acc);

@@ -48,14 +48,14 @@ pub(super) unsafe fn f16_to_f32(h: __m128i) -> __m128 {
     _mm_or_ps(v, _mm_castsi128_ps(sign))
 }
 
-/// v · 2^(n − 7) for n ≤ 0, rounded to nearest, halves up: see the same function of AVX2.
+/// v · 2^n for n ≤ −7, rounded to nearest, halves up: see the same function of AVX2.
 ///
 /// # Safety
 /// The processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
 unsafe fn scale_pow2_8(v: __m128i, n: __m128i) -> __m128i {
-    let n = _mm_max_epi16(_mm_add_epi16(n, _mm_set1_epi16(15)), _mm_setzero_si128());
+    let n = _mm_max_epi16(_mm_add_epi16(n, _mm_set1_epi16(22)), _mm_setzero_si128());
     let n = _mm_xor_si128(_mm_or_si128(n, _mm_slli_epi16::<8>(n)), _mm_set1_epi16(8));
     let powers = _mm_set_epi8(-128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0);
     let v = _mm_mulhi_epu16(v, _mm_shuffle_epi8(powers, n));
@@ -82,6 +82,7 @@ impl Lanes for Sse41 {
     type F = [__m128; 4];
     type I = [__m128i; 4];
     type H = [__m128i; 4];
+    const REGISTERS: usize = 4;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

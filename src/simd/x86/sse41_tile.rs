@@ -39,11 +39,11 @@ unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) -> usize {
             for quarter in 0..4 * panels {
                 let (p, at) = (quarter / 4, quarter % 4 * 4);
                 let out = t.out.add(p * LANES + at);
-                let w_sum = (first == 0).then_some(t.w_sum.wrapping_add(p * LANES + at));
+                let start = (first == 0).then(|| start(t, p * LANES + at));
                 let w = t.w.add(p * t.panel_pitch + first * 64 + at * 4);
                 // During the first quarter the next weights are prefetched; later, the weights that are read anyway.
                 let prefetch = if quarter == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
-                quarter_panel(a, (w, prefetch), w_sum, out, panels * LANES);
+                quarter_panel(a, (w, prefetch), start, out, panels * LANES);
             }
         }
     }
@@ -68,18 +68,34 @@ unsafe fn split<const ROWS: usize>(row: *const u8, r: usize, a: &mut [[EvenOdd; 
     }
 }
 
-/// Multiplies the groups of widened rows by a quarter of a panel. The sums start from −128 · Σ w if `w_sum` is given, otherwise
-/// they continue from `out`, whose rows are `pitch` elements apart.
+/// What the sums of four outputs from `first` on start from: −128 · Σ w, or 0 if the sums are those of unsigned bytes.
 ///
 /// # Safety
-/// `w` points to the quarter's 16 bytes of the first group, and those of the others follow 64 bytes apart; 4 i32 can be read at
-/// `w_sum`; `out` has `ROWS` rows of 4 i32, initialised without `w_sum`; all of `a` is initialised; the processor has sse4.1.
+/// The preconditions of [`TileI8`]; the outputs are inside the tile; the processor has sse4.1.
+#[inline]
+#[target_feature(enable = "sse4.1")]
+unsafe fn start(t: &TileI8, first: usize) -> __m128i {
+    let zero = _mm_setzero_si128();
+    if t.unsigned {
+        return zero;
+    }
+    // SAFETY: every output has a sum, by this function's preconditions.
+    let sums = unsafe { _mm_loadu_si128(t.w_sum.add(first).cast()) };
+    _mm_sub_epi32(zero, _mm_slli_epi32::<7>(sums))
+}
+
+/// Multiplies the groups of widened rows by a quarter of a panel. The sums begin with `start` if it is given, otherwise they
+/// continue from `out`, whose rows are `pitch` elements apart.
+///
+/// # Safety
+/// `w` points to the quarter's 16 bytes of the first group, and those of the others follow 64 bytes apart; `out` has `ROWS` rows of
+/// 4 i32, initialised without `start`; all of `a` is initialised; the processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
 unsafe fn quarter_panel<const ROWS: usize>(
     a: &[[EvenOdd; ROWS]],
     (w, prefetch): (*const i8, *const i8),
-    w_sum: Option<*const i32>,
+    start: Option<__m128i>,
     out: *mut i32,
     pitch: usize,
 ) {
@@ -87,11 +103,8 @@ unsafe fn quarter_panel<const ROWS: usize>(
     unsafe {
         let mut acc = [_mm_setzero_si128(); ROWS];
         for (r, acc) in acc.iter_mut().enumerate() {
-            *acc = match w_sum {
-                Some(sum) => {
-                    let sum = _mm_slli_epi32::<7>(_mm_loadu_si128(sum.cast()));
-                    _mm_sub_epi32(_mm_setzero_si128(), sum)
-                }
+            *acc = match start {
+                Some(start) => start,
                 None => _mm_loadu_si128(out.add(r * pitch).cast()),
             };
         }

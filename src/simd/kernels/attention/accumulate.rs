@@ -1,8 +1,8 @@
 //! Accumulates P·V over blocks of keys: acc_ij += Σ_b factor_ib · Σ_k p_ik · v_kj.
 //!
 //! The probabilities p of a block are bytes relative to the block's maximum; factor_ib rescales them to the row's maximum.
-//! The int8 micro-kernel computes Σ (p − 128) · v, so 128 · Σ v of the block's keys is added back to each sum, as an
-//! integer, before it is converted and accumulated in f32 with one fused multiply-add per block, blocks ascending.
+//! The int8 micro-kernel computes the sums Σ p · v of a block, which are converted and accumulated in f32 with one fused
+//! multiply-add per block, blocks ascending.
 
 use super::blocks::{BlockSums, SPAN};
 use crate::simd::dispatch::dispatch;
@@ -16,17 +16,13 @@ dispatch! {
 ///
 /// Preconditions: the pointers are valid for the shapes below.
 pub(crate) struct AccumulateBlocks {
-    /// Sums Σ (p − 128) · v of each block, `rows` by 16 · `panels`.
+    /// Sums Σ p · v of each block, `rows` by 16 · `panels`.
     pub sums: BlockSums,
     pub blocks: usize,
     /// Queries.
     pub rows: usize,
     /// Panels of 16 columns of v.
     pub panels: usize,
-    /// 128 · Σ v over the keys of each block, `[blocks][panels][16]`.
-    pub v_sum_128: *const i32,
-    /// Elements from one block of `v_sum_128` to the next.
-    pub sum_pitch: usize,
     /// Factor of each query and block, `[rows][blocks]`.
     pub factor: *const f32,
     /// Elements from one row of factors to the next.
@@ -85,9 +81,8 @@ unsafe fn accumulate_rows<L: Lanes, const ROWS: usize, const BLOCKS: usize>(
                 }
             }
             for b in 0..BLOCKS {
-                let v_sum_128 = l.load_i32_at(t.v_sum_128.add((block + b) * t.sum_pitch + p * LANES));
                 for (r, acc) in acc.iter_mut().enumerate() {
-                    let sum = l.add_i32(l.load_i32_at(t.sums.of(block + b, row + r, p)), v_sum_128);
+                    let sum = l.load_i32_at(t.sums.of(block + b, row + r, p));
                     *acc = l.fma(l.to_f32(sum), l.splat(*factor.add(r * t.factor_pitch + b)), *acc);
                 }
             }
@@ -105,17 +100,12 @@ impl AccumulateBlocks {
     pub fn new(
         (blocks, rows, panels): (usize, usize, usize),
         sums: BlockSums,
-        (v_sum_128, sum_pitch): (&[i32], usize),
         (factor, factor_pitch): (&[f32], usize),
         overwrite: bool,
         acc: &mut [f32],
     ) -> AccumulateBlocks {
         let columns = panels * LANES;
         debug_assert!(blocks > 0 && rows > 0, "the blocks must exist");
-        debug_assert!(
-            v_sum_128.len() >= (blocks - 1) * sum_pitch + columns,
-            "every column must have a sum in every block"
-        );
         debug_assert!(
             factor.len() >= (rows - 1) * factor_pitch + blocks,
             "every row must have a factor in every block"
@@ -126,8 +116,6 @@ impl AccumulateBlocks {
             blocks,
             rows,
             panels,
-            v_sum_128: v_sum_128.as_ptr(),
-            sum_pitch,
             factor: factor.as_ptr(),
             factor_pitch,
             overwrite,

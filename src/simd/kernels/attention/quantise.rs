@@ -29,7 +29,7 @@ pub struct Token {
     pub squares: i32,
 }
 
-/// Tokens whose maxima are reduced together, by [`Lanes::reduce_max_each`].
+/// Tokens whose maxima are reduced together, by [`Lanes::reduce_max_each`], where registers hold so many.
 const MAX_TOKENS: usize = 8;
 
 /// Adds all rows to `out`: out_j += Σ_i rows_ij. Rows start `pitch` apart and have at least as many numbers as `out`, which is a
@@ -64,7 +64,7 @@ fn column_min_max<L: Lanes>(l: L, rows: &[f32], pitch: usize, low: &mut [f32], h
 /// round(v) clamped to −127 ..= 127, plus [`ROUND`]: the low byte of the bits is the integer in two's complement.
 #[inline(always)]
 fn round_biased<L: Lanes>(l: L, v: L::F) -> L::F {
-    l.add(l.min(l.max(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
+    l.add(l.min_number(l.max_number(v, l.splat(-127.0)), l.splat(127.0)), l.splat(ROUND))
 }
 
 /// Quantises rows of q or k, one for each of `tokens`: x − centre ≈ scale · q with q in −127 ..= 127. Rows of `x` start
@@ -79,33 +79,55 @@ fn quantise_tokens<L: Lanes>(
     tokens: &mut [Token],
 ) {
     let n = centre.len();
+    if L::REGISTERS > 2 {
+        // The maxima of eight tokens would not stay in registers.
+        for ((x, out), token) in x.chunks(pitch).zip(out.chunks_mut(n)).zip(tokens) {
+            *token = quantise_token(l, x, centre, l.reduce_max(largest(l, x, centre)), out);
+        }
+        return;
+    }
     let rows = x.chunks(MAX_TOKENS * pitch).zip(out.chunks_mut(MAX_TOKENS * n));
     for ((x, out), tokens) in rows.zip(tokens.chunks_mut(MAX_TOKENS)) {
         let mut max = [l.splat(0.0); MAX_TOKENS];
         for (max, x) in max.iter_mut().zip(x.chunks(pitch)).take(tokens.len()) {
-            for (x, c) in vectors(x).zip(vectors(centre)) {
-                let v = l.sub(l.load(x), l.load(c));
-                *max = l.max(l.max(v, l.sub(l.splat(0.0), v)), *max);
-            }
+            *max = largest(l, x, centre);
         }
         let max = l.reduce_max_each(&max);
         for (((token, max), x), out) in tokens.iter_mut().zip(max).zip(x.chunks(pitch)).zip(out.chunks_mut(n))
         {
-            let scale = max / 127.0;
-            let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
-            // Sums of integers below 2²⁴ in magnitude: exact in any order.
-            let (mut sum, mut squares) = (l.splat(0.0), l.splat(0.0));
-            for ((x, c), o) in vectors(x).zip(vectors(centre)).zip(out.as_chunks_mut::<LANES>().0) {
-                let biased = round_biased(l, l.mul(l.sub(l.load(x), l.load(c)), inverse));
-                let q = l.sub(biased, l.splat(ROUND));
-                sum = l.add(sum, q);
-                squares = l.fma(q, q, squares);
-                // SAFETY: `o` is an array of 16 bytes.
-                unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
-            }
-            *token = Token { scale, sum: l.reduce_sum(sum) as i32, squares: l.reduce_sum(squares) as i32 };
+            *token = quantise_token(l, x, centre, max, out);
         }
     }
+}
+
+/// The largest |x − centre| of each lane.
+#[inline(always)]
+fn largest<L: Lanes>(l: L, x: &[f32], centre: &[f32]) -> L::F {
+    let (mut low, mut high) = (l.splat(0.0), l.splat(0.0));
+    for (x, c) in vectors(x).zip(vectors(centre)) {
+        let v = l.sub(l.load(x), l.load(c));
+        low = l.min_number(v, low);
+        high = l.max_number(v, high);
+    }
+    l.max_number(l.sub(l.splat(0.0), low), high)
+}
+
+/// Quantises a row whose largest |x − centre| is `max`.
+#[inline(always)]
+fn quantise_token<L: Lanes>(l: L, x: &[f32], centre: &[f32], max: f32, out: &mut [i8]) -> Token {
+    let scale = max / 127.0;
+    let inverse = l.splat(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+    // Sums of integers below 2²⁴ in magnitude: exact in any order.
+    let (mut sum, mut squares) = (l.splat(0.0), l.splat(0.0));
+    for ((x, c), o) in vectors(x).zip(vectors(centre)).zip(out.as_chunks_mut::<LANES>().0) {
+        let biased = round_biased(l, l.mul(l.sub(l.load(x), l.load(c)), inverse));
+        let q = l.sub(biased, l.splat(ROUND));
+        sum = l.add(sum, q);
+        squares = l.fma(q, q, squares);
+        // SAFETY: `o` is an array of 16 bytes.
+        unsafe { l.store_low_bytes_at(l.bits(biased), o.as_mut_ptr().cast()) };
+    }
+    Token { scale, sum: l.reduce_sum(sum) as i32, squares: l.reduce_sum(squares) as i32 }
 }
 
 /// Quantises one panel of v, sixteen channels: q = round((x − centre) · factor), clamped to −127 ..= 127, with

@@ -23,7 +23,7 @@ use super::blocks::BlockSums;
 use crate::file::format::padded;
 use crate::simd::dispatch::dispatch;
 use crate::simd::lanes::{LANES, Lanes};
-use crate::simd::math::{exp, exp2_255};
+use crate::simd::math::{EXP2_OCTAVES, exp, exp2_255};
 use crate::simd::tile::MAX_ROWS;
 
 dispatch! {
@@ -71,7 +71,8 @@ pub(crate) struct SoftmaxBlocks {
     pub total_pitch: usize,
 }
 
-/// Computes the probabilities of each block relative to the block's maximum, two rows at a time in whole blocks.
+/// Computes the probabilities of each block relative to the block's maximum, in whole blocks two rows at a time where the
+/// registers hold them.
 ///
 /// # Safety
 /// The preconditions of [`SoftmaxBlocks`].
@@ -86,8 +87,9 @@ unsafe fn softmax_blocks<L: Lanes>(l: L, t: &SoftmaxBlocks) {
                 }
                 continue;
             }
-            for r in (0..t.rows).step_by(2) {
-                match t.rows - r {
+            let step = if L::REGISTERS > 2 { 1 } else { 2 };
+            for r in (0..t.rows).step_by(step) {
+                match step.min(t.rows - r) {
                     1 => softmax_rows::<L, true, 1>(l, t, b, r),
                     _ => softmax_rows::<L, true, 2>(l, t, b, r),
                 }
@@ -124,7 +126,8 @@ unsafe fn softmax_rows<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     }
 }
 
-/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into logits minus the row's largest, which is stored in `t.max`.
+/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into logits minus the row's largest, which is stored in `t.max`, and minus
+/// [`EXP2_OCTAVES`], as [`exp2_255`] takes them.
 /// Each step is done for all rows before the next step, so that independent instructions hide the latency.
 ///
 /// # Safety
@@ -141,6 +144,7 @@ pub(crate) unsafe fn logits_minus_max<L: Lanes, const ROWS: usize>(
     unsafe {
         let k = t.k_factor.add(b * 4 * LANES);
         let (k_low, k_high) = (l.load_i16_at(k), l.load_i16_at(k.add(2 * LANES)));
+        let octaves = l.splat_i16((EXP2_OCTAVES << t.unit) as i16);
         for (r, [low, high]) in x.iter_mut().enumerate() {
             let q = l.splat_i16(*t.q_factor.add(first + r));
             *low = l.mul_high_rounded(l.mul_high_rounded(*low, k_low), q);
@@ -151,9 +155,10 @@ pub(crate) unsafe fn logits_minus_max<L: Lanes, const ROWS: usize>(
             *low = l.add_i16(*low, l.load_i16_at(bias));
             *high = l.add_i16(*high, l.load_i16_at(bias.add(2 * LANES)));
             let max = l.broadcast_max_i16(l.max_i16(*low, *high));
+            *t.max.add((first + r) * t.max_pitch + b) = f32::from(l.first_i16(max));
+            let max = l.add_i16(max, octaves);
             *low = l.sub_i16(*low, max);
             *high = l.sub_i16(*high, max);
-            *t.max.add((first + r) * t.max_pitch + b) = f32::from(l.first_i16(max));
         }
     }
 }
@@ -224,12 +229,20 @@ fn block_factors<L: Lanes>(l: L, maxima: &mut [f32], totals: &[i32], unit: u32, 
     {
         // Four accumulators hide the latency of the fused multiply-add.
         let mut sums = [l.splat(0.0); 4];
-        for (factors, totals) in factors[..blocks].chunks(4).zip(totals.chunks(4 * LANES)) {
-            for ((sum, factor), total) in sums.iter_mut().zip(factors).zip(totals.as_chunks::<LANES>().0) {
-                // SAFETY: `total` is an array of 16 i32.
-                let total = unsafe { l.load_i32_at(total.as_ptr()) };
-                *sum = l.fma(l.to_f32(total), l.splat(*factor), *sum);
+        let (whole, rest) = factors[..blocks].as_chunks::<4>();
+        let (whole_totals, rest_totals) = totals.as_chunks::<LANES>().0.as_chunks::<4>();
+        let add = |sum: &mut L::F, factor: f32, total: &[i32; LANES]| {
+            // SAFETY: `total` is an array of 16 i32.
+            let total = unsafe { l.load_i32_at(total.as_ptr()) };
+            *sum = l.fma(l.to_f32(total), l.splat(factor), *sum);
+        };
+        for (factors, totals) in whole.iter().zip(whole_totals) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                add(sum, factors[i], &totals[i]);
             }
+        }
+        for ((sum, factor), total) in sums.iter_mut().zip(rest).zip(rest_totals) {
+            add(sum, *factor, total);
         }
         let [a, b, c, d] = sums;
         *reciprocal = 1.0 / l.reduce_sum(l.add(l.add(a, b), l.add(c, d)));

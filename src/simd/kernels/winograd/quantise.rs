@@ -13,6 +13,7 @@ use super::transform::{F2x3, F4x3, Transform, fma};
 use crate::simd::dispatch::dispatch;
 use crate::simd::kernels::rows::range;
 use crate::simd::lanes::{LANES, Lanes, ROUND};
+use core::ops::Range;
 
 dispatch! {
     fn winograd_quantise(x: &mut [f32], n: usize, rows: &mut [u8], pitch: usize, params: &mut [[f32; 2]]);
@@ -48,7 +49,9 @@ fn winograd_quantise<L: Lanes>(
         *grid = QuantGrid::new(low, high);
         *param = [grid.scale, (128.0 - grid.zero) * grid.scale];
     }
-    let (x, rows) = (x.as_mut_ptr(), rows.as_mut_ptr());
+    // The compiler must not know that bytes and numbers are apart: it would keep a point's sums, in memory, until the other points
+    // are loaded.
+    let (x, rows) = (x.as_mut_ptr(), core::hint::black_box(rows.as_mut_ptr()));
     for i in (0..c).step_by(LANES) {
         // SAFETY: `x` holds c numbers and `rows` c bytes for each point, as asserted; c is a multiple of LANES, so vector i
         // exists.
@@ -108,43 +111,74 @@ unsafe fn diffuse_and_store<L: Lanes, F: Transform<T, M>, const T: usize, const 
     for (y, grids) in grids.as_chunks::<T>().0.iter().enumerate() {
         // SAFETY: every access is to a point below T², by this function's precondition.
         unsafe {
-            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
-            let mut values = [l.splat(0.0); T];
-            for (p, v) in values.iter_mut().enumerate() {
-                *v = l.load_at(x.add(p * c));
-            }
-            // Rounds point $p of the row, diffuses its error to the later points of the row, and stores the point's whole error.
-            // A macro, so that $p is a constant and `values` stays in registers.
-            macro_rules! round {
-                ($p:literal) => {
-                    let value = round_and_store(l, values[$p], &grids[$p], rows.add($p * pitch));
-                    let error = l.sub(value, values[$p]);
-                    for later in 0..T {
-                        if later > $p && F::DIFFUSION[later][$p] != 0.0 {
-                            values[later] = fma(l, F::DIFFUSION[later][$p], error, values[later]);
-                        }
-                    }
-                    let x = x.add($p * c);
-                    l.store_at(l.sub(value, l.load_at(x)), x);
-                };
-            }
-            round!(0);
-            round!(1);
-            round!(2);
-            round!(3);
-            if T > 4 {
-                round!(4);
-                round!(5);
-            }
-            // Diffuse the errors of this row to the rows below.
-            for (later, factors) in F::DIFFUSION.iter().enumerate().skip(y + 1) {
-                if factors[y] != 0.0 {
-                    for p in 0..T {
-                        let (error, x) = (l.load_at(x.add(p * c)), x.add(((later - y) * T + p) * c));
-                        l.store_at(fma(l, factors[y], error, l.load_at(x)), x);
-                    }
+            // The rows above whose errors are diffused to this one: their first numbers and factors.
+            let mut above = [(0, 0.0); 4];
+            let mut count = 0;
+            for (earlier, &factor) in F::DIFFUSION[y].iter().enumerate() {
+                if factor != 0.0 {
+                    above[count] = (earlier * T * c, factor);
+                    count += 1;
                 }
             }
+            let row = y * T * c..(y + 1) * T * c;
+            match (count, above) {
+                (0, _) => {}
+                (1, [a, ..]) => add_errors(l, (x, c), row, [a]),
+                (2, [a, b, ..]) => add_errors(l, (x, c), row, [a, b]),
+                _ => add_errors(l, (x, c), row, above),
+            }
+            let (x, rows) = (x.add(y * T * c), rows.add(y * T * pitch));
+            // Rounds point $p of the row after adding the errors of the row's earlier points, stores the point's whole error and
+            // returns that of the rounding. A macro, so that $p is a constant and the errors stay in registers.
+            let mut errors = [l.splat(0.0); T];
+            macro_rules! round {
+                ($p:literal after $($earlier:literal)*) => {{
+                    let x = x.add($p * c);
+                    #[allow(unused_mut)] // The first point comes after no other.
+                    let mut diffused = l.load_at(x);
+                    $(if F::DIFFUSION[$p][$earlier] != 0.0 {
+                        diffused = fma(l, F::DIFFUSION[$p][$earlier], errors[$earlier], diffused);
+                    })*
+                    let value = round_and_store(l, diffused, &grids[$p], rows.add($p * pitch));
+                    l.store_at(l.sub(value, l.load_at(x)), x);
+                    l.sub(value, diffused)
+                }};
+            }
+            errors[0] = round!(0 after);
+            errors[1] = round!(1 after 0);
+            errors[2] = round!(2 after 0 1);
+            errors[3] = round!(3 after 0 1 2);
+            if T > 4 {
+                errors[4] = round!(4 after 0 1 2 3);
+                round!(5 after 0 1 2 3 4);
+            }
+        }
+    }
+}
+
+/// Adds to a row of points, numbers `row` of `x`, the errors of `ROWS` rows above, which are given by their first numbers, each times
+/// its factor.
+///
+/// # Safety
+/// For each point of the rows, 16 numbers can be read and written in `x`, `c` apart.
+#[inline(always)]
+unsafe fn add_errors<L: Lanes, const ROWS: usize>(
+    l: L,
+    (x, c): (*mut f32, usize),
+    row: Range<usize>,
+    above: [(usize, f32); ROWS],
+) {
+    // The step is not a constant, so the loop is not unrolled, which would take a lot of code.
+    for at in (0..row.len()).step_by(c) {
+        // SAFETY: the points exist, by this function's precondition. Positions, not pointers, so that the alignment is known: without
+        // it some targets load byte by byte.
+        unsafe {
+            let point = x.add(row.start + at);
+            let mut v = l.load_at(point);
+            for (first, factor) in above {
+                v = fma(l, factor, l.load_at(x.add(first + at)), v);
+            }
+            l.store_at(v, point);
         }
     }
 }
