@@ -50,7 +50,7 @@ impl Observer for Stages {
 
 /// The class map of the demonstration model, the steps that it took, and what the observer saw.
 fn run(layers: bool) -> (Vec<u16>, usize, Stages) {
-    let file = FileBytes::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.beitle")).unwrap();
+    let file = FileBytes::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo.beitle")).unwrap();
     let model = Model::new(file.bytes()).unwrap();
     let (width, height) = (model.facts().width, model.facts().height);
     let plan = Plan::new(&model, 2, (width, height)).unwrap();

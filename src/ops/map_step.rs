@@ -16,6 +16,8 @@ use core::ops::Range;
 use half::bf16;
 
 /// The convolution at the start of a step.
+// A step has one, on the stack.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Product<'a> {
     /// None: the rows exist, and something is added to them.
     Given,

@@ -139,6 +139,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(
 ///
 /// # Safety
 /// As long as the result lives, nothing else accesses the share.
+#[allow(clippy::mut_from_ref)]
 unsafe fn own<'s>(scratch: &'s Shared<u8>, worker: usize, count: usize) -> &'s mut [u8] {
     let len = scratch.len() / count / ALIGN * ALIGN;
     // SAFETY: the caller guarantees exclusive access.
