@@ -3,7 +3,8 @@
 //! With VFPv4 (Cortex-A5, A7, A15, A17, and 64-bit processors) a fused multiply-add is one instruction; without it (A8, A9) it is
 //! the emulation of the portable lanes.
 
-use crate::simd::lanes::{LANES, Lanes};
+use super::{epilogue, quantise, softmax};
+use crate::simd::lanes::{DequantiseVector, LANES, Lanes, SoftmaxRow, Step};
 use crate::simd::portable::Portable;
 use core::arch::asm;
 
@@ -210,5 +211,26 @@ impl<const FUSED: bool> Lanes for Neon<FUSED> {
             }
             sums
         }
+    }
+    #[inline(always)]
+    fn dequantises(self, step: Step) -> bool {
+        FUSED && step != Step::Other
+    }
+    #[inline(always)]
+    unsafe fn dequantise(self, v: &DequantiseVector) -> bool {
+        unsafe { FUSED && epilogue::dequantise(v) }
+    }
+    #[inline(always)]
+    unsafe fn softmax_row(self, t: &SoftmaxRow) -> bool {
+        unsafe { softmax::softmax_row(t) };
+        true
+    }
+    #[inline(always)]
+    fn range(self, x: &[[f32; LANES]]) -> Option<(f32, f32)> {
+        unsafe { quantise::range(x) }
+    }
+    #[inline(always)]
+    fn quantise(self, x: &[[f32; LANES]], low: f32, inverse: f32, out: &mut [u8]) -> bool {
+        unsafe { quantise::quantise::<Self>(x, low, inverse, out) }
     }
 }

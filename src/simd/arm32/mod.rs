@@ -11,6 +11,9 @@
 
 pub(crate) mod asm;
 pub(crate) mod detect;
+pub(crate) mod epilogue;
 pub(crate) mod lanes;
+pub(crate) mod quantise;
+pub(crate) mod softmax;
 pub(crate) mod tile_f;
 pub(crate) mod tile_i8;

@@ -12,7 +12,7 @@
 
 use super::asm::{FLUSHED, clear_flushed, neon_asm};
 use super::lanes::Neon;
-use crate::simd::lanes::LANES;
+use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::{TileF, Widen, float_tiles, tile_f};
 use half::f16;
 
@@ -78,12 +78,12 @@ impl Weight for f16 {
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has VFPv4.
 #[inline(always)]
-unsafe fn tile<L, W: Weight, const ROWS: usize, const PANELS: usize>(l: Neon<true>, t: &TileF<W>) {
+unsafe fn tile<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
     const { assert!(PANELS == 1 && ROWS <= 2) }
     // SAFETY: the preconditions are this function's.
     unsafe {
         if W::tile(t, ROWS - 1) != 0 {
-            tile_f::<_, W, ROWS, PANELS>(l, t);
+            tile_f::<L, W, ROWS, PANELS>(l, t);
             clear_flushed();
         }
     }
