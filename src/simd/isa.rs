@@ -171,8 +171,8 @@ static NEON: Spec = Spec {
     tile_i8: arm32::tile_i8::tile_i8,
     shape_block: shape(2, 1),
     shape_f: shape(4, 1),
-    tile_f32: portable::tile_f32,
-    tile_f16: portable::tile_f16,
+    tile_f32: arm32::tile_f::emulated::tile_f32,
+    tile_f16: arm32::tile_f::emulated::tile_f16,
 };
 
 /// NEON with fused multiply-adds.

@@ -1,9 +1,9 @@
 //! The lanes of 32-bit Arm. Sixteen f32 are an array, which the compiler keeps in VFP's scalar registers.
 //!
 //! With VFPv4 (Cortex-A5, A7, A15, A17, and 64-bit processors) a fused multiply-add is one instruction; without it (A8, A9) it is
-//! the emulation of the portable lanes.
+//! emulated ([`fma`]).
 
-use super::{epilogue, quantise, softmax};
+use super::{epilogue, fma, quantise, softmax};
 use crate::simd::lanes::{DequantiseVector, LANES, Lanes, SoftmaxRow, Step};
 use crate::simd::portable::Portable;
 use core::arch::asm;
@@ -93,7 +93,7 @@ impl<const FUSED: bool> Lanes for Neon<FUSED> {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         match FUSED {
             true => core::array::from_fn(|i| unsafe { fused(a[i], b[i], c[i]) }),
-            false => Portable.fma(a, b, c),
+            false => unsafe { fma::fma(&a, &b, &c) },
         }
     }
     #[inline(always)]

@@ -12,6 +12,7 @@
 pub(crate) mod asm;
 pub(crate) mod detect;
 pub(crate) mod epilogue;
+pub(crate) mod fma;
 pub(crate) mod lanes;
 pub(crate) mod quantise;
 pub(crate) mod softmax;

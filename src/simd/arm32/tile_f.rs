@@ -90,3 +90,9 @@ unsafe fn tile<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L
 }
 
 float_tiles!(Neon::<true>::new(), tile, Weight, [inline(never)], 1 2, [1]);
+
+/// The tile of processors without VFPv4.
+pub(crate) mod emulated {
+    use super::{Neon, Widen, float_tiles, tile_f};
+    float_tiles!(Neon::<false>::new(), tile_f, Widen, [inline(never)], 1 2 3 4, [1]);
+}
