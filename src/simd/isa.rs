@@ -175,10 +175,10 @@ static NEON: Spec = Spec {
     tile_f16: arm32::tile_f::emulated::tile_f16,
 };
 
-/// NEON with fused multiply-adds.
+/// NEON of 32-bit Arm with fused multiply-adds (Cortex-A5, A7, A15, A17, and 64-bit processors).
 #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
 static NEON_VFPV4: Spec = Spec {
-    name: c"vfpv4",
+    name: c"neon-vfpv4",
     lanes: LaneSet::NeonVfpv4,
     shape_f: shape(2, 1),
     tile_f32: arm32::tile_f::tile_f32,
@@ -253,7 +253,7 @@ impl Isa {
     }
 
     /// The instruction set with this name, if it is [available](Isa::available): `portable`, `avx2`, `avxvnni`, `avx512`,
-    /// `neon`, `dotprod` or `i8mm`; on 32-bit Arm `neon` or `vfpv4`.
+    /// `neon`, `dotprod` or `i8mm`; on 32-bit Arm `neon` or `neon-vfpv4`.
     pub fn by_name(name: &str) -> Option<Isa> {
         Isa::available().find(|isa| isa.name() == name)
     }

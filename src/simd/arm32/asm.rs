@@ -2,9 +2,8 @@
 
 /// Inline assembly with NEON and VFPv4 instructions: templates, a semicolon, and operands that end in a comma.
 ///
-/// Stable Rust knows no vector registers here, so each block declares all of them as overwritten: d0 to d15, of which d8 to d15
-/// are callee-saved, under the names of VFP's registers; and d16 to d31, which the compiler uses only in builds that
-/// enable them, as with `-C target-cpu`.
+/// Stable Rust knows no q registers here, and ignores `out("q4")` without a word, so each block declares all registers as overwritten
+/// by the names that VFP has for them: d0 to d31, of which d8 to d15 are callee-saved.
 macro_rules! neon_asm {
     ($($template:expr),+ ; $($operands:tt)*) => {
         core::arch::asm!(

@@ -42,6 +42,9 @@ macro_rules! both {
     ($op:literal, $a:literal, $b:literal) => { concat!($op, " ", $a, "\n", $op, " ", $b, "\n") };
 }
 
+/// The coefficients of [`exp2_255`](crate::simd::math::exp2_255), from the highest on.
+static EXP2: [i16; 4] = [2531, 7409, 22697, 255 * 128];
+
 /// [`Lanes::softmax_row`](crate::simd::lanes::Lanes::softmax_row).
 ///
 /// # Safety
@@ -85,8 +88,8 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
         neon_asm!(
             "vdup.16 q0, {unit}", "rsb {unit}, {unit}, #0", "vdup.16 q7, {unit}",
             "vmov.i16 q1, #16", "vsub.i16 q0, q1, q0",
-            "movw {c}, #2531", "vdup.16 q1, {c}", "movw {c}, #7409", "vdup.16 q2, {c}",
-            "movw {c}, #22697", "vdup.16 q3, {c}", "movw {c}, #32640", "vdup.16 q4, {c}",
+            "vld1.16 {{d2[], d3[]}}, [{c}]!", "vld1.16 {{d4[], d5[]}}, [{c}]!",
+            "vld1.16 {{d6[], d7[]}}, [{c}]!", "vld1.16 {{d8[], d9[]}}, [{c}]",
             "vmvn.i16 q5, #31", "vmov.i16 q6, #7",
             "mov {n}, #4",
             "2:",
@@ -110,7 +113,7 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
             "vmov.i8 q10, #128", "veor q8, q8, q10",
             "vst1.8 {{d16-d17}}, [{out}]!", "vst1.32 {{d18-d19}}, [{total}]!",
             "bne 2b";
-            unit = inout(reg) t.unit => _, c = out(reg) _, n = out(reg) _, x = inout(reg) logits.as_ptr() => _,
+            unit = inout(reg) t.unit => _, c = inout(reg) EXP2.as_ptr() => _, n = out(reg) _, x = inout(reg) logits.as_ptr() => _,
             y = inout(reg) logits[32..].as_ptr() => _, out = inout(reg) t.out => _, total = inout(reg) t.total => _,
         );
     }

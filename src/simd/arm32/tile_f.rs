@@ -67,8 +67,12 @@ impl Weight for f16 {
     unsafe fn tile(t: &TileF<f16>, last: usize) -> u32 {
         // SAFETY: as above.
         unsafe {
-            tile!(t, last, "vld1.16 {{d12-d15}}, [{w}]!\nvcvt.f32.f16 q0, d12\nvcvt.f32.f16 q1, d13
-                            vcvt.f32.f16 q2, d14\nvcvt.f32.f16 q3, d15")
+            tile!(
+                t,
+                last,
+                "vld1.16 {{d12-d15}}, [{w}]!\nvcvt.f32.f16 q0, d12\nvcvt.f32.f16 q1, d13
+                            vcvt.f32.f16 q2, d14\nvcvt.f32.f16 q3, d15"
+            )
         }
     }
 }

@@ -104,7 +104,12 @@ pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
         // this function's preconditions.
         unsafe {
             let out = t.out.add(half * LANES / 2);
-            half_panel(t.groups, [t.a, t.a.add(last * t.a_pitch)], t.w.add(half * 32), [out, out.add(last * LANES)]);
+            half_panel(
+                t.groups,
+                [t.a, t.a.add(last * t.a_pitch)],
+                t.w.add(half * 32),
+                [out, out.add(last * LANES)],
+            );
         }
     }
 }

@@ -178,7 +178,11 @@ impl DequantiseTile {
                 step,
                 accumulate: self.to.accumulate,
                 bf16: self.to.bf16,
-                out: if self.to.bf16 { self.to.out.cast::<bf16>().add(at).cast() } else { self.to.out.add(at) },
+                out: if self.to.bf16 {
+                    self.to.out.cast::<bf16>().add(at).cast()
+                } else {
+                    self.to.out.add(at)
+                },
             }
         }
     }
