@@ -37,6 +37,7 @@ pub(crate) enum Step {
 ///
 /// Preconditions: 16 elements are valid at each pointer, except that `addend` may be null; those of `out` are bfloat16 with `bf16`,
 /// and initialised with `accumulate`.
+#[cfg_attr(not(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")), allow(dead_code))]
 pub(crate) struct DequantiseVector {
     pub sums: *const i32,
     pub weight_sum: *const i32,
@@ -57,6 +58,7 @@ pub(crate) struct DequantiseVector {
 /// [`SoftmaxBlocks`](super::kernels::attention::softmax::SoftmaxBlocks), whose arrays they point into.
 ///
 /// Preconditions: 16 sums are valid at each of `sums`, 64 numbers at `k_factor`, `bias` and `out`, 16 at `total` and one at `max`.
+#[cfg_attr(not(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")), allow(dead_code))]
 pub(crate) struct SoftmaxRow {
     pub sums: [*const i32; 4],
     pub q_factor: i16,
