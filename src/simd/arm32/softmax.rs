@@ -1,5 +1,6 @@
 //! The softmax of a row of 64 keys with NEON, in integers only: the steps of
-//! [`softmax_blocks`](crate::simd::kernels::attention::softmax), in one block of assembly.
+//! [`softmax_blocks`](crate::simd::kernels::attention::softmax). Numbers of 16 bits are loaded by `vld1`, since `vldm` wants addresses that
+//! are multiples of four.
 
 use super::asm::neon_asm;
 use crate::simd::lanes::SoftmaxRow;
@@ -28,9 +29,9 @@ macro_rules! all {
     };
     (@each $op:literal, $from:literal) => {
         concat!(
-            "vldmia {", $from, "}!, {{d0-d7}}\n",
+            "vld1.16 {{d0-d3}}, [{", $from, "}]!\nvld1.16 {{d4-d7}}, [{", $from, "}]!\n",
             $op, " q8, q8, q0\n", $op, " q9, q9, q1\n", $op, " q10, q10, q2\n", $op, " q11, q11, q3\n",
-            "vldmia {", $from, "}, {{d0-d7}}\n",
+            "vld1.16 {{d0-d3}}, [{", $from, "}]!\nvld1.16 {{d4-d7}}, [{", $from, "}]!\n",
             $op, " q12, q12, q0\n", $op, " q13, q13, q1\n", $op, " q14, q14, q2\n", $op, " q15, q15, q3\n",
         )
     };
@@ -74,7 +75,8 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
             "vpmax.s16 d0, d0, d1", "vpmax.s16 d0, d0, d0", "vpmax.s16 d0, d0, d0", "vmov d1, d0",
             all!("vqsub.s16", "q0"),
             "vmovl.s16 q1, d0", "vcvt.f32.s32 q1, q1", "vst1.32 {{d2[0]}}, [{max}]",
-            "vstmia {logits}!, {{d16-d23}}", "vstmia {logits}, {{d24-d31}}";
+            "vst1.16 {{d16-d19}}, [{logits}]!", "vst1.16 {{d20-d23}}, [{logits}]!",
+            "vst1.16 {{d24-d27}}, [{logits}]!", "vst1.16 {{d28-d31}}, [{logits}]!";
             shift = in(reg) -(t.shift as i32), a = in(reg) a, b = in(reg) b, c = in(reg) c, d = in(reg) d, q = in(reg) q_factor,
             k = inout(reg) t.k_factor => _, bias = inout(reg) t.bias => _, max = in(reg) t.max,
             logits = inout(reg) logits.as_mut_ptr() => _,
