@@ -192,6 +192,7 @@ fn subnormal_numbers_are_not_flushed() {
             let sums: [i32; LANES] = core::array::from_fn(|i| i as i32 * 1000 - 5000);
             let results = |isa: Isa| {
                 let mut quantised = [0; N];
+                let (row_params, scales) = ([[scale, low]], [1e-15; LANES]);
                 let params = isa.quantise(&x, N, &mut quantised);
                 quantised.iter_mut().for_each(|q| *q ^= isa.sign_flip());
                 let mut all: Vec<f32> = quantised.iter().map(|q| f32::from(*q)).chain(params).collect();
@@ -207,13 +208,13 @@ fn subnormal_numbers_are_not_flushed() {
                         accumulate: activation == Activation::None,
                         bf16: false,
                     };
-                    let tile = DequantiseTile::new(&sums, &[[scale, low]], &[1e-15; LANES], &sums, to);
+                    let tile = DequantiseTile::new(&sums, &row_params, &scales, &sums, to);
                     // SAFETY: the tile is sixteen numbers of `out`.
                     unsafe { isa.dequantise_tile(&tile) };
                     all.extend(out);
                 }
-                let mut out = [1e-39; LANES];
-                let tile = TileF::new((1, 1), (&x, N), (&[1e-20; 4 * LANES], 4 * LANES), 4, false, &mut out);
+                let (mut out, weights) = ([1e-39; LANES], [1e-20; 4 * LANES]);
+                let tile = TileF::new((1, 1), (&x, N), (&weights, 4 * LANES), 4, false, &mut out);
                 // SAFETY: the slices have the sizes that `TileF` requires.
                 unsafe { isa.tile_f32(1, 1, &tile) };
                 let mut sum = x;
