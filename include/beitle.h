@@ -95,7 +95,7 @@ enum {
 const char *beitle_status_string(beitle_status status);
 
 /* Returns the name of the instruction set whose kernels beitle_run uses unless beitle_run_params.isa names another:
- * "portable", "sse4.1", "avx2", "avxvnni", "avx512", "neon", "dotprod" or "i8mm".
+ * "portable", "sse4.1", "avx2", "avxvnni", "avx512", "neon", "neon-vfpv4", "dotprod" or "i8mm".
  *
  * It is the fastest one that the library finds in this processor. On Arm a library built without the feature `std`
  * cannot ask the processor, because that takes privileges: it finds what the target features of its build promise. */

@@ -6,6 +6,7 @@ use super::inputs::{Kernel, Size, Source};
 use super::list::KERNELS;
 use crate::file::format::GROUP;
 use crate::simd::isa::Isa;
+use crate::simd::kernels::epilogue::{Activation, DequantiseTile, TileOutput};
 use crate::simd::lanes::LANES;
 use crate::simd::tile::{TileF, TileI8};
 use half::f16;
@@ -250,6 +251,55 @@ fn same_bits_everywhere(kernel: &Kernel, size: Size, seed: u64) -> Result<(), Te
         prop_assert_eq!(run(isa), want.clone(), "{} on {}, {:?}", kernel.name, isa.name(), size);
     }
     Ok(())
+}
+
+/// Some instruction sets flush subnormal numbers to zero, unless they are told not to or their kernels notice.
+#[test]
+fn subnormal_numbers_are_not_flushed() {
+    const N: usize = 4 * LANES;
+    // Factors of the numbers: all subnormal, around the smallest normal number, and normal numbers with subnormal products.
+    for scale in [1e-41, 3e-38, 1e-25, 1.0] {
+        for low in [0.0, -2.0] {
+            let x: [f32; N] = core::array::from_fn(|i| (low + i as f32 * 0.37) * scale);
+            let sums: [i32; LANES] = core::array::from_fn(|i| i as i32 * 1000 - 5000);
+            let results = |isa: Isa| {
+                let mut quantised = [0; N];
+                let (row_params, scales) = ([[scale, low]], [1e-15; LANES]);
+                let params = isa.quantise(&x, N, &mut quantised);
+                quantised.iter_mut().for_each(|q| *q ^= isa.sign_flip());
+                let mut all: Vec<f32> = quantised.iter().map(|q| f32::from(*q)).chain(params).collect();
+                for activation in [Activation::None, Activation::Gelu, Activation::Relu] {
+                    let mut out = x;
+                    let to = TileOutput {
+                        rows: 1,
+                        panels: 1,
+                        activation,
+                        out: out.as_mut_ptr(),
+                        row_pitch: LANES,
+                        panel_pitch: LANES,
+                        accumulate: activation == Activation::None,
+                        bf16: false,
+                    };
+                    let tile = DequantiseTile::new(&sums, &row_params, &scales, &sums, to);
+                    // SAFETY: the tile is sixteen numbers of `out`.
+                    unsafe { isa.dequantise_tile(&tile) };
+                    all.extend(out);
+                }
+                let (mut out, weights) = ([1e-39; LANES], [1e-20; 4 * LANES]);
+                let tile = TileF::new((1, 1), (&x, N), (&weights, 4 * LANES), 4, false, &mut out);
+                // SAFETY: the slices have the sizes that `TileF` requires.
+                unsafe { isa.tile_f32(1, 1, &tile) };
+                let mut sum = x;
+                isa.add_scaled(&x, 1e-14, &mut sum);
+                all.extend(out.into_iter().chain(sum));
+                bits(&all)
+            };
+            let want = results(portable());
+            for isa in Isa::available() {
+                assert_eq!(results(isa), want, "{}, {scale:e}, {low}", isa.name());
+            }
+        }
+    }
 }
 
 /// Miri takes seconds for what takes microseconds elsewhere.

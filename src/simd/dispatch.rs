@@ -51,6 +51,12 @@ macro_rules! dispatch {
                 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
                 $crate::simd::dispatch::dispatch!(@compile neon, $crate::simd::arm::neon::Neon::new(),
                     [target_feature(enable = "neon")] $name [$($arg: $ty),*] [$($ret)*]);
+                #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+                $crate::simd::dispatch::dispatch!(@compile neon, $crate::simd::arm32::lanes::Neon::<false>::new(),
+                    [inline(never)] $name [$($arg: $ty),*] [$($ret)*]);
+                #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+                $crate::simd::dispatch::dispatch!(@compile neon_vfpv4, $crate::simd::arm32::lanes::Neon::<true>::new(),
+                    [inline(never)] $name [$($arg: $ty),*] [$($ret)*]);
                 // SAFETY: the processor has the instructions of the lanes, because this is an `Isa`; the
                 // kernel's preconditions, if it has any, are this method's.
                 unsafe {
@@ -65,6 +71,10 @@ macro_rules! dispatch {
                         _ => avx2($($arg),*),
                         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
                         _ => neon($($arg),*),
+                        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+                        LaneSet::Neon => neon($($arg),*),
+                        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+                        LaneSet::NeonVfpv4 => neon_vfpv4($($arg),*),
                         #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
                         LaneSet::Portable => portable($($arg),*),
                     }

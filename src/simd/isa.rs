@@ -9,6 +9,8 @@
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 use super::arm::{detect::Detected, dotprod, i8mm, neon};
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+use super::arm32::{self, detect::Detected};
 use super::lanes::Lanes;
 use super::portable::{self, Portable};
 use super::tile::{TileF, TileI8};
@@ -38,6 +40,10 @@ pub(crate) enum LaneSet {
     Avx512,
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon,
+    #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+    Neon,
+    #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+    NeonVfpv4,
 }
 
 impl LaneSet {
@@ -177,6 +183,31 @@ static DOTPROD: Spec = Spec {
 static I8MM: Spec =
     Spec { name: c"i8mm", shape_i8: shape(10, 3), tile_i8: i8mm::tile_i8, shape_block: shape(8, 1), ..NEON };
 
+/// NEON of 32-bit Arm, without fused multiply-adds (Cortex-A8, A9).
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+static NEON: Spec = Spec {
+    name: c"neon",
+    lanes: LaneSet::Neon,
+    sign_flip: arm32::lanes::Neon::<false>::SIGN_FLIP,
+    shape_i8: shape(2, 1),
+    tile_i8: arm32::tile_i8::tile_i8,
+    shape_block: shape(2, 1),
+    shape_f: shape(4, 1),
+    tile_f32: arm32::tile_f::emulated::tile_f32,
+    tile_f16: arm32::tile_f::emulated::tile_f16,
+};
+
+/// NEON of 32-bit Arm with fused multiply-adds (Cortex-A5, A7, A15, A17, and 64-bit processors).
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+static NEON_VFPV4: Spec = Spec {
+    name: c"neon-vfpv4",
+    lanes: LaneSet::NeonVfpv4,
+    shape_f: shape(2, 1),
+    tile_f32: arm32::tile_f::tile_f32,
+    tile_f16: arm32::tile_f::tile_f16,
+    ..NEON
+};
+
 /// The slowest instruction set of the build, which every processor that runs it has.
 const SLOWEST: &Spec = if LaneSet::PORTABLE_IN_BUILD { &PORTABLE } else { BASELINE };
 
@@ -201,7 +232,11 @@ impl core::fmt::Debug for Isa {
 
 /// The instruction sets of this build, slowest first, and whether this processor is known to have each.
 fn in_build() -> impl DoubleEndedIterator<Item = (&'static Spec, bool)> {
-    #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+    #[cfg(any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon"),
+        all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")
+    ))]
     let detected = Detected::new();
     let all = [
         LaneSet::PORTABLE_IN_BUILD.then_some((&PORTABLE, true)),
@@ -221,6 +256,10 @@ fn in_build() -> impl DoubleEndedIterator<Item = (&'static Spec, bool)> {
         Some((&DOTPROD, detected.dotprod)),
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         Some((&I8MM, detected.i8mm)),
+        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+        Some((&NEON, detected.neon)),
+        #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+        Some((&NEON_VFPV4, detected.vfpv4)),
     ];
     all.into_iter().flatten()
 }
@@ -238,7 +277,7 @@ impl Isa {
     }
 
     /// The instruction set with this name, if it is [available](Isa::available): `portable`, `sse4.1`, `avx2`, `avxvnni`,
-    /// `avx512`, `neon`, `dotprod` or `i8mm`.
+    /// `avx512`, `neon`, `dotprod` or `i8mm`; on 32-bit Arm `neon` or `neon-vfpv4`.
     pub fn by_name(name: &str) -> Option<Isa> {
         Isa::available().find(|isa| isa.name() == name)
     }

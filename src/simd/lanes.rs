@@ -23,6 +23,54 @@ pub(crate) use crate::file::format::LANES;
 /// to even, and its low bits hold that integer in two's complement.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
+/// What follows the dequantisation of a sum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    None,
+    Relu,
+    /// [`gelu_of_int8`](super::math::gelu_of_int8)
+    Gelu,
+    Other,
+}
+
+/// The operands of [`Lanes::dequantise`]: out = step(scale · (s · sum + m · weight_sum) + addend), sixteen times.
+///
+/// Preconditions: 16 elements are valid at each pointer, except that `addend` may be null; those of `out` are bfloat16 with `bf16`,
+/// and initialised with `accumulate`.
+#[cfg_attr(not(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")), allow(dead_code))]
+pub(crate) struct DequantiseVector {
+    pub sums: *const i32,
+    pub weight_sum: *const i32,
+    pub scale: *const f32,
+    /// Added before the step; null for none.
+    pub addend: *const f32,
+    /// (s, m)
+    pub params: [f32; 2],
+    pub step: Step,
+    /// Adds to the output instead of overwriting it.
+    pub accumulate: bool,
+    /// Stores bfloat16; excludes `accumulate`.
+    pub bf16: bool,
+    pub out: *mut f32,
+}
+
+/// The operands of [`Lanes::softmax_row`], a row of a whole block of
+/// [`SoftmaxBlocks`](super::kernels::attention::softmax::SoftmaxBlocks), whose arrays they point into.
+///
+/// Preconditions: 16 sums are valid at each of `sums`, 64 numbers at `k_factor`, `bias` and `out`, 16 at `total` and one at `max`.
+#[cfg_attr(not(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")), allow(dead_code))]
+pub(crate) struct SoftmaxRow {
+    pub sums: [*const i32; 4],
+    pub q_factor: i16,
+    pub k_factor: *const i16,
+    pub bias: *const i16,
+    pub shift: u32,
+    pub unit: u32,
+    pub out: *mut u8,
+    pub max: *mut f32,
+    pub total: *mut i32,
+}
+
 /// Vectors of sixteen f32 (`F`), sixteen i32 (`I`) or thirty-two i16 (`H`), and their operations.
 pub(crate) trait Lanes: Copy {
     /// Sixteen f32.
@@ -153,6 +201,38 @@ pub(crate) trait Lanes: Copy {
     #[inline(always)]
     fn yuv_to_rgb(self, k: &Coefficients, block: &Block, out: &mut [u8; 4 * BLOCK]) {
         convert_block(k, block, out);
+    }
+
+    /// Whether [`Lanes::dequantise`] computes outputs of this activation, so that it is worth calling.
+    #[inline(always)]
+    fn dequantises(self, _: Step) -> bool {
+        false
+    }
+    /// Dequantises and stores sixteen outputs at once, or returns false and changes nothing; the caller then computes them.
+    ///
+    /// # Safety
+    /// The preconditions of [`DequantiseVector`].
+    #[inline(always)]
+    unsafe fn dequantise(self, _: &DequantiseVector) -> bool {
+        false
+    }
+    /// The softmax of one row of a whole block of keys at once, or returns false and changes nothing; the caller then computes it.
+    ///
+    /// # Safety
+    /// The preconditions of [`SoftmaxRow`].
+    #[inline(always)]
+    unsafe fn softmax_row(self, _: &SoftmaxRow) -> bool {
+        false
+    }
+    /// The smallest and the largest of some numbers, zeros of either sign; or `None`, and the caller computes them.
+    #[inline(always)]
+    fn range(self, _: &[[f32; LANES]]) -> Option<(f32, f32)> {
+        None
+    }
+    /// Stores (x − low) · inverse as [`Lanes::store_rounded_u8_at`] does, or returns false; the caller then computes the bytes.
+    #[inline(always)]
+    fn quantise(self, _x: &[[f32; LANES]], _low: f32, _inverse: f32, _out: &mut [u8]) -> bool {
+        false
     }
 
     /// A hint that the cache line at `p` is needed soon. Any address is allowed.

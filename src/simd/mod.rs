@@ -9,6 +9,8 @@
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub(crate) mod arm;
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+pub(crate) mod arm32;
 pub(crate) mod dispatch;
 pub(crate) mod fused;
 pub(crate) mod isa;

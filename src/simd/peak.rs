@@ -201,7 +201,66 @@ mod loops {
     }
 }
 
-#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+#[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
+mod loops {
+    use super::Loop;
+    use crate::simd::arm32::asm::neon_asm;
+
+    /// Defines `$name(rounds)`: `$step!(i)` for the accumulators q4 to q15, whose factors are q0.
+    macro_rules! arm32 {
+        ($name:ident, $step:ident) => {
+            /// # Safety
+            /// The processor has NEON and VFPv4 if `$step` has its instructions; `rounds` is at least 1.
+            unsafe fn $name(rounds: usize) {
+                // SAFETY: the assembly accesses registers only, and every register that it writes is an operand.
+                unsafe {
+                    neon_asm!(
+                        "vmov.i32 q4, #0", "vmov.i32 q5, #0", "vmov.i32 q6, #0", "vmov.i32 q7, #0", "vmov.i32 q8, #0",
+                        "vmov.i32 q9, #0", "vmov.i32 q10, #0", "vmov.i32 q11, #0", "vmov.i32 q12, #0", "vmov.i32 q13, #0",
+                        "vmov.i32 q14, #0", "vmov.i32 q15, #0", "vdup.32 q0, {x}", "2:",
+                        $step!("4" "8"), $step!("5" "10"), $step!("6" "12"), $step!("7" "14"), $step!("8" "16"), $step!("9" "18"),
+                        $step!("10" "20"), $step!("11" "22"), $step!("12" "24"), $step!("13" "26"), $step!("14" "28"),
+                        $step!("15" "30"), "subs {n}, {n}, #1", "bne 2b";
+                        n = inout(reg) rounds => _, x = in(reg) 0x3F7F_7F7F,
+                    );
+                }
+            }
+        };
+    }
+    #[rustfmt::skip]
+    macro_rules! widen {
+        ($q:literal $d:literal) => { concat!("vmull.s8 q1, d0, d0\nvmlal.s8 q1, d0, d0\nvpadal.s16 q", $q, ", q1") }
+    }
+    #[rustfmt::skip]
+    macro_rules! fma { ($q:literal $d:literal) => { concat!("vfma.f32 q", $q, ", q0, q0") } }
+    // One lane of the emulation: conversions, product and sum in f64.
+    #[rustfmt::skip]
+    macro_rules! emulated {
+        ($q:literal $d:literal) => {
+            concat!("vcvt.f64.f32 d2, s0\nvcvt.f64.f32 d3, s1\nvcvt.f64.f32 d4, s2\nvmul.f64 d2, d2, d3\n",
+                    "vadd.f64 d", $d, ", d2, d4\nvcvt.f32.f64 s12, d", $d)
+        }
+    }
+
+    arm32!(i8_neon, widen);
+    arm32!(f_neon, emulated);
+    arm32!(f_vfpv4, fma);
+
+    pub(super) fn find(isa: &str, int8: bool) -> Option<Loop> {
+        Some(match (isa, int8) {
+            ("neon" | "neon-vfpv4", true) => Loop { macs: 16, run: i8_neon },
+            ("neon", false) => Loop { macs: 1, run: f_neon },
+            ("neon-vfpv4", false) => Loop { macs: 4, run: f_vfpv4 },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "arm", target_os = "linux", target_abi = "eabihf")
+)))]
 mod loops {
     pub(super) fn find(_: &str, _: bool) -> Option<super::Loop> {
         None

@@ -10,7 +10,7 @@
 
 use super::rows::store_bf16;
 use crate::simd::dispatch::dispatch;
-use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::lanes::{DequantiseVector, LANES, Lanes, Step};
 use crate::simd::math::{gelu, gelu_of_int8, gelu_tanh};
 use half::bf16;
 
@@ -131,9 +131,23 @@ pub(crate) unsafe fn dequantise_tile<L: Lanes>(l: L, t: &DequantiseTile) {
 /// The preconditions of [`DequantiseTile`].
 #[inline(always)]
 unsafe fn dequantise_with<L: Lanes>(l: L, t: &DequantiseTile, activation: Activation) {
+    let step = match activation {
+        Activation::None => Step::None,
+        Activation::Relu => Step::Relu,
+        Activation::Gelu => Step::Gelu,
+        Activation::GeluTanh => Step::Other,
+    };
     for p in 0..t.to.panels {
         // SAFETY: row r and panel p are inside the tile.
         unsafe {
+            if l.dequantises(step) {
+                for r in 0..t.to.rows {
+                    if !l.dequantise(&t.vector((r, p), step)) {
+                        t.store_vector(l, (r, p), t.factors(l, p), activation);
+                    }
+                }
+                continue;
+            }
             let (scale, weight_sum) = t.factors(l, p);
             for r in 0..t.to.rows {
                 t.store_vector(l, (r, p), (scale, weight_sum), activation);
@@ -143,6 +157,36 @@ unsafe fn dequantise_with<L: Lanes>(l: L, t: &DequantiseTile, activation: Activa
 }
 
 impl DequantiseTile {
+    /// Sixteen outputs, those of row `r` and panel `p`, as operands of [`Lanes::dequantise`].
+    ///
+    /// # Safety
+    /// The preconditions of [`DequantiseTile`]; row `r` and panel `p` are inside the tile.
+    #[inline(always)]
+    unsafe fn vector(&self, (r, p): (usize, usize), step: Step) -> DequantiseVector {
+        let at = r * self.to.row_pitch + p * self.to.panel_pitch;
+        // SAFETY: the preconditions of `DequantiseTile` cover row `r` and panel `p`.
+        unsafe {
+            DequantiseVector {
+                sums: self.sums.add((r * self.to.panels + p) * LANES),
+                weight_sum: self.weight_sum.add(p * LANES),
+                scale: self.scale.add(p * LANES),
+                addend: match self.addend.is_null() {
+                    true => self.addend,
+                    false => self.addend.add(r * self.addend_pitch + p * LANES),
+                },
+                params: *self.params.add(r),
+                step,
+                accumulate: self.to.accumulate,
+                bf16: self.to.bf16,
+                out: if self.to.bf16 {
+                    self.to.out.cast::<bf16>().add(at).cast()
+                } else {
+                    self.to.out.add(at)
+                },
+            }
+        }
+    }
+
     /// The scales of panel `p`, and the sums of its weights.
     ///
     /// # Safety

@@ -73,6 +73,11 @@ fn lane_indices<L: Lanes>(l: L) -> L::F {
 pub(crate) fn range<L: Lanes>(l: L, x: &[f32], n: usize) -> (f32, f32) {
     let x = x.as_chunks::<LANES>().0;
     let (pairs, last) = x[..n / LANES].as_chunks::<2>();
+    if n.is_multiple_of(LANES)
+        && let Some((low, high)) = l.range(&x[..n / LANES])
+    {
+        return (low + 0.0, high + 0.0);
+    }
     let (lowest, highest) = (l.splat(f32::NEG_INFINITY), l.splat(f32::INFINITY));
     let (mut low, mut high) = (highest, lowest);
     for [a, b] in pairs {
@@ -100,6 +105,10 @@ fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     let (low, high) = range(l, x, n);
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let params = [scale, low + 128.0 * scale];
+    if l.quantise(x.as_chunks().0, low, inverse, &mut out[..x.len()]) {
+        return params;
+    }
     let grid = [l.splat(low), l.splat(inverse)];
     let (pairs, last) = x.as_chunks().0.as_chunks::<2>();
     let (out_pairs, out_last) = out[..x.len()].as_chunks_mut().0.as_chunks_mut::<2>();
@@ -110,7 +119,7 @@ fn quantise<L: Lanes>(l: L, x: &[f32], n: usize, out: &mut [u8]) -> [f32; 2] {
     for (v, o) in last.iter().zip(out_last) {
         quantise_16(l, v, grid, o);
     }
-    [scale, low + 128.0 * scale]
+    params
 }
 
 /// Quantises sixteen numbers: q = round((x − low) · inverse).

@@ -22,7 +22,7 @@
 use super::blocks::BlockSums;
 use crate::file::format::padded;
 use crate::simd::dispatch::dispatch;
-use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::lanes::{LANES, Lanes, SoftmaxRow};
 use crate::simd::math::{EXP2_OCTAVES, exp, exp2_255};
 use crate::simd::tile::MAX_ROWS;
 
@@ -85,6 +85,9 @@ unsafe fn softmax_blocks<L: Lanes>(l: L, t: &SoftmaxBlocks) {
                 for r in 0..t.rows {
                     softmax_rows::<L, false, 1>(l, t, b, r);
                 }
+                continue;
+            }
+            if (0..t.rows).all(|r| l.softmax_row(&t.row(b, r))) {
                 continue;
             }
             let step = if L::REGISTERS > 2 { 1 } else { 2 };
@@ -257,6 +260,29 @@ pub(crate) struct SoftmaxOutput<'a> {
 }
 
 impl SoftmaxBlocks {
+    /// Row `r` of the whole block `b`, as operands of [`Lanes::softmax_row`].
+    ///
+    /// # Safety
+    /// The preconditions of [`SoftmaxBlocks`]; the block and the row exist, and blocks have four panels.
+    #[inline(always)]
+    unsafe fn row(&self, b: usize, r: usize) -> SoftmaxRow {
+        const SLOTS: usize = 4 * LANES;
+        // SAFETY: the preconditions of `SoftmaxBlocks` cover the block and the row.
+        unsafe {
+            SoftmaxRow {
+                sums: core::array::from_fn(|p| self.sums.of(b, r, p).cast_const()),
+                q_factor: *self.q_factor.add(r),
+                k_factor: self.k_factor.add(b * SLOTS),
+                bias: self.bias.offset(r as isize * self.bias_step).add(b * SLOTS),
+                shift: self.shift,
+                unit: self.unit,
+                out: self.out.add(r * self.out_pitch + b * SLOTS),
+                max: self.max.add(r * self.max_pitch + b),
+                total: self.total.add(r * self.total_pitch + b * LANES),
+            }
+        }
+    }
+
     /// The softmax of `blocks` blocks of `rows` rows and `panels` panels, over slices that start at the first row and block.
     #[inline(always)]
     pub fn new(
