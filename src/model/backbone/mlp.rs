@@ -1,7 +1,7 @@
 //! The second half of a transformer block: x += λ2 ∘ W2 · f(W1 · LayerNorm(x)) on some tokens of the residual stream, where f is
 //! GELU in almost all models.
 
-use super::token_layers::Scratch;
+use super::scratch::Scratch;
 use crate::error::Error;
 use crate::file::format::{MlpActivation, Role};
 use crate::file::{Facts, Linear};

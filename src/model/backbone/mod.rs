@@ -8,4 +8,5 @@ pub(crate) mod attention;
 pub(crate) mod embed;
 pub(crate) mod features;
 mod mlp;
+mod scratch;
 pub(crate) mod token_layers;

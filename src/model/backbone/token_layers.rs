@@ -9,6 +9,7 @@
 
 use super::features::Features;
 use super::mlp::Mlp;
+use super::scratch::Scratch;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Linear;
@@ -27,18 +28,6 @@ pub(crate) const MAX_TOKENS: usize = 64;
 const MIN_TOKENS: usize = 16;
 /// The number of runs for each worker to aim for, so that all workers end at about the same time.
 const RUNS_PER_WORKER: usize = 8;
-
-/// A worker's scratch: room for [`MAX_TOKENS`] tokens.
-pub(super) struct Scratch<'a> {
-    /// The input of a layer.
-    pub rows: &'a mut [u8],
-    /// The hidden layer of the MLP, f32.
-    pub hidden: &'a mut [u8],
-    /// The hidden layer as rows.
-    pub hidden_rows: &'a mut [u8],
-    /// One token.
-    pub token: &'a mut [f32],
-}
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     let per_worker =
