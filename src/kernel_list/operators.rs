@@ -3,7 +3,7 @@
 use super::inputs::{Bits, KernelRun, Size, Source, prepare, restore_sign};
 use crate::file::format::{Role, padded, winograd_points};
 use crate::file::{Linear, Panels};
-use crate::ops::attention::{AttentionShape, Head, PackedHead};
+use crate::ops::attention::{AttentionShape, Head, PackedHead, packed_bytes};
 use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, Segments};
 use crate::ops::rows::{Rows, RowsShape};
@@ -236,7 +236,7 @@ pub(super) fn attention(size: Size, mut source: Source, int8: bool) -> Box<dyn K
     let qkv: Vec<f32> =
         (0..3 * tokens).flat_map(|_| source.row(size.n)).map(|x| x.clamp(-4.0, 4.0) / 4.0).collect();
     let bias = source.floats((2 * size.rows - 1) * (2 * size.k - 1) + 3);
-    let scratch = Scratch(std::vec![0u64; shape.packed_bytes(int8) / 8], std::vec![0.0; shape.scratch()]);
+    let scratch = Scratch(std::vec![0u64; packed_bytes(&shape, int8) / 8], std::vec![0.0; shape.scratch()]);
     let out = (std::vec![0.0; shape.qkv_len()], scratch);
     prepare((qkv, bias), out, move |isa, (qkv, bias), (out, Scratch(packed, scratch))| {
         let (packed, bias) = (bytemuck::cast_slice_mut(packed), Some(&bias[..]));

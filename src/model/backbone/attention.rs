@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::file::format::Role;
 use crate::model::context::{Context, Planner};
 use crate::observe::Stage;
-use crate::ops::attention::{AttentionShape, Head, PackedHead};
+use crate::ops::attention::{AttentionShape, Head, PackedHead, packed_bytes};
 use crate::ops::rows::typed;
 use crate::parallel::chunks::{Shared, chunks2_with};
 
@@ -13,7 +13,7 @@ pub(crate) fn buffers(p: &mut Planner, block: usize) -> Result<(), Error> {
     let (heads, shape) = (p.facts.heads, AttentionShape::of(&p.facts));
     let int8 = p.linear_shape(Role::Qkv, block)?.int8;
     p.layout.need_f32(Buf::Qkv, heads * shape.qkv_len(), phase::ATTENTION | phase::TOKENS);
-    p.layout.need(Buf::PackedQkv, heads * shape.packed_bytes(int8), phase::ATTENTION);
+    p.layout.need(Buf::PackedQkv, heads * packed_bytes(&shape, int8), phase::ATTENTION);
     p.need_f32_per_worker(Buf::AttentionScratch, shape.scratch(), phase::ATTENTION);
     Ok(())
 }
@@ -27,15 +27,15 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
     let qkv = typed::<f32>(qkv, f.heads * qkv_len);
     let scratch = typed::<f32>(scratch, cx.workers.count() * scratch_len);
     let int8 = cx.linear(Role::Qkv, block)?.is_int8();
-    let packed_bytes = shape.packed_bytes(int8);
-    let packed = &mut packed[..f.heads * packed_bytes];
+    let head_bytes = packed_bytes(&shape, int8);
+    let packed = &mut packed[..f.heads * head_bytes];
     let table = cx.model.relative_bias(block)?;
     let entries = table.map_or(0, |t| t.len() / f.heads);
     let bias = |head: usize| table.map(|t| &t[head * entries..][..entries]);
 
     chunks2_with(
         cx.workers,
-        (&mut *packed, packed_bytes),
+        (&mut *packed, head_bytes),
         (&mut *qkv, qkv_len),
         scratch,
         |head, packed, qkv, scratch| {
@@ -46,7 +46,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
     let tasks = PackedHead::tasks(&shape);
     cx.workers.run(f.heads * tasks, &|task, worker| {
         let head = task / tasks;
-        let packed = &packed[head * packed_bytes..][..packed_bytes];
+        let packed = &packed[head * head_bytes..][..head_bytes];
         let out = out.part(head * qkv_len, qkv_len);
         // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers is
         // disjoint. It runs every task of a head once; heads are disjoint.

@@ -26,7 +26,7 @@ pub(super) fn lengths(s: &AttentionShape) -> [usize; 3] {
     [s.tokens(), s.padded_tokens(), s.padded_tokens()].map(|tokens| 4 * tokens * s.head_padded)
 }
 
-/// Packs a head into `packed`, of [`AttentionShape::packed_bytes`].
+/// Packs a head into `packed`, of [`packed_bytes`](super::packed_bytes).
 pub(super) fn pack(head: &Head, packed: &mut [u8]) {
     let (tokens, t, d) = (head.shape.tokens(), head.shape.padded_tokens(), head.shape.head_padded);
     let [q, k, v] = sections_mut(packed, lengths(&head.shape)).map(bytemuck::cast_slice_mut::<u8, f32>);

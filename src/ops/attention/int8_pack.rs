@@ -104,7 +104,7 @@ fn place(slot: usize) -> (usize, usize) {
     (slot / 32 * 2 + slot / 4 % 2, slot % 32 / 8 * 4 + slot % 4)
 }
 
-/// Quantises and packs a head into `packed`, of [`AttentionShape::packed_bytes`]. `scratch` holds at least three rows of D
+/// Quantises and packs a head into `packed`, of [`packed_bytes`](super::packed_bytes). `scratch` holds at least three rows of D
 /// numbers.
 pub(super) fn pack(head: &Head, packed: &mut [u8], scratch: &mut [f32]) {
     let d = head.shape.head_padded;

@@ -25,5 +25,5 @@ mod run;
 mod shape;
 
 pub(crate) use head::Head;
-pub(crate) use run::PackedHead;
+pub(crate) use run::{PackedHead, packed_bytes};
 pub(crate) use shape::AttentionShape;

@@ -9,8 +9,17 @@ use super::shape::AttentionShape;
 use crate::parallel::chunks::{Shared, chunk_range};
 use crate::simd::isa::Isa;
 
+/// The size of the packed operands of a head in bytes, a multiple of 64.
+pub(crate) fn packed_bytes(shape: &AttentionShape, int8: bool) -> usize {
+    let bytes: usize = match int8 {
+        true => int8_pack::lengths(shape).iter().sum(),
+        false => float::lengths(shape).iter().sum(),
+    };
+    bytes.next_multiple_of(64)
+}
+
 impl Head<'_> {
-    /// Packs the head into `packed`, of [`packed_bytes`](AttentionShape::packed_bytes). `scratch` is that of
+    /// Packs the head into `packed`, of [`packed_bytes`]. `scratch` is that of
     /// [`AttentionShape::scratch`].
     pub fn pack(&self, int8: bool, packed: &mut [u8], scratch: &mut [f32]) {
         match int8 {

@@ -1,6 +1,5 @@
 //! The sizes of an attention layer, and of its packed operands and scratch.
 
-use super::{float, int8_pack};
 use crate::file::Facts;
 use crate::file::format::padded;
 use crate::simd::kernels::attention::blocks::{BLOCK, SPAN, TILE};
@@ -73,15 +72,6 @@ impl AttentionShape {
         let (t, blocks) = (self.padded_tokens(), self.blocks());
         let row = t.max(BLOCK / 4 * blocks + padded(blocks) + LANES * blocks);
         padded(self.bias_len() + (SPAN + 2) * TILE + MAX_ROWS * row)
-    }
-
-    /// The size of the packed operands of a head in bytes, a multiple of 64: those of
-    /// [`Int8Head`](super::int8::Int8Head) or [`FloatHead`](super::float::FloatHead).
-    pub fn packed_bytes(&self, int8: bool) -> usize {
-        match int8 {
-            true => int8_pack::lengths(self).iter().sum::<usize>().next_multiple_of(64),
-            false => float::lengths(self).iter().sum::<usize>().next_multiple_of(64),
-        }
     }
 }
 
