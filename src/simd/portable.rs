@@ -47,6 +47,7 @@ fn fma_16(a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
 /// p + c rounded to odd: an inexact sum becomes that of the two neighbouring f64 whose last bit is 1. Rounding it to the 24 bits of
 /// f32 then gives p + c rounded once (Boldo and Melquiond 2008, "Emulation of a FMA and Correctly Rounded Sums: Proved Algorithms
 /// Using Rounding to Odd"). The error of the sum is that of Knuth's two-sum. No branches, so that the compiler can vectorise it.
+#[cfg_attr(all(feature = "std", any(target_arch = "aarch64", target_feature = "fma")), allow(dead_code))]
 #[inline(always)]
 fn add_to_odd(p: f64, c: f64) -> f64 {
     let s = p + c;
