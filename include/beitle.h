@@ -275,7 +275,7 @@ typedef struct beitle_run_params {
     const beitle_thread_pool *thread_pool; /* NULL: run on the calling thread only. On CPUs without atomics it
                                               must be NULL. */
     int (*progress)(void *context); /* NULL, or a callback for progress or a watchdog. The thread that called beitle_run
-                                       calls it a few hundred times per window, while no worker is running. It returns 0
+                                       calls it after every step, while no worker is running. It returns 0
                                        to continue and any other value to cancel the run. The restrictions of
                                        beitle_thread_pool.run apply. */
     void *progress_context; /* passed to progress and window_done */

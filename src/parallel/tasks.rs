@@ -239,6 +239,26 @@ mod tests {
             });
             assert!(seen.iter().all(|n| n.load(Ordering::SeqCst) == 1));
         }
+        check_together(workers);
+    }
+
+    /// Several loops as one step: every task of each runs once, and a worker runs one task at a time.
+    fn check_together(workers: Workers) {
+        let counts = [3, 0, 20, 1];
+        let busy: Vec<_> = (0..workers.count()).map(|_| AtomicUsize::new(0)).collect();
+        let seen = counts.map(|count| (0..count).map(|_| AtomicUsize::new(0)).collect::<Vec<_>>());
+        let mut tasks = [0, 1, 2, 3].map(|i| {
+            let (seen, busy) = (&seen[i], &busy);
+            let run = move |t: usize, w: usize| {
+                assert_eq!(busy[w].fetch_add(1, Ordering::SeqCst), 0);
+                seen[t].fetch_add(1, Ordering::SeqCst);
+                busy[w].fetch_sub(1, Ordering::SeqCst);
+            };
+            // SAFETY: atomic counters.
+            unsafe { Tasks::new(counts[i], run) }
+        });
+        workers.run_all(&tasks.each_mut().map(|tasks| tasks.as_loop()));
+        assert!(seen.iter().flatten().all(|n| n.load(Ordering::SeqCst) == 1));
     }
 
     #[test]
