@@ -36,6 +36,7 @@ fn power(exponent: i32) -> f64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "9,261 vectors; the tests below run the same code")]
 fn fma_of_special_values_is_fused() {
     let max = f32::MAX;
     let positive =
