@@ -83,6 +83,10 @@ fn fma_of_operands_of_similar_size_is_fused() {
 /// Sums halfway between two neighbouring f32, or so close to it that they are halfway as f64: c plus half of its last bit times
 /// (1 + m · 2⁻²³)(1 + n · 2⁻²³), with m ≈ −n.
 #[test]
+#[cfg_attr(
+    target_arch = "arm",
+    ignore = "`mul_add`, the reference, is the C library's there, and rounds some subnormal sums twice"
+)]
 fn fma_halfway_between_two_numbers_is_fused() {
     let mut s = Source(3);
     for i in 0..VECTORS {
