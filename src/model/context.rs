@@ -150,11 +150,10 @@ impl<'a> Context<'a> {
         each: &(dyn Fn(&mut Context, usize, usize) -> Result<(), Error> + Sync),
     ) -> Result<(), Error> {
         let (model, facts, isa, layout) = (self.model, self.facts, self.isa, self.layout);
-        let unpacked_len = self.unpacked.len() / self.workers.count();
-        let unpacked = self.unpacked;
+        let (unpacked, count) = (self.unpacked, self.workers.count());
         let failed = AtomicBool::new(false);
         self.workers.run(tasks, &|t, worker| {
-            let unpacked = unpacked.part(worker * unpacked_len, unpacked_len);
+            let unpacked = unpacked.part_of(worker, count);
             let (workers, observer) = (Workers::alone(), &mut ());
             let mut cx = Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 };
             if each(&mut cx, t, worker).is_err() {
@@ -216,6 +215,17 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Runs a loop as a step of its own.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the observer asks to stop.
+    #[inline(never)]
+    pub fn run_loop(&mut self, (stage, macs, tasks): StageLoop) -> Result<(), Error> {
+        self.workers.run_all(&[tasks]);
+        self.macs += macs;
+        self.done(stage)
+    }
+
     /// Runs loops that do not depend on each other as one step, or one after another if the observer wants that.
     ///
     /// # Errors
@@ -223,12 +233,7 @@ impl<'a> Context<'a> {
     #[inline(never)]
     pub fn run_together<const N: usize>(&mut self, loops: [Option<StageLoop>; N]) -> Result<(), Error> {
         if self.runs_layer_by_layer() {
-            for (stage, macs, tasks) in loops.into_iter().flatten() {
-                self.workers.run_all(&[tasks]);
-                self.macs += macs;
-                self.done(stage)?;
-            }
-            return Ok(());
+            return loops.into_iter().flatten().try_for_each(|l| self.run_loop(l));
         }
         let tasks = loops.map(|l| {
             self.macs += l.as_ref().map_or(0, |l| l.1);
@@ -241,21 +246,23 @@ impl<'a> Context<'a> {
     /// Runs a matrix product over segments of `len` rows each.
     #[inline(never)]
     pub fn gemm(&mut self, gemm: Gemm, segments: Segments, len: usize, out: &mut [f32]) {
-        self.macs += (segments.len() * len) as u64 * gemm.macs_per_row();
-        self.show_inputs(&gemm, &segments, len);
+        self.macs += self.show_gemm(&gemm, &segments, len);
         gemm.run(self.isa, (self.workers, self.unpacked), segments, len, out);
     }
 
-    /// Shows the input rows of a product, as [`show_inputs`](Context::show_inputs), and counts its multiply-accumulates.
+    /// As [`show_gemm`](Context::show_gemm), for the convolution of a step.
     pub fn show_product(&mut self, product: &Product) -> u64 {
         match product {
             Product::Given => 0,
             Product::Winograd(conv) => conv.macs(),
-            Product::Gemm(p) => {
-                self.show_inputs(&p.gemm, &p.segments, p.len);
-                (p.segments.len() * p.len) as u64 * p.gemm.macs_per_row()
-            }
+            Product::Gemm(p) => self.show_gemm(&p.gemm, &p.segments, p.len),
         }
+    }
+
+    /// Shows the input rows of a matrix product to the observer if it wants inputs, and returns the product's multiply-accumulates.
+    pub fn show_gemm(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) -> u64 {
+        self.show_inputs(gemm, segments, len);
+        (segments.len() * len) as u64 * gemm.macs_per_row()
     }
 
     /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3
@@ -276,6 +283,14 @@ impl<'a> Context<'a> {
     #[inline(never)]
     pub fn store(&self, rows: &mut RowsMut, first: usize, x: &[f32]) {
         rows.store(self.workers, self.isa, first, x, self.facts.channels);
+    }
+
+    /// Stores the first `tokens` tokens of the stream `x` after LayerNorm. `scratch` holds a token for each worker.
+    pub fn store_normed(&self, rows: &mut RowsMut, x: &[f32], tokens: usize, scratch: &mut [f32]) {
+        let (isa, c, n, eps) = (self.isa, self.pitch(), self.facts.channels, self.facts.eps);
+        rows.store_from(self.workers, isa, (tokens, n), scratch, |i, out| {
+            isa.layer_norm(&x[i * c..][..c], n, eps, out);
+        });
     }
 
     /// As [`store`](Context::store), for rows of the head.

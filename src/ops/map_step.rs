@@ -70,21 +70,17 @@ pub(crate) struct WorkerScratch<'a> {
     pub upsample: Shared<'a, f32>,
 }
 
-impl<'a> WorkerScratch<'a> {
-    /// The scratch of one worker for int4 weights.
-    pub fn own_unpacked(&self, worker: usize) -> Shared<'a, i8> {
-        let len = self.unpacked.len() / self.workers;
-        self.unpacked.part(worker * len, len)
-    }
-}
-
-/// The panels of a task.
-fn block_panels(isa: Isa, panels: usize, workers: usize) -> usize {
-    const MOST: usize = CHANNELS / LANES;
-    match isa.shape_i8().panels.min(isa.shape_f().panels) {
-        // As many as there are registers for, unless there would be too few tasks.
-        1 => (panels / (2 * workers)).clamp(1, MOST),
-        tile => tile.min(MOST),
+impl Product<'_> {
+    /// The panels of a task of a step: those of the micro-kernel's largest tile. Of smaller tiles a task takes several, unless there
+    /// would be too few tasks.
+    fn task_panels(&self, isa: Isa, panels: usize, workers: usize) -> usize {
+        const MOST: usize = CHANNELS / LANES;
+        let tile = match self {
+            Product::Given => 1,
+            Product::Gemm(p) => p.gemm.tile_shape(isa).panels,
+            Product::Winograd(_) => isa.shape_i8().panels,
+        };
+        if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
     }
 }
 
@@ -101,7 +97,7 @@ impl<'a> MapStep<'a> {
             Product::Gemm(p) => p.gemm.check(&p.segments, p.len, out.len()),
             Product::Winograd(conv) => conv.check(out.len()),
         }
-        let size = block_panels(map.isa, panels, scratch.workers);
+        let size = product.task_panels(map.isa, panels, scratch.workers);
         let out = Shared::new(out);
         let ring = ring.map(|r| (Shared::new(r.data), r.ring, r.rows));
         let count = scratch.workers;

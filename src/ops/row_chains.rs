@@ -12,7 +12,7 @@ use crate::simd::isa::Isa;
 
 /// Rows in a task of [`multiply`].
 const ROWS_PER_TASK: usize = 32;
-/// The most pixels in a task of [`deconvolve`]: each task reads all weights.
+/// The most pixels in a task of [`Deconvolution`]: each task reads all weights.
 const MAX_PIXELS: usize = 32;
 
 /// Stores f32 rows for a layer, and multiplies them: `out` = W · x + bias.
@@ -35,14 +35,14 @@ pub(crate) fn multiply<'a>(
         // SAFETY: different tasks have different rows.
         let (mut rows, out) = unsafe { (rows.rows(first, len), out.slice(first * n, len * n)) };
         rows.store(Workers::alone(), isa, 0, &x[first * k..][..len * k], weights.k);
-        let own = (Workers::alone(), scratch.own_unpacked(worker));
+        let own = (Workers::alone(), scratch.unpacked.part_of(worker, scratch.workers));
         Gemm::new(weights, rows.rows()).run(isa, own, Segments::rows(0, 0), len, out);
     };
     // SAFETY: as the comment in `run` says.
     unsafe { Tasks::new(count.div_ceil(ROWS_PER_TASK), run) }
 }
 
-/// The numbers of scratch that [`deconvolve`] needs for each worker, in [`WorkerScratch::winograd`].
+/// The numbers of scratch that [`Deconvolution`] needs for each worker, in [`WorkerScratch::winograd`].
 pub(crate) fn deconvolution_scratch(weights_n: usize, width: usize) -> usize {
     4 * MAX_PIXELS.min(width) * padded(weights_n)
 }
@@ -61,11 +61,6 @@ pub(crate) struct Deconvolution<'a> {
 }
 
 impl<'a> Deconvolution<'a> {
-    /// Multiply-accumulates for each pixel of the input.
-    pub fn macs_per_pixel(&self) -> u64 {
-        self.gemm.clone().deconvolution(1).macs_per_row()
-    }
-
     /// The tasks, which write to the ring `rows`.
     pub fn tasks(
         self,
@@ -81,7 +76,13 @@ impl<'a> Deconvolution<'a> {
                 (gemm.weights.n, padded(gemm.weights.n), Segments::rows(y * width + x.start, 0));
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
             let out = &mut unsafe { scratch.winograd.share(worker, scratch.workers) }[..4 * x.len() * c];
-            gemm.run(isa, (Workers::alone(), scratch.own_unpacked(worker)), segments, x.len(), out);
+            gemm.run(
+                isa,
+                (Workers::alone(), scratch.unpacked.part_of(worker, scratch.workers)),
+                segments,
+                x.len(),
+                out,
+            );
             for (ky, out) in out.chunks(2 * x.len() * c).enumerate() {
                 let at = (2 * y + ky) % ring * 2 * width + 2 * x.start;
                 // SAFETY: different tasks have different pixels.

@@ -61,6 +61,12 @@ impl<'a, T> Shared<'a, T> {
     }
 
     /// The equal share of worker `worker` of `workers`, where the slice is scratch of all of them.
+    pub(crate) fn part_of(self, worker: usize, workers: usize) -> Shared<'a, T> {
+        let len = self.len / workers;
+        self.part(worker * len, len)
+    }
+
+    /// As [`part_of`](Shared::part_of), as a slice.
     ///
     /// # Safety
     /// As long as the result lives, nothing else accesses the share.
@@ -92,7 +98,7 @@ pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
     scratch: &mut [S],
     each: impl Fn(usize, &mut [T], &mut [U], &mut [S]) + Sync,
 ) {
-    let (a_len, b_len, scratch_size) = (a.len(), b.len(), scratch.len() / workers.count());
+    let (a_len, b_len, count) = (a.len(), b.len(), workers.count());
     let (a, b, scratch) = (Shared::new(a), Shared::new(b), Shared::new(scratch));
     workers.run(a_len.div_ceil(a_size), &|i, worker| {
         let (a_start, b_start) = (i * a_size, (i * b_size).min(b_len));
@@ -103,7 +109,7 @@ pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
                 i,
                 a.slice(a_start, a_size.min(a_len - a_start)),
                 b.slice(b_start, b_size.min(b_len - b_start)),
-                scratch.slice(worker * scratch_size, scratch_size),
+                scratch.share(worker, count),
             );
         }
     });
@@ -138,11 +144,10 @@ pub(crate) fn with_scratch<S: Send>(
     scratch: &mut [S],
     task: impl Fn(usize, &mut [S]) + Sync,
 ) {
-    let size = scratch.len() / workers.count();
-    let scratch = Shared::new(scratch);
+    let (scratch, count) = (Shared::new(scratch), workers.count());
     // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers
     // is disjoint.
-    workers.run(tasks, &|t, worker| task(t, unsafe { scratch.slice(worker * size, size) }));
+    workers.run(tasks, &|t, worker| task(t, unsafe { scratch.share(worker, count) }));
 }
 
 /// The number of tasks per worker to aim for, so that all workers end at about the same time.

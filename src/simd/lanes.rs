@@ -165,8 +165,8 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// 32 i16 can be read at `p`.
     unsafe fn load_i16_at(self, p: *const i16) -> Self::H;
-    /// ⌊v / 2^shift⌋ of both vectors, which fits i16; shift is at most 15. For q in 0 .. 4, lanes 8q .. 8q + 4 of the result are lanes 4q .. 4q + 4
-    /// of `a`, and lanes 8q + 4 .. 8q + 8 are those of `b`.
+    /// ⌊v / 2^shift⌋ of both vectors, for results that fit i16 and shift of at most 15. For q in 0 .. 4, lanes 8q .. 8q + 4 of the
+    /// result are lanes 4q .. 4q + 4 of `a`, and lanes 8q + 4 .. 8q + 8 are those of `b`.
     fn shift_narrow(self, a: Self::I, b: Self::I, shift: u32) -> Self::H;
     /// All lanes `x`.
     fn splat_i16(self, x: i16) -> Self::H;
@@ -203,7 +203,7 @@ pub(crate) trait Lanes: Copy {
         convert_block(k, block, out);
     }
 
-    /// Whether [`Lanes::dequantise`] computes outputs of this activation, so that it is worth calling.
+    /// Whether [`Lanes::dequantise`] supports this activation.
     #[inline(always)]
     fn dequantises(self, _: Step) -> bool {
         false

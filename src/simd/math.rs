@@ -49,8 +49,9 @@ pub(crate) fn exp2_255<L: Lanes, const N: usize>(l: L, x: &mut [[L::H; 2]; N], u
     for f in f.as_flattened_mut() {
         *f = l.fraction(*f, unit);
     }
-    let mut p = [[l.splat_i16(2531); 2]; N];
-    for c in [7409, 22697, 255 * 128] {
+    let [highest, rest @ ..] = EXP2_255;
+    let mut p = [[l.splat_i16(highest); 2]; N];
+    for c in rest {
         for (p, f) in p.as_flattened_mut().iter_mut().zip(f.as_flattened()) {
             *p = l.add_i16(l.mul_fraction(*f, *p), l.splat_i16(c));
         }
@@ -59,6 +60,9 @@ pub(crate) fn exp2_255<L: Lanes, const N: usize>(l: L, x: &mut [[L::H; 2]; N], u
         *x = l.scale_pow2(*p, *x, unit);
     }
 }
+
+/// The polynomial of [`exp2_255`], from its highest coefficient on.
+pub(crate) const EXP2_255: [i16; 4] = [2531, 7409, 22697, 255 * 128];
 
 /// Octaves by which the result of [`exp2_255`] exceeds 255 · 2^(x / 2^unit): the polynomial's factor 128, which callers take off x,
 /// where it costs nothing.
@@ -98,27 +102,36 @@ pub(crate) fn gelu_tanh<L: Lanes>(l: L, x: L::F) -> L::F {
     l.div(x, l.add(exp(l, exponent), l.splat(1.0)))
 }
 
+/// The constants of [`gelu_of_int8`] in the order of their use: the limits of y, the polynomial P from its highest coefficient on,
+/// and 1/2.
+pub(crate) const GELU_OF_INT8: [f32; 11] = [
+    -4.2,
+    4.2,
+    -9.048_727e-10,
+    7.961_874_5e-8,
+    -3.043_371_5e-6,
+    6.696_483e-5,
+    -9.512_08e-4,
+    9.300_395e-3,
+    -6.553_22e-2,
+    3.984_683_4e-1,
+    0.5,
+];
+
 /// An approximation of GELU for the outputs of int8 products, with an absolute error of at most 9e-5 (for |x| > 8: |x| / 8 times
 /// that). This is about a hundredth of the error of such a product, and of a quantisation step of the layer that follows.
 ///
 /// x · (1/2 + y · P(y²)) with y = x clamped to ±4.2. P is fitted so that the largest error of the whole expression is minimal.
 #[inline(always)]
 pub(crate) fn gelu_of_int8<L: Lanes>(l: L, x: L::F) -> L::F {
-    let y = l.min(l.max(x, l.splat(-4.2)), l.splat(4.2));
+    let [low, high, highest, rest @ .., half] = GELU_OF_INT8;
+    let y = l.min(l.max(x, l.splat(low)), l.splat(high));
     let y2 = l.mul(y, y);
-    let mut p = l.splat(-9.048_727e-10);
-    for c in [
-        7.961_874_5e-8,
-        -3.043_371_5e-6,
-        6.696_483e-5,
-        -9.512_08e-4,
-        9.300_395e-3,
-        -6.553_22e-2,
-        3.984_683_4e-1,
-    ] {
+    let mut p = l.splat(highest);
+    for c in rest {
         p = l.fma(p, y2, l.splat(c));
     }
-    l.mul(x, l.fma(y, p, l.splat(0.5)))
+    l.mul(x, l.fma(y, p, l.splat(half)))
 }
 
 /// √x, correctly rounded.

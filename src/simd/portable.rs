@@ -62,8 +62,8 @@ fn add_to_odd(p: f64, c: f64) -> f64 {
     f64::from_bits(bits.wrapping_add(step & even & inexact))
 }
 
-/// f16 to f32. A normal number takes its exponent and significand to their places and adds the difference of the exponents' biases,
-/// twice for infinities and NaN; a subnormal number is an integer times 2⁻²⁴.
+/// Converts f16 to f32. For a normal number, exponent and significand are shifted into place and the difference between the exponent
+/// biases is added, twice for infinities and NaN. A subnormal number is an integer times 2⁻²⁴.
 #[inline(always)]
 fn f16_to_f32(h: half::f16) -> f32 {
     const REBIAS: u32 = (127 - 15) << 23;

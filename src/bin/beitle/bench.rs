@@ -232,6 +232,11 @@ impl Measurement {
         self.stages.iter().map(|s| s.macs).sum()
     }
 
+    /// The time of all stages, one after another.
+    fn stage_seconds(&self) -> f64 {
+        self.stages.iter().map(|s| s.seconds).sum()
+    }
+
     /// Time of the stages' multiplications at the peak rate, divided by `seconds`.
     fn peak_share(&self, stages: &[Row], seconds: f64) -> Option<f64> {
         let at_peak: Option<f64> =
@@ -246,8 +251,7 @@ impl Measurement {
         for row in &self.stages {
             out.line(format_args!("{}", self.row(row.name, row.seconds, std::slice::from_ref(row))))?;
         }
-        let apart = self.stages.iter().map(|s| s.seconds).sum();
-        out.line(format_args!("{}", self.row("sum of the stages", apart, &self.stages)))?;
+        out.line(format_args!("{}", self.row("sum of the stages", self.stage_seconds(), &self.stages)))?;
         out.line(format_args!("{}", self.row("a run", self.seconds, &self.stages)))?;
         let (width, height) = self.size;
         let threads = plural(session.workers(), "thread");
@@ -270,8 +274,7 @@ impl Measurement {
     /// a run takes: a run takes several layers in one step.
     fn row(&self, name: &str, seconds: f64, stages: &[Row]) -> String {
         let giga = stages.iter().map(|s| s.macs).sum::<u64>() as f64 / 1e9;
-        let apart: f64 = self.stages.iter().map(|s| s.seconds).sum();
-        let (ms, percent) = (seconds * 1e3, seconds * 100.0 / apart);
+        let (ms, percent) = (seconds * 1e3, seconds * 100.0 / self.stage_seconds());
         if giga == 0.0 {
             return format!("{name:18}{ms:>10.2}{percent:>7.1}");
         }

@@ -23,9 +23,9 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
     let f = cx.facts;
     let (isa, shape) = (cx.isa, AttentionShape::of(&f));
     let [qkv, packed, scratch] = cx.buffers(arena, [Buf::Qkv, Buf::PackedQkv, Buf::AttentionScratch])?;
-    let (qkv_len, scratch_len) = (shape.qkv_len(), shape.scratch());
+    let (qkv_len, count) = (shape.qkv_len(), cx.workers.count());
     let qkv = typed::<f32>(qkv, f.heads * qkv_len);
-    let scratch = typed::<f32>(scratch, cx.workers.count() * scratch_len);
+    let scratch = typed::<f32>(scratch, count * shape.scratch());
     let int8 = cx.linear(Role::Qkv, block)?.is_int8();
     let head_bytes = packed_bytes(&shape, int8);
     let packed = &mut packed[..f.heads * head_bytes];
@@ -51,7 +51,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers is
         // disjoint. It runs every task of a head once; heads are disjoint.
         unsafe {
-            let scratch = scratch.slice(worker * scratch_len, scratch_len);
+            let scratch = scratch.share(worker, count);
             PackedHead { isa, shape, bias: bias(head), packed, int8 }.run(task % tasks, scratch, &out);
         }
     });

@@ -34,11 +34,9 @@ impl<'a> Mlp<'a> {
 
     /// Adds the MLP to `tokens` tokens of the stream.
     pub fn run(&self, cx: &mut Context, x: &mut [f32], tokens: usize, s: &mut Scratch) -> Result<(), Error> {
-        let (f, c) = (cx.facts, cx.pitch());
+        let f = cx.facts;
         let mut rows = RowsShape::of(tokens, self.fc1.shape()).over(s.rows);
-        rows.store_from(cx.workers, cx.isa, (tokens, f.channels), s.token, |i, out| {
-            cx.isa.layer_norm(&x[i * c..][..c], f.channels, f.eps, out)
-        });
+        cx.store_normed(&mut rows, x, tokens, s.token);
         cx.done(Stage::Norm)?;
         let hidden = typed::<f32>(s.hidden, tokens * self.fc1.panel_count() * LANES);
         let gemm = Gemm::new(&self.fc1, rows.rows()).activation(activation(&f));

@@ -111,7 +111,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(
                         rows: own(&rows, worker, count),
                         hidden: own(&hidden, worker, count),
                         hidden_rows: own(&hidden_rows, worker, count),
-                        token: token.slice(worker * c, c),
+                        token: token.share(worker, count),
                     };
                     layers.run(cx, units.start * unit..(units.end * unit).min(tokens), &all, &mut s)
                 }
@@ -231,13 +231,11 @@ impl<'a> TokenLayers<'a> {
         qkv: &Shared<f32>,
         s: &mut Scratch,
     ) -> Result<(), Error> {
-        let (f, c, tokens, shape) = (cx.facts, cx.pitch(), run.len(), &self.shape);
+        let (heads, tokens, shape) = (cx.facts.heads, run.len(), &self.shape);
         let mut rows = RowsShape::of(tokens, weights.shape()).over(s.rows);
-        rows.store_from(cx.workers, cx.isa, (tokens, f.channels), s.token, |i, out| {
-            cx.isa.layer_norm(&x[i * c..][..c], f.channels, f.eps, out)
-        });
+        cx.store_normed(&mut rows, x, tokens, s.token);
         cx.done(Stage::Norm)?;
-        for head in 0..f.heads {
+        for head in 0..heads {
             let at = head * shape.qkv_len() + run.start * shape.qkv();
             // SAFETY: by this function's precondition.
             let out = unsafe { qkv.slice(at, tokens * shape.qkv()) };

@@ -36,8 +36,7 @@ pub(super) fn products<'t, 'a: 't>(
     let (width, ring) = (cx.facts.level(level).0, rings::PRODUCTS[level - 1]);
     let wanted = *done..rows_read(&cx.facts, level, last);
     *done = wanted.end;
-    let (macs, tasks) = products.tasks(cx, weights, rows, (wanted, width, ring));
-    Work::new(macs, tasks)
+    products.tasks(cx, weights, rows, (wanted, width, ring))
 }
 
 /// The classifier on rows of the bottleneck's output, `x`, to rows of logits.

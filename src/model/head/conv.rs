@@ -2,6 +2,7 @@
 //! F(2x2, 3x3) or F(4x4, 3x3) if its weights are stored for that. Map rows have a blank pixel at both ends.
 
 use super::rings::FINE_ROWS;
+use super::work::Work;
 use crate::error::Error;
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, LinearShape};
@@ -9,10 +10,9 @@ use crate::model::context::Context;
 use crate::observe::Stage;
 use crate::ops::gemm::conv3x3::conv_segment;
 use crate::ops::gemm::{Gemm, PanelProduct, Segments};
-use crate::ops::map_step::{Bf16Ring, Product, WorkerScratch};
+use crate::ops::map_step::{Added, Bf16Ring, MapStep, Product, WorkerScratch};
 use crate::ops::rows::{RowsMut, RowsShape, typed};
 use crate::ops::winograd::{self, RowRing, WinogradConv};
-use crate::parallel::Tasks;
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use core::ops::Range;
@@ -57,8 +57,13 @@ pub(super) enum ConvInput<'a> {
 }
 
 impl ConvInput<'_> {
-    /// Where a step copies its rows `rows` to, if it can: to a ring of `ring` slots. Otherwise [`store`](ConvInput::store) stores
-    /// them after the step.
+    /// Whether the convolution is direct.
+    pub fn is_direct(&self) -> bool {
+        matches!(self, ConvInput::Rows(_))
+    }
+
+    /// The ring of `ring` slots to which a step copies its rows `rows`, if it holds bfloat16. Otherwise [`store`](ConvInput::store)
+    /// stores them after the step.
     pub fn ring(&mut self, ring: usize, rows: Range<usize>) -> Option<Bf16Ring<'_>> {
         match self {
             ConvInput::Rows(_) => None,
@@ -80,8 +85,8 @@ impl ConvInput<'_> {
     ) -> Result<(), Error> {
         let ConvInput::Rows(rows) = self else { return Ok(()) };
         let n = cx.facts.head_channels;
-        let mut store = rows.reborrow().store_map(cx.isa, x, (width, n, 1), move |i| (y + i) % ring);
-        cx.run_together([Some((stage, 0, store.as_loop()))])
+        let store = rows.reborrow().store_map(cx.isa, x, (width, n, 1), move |i| (y + i) % ring);
+        Work::new(0, store).run(cx, stage)
     }
 }
 
@@ -125,23 +130,38 @@ impl<'a> Conv<'a> {
         (first, rows): (isize, usize),
         tiles: &'t mut [u8],
         scratch: WorkerScratch<'t>,
-    ) -> Option<Tasks<impl Fn(usize, usize) + Sync + use<'t>>> {
+    ) -> Option<Work<impl Fn(usize, usize) + Sync + use<'t>>> {
         let ConvInput::Bf16(data) = x else { return None };
         let ring = RowRing { data, ring: self.ring, width: self.size.0, height: self.size.1 };
         let (tile, strips, tiles) = self.tiles(rows, tiles);
         let scratch = (scratch.workers, scratch.winograd);
-        Some(winograd::transform_input(
-            (self.isa, tile),
-            ring,
-            (first, strips),
-            self.weights.k,
-            tiles,
-            scratch,
-        ))
+        let (grid, k) = ((self.isa, tile), self.weights.k);
+        Some(Work::new(0, winograd::transform_input(grid, ring, (first, strips), k, tiles, scratch)))
     }
 
-    /// The products that compute `rows` map rows from `first` on: at most [`MAX_SEGMENTS`] if the convolution is direct.
+    /// The products that compute `rows` map rows from `first` on, to `out`, and what follows: `added`, and a copy of rows to `ring`.
+    /// `tiles` holds the transformed tiles of `x`, if there are any.
+    /// At most [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows if the convolution is direct.
     pub fn product<'t>(
+        &self,
+        cx: &mut Context,
+        (x, tiles): (&'t ConvInput, &'t mut [u8]),
+        (first, rows): (isize, usize),
+        (added, ring): (Added<'t>, Option<Bf16Ring<'t>>),
+        out: &'t mut [f32],
+        scratch: WorkerScratch<'t>,
+    ) -> Work<impl Fn(usize, usize) + Sync + use<'t>>
+    where
+        'a: 't,
+    {
+        let (map, product) = (cx.upsample(self.size), self.convolution(x, (first, rows), tiles));
+        let macs = cx.show_product(&product);
+        let out = &mut out[..rows * map.width * map.channels];
+        Work::new(macs, MapStep { product, added, ring, map, y0: first, out }.tasks(scratch))
+    }
+
+    /// The convolution at the start of a step that computes `rows` map rows from `first` on.
+    fn convolution<'t>(
         &self,
         x: &'t ConvInput,
         (first, rows): (isize, usize),
@@ -167,11 +187,6 @@ impl<'a> Conv<'a> {
                 Product::Gemm(PanelProduct { gemm, segments, len: w })
             }
         }
-    }
-
-    /// Whether the convolution is direct.
-    pub fn is_direct(x: &ConvInput) -> bool {
-        matches!(x, ConvInput::Rows(_))
     }
 }
 

@@ -4,7 +4,7 @@
 //! The functions return loops, which [`schedule`](super::schedule) runs together with loops of other stages.
 
 use super::bands::Weights;
-use super::conv::{Conv, ConvInput};
+use super::conv::{ConvInput, Strip};
 use super::rings;
 use super::work::Work;
 use crate::file::Linear;
@@ -45,12 +45,10 @@ pub(super) fn deconvolution<'t>(
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
     let (width, height) = (cx.facts.grid_width, cx.facts.grid_height);
     let count = rings::DECONVOLVED_AT_ONCE.min(height - chunk);
-    let gemm = Gemm::new(&weights.deconv0, feature0.rows()).activation(Activation::Gelu);
-    let pixels = count * width;
-    cx.show_inputs(&gemm, &Segments::rows(chunk * width, 0), pixels);
+    let gemm = Gemm::new(&weights.deconv0, feature0.rows()).activation(Activation::Gelu).deconvolution(width);
+    let macs = cx.show_gemm(&gemm, &Segments::rows(chunk * width, 0), count * width);
     let deconvolution =
         Deconvolution { isa: cx.isa, gemm, first: chunk, count, width, ring: rings::DECONVOLVED };
-    let macs = pixels as u64 * deconvolution.macs_per_pixel();
     Work::new(macs, deconvolution.tasks(rows, scratch))
 }
 
@@ -99,20 +97,15 @@ fn lateral<'t>(
     Work::new(macs, MapStep { product, added, ring, map, y0, out }.tasks(scratch))
 }
 
-/// The products of a convolution for `rows` map rows from `first` on, to `out`, and what follows: `added`, and a copy of rows to
-/// `ring`.
-pub(super) fn convolve<'t>(
-    cx: &mut Context,
-    (conv, x): (&Conv<'t>, &'t ConvInput<'_>),
-    (first, rows): (isize, usize),
-    tiles: &'t mut [u8],
-    (added, ring): (Added<'t>, Option<Bf16Ring<'t>>),
-    out: &'t mut [f32],
-    scratch: WorkerScratch<'t>,
+/// Stores the rows of level 1 that a strip has computed, `map`, in their ring, for the products with the FPN bottleneck.
+pub(super) fn store_level1<'t>(
+    cx: &Context,
+    strip: &Strip,
+    map: &'t [f32],
+    rows: RowsMut<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
-    let map = cx.upsample(conv.size);
-    let product = conv.product(x, (first, rows), tiles);
-    let macs = cx.show_product(&product);
-    let out = &mut out[..rows * map.width * map.channels];
-    Work::new(macs, MapStep { product, added, ring, map, y0: first, out }.tasks(scratch))
+    let (width, y) = (cx.facts.level(1).0, strip.first_inside());
+    let x = strip.rows_of(width * cx.head_pitch(), map);
+    let slot = move |row| (y + row) % rings::FPN1;
+    Work::new(0, rows.store_map(cx.isa, x, (width, cx.facts.head_channels, 0), slot))
 }

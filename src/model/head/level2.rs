@@ -1,6 +1,7 @@
 //! Level 2, as a whole map: feature 2 and the output of the pooling module in, lateral 2 and level 2 out.
 
 use super::conv::{Conv, ConvInputShape, scratch_sizes};
+use super::work::Work;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
@@ -71,10 +72,8 @@ fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
     let (added, ring, map, y0) = (Added::Map(psp), None, cx.upsample(size), 0);
     let step = MapStep { product, added, ring, map, y0, out: &mut *out };
-    let mut step =
-        step.tasks(cx.worker_scratch(bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample)));
-    cx.run_together([Some((Stage::Lateral, macs, step.as_loop()))])?;
-    drop(step);
+    let scratch = cx.worker_scratch(bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
+    Work::new(macs, step.tasks(scratch)).run(cx, Stage::Lateral)?;
     cx.show_head(TensorName::Lateral2, out);
     Ok(())
 }
@@ -101,9 +100,8 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let map = cx.upsample(size);
     if let Some(ring) = x.ring(h, 0..h) {
         let (product, added, y0) = (Product::Given, Added::Nothing, 0);
-        let mut copy =
-            MapStep { product, added, ring: Some(ring), map, y0, out: &mut *lateral }.tasks(scratch);
-        cx.run_together([Some((Stage::Fpn2, 0, copy.as_loop()))])?;
+        let copy = MapStep { product, added, ring: Some(ring), map, y0, out: &mut *lateral };
+        Work::new(0, copy.tasks(scratch)).run(cx, Stage::Fpn2)?;
     }
     x.store(cx, Stage::Fpn2, (0, h, w), lateral)?;
 
@@ -112,17 +110,14 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     // The last tiles may end below the map; the rows there are dropped.
     let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
     let out = typed::<f32>(out, w * rows * c);
-    if let Some(mut transform) = conv.transform(&x, (0, rows), tiles, scratch) {
-        cx.run_together([Some((Stage::Fpn2, 0, transform.as_loop()))])?;
+    if let Some(transform) = conv.transform(&x, (0, rows), tiles, scratch) {
+        transform.run(cx, Stage::Fpn2)?;
     }
-    let at_once = if Conv::is_direct(&x) { MAX_SEGMENTS } else { rows };
+    let at_once = if x.is_direct() { MAX_SEGMENTS } else { rows };
     for (i, out) in out.chunks_mut(at_once * w * c).enumerate() {
         let (first, rows) = ((i * at_once) as isize, out.len() / (w * c));
-        let product = conv.product(&x, (first, rows), tiles);
-        let macs = cx.show_product(&product);
-        let mut step =
-            MapStep { product, added: Added::Nothing, ring: None, map, y0: first, out }.tasks(scratch);
-        cx.run_together([Some((Stage::Fpn2, macs, step.as_loop()))])?;
+        let then = (Added::Nothing, None);
+        conv.product(cx, (&x, tiles), (first, rows), then, out, scratch).run(cx, Stage::Fpn2)?;
     }
     let out = &out[..h * w * c];
     cx.show_head(TensorName::Fpn(2, 0), out);

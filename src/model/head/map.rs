@@ -2,7 +2,7 @@
 //! the class map (`align_corners = false`), and each pixel gets the class with the largest logit.
 
 use super::rings;
-use super::sink::{LogitsSink, SinkBuffers};
+use super::sink::{LogitsSink, RunLoop, SinkBuffers};
 use crate::error::Error;
 use crate::file::Facts;
 use crate::file::format::padded;
@@ -37,7 +37,7 @@ impl LogitsSink for ClassMapRows<'_, '_> {
         cx: &mut Context,
         ready: usize,
         buffers: &mut SinkBuffers,
-        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+        run: &mut RunLoop,
     ) -> Result<(), Error> {
         self.copy_logits(ready - 4..ready, buffers.logits);
         if !self.output.wants_pixels() {

@@ -26,7 +26,7 @@ use super::context::{Context, Planner};
 use crate::error::Error;
 pub(super) use map::ClassMapRows;
 pub(super) use rings::LOGITS;
-pub(super) use sink::{LogitsSink, SinkBuffers};
+pub(super) use sink::{LogitsSink, RunLoop, SinkBuffers};
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     psp::buffers(p)?;

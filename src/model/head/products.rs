@@ -4,13 +4,13 @@
 //! matrix. The map is multiplied by the nine matrices at its own resolution, and [`upsample`](crate::ops::upsample)
 //! interpolates the products and adds them, each shifted by its kernel position. Products are kept in a ring of map rows.
 
+use super::work::Work;
 use crate::file::format::padded;
 use crate::file::{Linear, LinearShape};
 use crate::model::context::Context;
 use crate::ops::gemm::{Gemm, Outputs, Segment, Segments};
 use crate::ops::rows::{Rows, typed};
 use crate::ops::upsample::{KernelProducts, ProductData};
-use crate::parallel::Tasks;
 use core::ops::Range;
 use half::bf16;
 
@@ -47,7 +47,7 @@ impl ProductsShape {
 pub(super) struct Products<'a>(Outputs<'a>);
 
 impl Products<'_> {
-    /// The tasks that multiply the map rows `wanted`, of `width` pixels, by the nine matrices, and their multiply-accumulates: at most
+    /// The tasks that multiply the map rows `wanted`, of `width` pixels, by the nine matrices: at most
     /// [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows, in a ring of `ring` slots. `rows` holds the map, or a ring of `slots`
     /// map rows of it.
     pub fn tasks<'t, 'a: 't>(
@@ -56,7 +56,7 @@ impl Products<'_> {
         weights: &'t Linear,
         (rows, slots): (Rows<'t>, Option<usize>),
         (wanted, width, ring): (Range<usize>, usize, usize),
-    ) -> (u64, Tasks<impl Fn(usize, usize) + Sync + use<'t>>) {
+    ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
         let pixel = |y: usize| slots.map_or(y, |slots| y % slots) * width;
         // In ascending order of their slots.
         let segments = Segments::new((0..ring).filter_map(|slot| {
@@ -64,11 +64,9 @@ impl Products<'_> {
             Some(Segment::rows(pixel(y), slot * 9 * width * weights.panel_count()))
         }));
         let gemm = Gemm::new(weights, rows).without_bias().kernel_products(width);
-        cx.show_inputs(&gemm, &segments, width);
-        let macs = (segments.len() * width) as u64 * gemm.macs_per_row();
+        let macs = cx.show_gemm(&gemm, &segments, width);
         let scratch = (cx.workers.count(), cx.unpacked());
-        let tasks = gemm.tasks(cx.isa, scratch, segments, width, self.0.reborrow());
-        (macs, tasks)
+        Work::new(macs, gemm.tasks(cx.isa, scratch, segments, width, self.0.reborrow()))
     }
 
     /// The products as input of the interpolation: of a map of (width, height) pixels, of which `ring` rows are in memory.

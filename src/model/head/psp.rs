@@ -6,6 +6,7 @@
 //! cells, and the products are interpolated and added ([`products`](super::products)).
 
 use super::products::ProductsShape;
+use super::work::Work;
 use crate::arena::{Buf, phase};
 use crate::error::Error;
 use crate::file::Model;
@@ -120,9 +121,8 @@ fn convolve_map(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let (map, psp) = (typed::<f32>(map, w * h * c), typed::<f32>(psp, w * h * cx.head_pitch()));
     let weights = cx.linear(Role::PspBottleneck, 0)?;
     let mut rows = bordered_rows(cx.model)?.over(rows);
-    let mut store = rows.reborrow().store_map(cx.isa, map, (w, cx.facts.channels, 1), |y| y);
-    cx.run_together([Some((Stage::Psp, 0, store.as_loop()))])?;
-    drop(store);
+    let store = rows.reborrow().store_map(cx.isa, map, (w, cx.facts.channels, 1), |y| y);
+    Work::new(0, store).run(cx, Stage::Psp)?;
     let row_len = w * cx.head_pitch();
     for (i, out) in psp.chunks_mut(MAX_SEGMENTS * row_len).enumerate() {
         let segment = |j| conv_segment(i * MAX_SEGMENTS + j, size, h, j * w);
@@ -165,14 +165,13 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
     let mut products = b.products.over(products);
     for first in (0..scale).step_by(MAX_SEGMENTS) {
         let wanted = first..(first + MAX_SEGMENTS).min(scale);
-        let (macs, mut tasks) = products.tasks(cx, &weights, (rows.rows(), None), (wanted, scale, scale));
-        cx.run_together([Some((Stage::Psp, macs, tasks.as_loop()))])?;
+        products.tasks(cx, &weights, (rows.rows(), None), (wanted, scale, scale)).run(cx, Stage::Psp)?;
     }
     let maps = [products.map(scale, (scale, scale))];
     let (product, added, ring, y0) = (Product::Given, Added::Products(&maps, &[]), None, 0);
     let step = MapStep { product, added, ring, map: cx.upsample(size), y0, out: typed(psp, pixels * ch) };
-    let mut step = step.tasks(cx.worker_scratch(&mut [], bytemuck::cast_slice_mut(scratch)));
-    cx.run_together([Some((Stage::Psp, 0, step.as_loop()))])
+    let scratch = cx.worker_scratch(&mut [], bytemuck::cast_slice_mut(scratch));
+    Work::new(0, step.tasks(scratch)).run(cx, Stage::Psp)
 }
 
 /// Average pooling of level 3 to `scale` x `scale` cells, as PyTorch's `AdaptiveAvgPool2d` does it.

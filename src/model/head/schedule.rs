@@ -44,10 +44,10 @@
 use super::bands::{Bands, Weights};
 use super::bottleneck::{classify, products, rows_read, show_classifier_input};
 use super::conv::{Conv, Strip};
-use super::fine_levels::{convolve, deconvolution, lateral0, lateral1};
+use super::fine_levels::{deconvolution, lateral0, lateral1, store_level1};
 use super::rings;
 use super::sink::LogitsSink;
-use super::work::{Work, part};
+use super::work::part;
 use crate::error::Error;
 use crate::file::Linear;
 use crate::file::format::padded;
@@ -93,18 +93,12 @@ impl Bands<'_> {
         for chunk in 0..3.min(cx.facts.grid_height) {
             let (from, to) =
                 ((&self.feature1, self.lateral2), (&mut *self.lateral1, &mut self.lateral1_rows));
-            let mut work = Some(lateral1(cx, w, chunk, from, to, s));
-            cx.run_together([part(Stage::Lateral, &mut work)])?;
-            drop(work);
+            lateral1(cx, w, chunk, from, to, s).run(cx, Stage::Lateral)?;
             self.lateral1_done(cx, chunk)?;
         }
-        let mut work = Some(deconvolution(cx, w, 0, &self.feature0, self.deconvolved.reborrow(), s));
-        cx.run_together([part(Stage::Lateral, &mut work)])?;
-        drop(work);
+        deconvolution(cx, w, 0, &self.feature0, self.deconvolved.reborrow(), s).run(cx, Stage::Lateral)?;
         let (from, to) = ((&self.deconvolved, &*self.lateral1), (&mut *self.map0, &mut self.lateral0_rows));
-        let mut work = Some(lateral0(cx, w, 0, from, to, s));
-        cx.run_together([part(Stage::Lateral, &mut work)])?;
-        drop(work);
+        lateral0(cx, w, 0, from, to, s).run(cx, Stage::Lateral)?;
         self.lateral0_done(cx, 0)
     }
 
@@ -125,9 +119,8 @@ impl Bands<'_> {
             lateral0(cx, w, chunk, from, to, s)
         });
         let fpn1 = level_conv(cx, &w.fpn1, 1);
-        let mut fpn1 = self.done.strip1.as_ref().and_then(|strip| {
-            Some(Work::new(0, fpn1.transform(&self.lateral1_rows, strip.span(), self.tiles1, s)?))
-        });
+        let mut fpn1 = (self.done.strip1.as_ref())
+            .and_then(|strip| fpn1.transform(&self.lateral1_rows, strip.span(), self.tiles1, s));
         let back = i.checked_sub(1).filter(|r| *r < bands);
         let ([p1, p2, p3], [d1, d2, d3]) = (self.products.each_mut(), self.done.products.each_mut());
         let last = back.map(|r| BAND * r + BAND);
@@ -141,7 +134,7 @@ impl Bands<'_> {
         let bottleneck = bottleneck_conv(cx, w);
         let mut bottleneck = back.and_then(|r| {
             let rows = ((BAND * r) as isize, BAND);
-            Some(Work::new(0, bottleneck.transform(&self.fpn0_rows, rows, self.bottleneck_rows, s)?))
+            bottleneck.transform(&self.fpn0_rows, rows, self.bottleneck_rows, s)
         });
         let mut loops = Some([
             part(Stage::Lateral, &mut lateral),
@@ -169,20 +162,19 @@ impl Bands<'_> {
         self.next_strip0(cx, w, i)?;
         let (conv0, conv1, bottleneck) =
             (level_conv(cx, &w.fpn0, 0), level_conv(cx, &w.fpn1, 1), bottleneck_conv(cx, w));
-        let mut fpn0 = self.done.strip0.as_ref().and_then(|strip| {
-            Some(Work::new(0, conv0.transform(&self.lateral0_rows, strip.span(), self.tiles0, s)?))
-        });
+        let mut fpn0 = (self.done.strip0.as_ref())
+            .and_then(|strip| conv0.transform(&self.lateral0_rows, strip.span(), self.tiles0, s));
         let mut fpn1 = self.done.strip1.as_ref().map(|strip| {
-            let (conv, then) = ((&conv1, &self.lateral1_rows), (Added::Nothing, None));
-            convolve(cx, conv, strip.span(), self.tiles1, then, self.map1, s)
+            let then = (Added::Nothing, None);
+            conv1.product(cx, (&self.lateral1_rows, self.tiles1), strip.span(), then, self.map1, s)
         });
         let maps = core::array::from_fn::<_, 3, _>(|level| {
             self.products[level].map(rings::PRODUCTS[level], cx.facts.level(level + 1))
         });
         let mut bottleneck = i.checked_sub(1).filter(|r| *r < bands).map(|r| {
             let then = (Added::Products(&maps, w.bottleneck[0].bias(0).unwrap_or(&[])), None);
-            let (conv, rows) = ((&bottleneck, &self.fpn0_rows), ((BAND * r) as isize, BAND));
-            convolve(cx, conv, rows, self.bottleneck_rows, then, self.bottleneck_map, s)
+            let (x, rows) = ((&self.fpn0_rows, &mut *self.bottleneck_rows), ((BAND * r) as isize, BAND));
+            bottleneck.product(cx, x, rows, then, self.bottleneck_map, s)
         });
         cx.run_together([
             part(Stage::Fpn0, &mut fpn0),
@@ -194,19 +186,16 @@ impl Bands<'_> {
     /// Step 3 of round `i`.
     fn third_step(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
         let (f, s, c) = (cx.facts, self.scratch, cx.head_pitch());
-        let (bands, (w0, w1)) = (f.grid_height, (f.level(0).0, f.level(1).0));
+        let (bands, w0) = (f.grid_height, f.level(0).0);
         let conv0 = level_conv(cx, &w.fpn0, 0);
         let strip0 = self.done.strip0.take();
         let mut fpn0 = strip0.as_ref().map(|strip| {
             let then = (Added::Nothing, self.fpn0_rows.ring(rings::FPN0, strip.inside.clone()));
-            convolve(cx, (&conv0, &self.lateral0_rows), strip.span(), self.tiles0, then, self.map0, s)
+            conv0.product(cx, (&self.lateral0_rows, self.tiles0), strip.span(), then, self.map0, s)
         });
         let strip1 = self.done.strip1.take();
-        let mut fpn1 = strip1.as_ref().map(|strip| {
-            let (x, y) = (strip.rows_of(w1 * c, self.map1), strip.first_inside());
-            let slot = move |row| (y + row) % rings::FPN1;
-            Work::new(0, self.fpn1_rows.reborrow().store_map(cx.isa, x, (w1, f.head_channels, 0), slot))
-        });
+        let mut fpn1 =
+            strip1.as_ref().map(|strip| store_level1(cx, strip, self.map1, self.fpn1_rows.reborrow()));
         let back = i.checked_sub(1).filter(|r| *r < bands);
         let mut classifier = back.map(|r| {
             let row_len = w0 * padded(f.classes);
@@ -289,15 +278,12 @@ impl Bands<'_> {
                 break;
             }
             let conv = level_conv(cx, &w.fpn0, 0);
-            let transform = conv.transform(&self.lateral0_rows, strip.span(), self.tiles0, s);
-            let mut work = transform.map(|tasks| Work::new(0, tasks));
-            cx.run_together([part(Stage::Fpn0, &mut work)])?;
-            drop(work);
+            if let Some(transform) = conv.transform(&self.lateral0_rows, strip.span(), self.tiles0, s) {
+                transform.run(cx, Stage::Fpn0)?;
+            }
             let then = (Added::Nothing, self.fpn0_rows.ring(rings::FPN0, strip.inside.clone()));
-            let conv = (&conv, &self.lateral0_rows);
-            let mut work = Some(convolve(cx, conv, strip.span(), self.tiles0, then, self.map0, s));
-            cx.run_together([part(Stage::Fpn0, &mut work)])?;
-            drop(work);
+            conv.product(cx, (&self.lateral0_rows, self.tiles0), strip.span(), then, self.map0, s)
+                .run(cx, Stage::Fpn0)?;
             self.strip0_done(cx, &strip)?;
         }
         Ok(())
@@ -305,12 +291,8 @@ impl Bands<'_> {
 
     /// As [`next_strip0`](Bands::next_strip0), for level 1.
     fn next_strip1(&mut self, cx: &mut Context, w: &Weights, i: usize) -> Result<(), Error> {
-        let (s, f) = (self.scratch, cx.facts);
-        let (width, height) = f.level(1);
-        if i >= f.grid_height {
-            return Ok(());
-        }
-        let end = rows_read(&f, 1, BAND * i + BAND).min(height);
+        let (s, height) = (self.scratch, cx.facts.level(1).1);
+        let end = rows_read(&cx.facts, 1, BAND * i + BAND).min(height);
         while self.done.fpn1 < end {
             let strip = Strip::next(&w.fpn1, self.done.fpn1, end, height);
             if self.done.fpn1 + strip.inside.len() >= end {
@@ -318,20 +300,13 @@ impl Bands<'_> {
                 break;
             }
             let conv = level_conv(cx, &w.fpn1, 1);
-            let transform = conv.transform(&self.lateral1_rows, strip.span(), self.tiles1, s);
-            let mut work = transform.map(|tasks| Work::new(0, tasks));
-            cx.run_together([part(Stage::Fpn1, &mut work)])?;
-            drop(work);
-            let (conv, then) = ((&conv, &self.lateral1_rows), (Added::Nothing, None));
-            let mut work = Some(convolve(cx, conv, strip.span(), self.tiles1, then, self.map1, s));
-            cx.run_together([part(Stage::Fpn1, &mut work)])?;
-            drop(work);
-            let (x, y) = (strip.rows_of(width * cx.head_pitch(), self.map1), strip.first_inside());
-            let slot = move |row| (y + row) % rings::FPN1;
-            let store = self.fpn1_rows.reborrow().store_map(cx.isa, x, (width, f.head_channels, 0), slot);
-            let mut work = Some(Work::new(0, store));
-            cx.run_together([part(Stage::Fpn1, &mut work)])?;
-            drop(work);
+            if let Some(transform) = conv.transform(&self.lateral1_rows, strip.span(), self.tiles1, s) {
+                transform.run(cx, Stage::Fpn1)?;
+            }
+            let then = (Added::Nothing, None);
+            conv.product(cx, (&self.lateral1_rows, self.tiles1), strip.span(), then, self.map1, s)
+                .run(cx, Stage::Fpn1)?;
+            store_level1(cx, &strip, self.map1, self.fpn1_rows.reborrow()).run(cx, Stage::Fpn1)?;
             self.strip1_done(cx, &strip);
         }
         Ok(())

@@ -5,6 +5,9 @@ use crate::error::Error;
 use crate::model::context::Context;
 use crate::parallel::Loop;
 
+/// Runs a loop, perhaps together with others.
+pub(in crate::model) type RunLoop<'r> = dyn FnMut(&mut Context, Loop) -> Result<(), Error> + 'r;
+
 /// Receives the logits of a frame.
 pub(in crate::model) trait LogitsSink {
     /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last `LOGITS`. Calls
@@ -14,7 +17,7 @@ pub(in crate::model) trait LogitsSink {
         cx: &mut Context,
         ready: usize,
         buffers: &mut SinkBuffers,
-        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+        run: &mut RunLoop,
     ) -> Result<(), Error>;
 }
 

@@ -1,6 +1,7 @@
 //! The loops that stages of the head hand to the schedule.
 
-use crate::model::context::StageLoop;
+use crate::error::Error;
+use crate::model::context::{Context, StageLoop};
 use crate::observe::Stage;
 use crate::parallel::Tasks;
 
@@ -15,8 +16,16 @@ impl<F: Fn(usize, usize) + Sync> Work<F> {
         Work { macs, tasks }
     }
 
+    /// Runs the tasks as a step of their own, which belongs to `stage`.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] if the observer asks to stop.
+    pub fn run(mut self, cx: &mut Context, stage: Stage) -> Result<(), Error> {
+        cx.run_loop(self.of(stage))
+    }
+
     /// The loop, as part of `stage`.
-    pub fn of(&mut self, stage: Stage) -> StageLoop<'_> {
+    fn of(&mut self, stage: Stage) -> StageLoop<'_> {
         (stage, self.macs, self.tasks.as_loop())
     }
 }

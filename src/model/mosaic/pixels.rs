@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::file::format::padded;
 use crate::file::{Facts, format::LANES};
 use crate::model::context::Context;
-use crate::model::head::{LOGITS, LogitsSink, SinkBuffers};
+use crate::model::head::{LOGITS, LogitsSink, RunLoop, SinkBuffers};
 use crate::model::results::PixelResults;
 use crate::output::Output;
 use crate::parallel::Loop;
@@ -57,7 +57,7 @@ impl LogitsSink for WindowPixels<'_, '_> {
         cx: &mut Context,
         ready: usize,
         buffers: &mut SinkBuffers,
-        run: &mut dyn FnMut(&mut Context, Loop) -> Result<(), Error>,
+        run: &mut RunLoop,
     ) -> Result<(), Error> {
         let row_len = self.grid.axes[0].cells * padded(cx.facts.classes);
         let mut kept =

@@ -9,7 +9,7 @@ use crate::file::format::{GROUP, Role};
 use crate::file::{LinearShape, Panels};
 use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range};
 use crate::parallel::{Tasks, Workers};
-use crate::simd::isa::Isa;
+use crate::simd::isa::{Isa, TileShape};
 use crate::simd::lanes::LANES;
 use crate::simd::tile::MAX_PANELS;
 use core::ops::Range;
@@ -59,18 +59,6 @@ enum SharedOutputs<'a> {
     Bf16(Shared<'a, bf16>),
 }
 
-/// A product that is divided into tasks.
-struct GemmTasks<'a> {
-    gemm: Gemm<'a>,
-    isa: Isa,
-    segments: Segments,
-    len: usize,
-    out: SharedOutputs<'a>,
-    /// Tasks for each kernel position: along the rows, and along the panels.
-    row_tasks: usize,
-    panel_tasks: usize,
-}
-
 impl<'a> Gemm<'a> {
     /// The tasks of the product over segments of `len` rows each, for `workers` workers. Every output row receives the padded
     /// number of outputs. `unpacked` is scratch of [`unpacked_bytes`] for each worker.
@@ -88,11 +76,11 @@ impl<'a> Gemm<'a> {
         self.check(&segments, len, out.len());
         let bf16 = matches!(out, Outputs::Bf16(_));
         assert!(!(bf16 && self.accumulate), "bfloat16 outputs cannot be accumulated");
-        let shape = if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
-        let groups = self.weights.panel_count().div_ceil(shape.panels);
-        let units_per_segment = len.div_ceil(ROWS_PER_TASK);
-        let units = units_per_segment * segments.len();
-        let row_tasks = match self.weights.panels {
+        let panels = self.weights.panel_count();
+        let groups = panels.div_ceil(self.tile_shape(isa).panels);
+        let product = PanelProduct { gemm: self, segments, len };
+        let (gemm, units, units_per_segment) = (&product.gemm, product.units(), product.units_per_segment());
+        let row_tasks = match gemm.weights.panels {
             Panels::Int4 { .. } => {
                 units.div_ceil((ROWS_PER_UNPACKING * units_per_segment / len.max(1)).max(1))
             }
@@ -100,20 +88,25 @@ impl<'a> Gemm<'a> {
         };
         let panel_tasks = match workers {
             1 => 1,
-            _ => (TASKS_PER_WORKER * workers).div_ceil((row_tasks * self.positions()).max(1)).min(groups),
+            _ => (TASKS_PER_WORKER * workers).div_ceil((row_tasks * gemm.positions()).max(1)).min(groups),
         };
-        let count = self.positions() * row_tasks * panel_tasks;
+        // For each kernel position.
+        let tasks = row_tasks * panel_tasks;
+        let count = gemm.positions() * tasks;
         let out = match out {
             Outputs::F32(out) => SharedOutputs::F32(Shared::new(out)),
             Outputs::Bf16(out) => SharedOutputs::Bf16(Shared::new(out)),
         };
-        let tasks = GemmTasks { gemm: self, isa, segments, len, out, row_tasks, panel_tasks };
         let run = move |task: usize, worker: usize| {
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
             let unpacked = unsafe { unpacked.share(worker, workers) };
-            match tasks.out {
-                SharedOutputs::F32(out) => tasks.run(task, unpacked, out),
-                SharedOutputs::Bf16(out) => tasks.run(task, unpacked, out),
+            let (position, task) = (task / tasks, task % tasks);
+            let groups =
+                chunk_range(groups, panel_tasks, task % panel_tasks).map(|g| chunk_range(panels, groups, g));
+            let units = chunk_range(units, row_tasks, task / panel_tasks);
+            match &out {
+                SharedOutputs::F32(out) => product.compute(isa, position, groups, units, out, unpacked),
+                SharedOutputs::Bf16(out) => product.compute(isa, position, groups, units, out, unpacked),
             }
         };
         // SAFETY: different tasks write different outputs: other rows, other panels, or another kernel position, whose outputs
@@ -138,7 +131,7 @@ impl<'a> Gemm<'a> {
     }
 }
 
-/// A product that is computed a range of panels at a time.
+/// A product over segments.
 pub(crate) struct PanelProduct<'a> {
     pub gemm: Gemm<'a>,
     pub segments: Segments,
@@ -152,55 +145,58 @@ impl PanelProduct<'_> {
     /// # Safety
     /// [`Gemm::check`] has accepted segments, `len` and the length of `out`, and nothing else accesses these panels of it.
     pub unsafe fn run(&self, isa: Isa, panels: Range<usize>, out: &Shared<f32>, unpacked: &mut [i8]) {
-        let shape = if self.gemm.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() };
-        let groups = panels.len().div_ceil(shape.panels);
-        let units_per_segment = self.len.div_ceil(ROWS_PER_TASK);
-        let mut buffers = TileBuffers::new();
+        let (first, count) = (panels.start, panels.len().div_ceil(self.gemm.tile_shape(isa).panels));
         for position in 0..self.gemm.positions() {
-            let (gemm, start) = self.gemm.position(position);
-            let out = out.part(start, out.len() - start);
-            for i in 0..groups {
-                let group = chunk_range(panels.len(), groups, i);
-                let group = panels.start + group.start..panels.start + group.end;
-                let group = gemm.panel_group(isa, group, unpacked);
-                for segment in self.segments.iter() {
-                    for unit in 0..units_per_segment {
-                        let rows = chunk_range(self.len, units_per_segment, unit);
-                        gemm.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
-                    }
-                }
-            }
+            let groups = (0..count).map(|i| {
+                let group = chunk_range(panels.len(), count, i);
+                first + group.start..first + group.end
+            });
+            self.compute(isa, position, groups, 0..self.units(), out, unpacked);
         }
     }
-}
 
-impl GemmTasks<'_> {
-    /// Runs a task.
-    fn run<T: OutputElement>(&self, task: usize, unpacked: &mut [i8], out: Shared<T>) {
-        let weights = self.gemm.weights;
-        let shape = if weights.is_int8() { self.isa.shape_i8() } else { self.isa.shape_f() };
-        let panels = weights.panel_count();
-        let groups = panels.div_ceil(shape.panels);
-        let units_per_segment = self.len.div_ceil(ROWS_PER_TASK);
-        let units = units_per_segment * self.segments.len();
-        let (position, task) =
-            (task / (self.row_tasks * self.panel_tasks), task % (self.row_tasks * self.panel_tasks));
-        let (panel_task, row_task) = (task % self.panel_tasks, task / self.panel_tasks);
+    /// Units of at most [`ROWS_PER_TASK`] rows in a segment.
+    fn units_per_segment(&self) -> usize {
+        self.len.div_ceil(ROWS_PER_TASK)
+    }
+
+    /// Units in all segments.
+    fn units(&self) -> usize {
+        self.units_per_segment() * self.segments.len()
+    }
+
+    /// Computes some units for groups of panels, each at most a tile's, and one kernel position. Nothing else accesses these outputs,
+    /// which is the promise of the callers in this file.
+    fn compute<T: OutputElement>(
+        &self,
+        isa: Isa,
+        position: usize,
+        groups: impl Iterator<Item = Range<usize>>,
+        units: Range<usize>,
+        out: &Shared<T>,
+        unpacked: &mut [i8],
+    ) {
         let (gemm, start) = self.gemm.position(position);
+        let (shape, per_segment) = (gemm.tile_shape(isa), self.units_per_segment());
         let out = out.part(start, out.len() - start);
         let mut buffers = TileBuffers::new();
-        for group in chunk_range(groups, self.panel_tasks, panel_task) {
-            let group = gemm.panel_group(self.isa, chunk_range(panels, groups, group), unpacked);
-            for unit in chunk_range(units, self.row_tasks, row_task) {
-                let rows = chunk_range(self.len, units_per_segment, unit % units_per_segment);
-                let segment = &self.segments[unit / units_per_segment];
-                gemm.compute_group(self.isa, segment, rows, &group, shape, &mut buffers, &out);
+        for group in groups {
+            let group = gemm.panel_group(isa, group, unpacked);
+            for unit in units.clone() {
+                let rows = chunk_range(self.len, per_segment, unit % per_segment);
+                let segment = &self.segments[unit / per_segment];
+                gemm.compute_group(isa, segment, rows, &group, shape, &mut buffers, &out);
             }
         }
     }
 }
 
 impl Gemm<'_> {
+    /// The largest tile of the micro-kernel for the weights' type.
+    pub fn tile_shape(&self, isa: Isa) -> TileShape {
+        if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() }
+    }
+
     /// The weights of a group of panels: those of the file, or int4 weights unpacked into `unpacked`.
     fn panel_group<'b>(&'b self, isa: Isa, panels: Range<usize>, unpacked: &'b mut [i8]) -> PanelGroup<'b> {
         let count = self.weights.panel_count();

@@ -4,22 +4,10 @@
 
 use super::asm::{FLUSHED, clear_flushed, neon_asm};
 use crate::simd::lanes::{DequantiseVector, LANES, Step};
+use crate::simd::math::GELU_OF_INT8;
 
-/// The constants of [`gelu_of_int8`](crate::simd::math::gelu_of_int8), in the order of their use: the limits, the polynomial from
-/// its highest coefficient on, and ½.
-static GELU: [f32; 11] = [
-    -4.2,
-    4.2,
-    -9.048_727e-10,
-    7.961_874_5e-8,
-    -3.043_371_5e-6,
-    6.696_483e-5,
-    -9.512_08e-4,
-    9.300_395e-3,
-    -6.553_22e-2,
-    3.984_683_4e-1,
-    0.5,
-];
+/// In memory, where the assembly reads it.
+static GELU: [f32; 11] = GELU_OF_INT8;
 
 /// What is added where nothing is.
 static ZEROS: [f32; LANES] = [0.0; LANES];

@@ -4,6 +4,7 @@
 
 use super::asm::neon_asm;
 use crate::simd::lanes::SoftmaxRow;
+use crate::simd::math::EXP2_255;
 
 /// Narrows the sixteen sums of a panel to the d registers `$d`, shifted by q0.
 #[rustfmt::skip]
@@ -43,8 +44,8 @@ macro_rules! both {
     ($op:literal, $a:literal, $b:literal) => { concat!($op, " ", $a, "\n", $op, " ", $b, "\n") };
 }
 
-/// The coefficients of [`exp2_255`](crate::simd::math::exp2_255), from the highest on.
-static EXP2: [i16; 4] = [2531, 7409, 22697, 255 * 128];
+/// In memory, where the assembly reads it.
+static EXP2: [i16; 4] = EXP2_255;
 
 /// [`Lanes::softmax_row`](crate::simd::lanes::Lanes::softmax_row).
 ///
@@ -65,7 +66,7 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
             narrow!("b", "17" "19" "21" "23"),
             narrow!("c", "24" "26" "28" "30"),
             narrow!("d", "25" "27" "29" "31"),
-            // Times the factors of the keys and of the query, doubled and rounded.
+            // Multiply by the factors of the keys, then by that of the query, keeping the rounded upper halves of the doubled products.
             all!(@each "vqrdmulh.s16", "k"),
             "vdup.16 q0, {q}",
             all!("vqrdmulh.s16", "q0"),

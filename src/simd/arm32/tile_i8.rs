@@ -1,6 +1,6 @@
 //! The int8 micro-kernel of 32-bit NEON: 2 rows by 1 panel, in two halves of 8 outputs.
 //!
-//! As on 64-bit Arm, `vmull.s8` multiplies eight bytes to i16, `vmlal.s8` adds the products of the next group of four inputs, and
+//! As on 64-bit Arm, `vmull.s8` multiplies eight bytes into i16, `vmlal.s8` adds the products of the next group of four inputs, and
 //! `vpadal.s16` adds pairs of i16 lanes to i32 accumulators. Two products fit an i16: |q − 128| ≤ 128 and |w| ≤ 127, and
 //! 2 · 128 · 127 < 2¹⁵. There are sixteen q registers instead of 32, so a pass over K computes half a panel:
 //!

@@ -129,9 +129,9 @@ unsafe fn softmax_rows<L: Lanes, const WHOLE: bool, const ROWS: usize>(
     }
 }
 
-/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into logits minus the row's largest, which is stored in `t.max`, and minus
-/// [`EXP2_OCTAVES`], as [`exp2_255`] takes them.
-/// Each step is done for all rows before the next step, so that independent instructions hide the latency.
+/// Turns the narrowed sums `x` of `ROWS` rows of block `b` into the input of [`exp2_255`]: the logits, minus the row's largest (which
+/// is stored in `t.max`) and [`EXP2_OCTAVES`]. Each step is done for all rows before the next step, so that independent
+/// instructions hide the latency.
 ///
 /// # Safety
 /// The preconditions of [`SoftmaxBlocks`], except for `sums`; the block and the rows exist.
