@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use std::ops::RangeInclusive;
 
 const CASES: &[&str] = &["relative", "odd7", "head24", "absolute"];
-const DEMONSTRATION: &str = "dad128ce79531df43bf8aadac485e35ce1bc756a38c6a21c4cd690d53b118f32";
+const DEMONSTRATION: &str = "acdc851ecfa2849ec06cea5957b92f8a737d6751003e2032729b758680b27fd3";
 const RECORDED: &str = include_str!("data/same_bytes.txt");
 
 #[test]

@@ -19,6 +19,9 @@ use crate::image::yuv::{BLOCK, Block, Coefficients, convert_block};
 /// The number of lanes of a vector.
 pub(crate) use crate::file::format::LANES;
 
+/// Fraction bits of the numbers that [`Lanes::round_with_carry`] rounds.
+pub(crate) const FRACTION_BITS: u32 = 5;
+
 /// 1.5 · 2²³. For |x| < 2²² the sum x + ROUND has a unit in the last place of 1: it is rounded to the nearest integer, halves
 /// to even, and its low bits hold that integer in two's complement.
 pub(crate) const ROUND: f32 = 12_582_912.0;
@@ -187,8 +190,14 @@ pub(crate) trait Lanes: Copy {
     fn fraction(self, x: Self::H, unit: u32) -> Self::H;
     /// ⌊fraction · c⌋ for a [`Lanes::fraction`] and c ≥ 0.
     fn mul_fraction(self, fraction: Self::H, c: Self::H) -> Self::H;
-    /// v · 2^⌊x / 2^unit⌋, rounded to nearest, halves up, for unsigned v, ⌊x / 2^unit⌋ of at most −7 and unit of at most 10.
+    /// v · 2^⌊x / 2^unit⌋, rounded to nearest, halves up, for unsigned v, ⌊x / 2^unit⌋ of at most −2 and unit of at most 10.
     fn scale_pow2(self, v: Self::H, x: Self::H, unit: u32) -> Self::H;
+    /// Rounds numbers in units of 2^−[`FRACTION_BITS`] to integers. The rounding error of one lane is carried over to the next, in
+    /// sixteen chains of four: lane i < 16 of `a`, lane i of `b`, lane 16 + i of `a`, lane 16 + i of `b`.
+    ///
+    /// With s = 2^FRACTION_BITS, the numbers x₀ to x₃ of a chain become ⌊u_j / s⌋, where u₀ = x₀ + s / 2 and
+    /// u_j = x_j + u_j₋₁ mod s. Numbers are in 0 ..= 255 · s, and so the results in 0 ..= 255.
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2];
     /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for each q in 0 .. 4, lanes
     /// 8q .. 8q + 8 of `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.
     ///

@@ -3,7 +3,7 @@
 //! It defines the output of every other instruction set, bit by bit, and runs on processors without a supported vector unit.
 //! The fused multiply-add, which neither every processor nor `core` has, is emulated in f64.
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{FRACTION_BITS, LANES, Lanes};
 use super::tile::{TileI8, Widen, float_tiles, row_of, tile_f};
 
 /// The portable lanes, which every processor has.
@@ -245,6 +245,19 @@ impl Lanes for Portable {
             let doubled = u32::from(v[i] as u16) >> (-1 - i32::from(x[i] >> unit)).min(31);
             ((doubled + 1) >> 1) as i16
         })
+    }
+    #[inline(never)]
+    fn round_with_carry(self, mut a: Self::H, mut b: Self::H) -> [Self::H; 2] {
+        let (low, high) = a.split_at_mut(LANES);
+        let (b_low, b_high) = b.split_at_mut(LANES);
+        let mut carry = [1 << (FRACTION_BITS - 1); LANES];
+        for x in [low, b_low, high, b_high] {
+            for (x, carry) in x.iter_mut().zip(&mut carry) {
+                let u = *x + *carry;
+                (*x, *carry) = (u >> FRACTION_BITS, u & ((1 << FRACTION_BITS) - 1));
+            }
+        }
+        [a, b]
     }
     #[inline(never)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {

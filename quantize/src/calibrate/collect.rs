@@ -2,7 +2,7 @@
 
 use super::pictures::Pictures;
 use super::runner::Runner;
-use super::samples::{RowSampler, Samples};
+use super::samples::{ROWS, RowSampler, Samples};
 use super::tiles::TileSampler;
 use crate::error::Error;
 use crate::options::Conv;
@@ -12,9 +12,6 @@ use beitle::observe::{Observer, Stage};
 use half::bf16;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// Rows kept of each layer, over all pictures.
-const ROWS: usize = 1536;
 
 /// Samples of every linear layer's input: one set per layer, for Winograd convolutions one per Winograd point.
 pub struct LayerInputs(BTreeMap<(Role, u16), Vec<Samples>>);

@@ -2,6 +2,9 @@
 
 use half::bf16;
 
+/// Rows kept of each layer, over all pictures.
+pub(super) const ROWS: usize = 1536;
+
 /// Rows that one matrix reads, `[rows][k]`.
 #[derive(Default)]
 pub struct Samples {

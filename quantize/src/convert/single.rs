@@ -23,7 +23,7 @@ pub(super) fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> 
     let mut spec = Spec::new(&checkpoint, options)?;
     let inputs = match &options.rounding {
         Rounding::Compensated(folder) if matches!(options.precision, Precision::Int8 | Precision::Int4) => {
-            let pictures = Pictures::find(folder.as_deref())?;
+            let pictures = Pictures::find(folder.as_deref())?.enough_for(spec.coarsest_map());
             spec.rounding = format!("compensated on {} {}", pictures.count(), pictures.name());
             Some(sample_inputs(options, &pictures, progress)?)
         }

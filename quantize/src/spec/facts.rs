@@ -101,6 +101,15 @@ impl Spec {
         (self.size.0 / self.patch, self.size.1 / self.patch)
     }
 
+    /// Number of pixels of the smallest map that a large layer reads.
+    pub fn coarsest_map(&self) -> usize {
+        let (across, down) = self.grid();
+        match self.task {
+            Task::Segmentation => (across / 2) * (down / 2),
+            _ => across * down,
+        }
+    }
+
     /// The grid of patches that the position embeddings are taken for: the trained one, or in transformers the square of as many
     /// patches (`BeitEmbeddings.interpolate_pos_encoding`).
     pub fn position_grid(&self) -> (usize, usize) {

@@ -4,7 +4,7 @@
 //! these are a comparison and a selection. Fractions ([`Lanes::fraction`]) are in units of 2⁻¹⁵ instead of 2⁻¹⁶, because the
 //! multiplication that returns the upper half is signed and doubles the product.
 
-use crate::simd::lanes::Lanes;
+use crate::simd::lanes::{FRACTION_BITS, Lanes};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -255,6 +255,22 @@ impl Lanes for Neon {
             let n = vmaxq_s16(vshlq_s16(x, unit), vdupq_n_s16(-32));
             vreinterpretq_s16_u16(vrshlq_u16(vreinterpretq_u16_s16(v), n))
         })
+    }
+    #[inline(always)]
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
+        const FRACTION: i32 = FRACTION_BITS as i32;
+        let mut x = [a, b];
+        unsafe {
+            let mask = vdupq_n_s16((1 << FRACTION) - 1);
+            let mut carry = [vdupq_n_s16(1 << (FRACTION - 1)); 2];
+            for (i, h) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
+                for (x, carry) in x[i][h..h + 2].iter_mut().zip(&mut carry) {
+                    let u = vaddq_s16(*x, *carry);
+                    (*x, *carry) = (vshrq_n_s16::<FRACTION>(u), vandq_s16(u, mask));
+                }
+            }
+        }
+        x
     }
     #[inline(always)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {

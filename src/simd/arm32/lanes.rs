@@ -204,6 +204,10 @@ impl<const FUSED: bool> Lanes for Neon<FUSED> {
         Portable.scale_pow2(v, x, unit)
     }
     #[inline(always)]
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
+        Portable.round_with_carry(a, b)
+    }
+    #[inline(always)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {
         unsafe {
             let sums = Portable.store_bytes_sum4_at(a, b, p);

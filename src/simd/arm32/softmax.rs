@@ -3,8 +3,8 @@
 //! are multiples of four.
 
 use super::asm::neon_asm;
-use crate::simd::lanes::SoftmaxRow;
-use crate::simd::math::EXP2_255;
+use crate::simd::lanes::{FRACTION_BITS, SoftmaxRow};
+use crate::simd::math::{EXP2_255, EXP2_OCTAVES};
 
 /// Narrows the sixteen sums of a panel to the d registers `$d`, shifted by q0.
 #[rustfmt::skip]
@@ -84,7 +84,9 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
         );
     }
     // 255 · 2^(x / 2^unit), as `exp2_255` computes it: f is the fraction in units of 2⁻¹⁵, p the polynomial. An iteration is eight
-    // slots of the first half (q8) and eight of the second (q9), whose bytes lie side by side.
+    // slots of the first half (q8) and eight of the second (q9), whose bytes lie side by side. They are rounded as by
+    // `Lanes::round_with_carry`: q14 is carried from the first half to the second, and on to the iteration after the next.
+    const { assert!(FRACTION_BITS == 5 && EXP2_OCTAVES == 2) };
     // SAFETY: the assembly reads 64 numbers of `logits` and writes 64 bytes at `out` and 16 sums at `total`, by the preconditions
     // of `SoftmaxRow`. Every register that the assembly writes is an operand.
     unsafe {
@@ -93,7 +95,7 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
             "vmov.i16 q1, #16", "vsub.i16 q0, q1, q0",
             "vld1.16 {{d2[], d3[]}}, [{c}]!", "vld1.16 {{d4[], d5[]}}, [{c}]!",
             "vld1.16 {{d6[], d7[]}}, [{c}]!", "vld1.16 {{d8[], d9[]}}, [{c}]",
-            "vmvn.i16 q5, #31", "vmov.i16 q6, #7",
+            "vmvn.i16 q5, #31", "vmov.i16 q6, #2", "vmov.i16 q14, #16", "vmov.i16 q15, #16",
             "mov {n}, #4",
             "2:",
             "vld1.16 {{d16-d17}}, [{x}]!", "vld1.16 {{d18-d19}}, [{y}]!",
@@ -105,11 +107,15 @@ pub(crate) unsafe fn softmax_row(t: &SoftmaxRow) {
             both!("vadd.i16", "q12, q12, q3", "q13, q13, q3"),
             both!("vqdmulh.s16", "q12, q12, q10", "q13, q13, q11"),
             both!("vadd.i16", "q12, q12, q4", "q13, q13, q4"),
-            // A rounding shift by 7 − n. Only the low byte of its count is used, so n is at least −32.
+            // A rounding shift by 2 − n. Only the low byte of its count is used, so n is at least −32.
             both!("vshl.s16", "q8, q8, q7", "q9, q9, q7"),
             both!("vmax.s16", "q8, q8, q5", "q9, q9, q5"),
             both!("vsub.i16", "q8, q8, q6", "q9, q9, q6"),
             both!("vrshl.u16", "q12, q12, q8", "q13, q13, q9"),
+            "vmov.i16 q10, #31",
+            "vadd.i16 q12, q12, q14", "vand q14, q12, q10",
+            "vadd.i16 q13, q13, q14", "vmov q14, q15", "vand q15, q13, q10",
+            both!("vshr.u16", "q12, q12, #5", "q13, q13, #5"),
             "subs {n}, {n}, #1",
             "vmovn.i16 d16, q12", "vmovn.i16 d17, q13",
             "vpaddl.u8 q9, q8", "vpaddl.u16 q9, q9",

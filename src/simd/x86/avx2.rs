@@ -12,7 +12,7 @@
 
 use super::yuv;
 use crate::image::yuv::{BLOCK, Block, Coefficients};
-use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::lanes::{FRACTION_BITS, LANES, Lanes};
 use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -30,10 +30,11 @@ impl Avx2 {
     }
 }
 
-/// v · 2^n for n ≤ −7, rounded to nearest, halves up.
+/// v · 2^n for n ≤ −2, rounded to nearest, halves up.
 ///
-/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 22) replaces it; a byte shuffle looks up
-/// the power of two, whose single bit is in the upper or in the lower byte. For n ≤ −22 the result is 0.
+/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 17) replaces it, all but its last bit, by
+/// which the average with 0 rounds. A byte shuffle looks up the power of two, whose single bit is in the upper or in the lower byte.
+/// For n ≤ −17 the result is 0.
 ///
 /// # Safety
 /// The processor has avx2.
@@ -41,15 +42,14 @@ impl Avx2 {
 unsafe fn scale_pow2_16(v: __m256i, n: __m256i) -> __m256i {
     // SAFETY: the processor has avx2, by this function's precondition.
     unsafe {
-        let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(22)), _mm256_setzero_si256());
+        let n = _mm256_max_epi16(_mm256_add_epi16(n, _mm256_set1_epi16(17)), _mm256_setzero_si256());
         // The two bytes of a lane look up n and n ^ 8 (n ≥ 8 has its bit in the upper byte); the other lookup gives 0.
         let n = _mm256_xor_si256(_mm256_or_si256(n, _mm256_slli_epi16::<8>(n)), _mm256_set1_epi16(8));
         let powers = _mm256_set_epi8(
             -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, -128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0,
             0, 0, 0, 0,
         );
-        let v = _mm256_mulhi_epu16(v, _mm256_shuffle_epi8(powers, n));
-        _mm256_avg_epu16(_mm256_srli_epi16::<5>(v), _mm256_setzero_si256())
+        _mm256_avg_epu16(_mm256_mulhi_epu16(v, _mm256_shuffle_epi8(powers, n)), _mm256_setzero_si256())
     }
 }
 
@@ -304,6 +304,20 @@ impl Lanes for Avx2 {
         core::array::from_fn(|h| unsafe {
             scale_pow2_16(v[h], _mm256_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
         })
+    }
+    #[inline(always)]
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
+        const FRACTION: i32 = FRACTION_BITS as i32;
+        let mut x = [a, b];
+        unsafe {
+            let mask = _mm256_set1_epi16((1 << FRACTION) - 1);
+            let mut carry = _mm256_set1_epi16(1 << (FRACTION - 1));
+            for (i, h) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let u = _mm256_add_epi16(x[i][h], carry);
+                (x[i][h], carry) = (_mm256_srli_epi16::<FRACTION>(u), _mm256_and_si256(u, mask));
+            }
+        }
+        x
     }
     #[inline(always)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {

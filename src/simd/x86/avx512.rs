@@ -10,7 +10,7 @@
 use super::avx2;
 use super::yuv;
 use crate::image::yuv::{BLOCK, Block, Coefficients};
-use crate::simd::lanes::{LANES, Lanes};
+use crate::simd::lanes::{FRACTION_BITS, LANES, Lanes};
 use crate::simd::tile::{TileI8, Widen, float_tiles, pick_tile, tile_f};
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -229,6 +229,23 @@ impl Lanes for Avx512 {
             let shift =
                 _mm512_sub_epi16(_mm512_set1_epi16(-1), _mm512_srav_epi16(x, _mm512_set1_epi16(unit as i16)));
             _mm512_avg_epu16(_mm512_srlv_epi16(v, shift), _mm512_setzero_si512())
+        }
+    }
+    #[inline(always)]
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
+        const FRACTION: u32 = FRACTION_BITS;
+        const MASK: i16 = (1 << FRACTION) - 1;
+        unsafe {
+            // The first half of the lanes, and the second one.
+            let half =
+                |first, second| _mm512_inserti64x4::<1>(_mm512_set1_epi16(first), _mm256_set1_epi16(second));
+            let (first, second) = (half(MASK, 0), half(0, MASK));
+            let a = _mm512_add_epi16(a, half(1 << (FRACTION - 1), 0));
+            let b = _mm512_add_epi16(b, _mm512_and_si512(a, first));
+            let carry = _mm512_and_si512(b, first);
+            let a = _mm512_add_epi16(a, _mm512_shuffle_i64x2::<0b01_00_11_10>(carry, carry));
+            let b = _mm512_add_epi16(b, _mm512_and_si512(a, second));
+            [_mm512_srli_epi16::<FRACTION>(a), _mm512_srli_epi16::<FRACTION>(b)]
         }
     }
     #[inline(always)]

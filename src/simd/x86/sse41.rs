@@ -4,7 +4,7 @@
 //! (`sse41_fma`), the conversion from f16 ([`f16_to_f32`]), and the broadcast of a 16-bit lane.
 
 use super::sse41_fma::fma_16;
-use crate::simd::lanes::Lanes;
+use crate::simd::lanes::{FRACTION_BITS, Lanes};
 use core::arch::x86_64::*;
 
 /// Proof that the processor has SSE4.1 and what came before it.
@@ -48,18 +48,17 @@ pub(super) unsafe fn f16_to_f32(h: __m128i) -> __m128 {
     _mm_or_ps(v, _mm_castsi128_ps(sign))
 }
 
-/// v · 2^n for n ≤ −7, rounded to nearest, halves up: see the same function of AVX2.
+/// v · 2^n for n ≤ −2, rounded to nearest, halves up: see the same function of AVX2.
 ///
 /// # Safety
 /// The processor has sse4.1.
 #[inline]
 #[target_feature(enable = "sse4.1")]
 unsafe fn scale_pow2_8(v: __m128i, n: __m128i) -> __m128i {
-    let n = _mm_max_epi16(_mm_add_epi16(n, _mm_set1_epi16(22)), _mm_setzero_si128());
+    let n = _mm_max_epi16(_mm_add_epi16(n, _mm_set1_epi16(17)), _mm_setzero_si128());
     let n = _mm_xor_si128(_mm_or_si128(n, _mm_slli_epi16::<8>(n)), _mm_set1_epi16(8));
     let powers = _mm_set_epi8(-128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    let v = _mm_mulhi_epu16(v, _mm_shuffle_epi8(powers, n));
-    _mm_avg_epu16(_mm_srli_epi16::<5>(v), _mm_setzero_si128())
+    _mm_avg_epu16(_mm_mulhi_epu16(v, _mm_shuffle_epi8(powers, n)), _mm_setzero_si128())
 }
 
 /// Defines the reduction tree of [`Lanes::reduce`]: register i is combined with i + 2, then i + 1, and lanes likewise.
@@ -280,6 +279,22 @@ impl Lanes for Sse41 {
         core::array::from_fn(|h| unsafe {
             scale_pow2_8(v[h], _mm_sra_epi16(x[h], _mm_cvtsi32_si128(unit as i32)))
         })
+    }
+    #[inline(always)]
+    fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
+        const FRACTION: i32 = FRACTION_BITS as i32;
+        let mut x = [a, b];
+        unsafe {
+            let mask = _mm_set1_epi16((1 << FRACTION) - 1);
+            let mut carry = [_mm_set1_epi16(1 << (FRACTION - 1)); 2];
+            for (i, h) in [(0, 0), (1, 0), (0, 2), (1, 2)] {
+                for (x, carry) in x[i][h..h + 2].iter_mut().zip(&mut carry) {
+                    let u = _mm_add_epi16(*x, *carry);
+                    (*x, *carry) = (_mm_srli_epi16::<FRACTION>(u), _mm_and_si128(u, mask));
+                }
+            }
+        }
+        x
     }
     #[inline(always)]
     unsafe fn store_bytes_sum4_at(self, a: Self::H, b: Self::H, p: *mut u8) -> Self::I {

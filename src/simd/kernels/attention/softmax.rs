@@ -8,7 +8,9 @@
 //! (`shift`, `unit`) is chosen so that no logit overflows (`ops::attention::fixed_point`).
 //!
 //! 1. [`softmax_blocks`]: within each block b, m_b = max_j x_ij is stored, and p_ij = 255 · 2^((x_ij − m_b) / 2^unit), rounded, is
-//!    stored as a byte, together with Σ_j p_ij. Base 2 replaces e: the factors contain log2(e).
+//!    stored as a byte, together with Σ_j p_ij. Base 2 replaces e: the factors contain log2(e). The rounding error of one
+//!    probability is carried over to another ([`Lanes::round_with_carry`]): with many keys most probabilities are a few units
+//!    or none, and neighbouring keys have similar values, so what counts is their sum.
 //! 2. [`block_factors`]: with m = max_b m_b, the factor of a block is 2^((m_b − m) / 2^unit), and the denominator of the row is
 //!    Σ_b factor_b · Σ_j p_ij. P·V is then accumulated with the factors (`accumulate`), and each row is scaled once by the
 //!    reciprocal of its denominator.
@@ -180,6 +182,9 @@ pub(crate) unsafe fn store_probabilities<L: Lanes, const WHOLE: bool, const ROWS
 ) {
     let panels = if WHOLE { 4 } else { t.panels };
     exp2_255(l, &mut x, t.unit);
+    for x in &mut x {
+        *x = l.round_with_carry(x[0], x[1]);
+    }
     // SAFETY: the preconditions of `SoftmaxBlocks` cover the block and the rows; `interleaved` is 64 bytes.
     unsafe {
         for (r, [low, high]) in x.into_iter().enumerate() {
