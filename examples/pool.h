@@ -16,6 +16,9 @@
  * - A step waits for nobody who has not begun to work on it. Once the thread that called `run` returns from `worker`, all
  *   tasks of the step are taken: a thread that is still asleep, or that runs something else, is left out.
  *
+ * On processors with fast and slow cores, make a pool for the fast ones: the threads run where the thread that opens the pool
+ * may run, so that `taskset -c 4-7 PROGRAM` or sched_setaffinity() before pool_open chooses their CPUs.
+ *
  * A pool runs one step at a time, and none from inside another. After fork() the child needs a pool of its own. */
 #ifndef POOL_H
 #define POOL_H

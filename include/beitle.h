@@ -239,7 +239,11 @@ typedef struct beitle_class_map {
  * must return normally (no longjmp, exception, pthread_exit or cancellation), and must not call beitle_open,
  * beitle_plan or beitle_plan_views on the running engine. It may block and allocate; since it is called so often, it is
  * faster to let existing threads wait for work than to create threads for every step (see examples/pool.h). While
- * 16 parallel steps are in progress, a further step runs on its calling thread alone. */
+ * 16 parallel steps are in progress, a further step runs on its calling thread alone.
+ *
+ * The library does not choose CPUs: a thread of the caller runs where the caller lets it. A slower core runs fewer tasks,
+ * but may hold the others up with its last one. Where some cores are much slower, compare with threads on the fast ones
+ * alone (on Linux: /sys/devices/system/cpu/cpuN/cpu_capacity, sched_setaffinity). */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);

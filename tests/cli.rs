@@ -30,6 +30,28 @@ fn invalid_arguments_have_status_two() {
     assert_fails(&["segment", &picture, "-m", "x.beitle", "--mode", "sideways"], 2, &["sideways", "whole"]);
     assert_fails(&["segment", &picture, "-m", "x.beitle", "--isa", "mmx"], 2, &["mmx", "portable"]);
     assert_fails(&["bench", "x.beitle", "--runs", "0"], 2, &["--runs"]);
+    assert_fails(&["bench", "x.beitle", "--cores", "0,7-4"], 2, &["--cores", "\"7-4\"", "4-7 or 0,2"]);
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
+    assert_fails(&["bench", model, "--cores", "8191"], 2, &["--cores 8191: "]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn bench_says_on_which_cpus_its_threads_run() {
+    let allowed = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed =
+        allowed.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned();
+    let first = allowed.split(['-', ',']).next().unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle");
+    for (args, words) in [
+        (vec!["--cores", first], format!(", 1 thread on CPUs {first}\n")),
+        (vec!["--cores", first, "--threads", "2"], format!(", 2 threads on CPUs {first}\n")),
+        (vec!["--threads", "2"], ", 2 threads\n".to_owned()),
+    ] {
+        let output = beitle(&[&["bench", model, "--runs", "1"], &args[..]].concat());
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains(&words), "{args:?}: {printed}");
+    }
 }
 
 #[test]

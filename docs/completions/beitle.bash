@@ -85,7 +85,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__bench)
-            opts="-h -V --image --size --mode --native --flip --scales --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --runs --json --profile --help --version"
+            opts="-h -V --image --size --mode --native --flip --scales --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --runs --json --profile --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -112,6 +112,10 @@ _beitle() {
                     return 0
                     ;;
                 --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cores)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -147,7 +151,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__classify)
-            opts="-m -h -V --model --top --json --logits --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -h -V --model --top --json --logits --verify --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -181,6 +185,10 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cores)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --isa)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -205,7 +213,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__eval)
-            opts="-m -h -V --labels --model --against --reduce-labels --ignore --limit --json --html --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -h -V --labels --model --against --reduce-labels --ignore --limit --json --html --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -267,6 +275,10 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cores)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --isa)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -291,7 +303,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__features)
-            opts="-m -o -h -V --model --output --tokens --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -o -h -V --model --output --tokens --verify --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -322,6 +334,10 @@ _beitle() {
                     return 0
                     ;;
                 --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cores)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -493,7 +509,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__segment)
-            opts="-m -o -r -q -v -h -V --model --output --recursive --skip-existing --name --quiet --verbose --mode --native --flip --scales --map-size --only --labels --palette --min-confidence --overlay --alpha --no-legend --confidence --geojson --logits --json --regions --contours --masks --min-area --connectivity --max-regions --point --top --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -o -r -q -v -h -V --model --output --recursive --skip-existing --name --quiet --verbose --mode --native --flip --scales --map-size --only --labels --palette --min-confidence --overlay --alpha --no-legend --confidence --geojson --logits --json --regions --contours --masks --min-area --connectivity --max-regions --point --top --verify --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -587,6 +603,10 @@ _beitle() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cores)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --isa)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -611,7 +631,7 @@ _beitle() {
             return 0
             ;;
         beitle__subcmd__stream)
-            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --alpha --only --labels --palette --min-confidence --regions --contours --masks --min-area --connectivity --max-regions --every --latest --quiet --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --isa --max-arena --max-work --max-windows --help --version"
+            opts="-m -q -h -V --format --size --matrix --range --rotate --mirror --model --emit --y4m --raw --alpha --only --labels --palette --min-confidence --regions --contours --masks --min-area --connectivity --max-regions --every --latest --quiet --mode --native --flip --scales --verify --no-mmap --max-pixels --threads --cores --isa --max-arena --max-work --max-windows --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -702,6 +722,10 @@ _beitle() {
                     return 0
                     ;;
                 --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cores)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -18,7 +18,8 @@ use std::path::PathBuf;
 /// A BEiT model, opened from a weight file.
 ///
 /// path: a `.beitle` file, made by `beitle.convert` or by the program `beitle-quantize`.
-/// threads: number of threads of a run; None: one for each processor. Results do not depend on it.
+/// threads: number of threads of a run; None: one for each fast processor that the calling thread may use (`os.sched_setaffinity`).
+///     Processors with less than half the speed of the fastest are slow. Results do not depend on it.
 /// mmap: map the file into memory instead of reading it. The operating system then loads what is used, and shares it between
 ///     processes. Nothing may change a mapped file while the model exists (to replace it by renaming another file is fine on
 ///     Unix).
@@ -189,7 +190,7 @@ impl Model {
         Ok(self.model()?.report().to_owned())
     }
 
-    /// The number of threads of a run; None: one for each processor.
+    /// The number of threads of a run; None: one for each fast processor.
     #[getter]
     fn threads(&self) -> Option<usize> {
         self.threads

@@ -51,7 +51,7 @@ pub struct Job<'a> {
 }
 
 impl Sessions {
-    /// No sessions yet; each will have `threads` threads (0: as many as there are processors). A run may use `max_memory` bytes.
+    /// No sessions yet; each will have `threads` threads (0: as many as there are fast processors). A run may use `max_memory` bytes.
     pub fn new(threads: usize, isa: Isa, max_memory: usize) -> Self {
         Sessions { threads, max_memory, isa, idle: Mutex::new(Vec::new()) }
     }

@@ -1,6 +1,9 @@
 //! The trait through which the engine uses several cores, and its two implementations: the calling thread alone
 //! ([`Serial`]) and a thread pool ([`ThreadPool`]).
 
+#[cfg(feature = "std")]
+use super::cores::Cores;
+
 /// Threads for the engine. Implement it to run the engine on threads of your own, such as those of an RTOS.
 ///
 /// An implementation only calls a closure on its threads. The engine itself hands out tasks and worker ids inside that
@@ -40,35 +43,71 @@ impl Parallel for Serial {
     }
 }
 
-/// A pool of its own threads (rayon). With one worker no thread is started: the calling thread runs all tasks. Use a pool for
-/// one run at a time: runs that share it wait for one another.
+/// A pool of its own threads (rayon). With one worker that may use any CPU no thread is started: the calling thread runs all
+/// tasks. Use a pool for one run at a time: runs that share it wait for one another.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadPool {
     pool: Option<rayon::ThreadPool>,
     workers: usize,
+    cores: Option<Cores>,
 }
 
 #[cfg(feature = "std")]
 impl ThreadPool {
-    /// A pool of `n` workers; 0: as many as [`available_parallelism`](std::thread::available_parallelism) reports.
+    /// A pool of `n` workers, which the operating system places.
+    ///
+    /// 0: a worker for each CPU that the process may use, at most as many as
+    /// [`available_parallelism`](std::thread::available_parallelism) reports. If some of these CPUs are slow ([`Cores::fast`]), a
+    /// worker for each fast one, and they run on those only.
     ///
     /// # Errors
     /// If the operating system cannot start the threads.
     pub fn new(n: usize) -> Result<ThreadPool, std::io::Error> {
-        let workers = if n == 0 { std::thread::available_parallelism().map_or(1, |n| n.get()) } else { n };
-        let pool = match workers {
-            1 => None,
-            n => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(n)
-                    .thread_name(|i| std::format!("beitle-{i}"))
-                    .build()
-                    .map_err(std::io::Error::other)?,
-            ),
-        };
-        Ok(ThreadPool { pool, workers })
+        if n > 0 {
+            return ThreadPool::start(n);
+        }
+        let available = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let Some(fast) = Cores::fast() else { return ThreadPool::start(available) };
+        let n = available.min(fast.len());
+        // A sandbox may forbid it.
+        ThreadPool::pinned(n, fast).or_else(|_| ThreadPool::start(n))
     }
+
+    /// A pool of `n` workers, 0: one for each of `cores`, which run on these CPUs only.
+    ///
+    /// # Errors
+    /// [`Unsupported`](std::io::ErrorKind::Unsupported) on systems other than Linux and Android,
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for a CPU that does not exist or that the process may not use, or if the
+    /// operating system cannot start the threads.
+    pub fn on(cores: Cores, n: usize) -> Result<ThreadPool, std::io::Error> {
+        cores.check()?;
+        ThreadPool::pinned(if n == 0 { cores.len() } else { n }, cores)
+    }
+
+    /// A pool whose workers run on any CPU.
+    fn start(workers: usize) -> Result<ThreadPool, std::io::Error> {
+        let pool = if workers > 1 { Some(start_threads(workers)?) } else { None };
+        Ok(ThreadPool { pool, workers, cores: None })
+    }
+
+    /// A pool whose workers run on these CPUs. One worker is a thread, too: the calling thread stays as it is.
+    fn pinned(workers: usize, cores: Cores) -> Result<ThreadPool, std::io::Error> {
+        let pool = start_threads(workers)?;
+        pool.broadcast(|_| cores.pin()).into_iter().collect::<Result<(), _>>()?;
+        Ok(ThreadPool { pool: Some(pool), workers, cores: Some(cores) })
+    }
+
+    /// The CPUs on which the workers run; `None`: any.
+    pub fn cores(&self) -> Option<&Cores> {
+        self.cores.as_ref()
+    }
+}
+
+#[cfg(feature = "std")]
+fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(|i| std::format!("beitle-{i}"));
+    builder.build().map_err(std::io::Error::other)
 }
 
 #[cfg(feature = "std")]
@@ -101,4 +140,42 @@ fn join_calls(calls: core::ops::Range<usize>, work: &(dyn Fn(usize) + Sync)) {
     }
     let middle = calls.start + calls.len() / 2;
     rayon::join(|| join_calls(calls.start..middle, work), || join_calls(middle..calls.end, work));
+}
+
+#[cfg(all(test, feature = "std", any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::vec::Vec;
+
+    /// The CPUs of each worker's thread.
+    fn cores_of_workers(pool: &ThreadPool) -> Vec<Cores> {
+        let seen = Mutex::new(Vec::new());
+        let all_begin = std::sync::Barrier::new(pool.workers());
+        pool.enter(&mut || {
+            pool.run(pool.workers(), &|_| {
+                all_begin.wait();
+                seen.lock().unwrap().push(Cores::usable().unwrap());
+            });
+        });
+        seen.into_inner().unwrap()
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri reports rayon's own threads as leaks")]
+    fn workers_run_on_the_chosen_cores_only() {
+        let usable = Cores::usable().unwrap();
+        for n in [1, 3] {
+            let pool = ThreadPool::on(usable.clone(), n).unwrap();
+            assert_eq!((pool.workers(), pool.cores()), (n, Some(&usable)));
+            assert_eq!(cores_of_workers(&pool), std::vec![usable.clone(); n]);
+            assert_eq!(ThreadPool::new(n).unwrap().cores(), None);
+        }
+        let first = Cores::new((0..).find(|cpu| Cores::new([*cpu]).check().is_ok()));
+        let pool = ThreadPool::on(first.clone(), 0).unwrap();
+        assert_eq!((pool.workers(), cores_of_workers(&pool)), (1, std::vec![first.clone()]));
+        // The calling thread is not pinned.
+        assert_eq!(Cores::usable().unwrap(), usable);
+        assert!(ThreadPool::on(Cores::new([8191]), 1).is_err());
+    }
 }

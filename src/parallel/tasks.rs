@@ -1,8 +1,8 @@
 //! Tasks and worker ids, handed out to the calls that a [`Parallel`] makes.
 //!
-//! The tasks of a step are divided into queues of consecutive tasks, one per worker. A worker empties its own queue, then helps
-//! with the others: the data that a thread wrote in one step is then mostly the data that it reads in the next, and stays in its
-//! core's cache. All counters are atomic and belong to the step, so that a task is claimed once and a worker id is given once,
+//! The tasks of a step are divided into queues, one per worker: a queue has a range of consecutive tasks of each loop. A worker
+//! empties its own queue, then helps with the others: the data that a thread wrote in one step is then mostly the data that it
+//! reads in the next, and stays in its core's cache; and a core that is slower than the others runs fewer tasks. All counters are atomic and belong to the step, so that a task is claimed once and a worker id is given once,
 //! whatever the implementation of [`Parallel`] does.
 
 use super::pool::{Parallel, Serial};
@@ -36,27 +36,24 @@ impl<'a> Workers<'a> {
     ///
     /// The worker id `w` is less than [`count`](Workers::count), and no two calls with the same `w` overlap in time.
     pub fn run(self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        #[cfg(target_has_atomic = "ptr")]
-        if self.count.min(tasks) > 1 {
-            return shared::run(self.par, self.count.min(tasks), tasks, task);
-        }
-        for t in 0..tasks {
-            task(t, 0);
-        }
+        self.run_all(&[Loop { count: tasks, run: task }]);
     }
 
-    /// Runs several loops as one step: the tasks of all of them, in any order and at the same time.
+    /// Runs several loops as one step: the tasks of all of them, in any order and at the same time. Each worker begins with the
+    /// first loops, so they should be those with the longest tasks: short ones at the end let all workers finish together.
     ///
     /// Every task runs once, and no two tasks with the same worker id overlap in time, whichever loops they belong to.
     pub fn run_all(self, loops: &[Loop]) {
-        self.run(loops.iter().map(|l| l.count).sum(), &|mut t, worker| {
-            for l in loops {
-                if t < l.count {
-                    return (l.run)(t, worker);
-                }
-                t -= l.count;
+        #[cfg(target_has_atomic = "ptr")]
+        {
+            let tasks = loops.iter().map(|l| l.count).sum();
+            if self.count.min(tasks) > 1 {
+                return shared::run(self.par, self.count.min(tasks), loops);
             }
-        });
+        }
+        for l in loops {
+            (0..l.count).for_each(|t| (l.run)(t, 0));
+        }
     }
 }
 
@@ -94,24 +91,23 @@ impl Loop<'_> {
 
 #[cfg(target_has_atomic = "ptr")]
 mod shared {
-    use super::Parallel;
+    use super::{Loop, Parallel};
     use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     /// The most queues that the tasks of one step are divided into. Further workers own no queue.
     const MAX_QUEUES: usize = 32;
 
-    /// A range of consecutive tasks. It belongs to the worker whose id is the queue's index.
+    /// A range of consecutive tasks of each loop, one loop after another. It belongs to the worker whose id is the queue's index.
     struct Queue {
-        /// The first task that no worker has claimed.
-        next: AtomicUsize,
+        /// How many of its tasks were claimed; it goes on beyond their number.
+        claimed: AtomicUsize,
         /// Whether a call has this worker id.
         owned: AtomicBool,
     }
 
     /// The tasks of one step.
     struct Step<'a> {
-        task: &'a (dyn Fn(usize, usize) + Sync),
-        tasks: usize,
+        loops: &'a [Loop<'a>],
         workers: usize,
         queues: [Queue; MAX_QUEUES],
         /// Worker ids given out above those of the queues.
@@ -126,9 +122,16 @@ mod shared {
             self.workers.min(MAX_QUEUES)
         }
 
-        /// The first task of a queue; for the number of queues, the number of tasks.
-        fn start(&self, queue: usize) -> usize {
-            self.tasks * queue / self.queue_count()
+        /// Task `i` of a queue, as its loop and its number there; `None` after the last one.
+        fn task(&self, queue: usize, mut i: usize) -> Option<(&Loop<'_>, usize)> {
+            for l in self.loops {
+                let [start, end] = [queue, queue + 1].map(|queue| l.count * queue / self.queue_count());
+                if i < end - start {
+                    return Some((l, start + i));
+                }
+                i -= end - start;
+            }
+            None
         }
 
         /// A worker id that no other call of this step has; `None` after as many calls as workers. It is `thread`, if possible.
@@ -152,40 +155,20 @@ mod shared {
         fn work(&self, worker: usize) {
             let count = self.queue_count();
             for queue in (worker..worker + count).map(|i| i % count) {
-                let end = self.start(queue + 1);
-                loop {
-                    let t = self.queues[queue].next.fetch_add(1, Ordering::Relaxed);
-                    if t >= end {
-                        break;
-                    }
-                    (self.task)(t, worker);
+                let claim = || self.task(queue, self.queues[queue].claimed.fetch_add(1, Ordering::Relaxed));
+                while let Some((l, t)) = claim() {
+                    (l.run)(t, worker);
                 }
             }
         }
     }
 
-    /// [`Workers::run`](super::Workers::run) for at least two workers.
-    pub(super) fn run(
-        par: &dyn Parallel,
-        workers: usize,
-        tasks: usize,
-        task: &(dyn Fn(usize, usize) + Sync),
-    ) {
+    /// [`Workers::run_all`](super::Workers::run_all) for at least two workers.
+    pub(super) fn run(par: &dyn Parallel, workers: usize, loops: &[Loop]) {
         let queues =
-            [const { Queue { next: AtomicUsize::new(0), owned: AtomicBool::new(false) } }; MAX_QUEUES];
-        let mut step = Step {
-            task,
-            tasks,
-            workers,
-            queues,
-            others: AtomicUsize::new(0),
-            unfinished: AtomicUsize::new(0),
-        };
-        for queue in 0..step.queue_count() {
-            let start = step.start(queue);
-            *step.queues[queue].next.get_mut() = start;
-        }
-        let step = &step;
+            [const { Queue { claimed: AtomicUsize::new(0), owned: AtomicBool::new(false) } }; MAX_QUEUES];
+        let (others, unfinished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let step = &Step { loops, workers, queues, others, unfinished };
         par.run(workers, &|thread| {
             if let Some(worker) = step.claim_worker(thread % workers) {
                 step.unfinished.fetch_add(1, Ordering::Relaxed);
@@ -206,6 +189,7 @@ mod tests {
     #[cfg(feature = "std")]
     use crate::parallel::pool::ThreadPool;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Condvar, Mutex};
     use std::vec::Vec;
 
     /// Makes `calls` calls at the same time, whatever the engine asks for, all with the same thread number.
@@ -259,6 +243,48 @@ mod tests {
         });
         workers.run_all(&tasks.each_mut().map(|tasks| tasks.as_loop()));
         assert!(seen.iter().flatten().all(|n| n.load(Ordering::SeqCst) == 1));
+    }
+
+    /// Two workers in simulated time: a task of `costs[w]` ends on worker w only when the other worker's clock has got as far.
+    /// Returns the number of tasks of each, and the time at which the last task ended.
+    fn simulate(costs: [usize; 2], loops: [usize; 2]) -> ([usize; 2], usize) {
+        #[derive(Default)]
+        struct Time {
+            clocks: [usize; 2],
+            tasks: [usize; 2],
+        }
+        let (time, advanced) = (Mutex::new(Time::default()), Condvar::new());
+        let total: usize = loops.iter().sum();
+        let run = |_: usize, w: usize| {
+            let mut now = time.lock().unwrap();
+            now.clocks[w] += costs[w];
+            now.tasks[w] += 1;
+            advanced.notify_all();
+            // After the last task the other worker's clock may stand still.
+            let waits =
+                |now: &mut Time| now.tasks.iter().sum::<usize>() < total && now.clocks[w] > now.clocks[1 - w];
+            drop(advanced.wait_while(now, waits).unwrap());
+        };
+        let loops = loops.map(|count| Loop { count, run: &run });
+        Workers::new(&Careless { workers: 2, calls: 2 }).run_all(&loops);
+        let now = time.into_inner().unwrap();
+        (now.tasks, now.clocks.into_iter().max().unwrap())
+    }
+
+    #[test]
+    fn a_core_that_is_three_times_slower_runs_a_quarter_of_the_tasks() {
+        for loops in [[40, 0], [12, 28], [7, 33]] {
+            for costs in [[1, 3], [3, 1]] {
+                let (tasks, end) = simulate(costs, loops);
+                let slow = if costs[0] > costs[1] { 0 } else { 1 };
+                assert!((9..=11).contains(&tasks[slow]), "{tasks:?} of {loops:?}");
+                assert_eq!(tasks[0] + tasks[1], 40);
+                // 30 is ideal; the slow core's last task may begin up to just before.
+                assert!(end <= 33, "{end}");
+            }
+            let (tasks, end) = simulate([1, 1], loops);
+            assert!(tasks[0].abs_diff(20) <= 1 && end <= 21, "{tasks:?} {end}");
+        }
     }
 
     #[test]

@@ -254,7 +254,10 @@ impl Measurement {
         out.line(format_args!("{}", self.row("sum of the stages", self.stage_seconds(), &self.stages)))?;
         out.line(format_args!("{}", self.row("a run", self.seconds, &self.stages)))?;
         let (width, height) = self.size;
-        let threads = plural(session.workers(), "thread");
+        let mut threads = plural(session.workers(), "thread");
+        if let Some(cores) = session.cores() {
+            threads += &format!(" on CPUs {cores}");
+        }
         let (views, windows) = (describe(session.views()), plural(self.windows, "window"));
         out.line(format_args!(
             "\npicture {width}x{height}, {views}, {windows} ({:.1} ms each), {}, {threads}",
@@ -299,6 +302,7 @@ impl Measurement {
             "windows": self.windows,
             "isa": session.isa(),
             "threads": session.workers(),
+            "cores": session.cores().map(ToString::to_string),
             "runs": args.runs,
             "seconds": self.seconds,
             "open_seconds": self.open_seconds,

@@ -1,7 +1,7 @@
 //! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`analysis`] and [`geojson`] (what is
-//! computed from maps), [`session`] (threads and arena), [`limits`], [`labels`] and [`palette`] (what the numbers of maps mean, and their colours), [`verified`], [`model_file`], then
+//! computed from maps), [`session`] (threads and arena), [`cores`], [`limits`], [`labels`] and [`palette`] (what the numbers of maps mean, and their colours), [`verified`], [`model_file`], then
 //! the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`], [`arena_chart`]), then [`console`]
 //! (output, failures).
 
@@ -13,6 +13,7 @@ mod canvas;
 mod class_map;
 mod classify;
 mod console;
+mod cores;
 mod eval;
 mod features;
 mod geojson;

@@ -3,6 +3,7 @@
 
 use crate::class_map::ClassMapBuf;
 use crate::console::Failure;
+use crate::cores;
 use crate::labels::Labels;
 pub use crate::limits::{RunError, RunLimits};
 use crate::limits::{WorkLimit, memory};
@@ -13,17 +14,22 @@ use beitle::image::{ImageView, PixelFormat};
 use beitle::memory::Arena;
 use beitle::observe::Observer;
 use beitle::output::{Points, Ranked};
-use beitle::parallel::{Parallel, ThreadPool};
+use beitle::parallel::{Cores, Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::{Mode, Views};
 use beitle::{Isa, Model};
+use std::io::ErrorKind;
 
 /// Arguments that select threads and instruction set.
 #[derive(clap::Args)]
 pub struct ProcessorArgs {
-    /// Number of threads; 0: one per CPU that is available to the process. Results do not depend on it
+    /// Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the
+    /// speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
+    /// CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it
+    #[arg(long, value_name = "LIST", value_parser = cores::parse)]
+    cores: Option<Cores>,
     /// Instruction set [default: the fastest available]. Results do not depend on it
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
@@ -63,13 +69,22 @@ impl ProcessorArgs {
         }
     }
 
-    /// A pool of the requested number of threads.
+    /// A pool of the requested number of threads, on the requested CPUs.
     ///
     /// # Errors
-    /// The operating system cannot start the threads.
+    /// The process cannot use the CPUs, or the operating system cannot start the threads.
     pub fn threads(&self) -> Result<ThreadPool, Failure> {
-        ThreadPool::new(self.threads.into())
-            .map_err(|e| Failure::work(format_args!("--threads {}: cannot start threads: {e}", self.threads)))
+        let n = self.threads;
+        let Some(cores) = &self.cores else {
+            return ThreadPool::new(n.into())
+                .map_err(|e| Failure::work(format_args!("--threads {n}: cannot start threads: {e}")));
+        };
+        ThreadPool::on(cores.clone(), n.into()).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput | ErrorKind::Unsupported => {
+                Failure::usage(format_args!("--cores {cores}: {e}"))
+            }
+            _ => Failure::work(format_args!("--threads {n} --cores {cores}: cannot start threads: {e}")),
+        })
     }
 }
 
@@ -144,6 +159,11 @@ impl<'m> Session<'m> {
     /// Number of worker threads.
     pub fn workers(&self) -> usize {
         self.threads.workers()
+    }
+
+    /// The CPUs on which the worker threads run; `None`: any.
+    pub fn cores(&self) -> Option<&Cores> {
+        self.threads.cores()
     }
 
     /// Name of the instruction set.

@@ -37,6 +37,8 @@
 //! | 2 | input transform of fpn 0; fpn 1 | bottleneck | |
 //! | 3 | fpn 0; rows of fpn 1 for its products; lateral 1 of chunk i + 3; deconvolution for later chunks | classifier | |
 //!
+//! The loops of a step are listed in the order of their tasks' lengths, so that the workers finish together.
+//!
 //! A loop of a step neither reads what another one writes nor writes to the same buffer. Where a buffer is a ring, the rows that are
 //! read and those that are overwritten belong to different steps, so the rings need no more rows than if the stages ran one
 //! after another.
@@ -138,11 +140,11 @@ impl Bands<'_> {
         });
         let mut loops = Some([
             part(Stage::Lateral, &mut lateral),
-            part(Stage::Fpn1, &mut fpn1),
             part(Stage::Products, &mut level1),
             part(Stage::Products, &mut level2),
             part(Stage::Products, &mut level3),
             part(Stage::Bottleneck, &mut bottleneck),
+            part(Stage::Fpn1, &mut fpn1),
         ]);
         let mut run = |cx: &mut Context, map: Loop| match loops.take() {
             Some([a, b, c, d, e, f]) => cx.run_together([a, b, c, d, e, f, Some((Stage::Map, 0, map))]),
@@ -177,9 +179,9 @@ impl Bands<'_> {
             bottleneck.product(cx, x, rows, then, self.bottleneck_map, s)
         });
         cx.run_together([
-            part(Stage::Fpn0, &mut fpn0),
-            part(Stage::Fpn1, &mut fpn1),
             part(Stage::Bottleneck, &mut bottleneck),
+            part(Stage::Fpn1, &mut fpn1),
+            part(Stage::Fpn0, &mut fpn0),
         ])
     }
 
@@ -214,10 +216,10 @@ impl Bands<'_> {
             .map(|chunk| deconvolution(cx, w, chunk, &self.feature0, self.deconvolved.reborrow(), s));
         cx.run_together([
             part(Stage::Fpn0, &mut fpn0),
-            part(Stage::Fpn1, &mut fpn1),
-            part(Stage::Classify, &mut classifier),
-            part(Stage::Lateral, &mut lateral),
             part(Stage::Lateral, &mut deconvolved),
+            part(Stage::Lateral, &mut lateral),
+            part(Stage::Classify, &mut classifier),
+            part(Stage::Fpn1, &mut fpn1),
         ])?;
         drop((fpn0, fpn1, classifier, lateral, deconvolved));
 
