@@ -1,9 +1,10 @@
 //! Tasks and worker ids, handed out to the calls that a [`Parallel`] makes.
 //!
 //! The tasks of a step are divided into queues, one per worker: a queue has a range of consecutive tasks of each loop. A worker
-//! empties its own queue, then helps with the others: the data that a thread wrote in one step is then mostly the data that it
-//! reads in the next, and stays in its core's cache; and a core that is slower than the others runs fewer tasks. All counters are atomic and belong to the step, so that a task is claimed once and a worker id is given once,
-//! whatever the implementation of [`Parallel`] does.
+//! empties its own queue, then helps with the others. The data that a thread wrote in one step is then mostly the data that it
+//! reads in the next, and stays in its core's cache; and a core that is slower than the others runs fewer tasks. All counters are
+//! atomic and belong to the step, so that a task is claimed once and a worker id is given once, whatever the implementation of
+//! [`Parallel`] does.
 
 use super::pool::{Parallel, Serial};
 

@@ -196,7 +196,7 @@ pub(crate) trait Lanes: Copy {
     /// sixteen chains of four: lane i < 16 of `a`, lane i of `b`, lane 16 + i of `a`, lane 16 + i of `b`.
     ///
     /// With s = 2^FRACTION_BITS, the numbers x₀ to x₃ of a chain become ⌊u_j / s⌋, where u₀ = x₀ + s / 2 and
-    /// u_j = x_j + u_j₋₁ mod s. Numbers are in 0 ..= 255 · s, and so the results in 0 ..= 255.
+    /// u_j = x_j + u_j₋₁ mod s. Numbers in 0 ..= 255 · s give results in 0 ..= 255.
     fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2];
     /// Stores lanes, all in 0 ..= 255, as activation bytes, XORed with [`Lanes::SIGN_FLIP`]: for each q in 0 .. 4, lanes
     /// 8q .. 8q + 8 of `a`, then those of `b`. Lane i of the result is the sum of bytes 4i .. 4i + 4 before the XOR.

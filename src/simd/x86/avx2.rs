@@ -32,9 +32,9 @@ impl Avx2 {
 
 /// v · 2^n for n ≤ −2, rounded to nearest, halves up.
 ///
-/// AVX2 has no shift of 16-bit lanes by different counts. The upper half of v · 2^(n + 17) replaces it, all but its last bit, by
-/// which the average with 0 rounds. A byte shuffle looks up the power of two, whose single bit is in the upper or in the lower byte.
-/// For n ≤ −17 the result is 0.
+/// AVX2 cannot shift 16-bit lanes by different counts. Instead, v is multiplied by 2^(n + 17), of which the upper half is
+/// v · 2^(n + 1), and the average with 0 drops the last bit and rounds. A byte shuffle looks up the power of two, whose single bit is
+/// in the upper or in the lower byte. For n ≤ −17 the result is 0.
 ///
 /// # Safety
 /// The processor has avx2.

@@ -233,19 +233,18 @@ impl Lanes for Avx512 {
     }
     #[inline(always)]
     fn round_with_carry(self, a: Self::H, b: Self::H) -> [Self::H; 2] {
-        const FRACTION: u32 = FRACTION_BITS;
-        const MASK: i16 = (1 << FRACTION) - 1;
+        const MASK: i16 = (1 << FRACTION_BITS) - 1;
         unsafe {
             // The first half of the lanes, and the second one.
             let half =
                 |first, second| _mm512_inserti64x4::<1>(_mm512_set1_epi16(first), _mm256_set1_epi16(second));
             let (first, second) = (half(MASK, 0), half(0, MASK));
-            let a = _mm512_add_epi16(a, half(1 << (FRACTION - 1), 0));
+            let a = _mm512_add_epi16(a, half(1 << (FRACTION_BITS - 1), 0));
             let b = _mm512_add_epi16(b, _mm512_and_si512(a, first));
             let carry = _mm512_and_si512(b, first);
             let a = _mm512_add_epi16(a, _mm512_shuffle_i64x2::<0b01_00_11_10>(carry, carry));
             let b = _mm512_add_epi16(b, _mm512_and_si512(a, second));
-            [_mm512_srli_epi16::<FRACTION>(a), _mm512_srli_epi16::<FRACTION>(b)]
+            [_mm512_srli_epi16::<FRACTION_BITS>(a), _mm512_srli_epi16::<FRACTION_BITS>(b)]
         }
     }
     #[inline(always)]
