@@ -125,9 +125,10 @@ fn full_and_closed_outputs_are_reported_or_ignored() {
 fn little_memory_gives_a_message() {
     let folder = Folder::new("memory");
     let picture = folder.picture("a.ppm", 8, 8);
-    for kilobytes in [40_000, 60_000, 100_000, 200_000] {
+    let limits = [20_000, 24_000, 28_000, 32_000, 40_000, 60_000, 100_000, 200_000];
+    for (kilobytes, threads) in limits.into_iter().flat_map(|limit| [(limit, 0), (limit, 1)]) {
         let line = format!(
-            "ulimit -v {kilobytes}; exec {BEITLE} segment {picture} -m {MODEL} -o {}",
+            "ulimit -v {kilobytes}; exec {BEITLE} segment {picture} -m {MODEL} --threads {threads} -o {}",
             folder.path("m")
         );
         let output = Command::new("sh").args(["-c", &line]).output().unwrap();

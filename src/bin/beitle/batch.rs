@@ -2,11 +2,12 @@
 //! read while the one before it runs and the one before that is written.
 
 use crate::console::{Failure, progress_bar, warn};
+use crate::threads::{not_started, thread};
 use beitle_files::printable;
 use indicatif::ProgressBar;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Builder, scope};
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
 /// Calls `run` for every item, whose picture is `picture(item)`, and then `finish` with the result. A picture that fails is
@@ -91,15 +92,16 @@ impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
         Print: FnMut(&T, S) -> Result<(), Failure> + Send,
     {
         let (bar, start) = (progress_bar(items.len()), Instant::now());
-        let no_thread = |e| Failure::work(format_args!("cannot start a thread: {e}"));
         let result = scope(|scope| {
             let (pictures, to_run) = sync_channel(0);
             let (results, to_write) = sync_channel(0);
             let (read, write, print, bar) = (self.read, self.write, self.print, &bar);
-            let reader = Builder::new().spawn_scoped(scope, move || read_all(items, read, &pictures));
-            let writer =
-                Builder::new().spawn_scoped(scope, move || write_all(items, write, print, &to_write, bar));
-            let (reader, writer) = (reader.map_err(no_thread)?, writer.map_err(no_thread)?);
+            let reader = thread("reader")?
+                .spawn_scoped(scope, move || read_all(items, read, &pictures))
+                .map_err(not_started)?;
+            let writer = thread("writer")?
+                .spawn_scoped(scope, move || write_all(items, write, print, &to_write, bar))
+                .map_err(not_started)?;
             let mut run = Duration::ZERO;
             for (item, read) in items.iter().zip(to_run) {
                 bar.set_message(printable(&picture(item).display().to_string()));

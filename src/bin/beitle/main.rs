@@ -1,9 +1,9 @@
 //! The `beitle` command line: `segment`, `stream`, `classify`, `features`, `info`, `eval` and `bench`.
 //!
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`analysis`] and [`geojson`] (what is
-//! computed from maps), [`session`] (threads and arena), [`cores`], [`limits`], [`labels`] and [`palette`] (what the numbers of maps mean, and their colours), [`verified`], [`model_file`], then
-//! the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and drawings ([`overlay`], [`arena_chart`]), then [`console`]
-//! (output, failures).
+//! computed from maps), [`session`] (threads and arena), [`cores`], [`limits`], [`labels`] and [`palette`] (what the numbers of maps
+//! mean, and their colours), [`verified`], [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and
+//! drawings ([`overlay`], [`arena_chart`]), then [`threads`] (of the commands themselves) and [`console`] (output, failures).
 
 mod analysis;
 mod arena_chart;
@@ -36,6 +36,7 @@ mod session;
 #[path = "../../../tests/common/shell_files.rs"]
 mod shell_files;
 mod stream;
+mod threads;
 mod trace;
 mod verified;
 mod views;

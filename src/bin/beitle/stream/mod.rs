@@ -14,6 +14,7 @@ use crate::console::{Failure, warn};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::picture::PictureArgs;
 use crate::session::{ProcessorArgs, Session};
+use crate::threads::{not_started, thread};
 use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
 use beitle::Model;
@@ -94,15 +95,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (results, to_write) = sync_channel(1);
     let (written, free) = channel();
     let ended = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().name("reader".into());
         // The reader is not waited for: it may be blocked by a source that sends nothing. So it owns nothing of this function.
         let handover = std::sync::Arc::new(handover);
         let its = std::sync::Arc::clone(&handover);
         let every = args.every.into();
-        reader
-            .spawn(move || read(source, &its, every))
-            .map_err(|e| Failure::work(format_args!("cannot start a thread: {e}")))?;
-        let writer = scope.spawn(|| write(to_write, written, &shared));
+        thread("reader")?.spawn(move || read(source, &its, every)).map_err(not_started)?;
+        let writer = thread("writer")?
+            .spawn_scoped(scope, || write(to_write, written, &shared))
+            .map_err(not_started)?;
         let rate = (video.rate.0, video.rate.1.saturating_mul(args.every));
         let _ = results.send(Written { bytes: emitter.start(rate), read: None });
         let mut run = |frame: &Frame| run_frame(&mut session, &video, &emitter, frame, (&results, &free));
