@@ -1,7 +1,7 @@
 //! Runs a model on one frame, or until the attention of its first COUNT blocks is done: `blocks MODEL [COUNT]`.
 //!
-//! For counting instructions under emulation (`instructions.py`): a run with COUNT 2 less a run with COUNT 1 is the MLP
-//! of the first block and the attention of the second, the arithmetic of one block.
+//! For counting instructions under emulation (`instructions.py`): a run with COUNT 2 less a run with COUNT 1 is everything from the
+//! first block's output projection to the second block's attention, the arithmetic of one block.
 
 use beitle::engine::{Engine, Output};
 use beitle::image::{ImageView, PixelFormat};
@@ -16,12 +16,8 @@ use beitle::{Error, Isa, Model};
 struct StopAfter(usize);
 
 impl Observer for StopAfter {
-    fn wants_layers(&self) -> bool {
-        true
-    }
     fn done(&mut self, stage: Stage, _: u64) -> bool {
-        // The output projection is the last step of attention.
-        self.0 -= usize::from(stage == Stage::Proj);
+        self.0 -= usize::from(stage == Stage::Attend);
         self.0 > 0
     }
 }
