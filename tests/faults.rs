@@ -125,13 +125,15 @@ fn full_and_closed_outputs_are_reported_or_ignored() {
 fn little_memory_gives_a_message() {
     let folder = Folder::new("memory");
     let picture = folder.picture("a.ppm", 8, 8);
+    let map = folder.path("m");
+    let segment = |kilobytes: u32, threads: u32| {
+        let command = format!("segment {picture} -m {MODEL} --threads {threads} -o {map}");
+        let line = format!("ulimit -v {kilobytes}; exec {BEITLE} {command}");
+        Command::new("sh").args(["-c", &line]).output().unwrap()
+    };
     let limits = [20_000, 24_000, 28_000, 32_000, 40_000, 60_000, 100_000, 200_000];
     for (kilobytes, threads) in limits.into_iter().flat_map(|limit| [(limit, 0), (limit, 1)]) {
-        let line = format!(
-            "ulimit -v {kilobytes}; exec {BEITLE} segment {picture} -m {MODEL} --threads {threads} -o {}",
-            folder.path("m")
-        );
-        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        let output = segment(kilobytes, threads);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.code().is_some_and(|code| code <= 1),
@@ -141,14 +143,9 @@ fn little_memory_gives_a_message() {
         assert!(output.status.success() || !stderr.is_empty());
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
-    // Threads need address space for their stacks. Several runs: threads that start at the same time can fail in several ways.
+    // Threads need address space for their stacks. Several runs, because what fails first depends on how the threads take turns.
     for threads in [200, 1000].repeat(8) {
-        let line = format!(
-            "ulimit -v 300000; exec {BEITLE} segment {picture} -m {MODEL} --threads {threads} -o {}",
-            folder.path("m")
-        );
-        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-        assert_ends(&output, 1, "cannot start threads");
+        assert_ends(&segment(300_000, threads), 1, "cannot start threads");
     }
 }
 

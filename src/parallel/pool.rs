@@ -104,37 +104,30 @@ impl ThreadPool {
     }
 }
 
-/// The stack of a thread, in bytes. A step of a run needs some ten kilobytes.
-#[cfg(feature = "std")]
-const STACK_BYTES: usize = 2 << 20;
-
 /// Starts threads one after the other, each when there is memory for it.
 #[cfg(feature = "std")]
 fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(|i| std::format!("beitle-{i}"));
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(n);
     builder.spawn_handler(start_thread).build().map_err(std::io::Error::other)
 }
 
 /// Starts a thread of a pool and waits until it runs.
 ///
-/// A small allocation that fails ends the process, in the new thread as in this one. Therefore no two threads are started at the
-/// same time, and none with the last memory: a program needs some for what it does next, such as threads for files.
+/// The process ends if even a small allocation fails, in the new thread or in this one. So no two threads start at the same time,
+/// and each leaves some memory for what the program does next, such as starting threads for files.
 #[cfg(feature = "std")]
 fn start_thread(thread: rayon::ThreadBuilder) -> std::io::Result<()> {
+    const STACK_BYTES: usize = 2 << 20;
     const SPARE_BYTES: usize = 16 << 20;
-    // Not by an allocation: the allocator may have this much in reserve where the system has no more.
+    // A mapping, because an allocator may still have free memory when the system has none.
     drop(memmap2::MmapMut::map_anon(STACK_BYTES + SPARE_BYTES)?);
-    let (started, is_started) = std::sync::mpsc::sync_channel(1);
-    let mut builder = std::thread::Builder::new().stack_size(STACK_BYTES);
-    if let Some(name) = thread.name() {
-        builder = builder.name(name.into());
-    }
-    builder.spawn(move || {
-        // Only fails if nobody waits.
+    let (started, is_started) = std::sync::mpsc::channel();
+    let builder = std::thread::Builder::new().name(std::format!("beitle-{}", thread.index()));
+    builder.stack_size(STACK_BYTES).spawn(move || {
         let _ = started.send(());
         thread.run();
     })?;
-    // Only fails if the thread has ended already, and then it has started.
+    // An error would mean that the thread has already ended.
     let _ = is_started.recv();
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Every subcommand has a module of its own, which imports only from the modules below it: [`analysis`] and [`geojson`] (what is
 //! computed from maps), [`session`] (threads and arena), [`cores`], [`limits`], [`labels`] and [`palette`] (what the numbers of maps
 //! mean, and their colours), [`verified`], [`model_file`], then the file formats ([`picture`], [`png_file`], [`npy`], [`trace`]) and
-//! drawings ([`overlay`], [`arena_chart`]), then [`threads`] (of the commands themselves) and [`console`] (output, failures).
+//! drawings ([`overlay`], [`arena_chart`]), then [`threads`] (which the commands start) and [`console`] (output, failures).
 
 mod analysis;
 mod arena_chart;
