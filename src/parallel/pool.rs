@@ -104,32 +104,29 @@ impl ThreadPool {
     }
 }
 
-/// Starts threads one after the other, each when there is memory for it.
+/// Starts threads, if there is memory for all of them and some to spare.
+///
+/// The process ends if even a small allocation fails, in a new thread or in this one. So memory is reserved before the first thread
+/// starts: the allocator gives each thread a region of its own, as long as there is room, and would leave none for the next stack.
+/// The spare part is for what the program does next, such as starting threads for files.
 #[cfg(feature = "std")]
 fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(n);
-    builder.spawn_handler(start_thread).build().map_err(std::io::Error::other)
-}
-
-/// Starts a thread of a pool and waits until it runs.
-///
-/// The process ends if even a small allocation fails, in the new thread or in this one. So no two threads start at the same time,
-/// and each leaves some memory for what the program does next, such as starting threads for files.
-#[cfg(feature = "std")]
-fn start_thread(thread: rayon::ThreadBuilder) -> std::io::Result<()> {
     const STACK_BYTES: usize = 2 << 20;
+    /// What a thread takes besides its stack.
+    const START_BYTES: usize = 128 << 10;
     const SPARE_BYTES: usize = 16 << 20;
-    // A mapping, because an allocator may still have free memory when the system has none.
-    drop(memmap2::MmapMut::map_anon(STACK_BYTES + SPARE_BYTES)?);
-    let (started, is_started) = std::sync::mpsc::channel();
-    let builder = std::thread::Builder::new().name(std::format!("beitle-{}", thread.index()));
-    builder.stack_size(STACK_BYTES).spawn(move || {
-        let _ = started.send(());
-        thread.run();
-    })?;
-    // An error would mean that the thread has already ended.
-    let _ = is_started.recv();
-    Ok(())
+    let reserve = memmap2::MmapMut::map_anon;
+    let spare = reserve(SPARE_BYTES)?;
+    let mut reserved =
+        (0..n).map(|_| reserve(STACK_BYTES + START_BYTES)).collect::<Result<std::vec::Vec<_>, _>>()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).spawn_handler(|thread| {
+        drop(reserved.pop());
+        let builder = std::thread::Builder::new().name(std::format!("beitle-{}", thread.index()));
+        builder.stack_size(STACK_BYTES).spawn(|| thread.run()).map(drop)
+    });
+    let pool = pool.build().map_err(std::io::Error::other);
+    drop(spare);
+    pool
 }
 
 #[cfg(feature = "std")]

@@ -9,7 +9,7 @@ use std::thread::Builder;
 const STACK_BYTES: usize = 2 << 20;
 
 /// The memory to be left over when a thread starts, in bytes. The process ends if even a small allocation fails.
-const SPARE_BYTES: usize = 8 << 20;
+const SPARE_BYTES: usize = 4 << 20;
 
 /// A builder of a thread with this name, to be started at once: there is memory for it now.
 ///
