@@ -108,7 +108,8 @@ impl ThreadPool {
 ///
 /// The process ends if even a small allocation fails, in a new thread or in this one. So memory is reserved before the first thread
 /// starts: the allocator gives each thread a region of its own, as long as there is room, and would leave none for the next stack.
-/// The spare part is for what the program does next, such as starting threads for files.
+/// The spare part is for what the program does next, such as starting threads for files. Threads start one after another, since
+/// glibc's allocator takes twice the region's size (128 MiB) for a moment.
 #[cfg(feature = "std")]
 fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
     const STACK_BYTES: usize = 2 << 20;
@@ -122,7 +123,14 @@ fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n).spawn_handler(|thread| {
         drop(reserved.pop());
         let builder = std::thread::Builder::new().name(std::format!("beitle-{}", thread.index()));
-        builder.stack_size(STACK_BYTES).spawn(|| thread.run()).map(drop)
+        let (has_region, region) = std::sync::mpsc::channel();
+        builder.stack_size(STACK_BYTES).spawn(move || {
+            // Its first allocation takes the region.
+            let _ = has_region.send(std::boxed::Box::new(0u8));
+            thread.run();
+        })?;
+        let _ = region.recv();
+        Ok(())
     });
     let pool = pool.build().map_err(std::io::Error::other);
     drop(spare);

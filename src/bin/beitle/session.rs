@@ -34,8 +34,7 @@ pub struct ProcessorArgs {
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and
-    /// tokens. BEiT-large at
-    /// 640x640 needs 34 MiB in int8 and 66 MiB in f32 (two threads), and about 35 MiB more for sliding windows
+    /// tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     max_arena: usize,
     /// Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less
