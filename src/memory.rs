@@ -8,9 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::vec::Vec;
 
-/// Bytes that [`FileBytes::read_ahead`] asks for at once.
+/// The bytes that [`FileBytes::read_ahead`] asks for at once.
 #[cfg(unix)]
 const READ_AHEAD: usize = 2 << 20;
+
+/// The memory for the stack of the thread that reads ahead, and some to spare.
+#[cfg(unix)]
+const THREAD_BYTES: usize = 6 << 20;
 
 /// The bytes of a weight file, at an address that [`Model::new`](crate::Model::new) accepts.
 #[derive(Debug)]
@@ -74,23 +78,14 @@ impl FileBytes {
         let _ = parts;
         #[cfg(unix)]
         if let Source::Mapped(map) = &self.0 {
-            let map = Arc::clone(map);
-            // If there can be no thread, pages are loaded when they are touched.
-            let _ = std::thread::Builder::new().name("beitle-read-ahead".into()).spawn(move || {
-                let pieces = parts.into_iter().flat_map(|part| {
-                    let end = part.end.min(map.len());
-                    part.step_by(READ_AHEAD).map(move |start| start..end.min(start + READ_AHEAD))
-                });
-                for piece in pieces {
-                    // The file's owner may have dropped it.
-                    let unused = Arc::strong_count(&map) == 1;
-                    if unused
-                        || map.advise_range(memmap2::Advice::WillNeed, piece.start, piece.len()).is_err()
-                    {
-                        break;
-                    }
-                }
-            });
+            // If there can be no thread, pages are loaded when they are touched. The process ends if a small allocation of a new thread
+            // fails.
+            if Arena::new(THREAD_BYTES).is_ok() {
+                let map = Arc::clone(map);
+                let _ = std::thread::Builder::new()
+                    .name("beitle-read-ahead".into())
+                    .spawn(move || load(&map, parts));
+            }
         }
     }
 
@@ -99,6 +94,24 @@ impl FileBytes {
         match &self.0 {
             Source::Mapped(map) => map,
             Source::Copy(copy, len) => &copy.bytes()[..*len],
+        }
+    }
+}
+
+/// Asks for parts of a mapped file, until the last or until nothing else uses the mapping. What lies beyond the file is left out.
+#[cfg(unix)]
+fn load(map: &Arc<memmap2::Mmap>, parts: Vec<Range<usize>>) {
+    let pieces = parts.into_iter().flat_map(|part| {
+        let end = part.end.min(map.len());
+        (part.start..end)
+            .step_by(READ_AHEAD)
+            .map(move |start| start..end.min(start.saturating_add(READ_AHEAD)))
+    });
+    for piece in pieces {
+        if Arc::strong_count(map) == 1
+            || map.advise_range(memmap2::Advice::WillNeed, piece.start, piece.len()).is_err()
+        {
+            break;
         }
     }
 }
@@ -166,7 +179,7 @@ mod tests {
             assert_eq!(FileBytes::read(&path).unwrap().bytes(), content);
             // SAFETY: only this test knows the file.
             let mapped = unsafe { FileBytes::map(&path) }.unwrap();
-            mapped.read_ahead(std::vec![0..4, 4..1 << 30]);
+            mapped.read_ahead(std::vec![0..4, 20..24, 4..usize::MAX]);
             assert_eq!(mapped.bytes(), content);
         }
         std::fs::remove_file(&path).unwrap();

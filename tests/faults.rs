@@ -150,6 +150,19 @@ fn little_memory_gives_a_message() {
 }
 
 #[test]
+fn a_limit_of_file_sizes_gives_a_message() {
+    let folder = Folder::new("file-size");
+    let picture = folder.picture("a.ppm", 64, 64);
+    let map = folder.path("out.npy");
+    let line =
+        format!("ulimit -f 1; exec {BEITLE} segment {picture} -m {MODEL} --verify=never --logits {map}");
+    let output = Command::new("sh").args(["-c", &line]).current_dir(&folder.0).output().unwrap();
+    assert_ends(&output, 1, "out.npy: cannot be written");
+    // The map is smaller than the limit.
+    assert_eq!(names(&folder.path(".")), ["a.ppm", "a.seg.png"]);
+}
+
+#[test]
 fn limits_of_a_run_have_switches() {
     let folder = Folder::new("limits");
     let picture = folder.picture("a.ppm", 8, 8);
@@ -224,7 +237,7 @@ fn start(folder: &Folder, model: &str, flags: &[&str]) -> (Child, String) {
 
 #[test]
 fn signals_leave_whole_files_only() {
-    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("ABRT", 6)] {
         let Some(signal) = unless_ignored(signal, number) else { continue };
         let folder = Folder::new(signal);
         let (mut child, output) = start(&folder, MODEL, &[]);

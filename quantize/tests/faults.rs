@@ -126,10 +126,38 @@ fn two_conversions_to_one_file_give_one_of_their_files() {
     assert_eq!(folder.outputs().len(), 3);
 }
 
+/// Runs a conversion under a limit of `ulimit`.
+fn limited(folder: &Folder, limit: &str, threads: usize) -> Output {
+    let line =
+        format!("ulimit {limit}; exec {QUANTIZE} {} -o {}", folder.path("model"), folder.path("out/x"));
+    Command::new("sh").args(["-c", &line]).env("RAYON_NUM_THREADS", threads.to_string()).output().unwrap()
+}
+
+#[test]
+fn limits_of_the_process_give_a_message() {
+    let folder = Folder::new("limits");
+    assert_ends(&limited(&folder, "-v 200000", 1000), 1, "cannot start threads");
+    assert_ends(&limited(&folder, "-f 1", 2), 1, "cannot be written: File too large");
+    for kilobytes in [12_000, 14_000, 16_000, 20_000, 24_000, 28_000, 32_000, 40_000, 60_000] {
+        let output = limited(&folder, &format!("-v {kilobytes}"), 2);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code().is_some_and(|code| code <= 1),
+            "{kilobytes}: {:?} {stderr}",
+            output.status
+        );
+        assert!(!stderr.contains("panicked"), "{kilobytes}: {stderr}");
+        if output.status.success() {
+            std::fs::remove_file(folder.path("out/x")).unwrap();
+        }
+    }
+    assert!(folder.outputs().is_empty(), "{:?}", folder.outputs());
+}
+
 #[test]
 fn signals_leave_no_temporary_files() {
     let folder = Folder::new("signals");
-    for (signal, number, wait) in [("INT", 2, 20), ("TERM", 15, 60), ("HUP", 1, 150)] {
+    for (signal, number, wait) in [("INT", 2, 20), ("TERM", 15, 60), ("HUP", 1, 150), ("ABRT", 6, 100)] {
         let Some(signal) = unless_ignored(signal, number) else { continue };
         let mut child = folder
             .command(&folder.path("out/x"), &["--precision", "auto", "--agreement", "1"])

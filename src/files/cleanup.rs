@@ -1,4 +1,5 @@
-//! Signals that end the program: temporary files are removed before, except for SIGBUS.
+//! Signals that end the program: temporary files are removed before, except for SIGBUS. And the limits of a process that would end it
+//! by a signal or make it fail early.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,18 @@ pub(crate) fn forget(list: &mut Vec<PathBuf>, path: &Path) {
     list.retain(|other| other != path);
 }
 
-/// Starts to handle signals: SIGINT, SIGTERM and SIGHUP, unless they are ignored, remove all temporary files, then end the
-/// program as they do by default. SIGBUS, which the operating system raises when a mapped file has become shorter or cannot be
-/// read, ends it with a message. Call it once, at the start of a program. Does nothing on platforms without these signals.
-pub fn handle_signals() {
+/// Prepares the process. Call it once, at the start of a program. Does nothing on platforms without these signals.
+///
+/// - SIGINT, SIGTERM and SIGHUP, unless they are ignored, remove all temporary files, then end the program as they do by default.
+/// - SIGABRT does the same. If the program itself has raised it, as it does when memory is used up, the exit status is 1.
+/// - SIGBUS, which the operating system raises when a mapped file has become shorter or cannot be read, ends the program with a
+///   message.
+/// - SIGXFSZ is ignored: a file that would exceed the limit of `ulimit -f` cannot be written, which is an ordinary error.
+/// - All threads share one heap. glibc would reserve 64 MiB of addresses for each thread, which few processes can do that have a
+///   limit (`ulimit -v`).
+pub fn prepare_process() {
     #[cfg(unix)]
-    unix::handle_signals();
+    unix::prepare_process();
 }
 
 /// Whether the next interrupt sets [`INTERRUPTED`] instead of ending the program.
@@ -30,7 +37,7 @@ static CAUGHT: AtomicBool = AtomicBool::new(false);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first SIGINT or SIGTERM sets the flag that this returns, so that the program can end by itself. A second one ends it
-/// as described at [`handle_signals`].
+/// as described at [`prepare_process`].
 pub fn catch_interrupts() -> &'static AtomicBool {
     CAUGHT.store(true, Ordering::Relaxed);
     &INTERRUPTED
@@ -39,19 +46,35 @@ pub fn catch_interrupts() -> &'static AtomicBool {
 #[cfg(unix)]
 mod unix {
     use super::{CAUGHT, INTERRUPTED};
-    use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGABRT, SIGBUS, SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
+    use signal_hook_registry::{register, register_sigaction};
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
     use std::sync::atomic::Ordering;
 
-    pub(super) fn handle_signals() {
-        // SAFETY: `bus_error` calls only functions that are safe in a signal handler.
-        let _ = unsafe { signal_hook::low_level::register(SIGBUS, bus_error) };
+    pub(super) fn prepare_process() {
+        // SAFETY: it only sets an option of the allocator.
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1)
+        };
+        // SAFETY: the signal may be ignored. The handlers call only functions that are safe in a signal handler.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            let _ = register(SIGBUS, bus_error);
+            let _ = register_sigaction(SIGABRT, aborted);
+        }
+        handle_interrupts();
+    }
+
+    fn handle_interrupts() {
         // `nohup`, and shells for jobs in the background, start programs with signals ignored.
         let handled: Vec<_> = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !is_ignored(*s)).collect();
         let Ok(mut signals) = Signals::new(&handled) else { return };
         let handle = signals.handle();
         let restored = handled.clone();
-        let thread = std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let act = move || {
             for signal in signals.forever() {
                 if signal != SIGHUP && CAUGHT.swap(false, Ordering::Relaxed) {
                     INTERRUPTED.store(true, Ordering::Relaxed);
@@ -66,12 +89,21 @@ mod unix {
                 }
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
-        });
-        // If the thread cannot be started, nothing would act on the signals.
-        if thread.is_err() {
+        };
+        let started =
+            memory_for_a_thread() && std::thread::Builder::new().name("signals".into()).spawn(act).is_ok();
+        // Otherwise nothing would act on the signals.
+        if !started {
             handle.close();
             restore_default(&handled);
         }
+    }
+
+    /// Whether there is memory for a thread's stack and some to spare: the process ends if a small allocation fails.
+    fn memory_for_a_thread() -> bool {
+        const BYTES: usize = 6 << 20;
+        // Of memory that is not used a compiler may leave out the allocation.
+        std::hint::black_box(Vec::<u8>::new()).try_reserve_exact(BYTES).is_ok()
     }
 
     fn is_ignored(signal: i32) -> bool {
@@ -91,11 +123,39 @@ mod unix {
     }
 
     fn bus_error() {
-        const MESSAGE: &[u8] =
-            b"error: a mapped file cannot be read: it became shorter, or the disk failed (SIGBUS)\n";
+        fail(b"error: a mapped file cannot be read: it became shorter, or the disk failed (SIGBUS)\n");
+    }
+
+    /// Removes temporary files and ends the program. `try_lock`, because the thread that aborts may hold the lock.
+    fn aborted(signal: &libc::siginfo_t) {
+        if let Ok(files) = super::TEMPORARY.try_lock() {
+            files.iter().for_each(|file| remove(file));
+            // The lock is kept: no output file appears under its final name any more.
+            std::mem::forget(files);
+        }
+        // SAFETY: the sender is known, because processes send this signal, not the kernel; both functions are safe in a handler.
+        if unsafe { signal.si_pid() == libc::getpid() } {
+            fail(b"error: the program cannot go on, probably because memory is used up\n");
+        }
+        let _ = signal_hook::low_level::emulate_default_handler(SIGABRT);
+    }
+
+    /// Removes a file without an allocation.
+    fn remove(file: &Path) {
+        let mut path = [0; libc::PATH_MAX as usize];
+        let bytes = file.as_os_str().as_bytes();
+        if let Some(start) = path.get_mut(..bytes.len() + 1) {
+            start[..bytes.len()].copy_from_slice(bytes);
+            // SAFETY: the path ends with a zero.
+            unsafe { libc::unlink(path.as_ptr().cast()) };
+        }
+    }
+
+    /// Ends the program with a message.
+    fn fail(message: &[u8]) {
         // SAFETY: both functions are safe in a signal handler; the message is valid for its length.
         unsafe {
-            libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len());
+            libc::write(2, message.as_ptr().cast(), message.len());
             libc::_exit(1);
         }
     }

@@ -6,7 +6,7 @@
 //! | `output` | [`OutputFile`], a file that appears under its name when it is complete, and [`TemporaryFile`] |
 //! | `targets` | checks, before any work, that no output is an input or another output |
 //! | `terminal` | [`printable`]: text from files, without escape sequences; [`print_failure`] |
-//! | `cleanup` | removal of temporary files when a signal ends the program; the message for a mapped file that shrinks |
+//! | `cleanup` | [`prepare_process`]: removal of temporary files when a signal ends the program, messages for what ends it by a signal |
 
 mod cleanup;
 mod output;
@@ -14,7 +14,7 @@ mod regular;
 mod targets;
 mod terminal;
 
-pub use cleanup::{catch_interrupts, handle_signals};
+pub use cleanup::{catch_interrupts, prepare_process};
 pub use output::{OutputFile, TemporaryFile, write};
 pub use regular::{open, read, read_up_to};
 pub use targets::{TargetError, check};

@@ -74,7 +74,7 @@ impl ThreadPool {
         ThreadPool::pinned(n, fast).or_else(|_| ThreadPool::start(n))
     }
 
-    /// A pool of `n` workers, 0: one for each of `cores`, which run on these CPUs only.
+    /// A pool of `n` workers that run on the CPUs `cores` only; 0: a worker for each of these CPUs.
     ///
     /// # Errors
     /// [`Unsupported`](std::io::ErrorKind::Unsupported) on systems other than Linux and Android,
@@ -88,13 +88,17 @@ impl ThreadPool {
     /// A pool whose workers run on any CPU.
     fn start(workers: usize) -> Result<ThreadPool, std::io::Error> {
         let pool = if workers > 1 { Some(start_threads(workers)?) } else { None };
+        // Rayon starts at most 255 threads on 32-bit processors.
+        let workers = pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
         Ok(ThreadPool { pool, workers, cores: None })
     }
 
-    /// A pool whose workers run on these CPUs. One worker is a thread, too: the calling thread stays as it is.
+    /// A pool whose workers run on these CPUs. Even a single worker gets a thread of its own, so that the calling thread's CPUs do
+    /// not change.
     fn pinned(workers: usize, cores: Cores) -> Result<ThreadPool, std::io::Error> {
         let pool = start_threads(workers)?;
         pool.broadcast(|_| cores.pin()).into_iter().collect::<Result<(), _>>()?;
+        let workers = pool.current_num_threads();
         Ok(ThreadPool { pool: Some(pool), workers, cores: Some(cores) })
     }
 
@@ -106,10 +110,12 @@ impl ThreadPool {
 
 /// Starts threads, if there is memory for all of them and some to spare.
 ///
+/// # Errors
+/// There is not, or the operating system cannot start a thread.
+///
 /// The process ends if even a small allocation fails, in a new thread or in this one. So memory is reserved before the first thread
 /// starts: the allocator gives each thread a region of its own, as long as there is room, and would leave none for the next stack.
-/// The spare part is for what the program does next, such as starting threads for files. Threads start one after another, since
-/// glibc's allocator takes twice the region's size (128 MiB) for a moment.
+/// The spare part is for what the program does next, such as starting threads for files.
 #[cfg(feature = "std")]
 fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
     const STACK_BYTES: usize = 2 << 20;
@@ -123,14 +129,7 @@ fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n).spawn_handler(|thread| {
         drop(reserved.pop());
         let builder = std::thread::Builder::new().name(std::format!("beitle-{}", thread.index()));
-        let (has_region, region) = std::sync::mpsc::channel();
-        builder.stack_size(STACK_BYTES).spawn(move || {
-            // Its first allocation takes the region.
-            let _ = has_region.send(std::boxed::Box::new(0u8));
-            thread.run();
-        })?;
-        let _ = region.recv();
-        Ok(())
+        builder.stack_size(STACK_BYTES).spawn(|| thread.run()).map(drop)
     });
     let pool = pool.build().map_err(std::io::Error::other);
     drop(spare);

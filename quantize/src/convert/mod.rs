@@ -12,7 +12,9 @@ use crate::options::{Options, Rounding};
 use crate::output::Report;
 use crate::output::data_sets::Names;
 use crate::progress::Progress;
+use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Converts a checkpoint. `progress` is called at the beginning of each phase and after each of its steps.
 ///
@@ -21,10 +23,23 @@ use std::path::Path;
 /// output path is then left as it was.
 pub fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<Report, Error> {
     check_output(options)?;
+    start_threads().map_err(|e| Error::io(&options.output, "cannot start threads to make it", e))?;
     match options.agreement {
         Some(goal) => auto::convert(options, goal, progress),
         None => single::convert(options, progress),
     }
+}
+
+/// Starts rayon's threads, unless the process has them already. Rayon would start them when they are first used, and panic if the
+/// operating system cannot.
+fn start_threads() -> io::Result<()> {
+    // After a failure rayon only says that it was initialised before.
+    static FAILURE: OnceLock<Option<String>> = OnceLock::new();
+    let start = || match rayon::ThreadPoolBuilder::new().build_global() {
+        Err(e) if std::error::Error::source(&e).is_some() => Some(e.to_string()),
+        _ => None,
+    };
+    FAILURE.get_or_init(start).clone().map_or(Ok(()), |message| Err(io::Error::other(message)))
 }
 
 /// Checks, before any work, that the output can be written and is none of the files that the conversion reads.

@@ -2,7 +2,7 @@
 //! read while the one before it runs and the one before that is written.
 
 use crate::console::{Failure, progress_bar, warn};
-use crate::threads::{ThreadMemory, not_started};
+use crate::threads::{not_started, thread};
 use beitle_files::printable;
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -63,8 +63,6 @@ pub struct Pipeline<Read, Run, Write, Print> {
     pub write: Write,
     /// Prints the result, on the thread that writes.
     pub print: Print,
-    /// Memory for the two threads.
-    pub memory: ThreadMemory,
 }
 
 /// How long each stage worked.
@@ -98,14 +96,10 @@ impl<Read, Run, Write, Print> Pipeline<Read, Run, Write, Print> {
             let (pictures, to_run) = sync_channel(0);
             let (results, to_write) = sync_channel(0);
             let (read, write, print, bar) = (self.read, self.write, self.print, &bar);
-            let reader = self
-                .memory
-                .thread("reader")
+            let reader = thread("reader")?
                 .spawn_scoped(scope, move || read_all(items, read, &pictures))
                 .map_err(not_started)?;
-            let writer = self
-                .memory
-                .thread("writer")
+            let writer = thread("writer")?
                 .spawn_scoped(scope, move || write_all(items, write, print, &to_write, bar))
                 .map_err(not_started)?;
             let mut run = Duration::ZERO;

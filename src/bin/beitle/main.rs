@@ -96,7 +96,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    beitle_files::handle_signals();
+    beitle_files::prepare_process();
     let result = match Cli::parse().command {
         Command::Segment(args) => segment::run(&args),
         Command::Stream(args) => stream::run(&args),

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 fn main() -> ExitCode {
-    beitle_files::handle_signals();
+    beitle_files::prepare_process();
     let mut options: Options = Arguments::parse()
         .into_options()
         .unwrap_or_else(|(kind, message)| Arguments::command().error(kind, message).exit());

@@ -12,7 +12,6 @@ use crate::naming::is_standard;
 use crate::picture::Picture;
 use crate::progress::WindowProgress;
 use crate::session::{Session, WantedPixels};
-use crate::threads::ThreadMemory;
 pub use args::Args;
 use args::MapSize;
 use beitle::file::format::Task;
@@ -66,7 +65,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         pictures.retain(|files| !files.exist(wanted));
     }
     args.verify.check(&file, &model, args.quiet)?;
-    let memory = ThreadMemory::reserve(2)?;
     let mut session = Session::new(&model, views, &args.processor)?;
     let logits_shape = session.logits_shape();
     let mut out = Stdout::default();
@@ -82,7 +80,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             true => out.line(format_args!("{}", output::json(&model, files, result, args))),
             false => output::print_table(&mut out, &labels, files, &result),
         },
-        memory,
     };
     let failed = stages.run(&pictures, |files| &files.image, args.quiet)?;
     check_failed(failed, pictures.len(), "failed")

@@ -14,7 +14,7 @@ use crate::console::{Failure, warn};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::picture::PictureArgs;
 use crate::session::{ProcessorArgs, Session};
-use crate::threads::{ThreadMemory, not_started};
+use crate::threads::{not_started, thread};
 use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
 use beitle::Model;
@@ -81,7 +81,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     args.verify.check(&file, &model, args.quiet)?;
     let (source, video) = Source::open(&args.input)?;
     check_video(args, &model, &video)?;
-    let mut memory = ThreadMemory::reserve(2)?;
     let mut session = Session::new(&model, args.views.views(&model)?, &args.processor)?;
     if args.emit.is_binary() && stdout().is_terminal() {
         return Err(Failure::usage(
@@ -100,9 +99,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let handover = std::sync::Arc::new(handover);
         let its = std::sync::Arc::clone(&handover);
         let every = args.every.into();
-        memory.thread("reader").spawn(move || read(source, &its, every)).map_err(not_started)?;
-        let writer = memory
-            .thread("writer")
+        thread("reader")?.spawn(move || read(source, &its, every)).map_err(not_started)?;
+        let writer = thread("writer")?
             .spawn_scoped(scope, || write(to_write, written, &shared))
             .map_err(not_started)?;
         let rate = (video.rate.0, video.rate.1.saturating_mul(args.every));
