@@ -169,7 +169,7 @@ fn check_sizes(f: &Facts, workers: usize, resize_scratch: usize) -> Result<(), E
     // The scratch of up-sampling, attention and Winograd tiles, a padded row, a row of logits, and blocks of pixels; and some
     // tokens, with at most two rows and the hidden layer in f32.
     let own = 768 * rows
-        + (1 << 17)
+        + (1 << 19)
         + 128 * padded(f.channels.max(f.head_channels))
         + 8 * MAX_TOKENS as u64 * (padded(f.channels) + padded(f.hidden))
         + 4 * finest.max(64) as u64 * padded(f.classes);

@@ -115,6 +115,12 @@ impl<'a> Linear<'a> {
         Linear { role, layer: 0, n, k, matrices, panels, bias: &[], bias_rows: 0 }
     }
 
+    /// The multiply-accumulates of `rows` products with a matrix. In u64, because those of a large model exceed the `usize` of 32-bit
+    /// processors.
+    pub fn macs(&self, rows: usize) -> u64 {
+        rows as u64 * self.n as u64 * self.k as u64
+    }
+
     /// The bias of a matrix, padded to whole panels; `None` if it has none.
     pub fn bias(&self, matrix: usize) -> Option<&'a [f32]> {
         let n = padded(self.n);

@@ -262,7 +262,7 @@ impl<'a> Context<'a> {
     /// Shows the input rows of a matrix product to the observer if it wants inputs, and returns the product's multiply-accumulates.
     pub fn show_gemm(&mut self, gemm: &Gemm, segments: &[Segment], len: usize) -> u64 {
         self.show_inputs(gemm, segments, len);
-        (segments.len() * len) as u64 * gemm.macs_per_row()
+        segments.len() as u64 * len as u64 * gemm.macs_per_row()
     }
 
     /// Shows the rows that a matrix product reads to the observer if it wants inputs: once per tensor, for the centre of a 3x3

@@ -132,7 +132,7 @@ pub(crate) struct WinogradConv<'a> {
 impl WinogradConv<'_> {
     /// Multiply-accumulates of the products.
     pub fn macs(&self) -> u64 {
-        (self.tiles * self.strips * winograd_points(self.tile) * self.weights.k * self.weights.n) as u64
+        self.weights.macs(self.tiles * self.strips * winograd_points(self.tile))
     }
 
     /// Checks that `out` numbers hold M rows for each strip, `[M · strips][M · tiles][padded outputs]`.

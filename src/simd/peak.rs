@@ -40,7 +40,7 @@ impl Isa {
             rounds *= 2;
         }
         let workers = Workers::new(par);
-        let macs = (workers.count() * rounds) as u64 * ACCUMULATORS * peak_loop.macs;
+        let macs = workers.count() as u64 * rounds as u64 * ACCUMULATORS * peak_loop.macs;
         let window = || {
             let start = Instant::now();
             workers.run(workers.count(), &|_, _| run(rounds));

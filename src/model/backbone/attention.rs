@@ -56,6 +56,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         }
     });
     // q · kᵀ and the product of the probabilities with v.
-    cx.macs += (2 * f.heads * f.tokens() * f.tokens() * f.head_dim()) as u64;
+    let [heads, tokens, head_dim] = [f.heads, f.tokens(), f.head_dim()].map(|n| n as u64);
+    cx.macs += 2 * heads * tokens * tokens * head_dim;
     cx.done(Stage::Attend)
 }

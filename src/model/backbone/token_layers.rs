@@ -157,9 +157,9 @@ impl<'a> TokenLayers<'a> {
 
     /// Multiply-accumulates for `tokens` tokens.
     fn macs(&self, tokens: usize) -> u64 {
-        let of = |w: &Linear| (w.matrices * w.n * w.k) as u64;
+        let of = |w: &Linear| w.macs(tokens * w.matrices);
         let block = self.block.as_ref().map_or(0, |(proj, mlp)| of(proj) + of(&mlp.fc1) + of(&mlp.fc2));
-        tokens as u64 * (block + self.qkv.as_ref().map_or(0, of))
+        block + self.qkv.as_ref().map_or(0, of)
     }
 
     /// Takes the tokens `run` through all layers.

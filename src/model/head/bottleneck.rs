@@ -48,7 +48,7 @@ pub(super) fn classify<'t>(
     logits: &'t mut [f32],
     scratch: WorkerScratch<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
-    let macs = (x.len() / cx.head_pitch() * weights.n * weights.k) as u64;
+    let macs = weights.macs(x.len() / cx.head_pitch());
     Work::new(macs, row_chains::multiply(cx.isa, weights, x, rows, logits, scratch))
 }
 

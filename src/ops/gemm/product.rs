@@ -167,7 +167,7 @@ impl<'a> Gemm<'a> {
 
     /// Multiply-accumulates for each row of a segment.
     pub fn macs_per_row(&self) -> u64 {
-        (self.positions() * self.matrices.len() * self.weights.n * self.weights.k) as u64
+        self.weights.macs(self.positions() * self.matrices.len())
     }
 
     /// The number of products.
