@@ -14,8 +14,8 @@ use crate::simd::tile::{TileF, TileI8, Widen, tile_f};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-/// The block size along K (KC), in groups of four inputs: 12 KiB of widened activations, which stay in the first-level cache.
-const KC_GROUPS: usize = 48;
+/// The block size along K (KC), in groups of four inputs: 8 KiB of widened activations, which stay in the first-level cache.
+const KC_GROUPS: usize = 32;
 
 /// A group of a row, widened to i16: the bytes at even places (inputs 0 and 2) in each of the four 32-bit lanes, then likewise
 /// the bytes at odd places. Written before it is read.
