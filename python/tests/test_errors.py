@@ -130,7 +130,7 @@ def test_memory_is_limited():
     assert model.segment(GOOD).shape == (20, 30)
     image = np.zeros((400, 400, 3), np.uint8)
     for _ in range(2):
-        # 400 * 400 * 12 scores of two bytes, with and without the arena's 1.7 MiB.
+        # 400 * 400 * 12 scores of two bytes, with and without the arena's 2.1 MiB.
         with pytest.raises(MemoryError, match="max_memory allows 3145728"):
             model.segment(image, flip=True)
         with pytest.raises(MemoryError, match="max_memory allows 3145728"):

@@ -64,7 +64,7 @@ impl Options {
     /// Default options for int8 with as many layers in half precision as the usual agreement needs: what `--precision auto` means.
     pub fn auto(checkpoint: impl Into<PathBuf>, output: impl Into<PathBuf>) -> Options {
         Options {
-            // Half precision in other layers cannot make up for the noise of F(4x4, 3x3).
+            // With F(4x4, 3x3) many more layers would need half precision (docs/decisions/007).
             conv: Conv::Winograd2,
             agreement: Some(AGREEMENT),
             ..Options::new(checkpoint, output, Precision::Int8)

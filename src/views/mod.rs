@@ -30,7 +30,7 @@ pub use mode::Mode;
 pub const MAX_SCALES: usize = 16;
 
 /// About how many bytes of logits are kept for overlapping windows. With it, the arena of BEiT base for a picture of 100 megapixels
-/// at its own resolution is smaller than 64 MiB.
+/// at its own resolution is about 65 MiB with two threads.
 const OVERLAP_BYTES: usize = 34 << 20;
 
 /// The views of a picture whose results are combined: a mode, optionally with mirrored views and several scales.

@@ -34,13 +34,13 @@ pub struct Args {
     pictures: PictureArgs,
     #[command(flatten)]
     processor: ProcessorArgs,
-    /// Number of measured runs, after one run to warm up; medians are printed
+    /// Number of measured runs, after one run to warm up; up to five more time the stages. Medians are printed
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// Also write the last run as a Chrome trace, for chrome://tracing or Perfetto
+    /// Also write the last run that times the stages as a Chrome trace, for chrome://tracing or Perfetto
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 }

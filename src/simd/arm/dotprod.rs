@@ -1,8 +1,9 @@
 //! The int8 micro-kernel for Armv8.2 dot products: 6 rows, any number of panels, one after the other.
 //!
 //! `sdot v.4s, v.16b, v.4b[i]` multiplies a vector of weights, 4 outputs by 4 inputs, by the four activations in quarter i of a
-//! register. A row's 16 outputs are four accumulators. The main loop processes four groups per iteration: one 16-byte load per
-//! row, whose quarters are the groups, and 256 bytes of weights.
+//! register. A row's 16 outputs are four accumulators. The main loop processes eight groups per iteration, as two halves of
+//! four. Each half is one 16-byte load per row, whose quarters are the groups, and 256 bytes of weights. An odd number of halves
+//! starts in the middle of the loop.
 //!
 //! Registers of the main loops:
 //!
@@ -13,8 +14,8 @@
 //! | weights | v30, v31 | v28–v31 | v28–v31 |
 //! | not used | | v25–v27 | v16–v19, v24–v27 |
 //!
-//! `{w}` points to the weights, which are loaded with post-increment; `{offset}` counts up from −16 · count to 0 and indexes
-//! the rows from their ends, so that it also ends the loop.
+//! `{w}` points to the weights, which are loaded with post-increment; `{offset}` counts up to 0 from −16 times the number of halves,
+//! rounded up to an even number, and indexes the rows from their ends, so that it also ends the loop.
 
 use super::neon::unsigned_start;
 use crate::simd::lanes::LANES;

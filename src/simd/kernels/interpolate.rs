@@ -104,7 +104,7 @@ fn lerp_pixels<L: Lanes>(l: L, low: &[f32], high: &[f32], weight: f32, pitch: us
     let pixels = low.chunks(pitch).zip(high.chunks(pitch));
     for ((low, high), out) in pixels.zip(out.chunks_mut(channels)) {
         for ((a, b), o) in vectors(low).zip(vectors(high)).zip(vectors_mut(out)) {
-            // As in `add_to_pixel`.
+            // The next pixels lie too far away for the hardware to foresee.
             l.prefetch(a.as_ptr().wrapping_add(PREFETCH_PIXELS * pitch));
             l.prefetch(b.as_ptr().wrapping_add(PREFETCH_PIXELS * pitch));
             let a = l.load(a);

@@ -1,4 +1,5 @@
-//! Frames from the thread that reads them to the one that runs the model: two frames in memory, or the latest frame.
+//! Frames from the thread that reads them to the one that runs the model: two frames in memory, or three where only
+//! the latest one counts.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
