@@ -1,6 +1,6 @@
-//! A step on rows of a map of the head, by blocks of output channels: a convolution, then what each of its outputs goes through
-//! without meeting other channels. In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the
-//! same rows in bfloat16 for a Winograd convolution.
+//! A convolution of the head fused with the channel-wise operators after it: adding up-sampled maps, and conversion to bfloat16.
+//! In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the same rows in bfloat16 for a Winograd
+//! convolution. Tasks are blocks of output channels.
 //!
 //! A task computes its channels of all rows, from the product to the last conversion. So a thread waits for no other between
 //! these operators, and the rows are still in its caches.
@@ -19,7 +19,7 @@ use half::bf16;
 // A step has one, on the stack.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Product<'a> {
-    /// None: the rows exist, and something is added to them.
+    /// No convolution: `out` already holds the rows.
     Given,
     Gemm(PanelProduct<'a>),
     Winograd(WinogradConv<'a>),
@@ -51,8 +51,8 @@ pub(crate) struct MapStep<'a> {
     pub ring: Option<Bf16Ring<'a>>,
     /// The map: its width, height and padded channels.
     pub map: Upsample,
-    /// The number of the first row in the map. If it is negative, the first rows lie above the map: then nothing is added, and they
-    /// are not copied.
+    /// The first row's number in the map. If negative, the first rows lie above the map; then `added` must be `Nothing` and
+    /// `ring.rows` must leave these rows out.
     pub y0: isize,
     pub out: &'a mut [f32],
 }
@@ -71,8 +71,8 @@ pub(crate) struct WorkerScratch<'a> {
 }
 
 impl Product<'_> {
-    /// The panels of a task of a step: those of the micro-kernel's largest tile. Of smaller tiles a task takes several, unless there
-    /// would be too few tasks.
+    /// Panels per task: those of the micro-kernel's largest tile, or, if that is one panel, as many as leave about two tasks per worker.
+    /// At most [`CHANNELS`] channels.
     fn task_panels(&self, isa: Isa, panels: usize, workers: usize) -> usize {
         const MOST: usize = CHANNELS / LANES;
         let tile = match self {

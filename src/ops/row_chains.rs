@@ -1,5 +1,5 @@
-//! Chains of two operators on rows that do not depend on each other. A task takes some rows through both, so that no thread waits
-//! for another in between.
+//! Chains of two operators on independent rows. A task takes some rows through both, so that no thread waits for another in
+//! between.
 
 use super::gemm::{Gemm, Segments};
 use super::map_step::WorkerScratch;
@@ -17,8 +17,8 @@ const MAX_PIXELS: usize = 32;
 
 /// Stores f32 rows for a layer, and multiplies them: `out` = W · x + bias.
 ///
-/// `x` holds contiguous rows, padded from `weights.k` numbers, and `rows` as many in the form that the layer reads. Output rows are
-/// contiguous, too, and padded.
+/// `x`: f32 rows of `padded(weights.k)`; `rows`: room for as many in the layer's input form; `out`: f32 rows of
+/// `padded(weights.n)`.
 pub(crate) fn multiply<'a>(
     isa: Isa,
     weights: &'a Linear,

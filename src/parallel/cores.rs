@@ -13,14 +13,13 @@ use std::vec::Vec;
 /// The folder with a folder for each CPU.
 const CPUS: &str = "/sys/devices/system/cpu";
 
-/// What tells the speeds of CPUs, and the least percentage of the largest value that counts as fast.
+/// Per-CPU files that state a speed, in order of preference, and the percentage of the largest value from which a CPU counts as fast.
 ///
-/// Capacities are the system's own measure of speed. Half of the fastest one: the big cores of a phone belong to its prime core
-/// (about 0.8 of it), its little ones do not (0.2 to 0.4).
+/// `cpu_capacity`: 50% keeps a phone's big cores (about 80% of the prime core) and excludes its little ones (20 to 40%).
 ///
-/// Frequencies say nothing of what a core does in a cycle, so that only equal cores count as equally fast. They may differ a
-/// little where each core has a turbo frequency of its own (0.9); cores of another kind differ more (0.6 to 0.8).
-const SPEEDS: [(&str, u64); 2] = [("cpu_capacity", 50), ("cpufreq/cpuinfo_max_freq", 85)];
+/// `cpuinfo_max_freq` ignores work per cycle, so 85% is to keep equal cores only: their turbo limits differ by about 10%, while other
+/// kinds of core run at 60 to 80%.
+const SPEED_FILES: [(&str, u64); 2] = [("cpu_capacity", 50), ("cpufreq/cpuinfo_max_freq", 85)];
 
 /// A set of CPUs, by the operating system's numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl fmt::Display for Cores {
 
 /// The fast ones of `cpus`, by what `folder` says of them.
 fn fast_among(cpus: &[usize], folder: &Path) -> Vec<usize> {
-    for (file, percent) in SPEEDS {
+    for (file, percent) in SPEED_FILES {
         let speed = |cpu: &usize| read_number(&folder.join(std::format!("cpu{cpu}")).join(file));
         // If one of them is unknown, they cannot be compared.
         let Some(speeds) = cpus.iter().map(speed).collect::<Option<Vec<u64>>>() else { continue };

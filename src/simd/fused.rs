@@ -1,8 +1,8 @@
 //! Fused entry points: a GEMM tile interleaved with the row kernel that processes the previous tile.
 //!
-//! On AVX-512, `vpdpbusd` occupies two of the core's four vector ports. The epilogue of a tile, or the softmax of a block,
-//! can run on the other two while the next one is multiplied (`x86::fused`). On other instruction sets the two run in
-//! sequence: fusing them there would only take registers from the micro-kernel.
+//! On Zen 4, `vpdpbusd` occupies two of the core's four vector ports. With AVX-512, the epilogue of a tile, or the softmax of a
+//! block, therefore runs on the other two while the next one is multiplied (`x86::fused`). On other instruction sets the two
+//! run in sequence: fusing them there would only take registers from the micro-kernel.
 
 use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
@@ -49,7 +49,8 @@ impl Isa {
         }
     }
 
-    /// The fused kernel for Q·Kᵀ and the softmax of whole blocks of keys, if the instruction set has one.
+    /// The fused kernel for Q·Kᵀ and the softmax of whole blocks of keys, if the instruction set has one. A call must meet the
+    /// preconditions of `x86::fused::qk_softmax`.
     pub(crate) fn fused_qk_softmax(self) -> Option<unsafe fn(&TileI8, &SoftmaxBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]
@@ -58,7 +59,8 @@ impl Isa {
         }
     }
 
-    /// The fused kernel for P·V and its accumulation over whole blocks of keys, if the instruction set has one.
+    /// The fused kernel for P·V and its accumulation over whole blocks of keys, if the instruction set has one. A call must meet the
+    /// preconditions of `x86::fused::pv`.
     pub(crate) fn fused_pv(self) -> Option<unsafe fn(&TileI8, &AccumulateBlocks)> {
         match self.lanes() {
             #[cfg(target_arch = "x86_64")]

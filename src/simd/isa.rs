@@ -81,7 +81,8 @@ struct Spec {
     /// The largest tile of `tile_i8` in matrix products.
     shape_i8: TileShape,
     tile_i8: unsafe fn(usize, usize, &TileI8),
-    /// The largest tile of `tile_i8` in attention, whose products have a short K; with 16 panels it takes a whole span of keys.
+    /// The largest tile of `tile_i8` in attention, whose products have a short K; 16 panels hold a whole span of keys
+    /// (`ops::attention`).
     shape_block: TileShape,
     /// The largest tile of `tile_f32` and `tile_f16`.
     shape_f: TileShape,

@@ -17,14 +17,14 @@ use crate::ops::row_chains;
 use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::source_position;
 
-/// How many rows of `level` are read by row `last` of the bottleneck's output, and by all rows above.
+/// Rows of `level`, counted from the top, that rows 0 to `last` of the level up-sampled to level 0 read.
 pub(super) fn rows_read(f: &Facts, level: usize, last: usize) -> usize {
     let height = f.level(0).1;
     source_position(last.min(height - 1), f.level(level).1, height).high + 1
 }
 
-/// The products of a level with the nine kernel positions, as far as row `last` of the bottleneck's output reads them. `done` rows of
-/// the level have been multiplied. The level's rows are in a ring of `slots` map rows, or all of them if `slots` is `None`.
+/// The products of a level with the nine kernel positions, as far as row `last` of the up-sampled level reads them. `done` rows of the
+/// level have been multiplied. The level's rows are in a ring of `slots` map rows, or all of them if `slots` is `None`.
 pub(super) fn products<'t, 'a: 't>(
     cx: &mut Context<'a>,
     (level, last): (usize, usize),

@@ -98,6 +98,7 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let mut x = conv_input(cx.model)?.over(input);
     let lateral = typed::<f32>(lateral, w * h * c);
     let map = cx.upsample(size);
+    // A Winograd convolution reads the bfloat16 copy; a direct one reads the rows that `store` writes.
     if let Some(ring) = x.ring(h, 0..h) {
         let (product, added, y0) = (Product::Given, Added::Nothing, 0);
         let copy = MapStep { product, added, ring: Some(ring), map, y0, out: &mut *lateral };

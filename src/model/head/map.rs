@@ -15,7 +15,7 @@ use crate::parallel::{Loop, Tasks};
 use crate::simd::isa::Isa;
 use core::ops::Range;
 
-/// MapValues of scratch for each worker: a row of logits of `width` pixels, and one pixel.
+/// f32 values of scratch for each worker: a row of logits of `width` pixels, and one pixel.
 pub(super) fn scratch(f: &Facts, width: usize) -> usize {
     (width + 1) * padded(f.classes)
 }

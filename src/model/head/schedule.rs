@@ -89,7 +89,7 @@ fn bottleneck_conv<'a>(cx: &Context, weights: &'a Weights<'a>) -> Conv<'a> {
 const BAND: usize = 4;
 
 impl Bands<'_> {
-    /// What round 0 finds: chunks 0 to 2 of lateral 1, and chunk 0 of lateral 0.
+    /// Computes what round 0 reads: chunks 0 to 2 of lateral 1, and chunk 0 of lateral 0.
     fn begin(&mut self, cx: &mut Context, w: &Weights) -> Result<(), Error> {
         let s = self.scratch;
         for chunk in 0..3.min(cx.facts.grid_height) {
@@ -125,6 +125,7 @@ impl Bands<'_> {
             .and_then(|strip| fpn1.transform(&self.lateral1_rows, strip.span(), self.tiles1, s));
         let back = i.checked_sub(1).filter(|r| *r < bands);
         let ([p1, p2, p3], [d1, d2, d3]) = (self.products.each_mut(), self.done.products.each_mut());
+        // The row below the band: the halo of the 3x3 kernel.
         let last = back.map(|r| BAND * r + BAND);
         let mut level1 = last.map(|last| {
             products(cx, (1, last), &w.bottleneck[1], (self.fpn1_rows.rows(), Some(rings::FPN1)), d1, p1)
@@ -146,6 +147,7 @@ impl Bands<'_> {
             part(Stage::Bottleneck, &mut bottleneck),
             part(Stage::Fpn1, &mut fpn1),
         ]);
+        // The sink calls `run` once; a second call would find no loops.
         let mut run = |cx: &mut Context, map: Loop| match loops.take() {
             Some([a, b, c, d, e, f]) => cx.run_together([a, b, c, d, e, f, Some((Stage::Map, 0, map))]),
             None => Ok(()),

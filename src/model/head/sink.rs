@@ -27,6 +27,7 @@ pub(in crate::model) struct SinkBuffers<'a> {
     pub logits: &'a mut [f32],
     /// Scratch of all workers.
     pub scratch: &'a mut [f32],
+    /// Logits kept for neighbouring windows, and their index: see `mosaic::kept`. Unused by `ClassMapRows`.
     pub kept_tiles: &'a mut [u16],
     pub kept_index: &'a mut [u32],
 }

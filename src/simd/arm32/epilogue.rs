@@ -6,19 +6,19 @@ use super::asm::{FLUSHED, clear_flushed, neon_asm};
 use crate::simd::lanes::{DequantiseVector, LANES, Step};
 use crate::simd::math::GELU_OF_INT8;
 
-/// In memory, where the assembly reads it.
+/// A static, so that the assembly can take its address.
 static GELU: [f32; 11] = GELU_OF_INT8;
 
-/// What is added where nothing is.
+/// The addend where [`DequantiseVector::addend`] is null.
 static ZEROS: [f32; LANES] = [0.0; LANES];
 
-/// GELU of eight outputs, in registers `$x`. `{{c}}` passes over the constants and returns to the first.
+/// GELU of eight outputs, in registers `$x`. `{c}` advances through the constants and returns to the first.
 ///
 /// | registers | contents |
 /// | --- | --- |
 /// | q0, q1 | y: the outputs within the limits |
 /// | q2, q3 | y² |
-/// | q12–q15 | the polynomial so far, and the next coefficient in all lanes: in turn |
+/// | q12–q15 | polynomial so far and next coefficient, alternating |
 #[rustfmt::skip]
 macro_rules! gelu {
     ([$x:literal $x1:literal]) => {

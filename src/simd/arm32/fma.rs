@@ -1,9 +1,8 @@
 //! Multiply-adds that round once, on processors without VFPv4 (Cortex-A8, A9).
 //!
-//! In f64 the product is exact. The sum is rounded to 53 bits and then to 24, which gives the nearest f32 unless the first
-//! rounding hits the middle between two f32, where the second one no longer knows on which side the exact sum is. Sixteen sums
-//! are tested for that together, and computed again by the portable emulation if one is there (one in 2²⁹ of random sums). It
-//! is also the way out for results below the smallest normal f32, which have fewer bits; rounding those sets a status bit.
+//! The product is exact in f64. Rounding the sum to f64 and then to f32 can differ from one rounding only if the f64 sum is
+//! halfway between two f32, or the result is subnormal. Both are detected for sixteen lanes at once (the dropped bits; a bit of
+//! FPSCR), and such vectors are recomputed by the portable emulation: for halfway sums, one random sum in 2²⁹.
 
 use super::asm::{FLUSHED, clear_flushed, neon_asm};
 use crate::simd::lanes::{LANES, Lanes};

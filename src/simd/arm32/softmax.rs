@@ -1,6 +1,6 @@
 //! The softmax of a row of 64 keys with NEON, in integers only: the steps of
-//! [`softmax_blocks`](crate::simd::kernels::attention::softmax). Numbers of 16 bits are loaded by `vld1`, since `vldm` wants addresses that
-//! are multiples of four.
+//! [`softmax_blocks`](crate::simd::kernels::attention::softmax). 16-bit data is loaded by `vld1`, because `vldm` requires 4-byte
+//! alignment.
 
 use super::asm::neon_asm;
 use crate::simd::lanes::{FRACTION_BITS, SoftmaxRow};
@@ -44,7 +44,7 @@ macro_rules! both {
     ($op:literal, $a:literal, $b:literal) => { concat!($op, " ", $a, "\n", $op, " ", $b, "\n") };
 }
 
-/// In memory, where the assembly reads it.
+/// A static, so that the assembly can take its address.
 static EXP2: [i16; 4] = EXP2_255;
 
 /// [`Lanes::softmax_row`](crate::simd::lanes::Lanes::softmax_row).

@@ -68,7 +68,7 @@ unsafe fn split<const ROWS: usize>(row: *const u8, r: usize, a: &mut [[EvenOdd; 
     }
 }
 
-/// What the sums of four outputs from `first` on start from: −128 · Σ w, or 0 if the sums are those of unsigned bytes.
+/// Initial values of the four sums from output `first` on: −128 · Σ w, or 0 if `t.unsigned`.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`]; the outputs are inside the tile; the processor has sse4.1.
@@ -151,7 +151,7 @@ trait Weight: Widen {
     /// 4 numbers can be read at `p`; the processor has sse4.1.
     unsafe fn load_four(p: *const Self) -> __m128;
 
-    /// The largest magnitude of weights that are whole numbers of 2⁻²⁴, or of 0.0 if there are none; ∞ for other weights.
+    /// The largest |w| if all weights are multiples of 2⁻²⁴, as every finite f16 is; ∞ for f32.
     fn largest_multiple(weights: &[Self]) -> f32;
 }
 
@@ -189,12 +189,12 @@ unsafe fn tile_f64<W: Weight>(rows: usize, t: &TileF<W>) {
         |r: usize| TileF { a: t.a.wrapping_add(r * t.a_pitch), out: t.out.wrapping_add(r * LANES), ..*t };
     // SAFETY: the preconditions are this function's, and each of the rows exists.
     unsafe {
-        match (products(rows, t), rows) {
-            (Products::Whole, 4) => sums::<W, 4, false>(t),
-            (Products::Whole, _) => (0..rows).for_each(|r| sums::<W, 1, false>(&row(r))),
-            (Products::Normal, 4) => sums::<W, 4, true>(t),
-            (Products::Normal, _) => (0..rows).for_each(|r| sums::<W, 1, true>(&row(r))),
-            (Products::Tiny, _) => (0..rows).for_each(|r| one_by_one(&row(r))),
+        match (classify(rows, t), rows) {
+            (SumClass::Whole, 4) => sums::<W, 4, false>(t),
+            (SumClass::Whole, _) => (0..rows).for_each(|r| sums::<W, 1, false>(&row(r))),
+            (SumClass::Normal, 4) => sums::<W, 4, true>(t),
+            (SumClass::Normal, _) => (0..rows).for_each(|r| sums::<W, 1, true>(&row(r))),
+            (SumClass::Tiny, _) => (0..rows).for_each(|r| one_by_one(&row(r))),
         }
     }
 }
@@ -209,10 +209,10 @@ unsafe fn one_by_one<W: Weight>(t: &TileF<W>) {
     unsafe { tile_f::<Sse41, W, 1, 1>(Sse41::new(), t) }
 }
 
-/// What the numbers of a tile say about its sums.
-enum Products {
-    /// All sums are exact in f64: activations are bytes, as those of pixels are, products are multiples of 2⁻²⁴, and no sum exceeds
-    /// 2²⁹.
+/// The sums of a tile, by the magnitudes of its operands.
+enum SumClass {
+    /// All sums are exact in f64: activations are integers of magnitude at most 256 (pixels minus 128), products are multiples of 2⁻²⁴,
+    /// and no sum exceeds 2²⁹.
     Whole,
     /// All products are multiples of 2⁻¹⁷², so that sums below 2⁻¹²⁶ are exact in f64.
     Normal,
@@ -220,23 +220,26 @@ enum Products {
     Tiny,
 }
 
+/// Classifies the sums of a tile by the magnitudes of its operands.
+///
 /// # Safety
 /// The preconditions of [`TileF`], with `rows` rows and one panel; the processor has sse4.1.
 #[target_feature(enable = "sse4.1")]
-unsafe fn products<W: Weight>(rows: usize, t: &TileF<W>) -> Products {
+unsafe fn classify<W: Weight>(rows: usize, t: &TileF<W>) -> SumClass {
     let (mut whole, mut smallest) = (t.overwrite, u32::MAX);
     for r in 0..rows {
         // SAFETY: the row is `k` numbers (`TileF`).
         let row = unsafe { core::slice::from_raw_parts(t.a.add(r * t.a_pitch), t.k) };
         for a in row {
             whole &= (a + ROUND) - ROUND == *a && a.abs() <= 256.0;
+            // As `twice_minus_one`: zero wraps to the maximum.
             smallest = smallest.min((a.to_bits() << 1).wrapping_sub(1));
         }
     }
     // SAFETY: a panel is 16 · k weights (`TileF`).
     let weights = unsafe { core::slice::from_raw_parts(t.w, LANES * t.k) };
     if whole && W::largest_multiple(weights) * t.k as f32 <= (1 << 20) as f32 {
-        return Products::Whole;
+        return SumClass::Whole;
     }
     let mut minimum = _mm_set1_epi32(smallest as i32);
     for w in weights.as_chunks::<4>().0 {
@@ -245,13 +248,13 @@ unsafe fn products<W: Weight>(rows: usize, t: &TileF<W>) -> Products {
     }
     // 2·|x| − 1 is below 2³⁰ for 0 < |x| < 2⁻⁶³.
     let tiny = _mm_cmpeq_epi32(_mm_srli_epi32::<30>(minimum), _mm_setzero_si128());
-    if _mm_movemask_epi8(tiny) == 0 { Products::Normal } else { Products::Tiny }
+    if _mm_movemask_epi8(tiny) == 0 { SumClass::Normal } else { SumClass::Tiny }
 }
 
 /// Computes the tile. `CHECK`: whether sums can be inexact in f64, so that those halfway between two f32 need care.
 ///
 /// # Safety
-/// The preconditions of [`TileF`], with `ROWS` rows and one panel, that is not [`Products::Tiny`], and [`Products::Whole`] without
+/// The preconditions of [`TileF`], with `ROWS` rows and one panel, that is not [`SumClass::Tiny`], and [`SumClass::Whole`] without
 /// `CHECK`; the processor has sse4.1.
 #[target_feature(enable = "sse4.1")]
 unsafe fn sums<W: Weight, const ROWS: usize, const CHECK: bool>(t: &TileF<W>) {
