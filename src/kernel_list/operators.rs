@@ -174,7 +174,7 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
         Scratch(rows, std::vec![0.0; winograd::scratch(m, c)]),
     );
     prepare((weights, map), out, move |isa, (weights, map), (out, Scratch(rows, scratch))| {
-        let ring = winograd::RowRing { data: map, ring: MAP_ROWS, width: w, height: MAP_ROWS };
+        let ring = winograd::RowRing { data: map, slots: MAP_ROWS, width: w, height: MAP_ROWS };
         let mut rows = shape.over(bytemuck::cast_slice_mut(rows));
         let mut transform = winograd::transform_input(
             (isa, m),

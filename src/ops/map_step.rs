@@ -35,11 +35,11 @@ pub(crate) enum Added<'a> {
     Products(&'a [KernelProducts<'a>], &'a [f32]),
 }
 
-/// A ring of map rows in bfloat16, to which some of the rows are copied: `[ring][width + 2][channels]`, where row y is in slot
-/// y % ring, between two blank pixels.
+/// A ring of map rows in bfloat16, to which some of the rows are copied: `[slots][width + 2][channels]`, where row y is in slot
+/// y % slots, between two blank pixels.
 pub(crate) struct Bf16Ring<'a> {
     pub data: &'a mut [bf16],
-    pub ring: usize,
+    pub slots: usize,
     /// The rows of the step to be copied.
     pub rows: Range<usize>,
 }
@@ -48,11 +48,12 @@ pub(crate) struct Bf16Ring<'a> {
 pub(crate) struct MapStep<'a> {
     pub product: Product<'a>,
     pub added: Added<'a>,
-    pub ring: Option<Bf16Ring<'a>>,
+    /// Where the finished rows are copied, in bfloat16.
+    pub copy_to: Option<Bf16Ring<'a>>,
     /// The map: its width, height and padded channels.
     pub map: Upsample,
     /// The first row's number in the map. If negative, the first rows lie above the map; then `added` must be `Nothing` and
-    /// `ring.rows` must leave these rows out.
+    /// `copy_to.rows` must leave these rows out.
     pub y0: isize,
     pub out: &'a mut [f32],
 }
@@ -90,7 +91,7 @@ impl<'a> MapStep<'a> {
     /// # Panics
     /// If the rows do not fit `out` or the ring, or the convolution lacks inputs.
     pub fn tasks(self, scratch: WorkerScratch<'a>) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
-        let MapStep { product, added, ring, map, y0, out } = self;
+        let MapStep { product, added, copy_to, map, y0, out } = self;
         let (rows, panels) = (out.len() / (map.width * map.channels), map.channels / LANES);
         match &product {
             Product::Given => {}
@@ -99,7 +100,7 @@ impl<'a> MapStep<'a> {
         }
         let size = product.task_panels(map.isa, panels, scratch.workers);
         let out = Shared::new(out);
-        let ring = ring.map(|r| (Shared::new(r.data), r.ring, r.rows));
+        let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
         let count = scratch.workers;
         let run = move |task: usize, worker: usize| {
             let panels = task * size..((task + 1) * size).min(panels);
@@ -120,7 +121,7 @@ impl<'a> MapStep<'a> {
                         map.add_products(maps, bias, &to, scratch.upsample.share(worker, count));
                     }
                 }
-                if let Some((ring, slots, rows)) = &ring {
+                if let Some((ring, slots, rows)) = &copy_to {
                     for row in rows.clone() {
                         let slot = (y0 + row as isize) as usize % slots;
                         copy_row(&map, (&out, row), (ring, slot), channels.clone());

@@ -56,8 +56,8 @@ pub(crate) struct Deconvolution<'a> {
     pub first: usize,
     pub count: usize,
     pub width: usize,
-    /// Slots of the output ring, each a map row of twice the width: row y of the output is in slot y % ring.
-    pub ring: usize,
+    /// Slots of the output ring, each a map row of twice the width: row y of the output is in slot y % slots.
+    pub slots: usize,
 }
 
 impl<'a> Deconvolution<'a> {
@@ -67,7 +67,7 @@ impl<'a> Deconvolution<'a> {
         rows: RowsMut<'a>,
         scratch: WorkerScratch<'a>,
     ) -> Tasks<impl Fn(usize, usize) + Sync + use<'a>> {
-        let Deconvolution { isa, gemm, first, count, width, ring } = self;
+        let Deconvolution { isa, gemm, first, count, width, slots } = self;
         let (parts, rows) = (width.div_ceil(MAX_PIXELS), rows.into_shared());
         let run = move |task: usize, worker: usize| {
             let (y, x) = (first + task / parts, chunk_range(width, parts, task % parts));
@@ -84,7 +84,7 @@ impl<'a> Deconvolution<'a> {
                 out,
             );
             for (ky, out) in out.chunks(2 * x.len() * c).enumerate() {
-                let at = (2 * y + ky) % ring * 2 * width + 2 * x.start;
+                let at = (2 * y + ky) % slots * 2 * width + 2 * x.start;
                 // SAFETY: different tasks have different pixels.
                 unsafe { rows.rows(at, 2 * x.len()) }.store(Workers::alone(), isa, 0, out, n);
             }

@@ -63,9 +63,9 @@ pub(crate) enum ProductData<'a> {
 /// A ring buffer of rows of a low-resolution map.
 #[derive(Clone, Copy)]
 pub(crate) struct LowResMap<'a> {
-    /// `[ring][width][channels]`; row y of the map is in slot y % ring.
+    /// `[slots][width][channels]`; row y of the map is in slot y % slots.
     pub data: &'a [f32],
-    pub ring: usize,
+    pub slots: usize,
     pub width: usize,
     pub height: usize,
 }
@@ -73,10 +73,10 @@ pub(crate) struct LowResMap<'a> {
 /// A ring buffer of rows of a low-resolution map's products with the nine kernel positions of a 3x3 convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct KernelProducts<'a> {
-    /// `[ring][panel][ky][width][kx][16]`, the order in which the interpolation reads them; row y of the map is in slot
-    /// y % ring.
+    /// `[slots][panel][ky][width][kx][16]`, the order in which the interpolation reads them; row y of the map is in slot
+    /// y % slots.
     pub data: ProductData<'a>,
-    pub ring: usize,
+    pub slots: usize,
     pub width: usize,
     pub height: usize,
 }
@@ -123,7 +123,7 @@ impl Upsample {
             let p = source_position(to.y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
-                let start = y % small.ring * small.width * self.channels;
+                let start = y % small.slots * small.width * self.channels;
                 &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
             });
             self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
@@ -190,7 +190,7 @@ impl Upsample {
         let source = |ky: usize| {
             let y = (y + ky).checked_sub(1).filter(|&y| y < self.height)?;
             let p = source_position(y, map.height, self.height);
-            Some((p.low % map.ring * row + ky * run, p.high % map.ring * row + ky * run, p.weight))
+            Some((p.low % map.slots * row + ky * run, p.high % map.slots * row + ky * run, p.weight))
         };
         let sources = [source(0), source(1), source(2)];
         for (panel, columns) in (channels.start / LANES..).zip(columns.chunks_mut(run)) {

@@ -51,10 +51,10 @@ pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
 /// A ring buffer of rows of a bfloat16 map, each between two blank pixels.
 #[derive(Clone, Copy)]
 pub(crate) struct RowRing<'a> {
-    /// `[ring][width + 2][padded channels]`; row y of the map is in slot y % ring.
+    /// `[slots][width + 2][padded channels]`; row y of the map is in slot y % slots.
     pub data: &'a [bf16],
     /// The number of slots.
-    pub ring: usize,
+    pub slots: usize,
     /// Width of the map, without the blank pixels.
     pub width: usize,
     /// Height of the map.
@@ -66,7 +66,7 @@ impl<'a> RowRing<'a> {
     /// outside the map.
     fn pixels(&self, y: isize, x: usize, count: usize, c: usize) -> Option<&'a [bf16]> {
         let y = usize::try_from(y).ok().filter(|&y| y < self.height)?;
-        Some(&self.data[(y % self.ring * (self.width + 2) + x) * c..][..count * c])
+        Some(&self.data[(y % self.slots * (self.width + 2) + x) * c..][..count * c])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state of the bands: views of the buffers that live through all bands, and how far each stage has come.
 //! [`schedule`](super::schedule) explains the bands.
 
-use super::conv::{ConvInput, ConvInputShape, Strip, scratch_sizes};
+use super::conv::{ConvInput, ConvInputShape, ConvRows, scratch_sizes};
 use super::products::{Products, ProductsShape};
 use super::rings;
 use super::sink::SinkBuffers;
@@ -130,7 +130,7 @@ pub(super) struct Bands<'a> {
     pub lateral2: &'a [f32],
     pub lateral1: &'a mut [f32],
     pub lateral1_rows: ConvInput<'a>,
-    /// Transformed tiles of lateral 1, for the next strip.
+    /// Transformed tiles of lateral 1, for the next rows of level 1.
     pub tiles1: &'a mut [u8],
     /// The rows of level 1 that a step computes.
     pub map1: &'a mut [f32],
@@ -140,7 +140,7 @@ pub(super) struct Bands<'a> {
     /// Feature 0 after its first deconvolution.
     pub deconvolved: RowsMut<'a>,
     pub lateral0_rows: ConvInput<'a>,
-    /// Transformed tiles of lateral 0, for the next strip.
+    /// Transformed tiles of lateral 0, for the next rows of level 0.
     pub tiles0: &'a mut [u8],
     /// The rows of lateral 0, or of level 0, that a step computes.
     pub map0: &'a mut [f32],
@@ -163,10 +163,10 @@ pub(super) struct Progress {
     pub fpn0: usize,
     /// Rows of level 1 after its convolution.
     pub fpn1: usize,
-    /// The strip of level 0 whose tiles are transformed.
-    pub strip0: Option<Strip>,
-    /// The strip of level 1 whose tiles are transformed.
-    pub strip1: Option<Strip>,
+    /// The next rows of level 0, chosen but not computed yet.
+    pub pending0: Option<ConvRows>,
+    /// The next rows of level 1, chosen but not computed yet.
+    pub pending1: Option<ConvRows>,
     /// Rows of the products of levels 1, 2 and 3.
     pub products: [usize; 3],
 }

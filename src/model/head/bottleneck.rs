@@ -24,7 +24,7 @@ pub(super) fn rows_read(f: &Facts, level: usize, last: usize) -> usize {
 }
 
 /// The products of a level with the nine kernel positions, as far as row `last` of the up-sampled level reads them. `done` rows of the
-/// level have been multiplied. The level's rows are in a ring of `slots` map rows, or all of them if `slots` is `None`.
+/// level have been multiplied. The level's rows are in a ring of map rows with the given number of slots, or all of them if that is `None`.
 pub(super) fn products<'t, 'a: 't>(
     cx: &mut Context<'a>,
     (level, last): (usize, usize),
@@ -33,10 +33,10 @@ pub(super) fn products<'t, 'a: 't>(
     done: &mut usize,
     products: &'t mut Products<'_>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
-    let (width, ring) = (cx.facts.level(level).0, rings::PRODUCTS[level - 1]);
+    let (width, slots) = (cx.facts.level(level).0, rings::PRODUCTS[level - 1]);
     let wanted = *done..rows_read(&cx.facts, level, last);
     *done = wanted.end;
-    products.tasks(cx, weights, rows, (wanted, width, ring))
+    products.tasks(cx, weights, rows, (wanted, width, slots))
 }
 
 /// The classifier on rows of the bottleneck's output, `x`, to rows of logits.

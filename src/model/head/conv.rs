@@ -26,9 +26,9 @@ pub(super) struct ConvInputShape {
 }
 
 impl ConvInputShape {
-    /// `ring` map rows of `width` pixels, in the form that `weights` reads.
-    pub fn of(ring: usize, width: usize, weights: LinearShape) -> Self {
-        let rows = RowsShape::of(ring * (width + 2), weights);
+    /// A ring of `slots` map rows of `width` pixels, in the form that `weights` reads.
+    pub fn of(slots: usize, width: usize, weights: LinearShape) -> Self {
+        let rows = RowsShape::of(slots * (width + 2), weights);
         ConvInputShape { rows, winograd: weights.winograd_tile().is_some() }
     }
 
@@ -62,17 +62,17 @@ impl ConvInput<'_> {
         matches!(self, ConvInput::Rows(_))
     }
 
-    /// The ring of `ring` slots to which a step copies its rows `rows`, if it holds bfloat16. Otherwise [`store`](ConvInput::store)
+    /// The ring of `slots` slots to which a step copies its rows `rows`, if it holds bfloat16. Otherwise [`store`](ConvInput::store)
     /// stores them after the step.
-    pub fn ring(&mut self, ring: usize, rows: Range<usize>) -> Option<Bf16Ring<'_>> {
+    pub fn bf16_ring(&mut self, slots: usize, rows: Range<usize>) -> Option<Bf16Ring<'_>> {
         match self {
             ConvInput::Rows(_) => None,
-            ConvInput::Bf16(data) => Some(Bf16Ring { data, ring, rows }),
+            ConvInput::Bf16(data) => Some(Bf16Ring { data, slots, rows }),
         }
     }
 
-    /// Stores the map rows of `width` pixels in `x`, the first of which is row `y` of the map, in a ring of `ring` slots; unless
-    /// the step that computed them has copied them ([`ring`](ConvInput::ring)).
+    /// Stores the map rows of `width` pixels in `x`, the first of which is row `y` of the map, in a ring of `slots` slots; unless
+    /// the step that computed them has copied them ([`bf16_ring`](ConvInput::bf16_ring)).
     ///
     /// # Errors
     /// [`Error::Cancelled`] if the observer asks to stop.
@@ -80,12 +80,12 @@ impl ConvInput<'_> {
         &mut self,
         cx: &mut Context,
         stage: Stage,
-        (y, ring, width): (usize, usize, usize),
+        (y, slots, width): (usize, usize, usize),
         x: &[f32],
     ) -> Result<(), Error> {
         let ConvInput::Rows(rows) = self else { return Ok(()) };
         let n = cx.facts.head_channels;
-        let store = rows.reborrow().store_map(cx.isa, x, (width, n, 1), move |i| (y + i) % ring);
+        let store = rows.reborrow().store_map(cx.isa, x, (width, n, 1), move |i| (y + i) % slots);
         Work::new(0, store).run(cx, stage)
     }
 }
@@ -107,7 +107,7 @@ pub(super) struct Conv<'a> {
     /// Width and height of the map in pixels.
     pub size: (usize, usize),
     /// Map rows that the input holds.
-    pub ring: usize,
+    pub slots: usize,
     pub activation: Activation,
     /// Whether the bias is added.
     pub bias: bool,
@@ -132,14 +132,14 @@ impl<'a> Conv<'a> {
         scratch: WorkerScratch<'t>,
     ) -> Option<Work<impl Fn(usize, usize) + Sync + use<'t>>> {
         let ConvInput::Bf16(data) = x else { return None };
-        let ring = RowRing { data, ring: self.ring, width: self.size.0, height: self.size.1 };
+        let ring = RowRing { data, slots: self.slots, width: self.size.0, height: self.size.1 };
         let (tile, strips, tiles) = self.tiles(rows, tiles);
         let scratch = (scratch.workers, scratch.winograd);
         let (grid, k) = ((self.isa, tile), self.weights.k);
         Some(Work::new(0, winograd::transform_input(grid, ring, (first, strips), k, tiles, scratch)))
     }
 
-    /// The products that compute `rows` map rows from `first` on, to `out`, and what follows: `added`, and a copy of rows to `ring`.
+    /// The products that compute `rows` map rows from `first` on, to `out`, and what follows: `added`, and a copy of rows to `copy_to`.
     /// `tiles` holds the transformed tiles of `x`, if there are any.
     /// At most [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows if the convolution is direct.
     pub fn product<'t>(
@@ -147,7 +147,7 @@ impl<'a> Conv<'a> {
         cx: &mut Context,
         (x, tiles): (&'t ConvInput, &'t mut [u8]),
         (first, rows): (isize, usize),
-        (added, ring): (Added<'t>, Option<Bf16Ring<'t>>),
+        (added, copy_to): (Added<'t>, Option<Bf16Ring<'t>>),
         out: &'t mut [f32],
         scratch: WorkerScratch<'t>,
     ) -> Work<impl Fn(usize, usize) + Sync + use<'t>>
@@ -157,7 +157,7 @@ impl<'a> Conv<'a> {
         let (map, product) = (cx.upsample(self.size), self.convolution(x, (first, rows), tiles));
         let macs = cx.show_product(&product);
         let out = &mut out[..rows * map.width * map.channels];
-        Work::new(macs, MapStep { product, added, ring, map, y0: first, out }.tasks(scratch))
+        Work::new(macs, MapStep { product, added, copy_to, map, y0: first, out }.tasks(scratch))
     }
 
     /// The convolution at the start of a step that computes `rows` map rows from `first` on.
@@ -181,7 +181,7 @@ impl<'a> Conv<'a> {
             // Nine matrices, one per kernel position, summed in each matrix product.
             ConvInput::Rows(x) => {
                 let w = self.size.0;
-                let segment = |i| conv_segment(first as usize + i, self.size, self.ring, i * w);
+                let segment = |i| conv_segment(first as usize + i, self.size, self.slots, i * w);
                 let gemm = Gemm { bias: self.bias, ..Gemm::new(weights, x.rows()).conv3x3() };
                 let (gemm, segments) = (gemm.activation(activation), Segments::new((0..rows).map(segment)));
                 Product::Gemm(PanelProduct { gemm, segments, len: w })
@@ -190,24 +190,23 @@ impl<'a> Conv<'a> {
     }
 }
 
-/// The rows that the next strip of a convolution computes.
-#[derive(Clone)]
-pub(super) struct Strip {
-    /// The map row of the first one. If it is negative, the strip begins above the map.
+/// The map rows that one step of a convolution computes: whole Winograd tiles, or any rows if it is direct.
+pub(super) struct ConvRows {
+    /// The number of the first row. If it is negative, the first rows lie above the map.
     pub first: isize,
     /// How many there are.
-    pub rows: usize,
+    pub count: usize,
     /// Those of them that are rows of the map.
     pub inside: Range<usize>,
 }
 
-impl Strip {
-    /// The strip that begins after the `done` map rows computed so far. The caller needs the rows below `end`.
-    pub fn next(weights: &Linear, done: usize, end: usize, height: usize) -> Strip {
-        let (above, rows) = strip(weights, done, end, height);
-        Strip {
+impl ConvRows {
+    /// The rows of the next step, after the `done` map rows computed so far. The caller needs the rows below `end`.
+    pub fn next(weights: &Linear, done: usize, end: usize, height: usize) -> ConvRows {
+        let (above, rows) = next_counts(weights, done, end, height);
+        ConvRows {
             first: done as isize - above as isize,
-            rows: above + rows,
+            count: above + rows,
             inside: above..above + rows.min(height - done),
         }
     }
@@ -217,23 +216,23 @@ impl Strip {
         (self.first + self.inside.start as isize) as usize
     }
 
-    /// The rows of `out`, which the strip has computed, that are rows of the map.
+    /// The rows of `out`, the output of the step, that are rows of the map.
     pub fn rows_of<'o>(&self, row_len: usize, out: &'o [f32]) -> &'o [f32] {
         &out[self.inside.start * row_len..self.inside.end * row_len]
     }
 
     /// The first row and the number of rows.
     pub fn span(&self) -> (isize, usize) {
-        (self.first, self.rows)
+        (self.first, self.count)
     }
 }
 
-/// The next strip of a convolution: how many of its rows lie above the map, and how many in the map or below it.
+/// The rows of the next step of a convolution: how many lie above the map, and how many in the map or below it.
 ///
-/// With Winograd tiles of 4x4 a strip has four rows, and the first strip begins three rows above the map
-/// ([`schedule`](super::schedule) explains the shift). Otherwise a strip has an even number of rows, at most [`FINE_ROWS`]; only
-/// the last strip of a map may have an odd number.
-fn strip(weights: &Linear, done: usize, end: usize, height: usize) -> (usize, usize) {
+/// With Winograd tiles of 4x4 a step computes four rows, and the first one begins three rows above the map
+/// ([`schedule`](super::schedule) explains the shift). Otherwise it computes an even number of rows, at most [`FINE_ROWS`]; only
+/// the last step of a map may compute an odd number.
+fn next_counts(weights: &Linear, done: usize, end: usize, height: usize) -> (usize, usize) {
     match (weights.winograd_tile(), done) {
         (Some(4), 0) => (3, 1),
         (Some(4), _) => (0, 4),

@@ -4,7 +4,7 @@
 //! The functions return loops, which [`schedule`](super::schedule) runs together with loops of other stages.
 
 use super::bands::Weights;
-use super::conv::{ConvInput, Strip};
+use super::conv::{ConvInput, ConvRows};
 use super::rings;
 use super::work::Work;
 use crate::file::Linear;
@@ -16,58 +16,58 @@ use crate::ops::rows::{Rows, RowsMut};
 use crate::ops::upsample::LowResMap;
 use crate::simd::kernels::epilogue::Activation;
 
-/// Chunk `chunk` of lateral 1: two rows of `out`, the ring in f32, and of `rows`, the ring for the convolution.
+/// Patch row `patch_row` of lateral 1: two rows of `out`, the ring in f32, and of `rows`, the ring for the convolution.
 pub(super) fn lateral1<'t>(
     cx: &mut Context,
     weights: &'t Weights,
-    chunk: usize,
+    patch_row: usize,
     (feature1, lateral2): (&'t RowsMut<'_>, &'t [f32]),
     (out, rows): (&'t mut [f32], &'t mut ConvInput<'_>),
     scratch: WorkerScratch<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
     let (grid, size, (width, height)) = (cx.facts.grid_width, cx.facts.level(1), cx.facts.level(2));
-    let (y, row_len) = (2 * chunk, size.0 * cx.head_pitch());
+    let (y, row_len) = (2 * patch_row, size.0 * cx.head_pitch());
     let out = &mut out[y % rings::LATERAL1 * row_len..][..2 * row_len];
-    let input = LateralInput { x: feature1.rows(), first: chunk * grid, rows: 1, width: grid };
-    let coarser = LowResMap { data: lateral2, ring: height, width, height };
-    let ring = rows.ring(rings::LATERAL1, 0..2);
-    lateral(cx, &weights.deconv_lateral1, input, (coarser, size, y), (out, ring), scratch)
+    let input = LateralInput { x: feature1.rows(), first: patch_row * grid, rows: 1, width: grid };
+    let coarser = LowResMap { data: lateral2, slots: height, width, height };
+    let copy_to = rows.bf16_ring(rings::LATERAL1, 0..2);
+    lateral(cx, &weights.deconv_lateral1, input, (coarser, size, y), (out, copy_to), scratch)
 }
 
-/// The first deconvolution of feature 0 for chunks of lateral 0 from `chunk` on, to the ring `rows`.
+/// The first deconvolution of feature 0 for lateral 0, of the patch rows from `patch_row` on, to the ring `rows`.
 pub(super) fn deconvolution<'t>(
     cx: &mut Context,
     weights: &'t Weights,
-    chunk: usize,
+    patch_row: usize,
     feature0: &'t RowsMut<'_>,
     rows: RowsMut<'t>,
     scratch: WorkerScratch<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
     let (width, height) = (cx.facts.grid_width, cx.facts.grid_height);
-    let count = rings::DECONVOLVED_AT_ONCE.min(height - chunk);
+    let count = rings::DECONVOLVED_AT_ONCE.min(height - patch_row);
     let gemm = Gemm::new(&weights.deconv0, feature0.rows()).activation(Activation::Gelu).deconvolution(width);
-    let macs = cx.show_gemm(&gemm, &Segments::rows(chunk * width, 0), count * width);
+    let macs = cx.show_gemm(&gemm, &Segments::rows(patch_row * width, 0), count * width);
     let deconvolution =
-        Deconvolution { isa: cx.isa, gemm, first: chunk, count, width, ring: rings::DECONVOLVED };
+        Deconvolution { isa: cx.isa, gemm, first: patch_row, count, width, slots: rings::DECONVOLVED };
     Work::new(macs, deconvolution.tasks(rows, scratch))
 }
 
-/// Chunk `chunk` of lateral 0: four rows, to `out` and to `rows`, the ring for the convolution.
+/// Patch row `patch_row` of lateral 0: four rows, to `out` and to `rows`, the ring for the convolution.
 pub(super) fn lateral0<'t>(
     cx: &mut Context,
     weights: &'t Weights,
-    chunk: usize,
+    patch_row: usize,
     (deconvolved, lateral1): (&'t RowsMut<'_>, &'t [f32]),
     (out, rows): (&'t mut [f32], &'t mut ConvInput<'_>),
     scratch: WorkerScratch<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
     let (size, (width, height)) = (cx.facts.level(0), cx.facts.level(1));
-    let first = 2 * chunk % rings::DECONVOLVED * width;
+    let first = 2 * patch_row % rings::DECONVOLVED * width;
     let input = LateralInput { x: deconvolved.rows(), first, rows: 2, width };
-    let coarser = LowResMap { data: lateral1, ring: rings::LATERAL1, width, height };
+    let coarser = LowResMap { data: lateral1, slots: rings::LATERAL1, width, height };
     let out = &mut out[..4 * size.0 * cx.head_pitch()];
-    let ring = rows.ring(rings::LATERAL0, 0..4);
-    lateral(cx, &weights.deconv_lateral0, input, (coarser, size, 4 * chunk), (out, ring), scratch)
+    let copy_to = rows.bf16_ring(rings::LATERAL0, 0..4);
+    lateral(cx, &weights.deconv_lateral0, input, (coarser, size, 4 * patch_row), (out, copy_to), scratch)
 }
 
 /// The input of a lateral: `rows` map rows (at most 2) of `width` pixels, from pixel `first` on of `x`.
@@ -85,7 +85,7 @@ fn lateral<'t>(
     weights: &'t Linear,
     input: LateralInput<'t>,
     (coarser, size, y): (LowResMap<'t>, (usize, usize), usize),
-    (out, ring): (&'t mut [f32], Option<Bf16Ring<'t>>),
+    (out, copy_to): (&'t mut [f32], Option<Bf16Ring<'t>>),
     scratch: WorkerScratch<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
     let LateralInput { x, first, rows, width } = input;
@@ -94,18 +94,18 @@ fn lateral<'t>(
     let product = Product::Gemm(PanelProduct { gemm, segments, len: width });
     let macs = cx.show_product(&product);
     let (added, map, y0) = (Added::Map(coarser), cx.upsample(size), y as isize);
-    Work::new(macs, MapStep { product, added, ring, map, y0, out }.tasks(scratch))
+    Work::new(macs, MapStep { product, added, copy_to, map, y0, out }.tasks(scratch))
 }
 
-/// Stores the rows of level 1 that a strip has computed, `map`, in their ring, for the products with the FPN bottleneck.
+/// Stores the rows of level 1 that a step has computed, `map`, in their ring, for the products with the FPN bottleneck.
 pub(super) fn store_level1<'t>(
     cx: &Context,
-    strip: &Strip,
+    computed: &ConvRows,
     map: &'t [f32],
     rows: RowsMut<'t>,
 ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
-    let (width, y) = (cx.facts.level(1).0, strip.first_inside());
-    let x = strip.rows_of(width * cx.head_pitch(), map);
+    let (width, y) = (cx.facts.level(1).0, computed.first_inside());
+    let x = computed.rows_of(width * cx.head_pitch(), map);
     let slot = move |row| (y + row) % rings::FPN1;
     Work::new(0, rows.store_map(cx.isa, x, (width, cx.facts.head_channels, 0), slot))
 }

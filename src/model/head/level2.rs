@@ -69,9 +69,9 @@ fn lateral(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let gemm = Gemm::new(&weights, rows.rows()).activation(Activation::Relu);
     let product = Product::Gemm(PanelProduct { gemm, segments: Segments::rows(0, 0), len: patches });
     let macs = cx.show_product(&product);
-    let psp = LowResMap { data: typed(psp, width * height * c), ring: height, width, height };
-    let (added, ring, map, y0) = (Added::Map(psp), None, cx.upsample(size), 0);
-    let step = MapStep { product, added, ring, map, y0, out: &mut *out };
+    let psp = LowResMap { data: typed(psp, width * height * c), slots: height, width, height };
+    let (added, copy_to, map, y0) = (Added::Map(psp), None, cx.upsample(size), 0);
+    let step = MapStep { product, added, copy_to, map, y0, out: &mut *out };
     let scratch = cx.worker_scratch(bytemuck::cast_slice_mut(winograd), bytemuck::cast_slice_mut(upsample));
     Work::new(macs, step.tasks(scratch)).run(cx, Stage::Lateral)?;
     cx.show_head(TensorName::Lateral2, out);
@@ -99,15 +99,15 @@ fn convolve(cx: &mut Context, arena: &mut [u8]) -> Result<(), Error> {
     let lateral = typed::<f32>(lateral, w * h * c);
     let map = cx.upsample(size);
     // A Winograd convolution reads the bfloat16 copy; a direct one reads the rows that `store` writes.
-    if let Some(ring) = x.ring(h, 0..h) {
+    if let Some(ring) = x.bf16_ring(h, 0..h) {
         let (product, added, y0) = (Product::Given, Added::Nothing, 0);
-        let copy = MapStep { product, added, ring: Some(ring), map, y0, out: &mut *lateral };
+        let copy = MapStep { product, added, copy_to: Some(ring), map, y0, out: &mut *lateral };
         Work::new(0, copy.tasks(scratch)).run(cx, Stage::Fpn2)?;
     }
     x.store(cx, Stage::Fpn2, (0, h, w), lateral)?;
 
     let (isa, weights) = (cx.isa, &weights);
-    let conv = Conv { isa, weights, size, ring: h, activation: Activation::Relu, bias: true };
+    let conv = Conv { isa, weights, size, slots: h, activation: Activation::Relu, bias: true };
     // The last tiles may end below the map; the rows there are dropped.
     let rows = h.next_multiple_of(weights.winograd_tile().unwrap_or(1));
     let out = typed::<f32>(out, w * rows * c);

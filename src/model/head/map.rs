@@ -39,7 +39,7 @@ impl LogitsSink for ClassMapRows<'_, '_> {
         buffers: &mut SinkBuffers,
         run: &mut RunLoop,
     ) -> Result<(), Error> {
-        self.copy_logits(ready - 4..ready, buffers.logits);
+        self.copy_logits(ready - rings::BAND..ready, buffers.logits);
         if !self.output.wants_pixels() {
             return run(cx, Loop::NONE);
         }

@@ -25,7 +25,7 @@ mod work;
 use super::context::{Context, Planner};
 use crate::error::Error;
 pub(super) use map::ClassMapRows;
-pub(super) use rings::LOGITS;
+pub(super) use rings::{BAND, LOGITS};
 pub(super) use sink::{LogitsSink, RunLoop, SinkBuffers};
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {

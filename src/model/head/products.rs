@@ -43,24 +43,24 @@ impl ProductsShape {
     }
 }
 
-/// A ring of map rows of products, `[ring][panel][ky][width][kx][16]`: the order in which the interpolation reads them.
+/// A ring of map rows of products, `[slots][panel][ky][width][kx][16]`: the order in which the interpolation reads them.
 pub(super) struct Products<'a>(Outputs<'a>);
 
 impl Products<'_> {
     /// The tasks that multiply the map rows `wanted`, of `width` pixels, by the nine matrices: at most
-    /// [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows, in a ring of `ring` slots. `rows` holds the map, or a ring of `slots`
-    /// map rows of it.
+    /// [`MAX_SEGMENTS`](crate::ops::gemm::MAX_SEGMENTS) rows, in a ring of `slots` slots. `rows` holds the map, or a ring of
+    /// `input_slots` map rows of it.
     pub fn tasks<'t, 'a: 't>(
         &'t mut self,
         cx: &mut Context<'a>,
         weights: &'t Linear,
-        (rows, slots): (Rows<'t>, Option<usize>),
-        (wanted, width, ring): (Range<usize>, usize, usize),
+        (rows, input_slots): (Rows<'t>, Option<usize>),
+        (wanted, width, slots): (Range<usize>, usize, usize),
     ) -> Work<impl Fn(usize, usize) + Sync + use<'t>> {
-        let pixel = |y: usize| slots.map_or(y, |slots| y % slots) * width;
+        let pixel = |y: usize| input_slots.map_or(y, |slots| y % slots) * width;
         // In ascending order of their slots.
-        let segments = Segments::new((0..ring).filter_map(|slot| {
-            let y = wanted.clone().find(|y| y % ring == slot)?;
+        let segments = Segments::new((0..slots).filter_map(|slot| {
+            let y = wanted.clone().find(|y| y % slots == slot)?;
             Some(Segment::rows(pixel(y), slot * 9 * width * weights.panel_count()))
         }));
         let gemm = Gemm::new(weights, rows).without_bias().kernel_products(width);
@@ -69,12 +69,12 @@ impl Products<'_> {
         Work::new(macs, gemm.tasks(cx.isa, scratch, segments, width, self.0.reborrow()))
     }
 
-    /// The products as input of the interpolation: of a map of (width, height) pixels, of which `ring` rows are in memory.
-    pub fn map(&self, ring: usize, (width, height): (usize, usize)) -> KernelProducts<'_> {
+    /// The products as input of the interpolation: of a map of (width, height) pixels, of which `slots` rows are in memory.
+    pub fn map(&self, slots: usize, (width, height): (usize, usize)) -> KernelProducts<'_> {
         let data = match &self.0 {
             Outputs::F32(data) => ProductData::F32(data),
             Outputs::Bf16(data) => ProductData::Bf16(data),
         };
-        KernelProducts { data, ring, width, height }
+        KernelProducts { data, slots, width, height }
     }
 }

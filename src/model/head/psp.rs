@@ -168,8 +168,8 @@ fn add_branch(cx: &mut Context, arena: &mut [u8], i: usize) -> Result<(), Error>
         products.tasks(cx, &weights, (rows.rows(), None), (wanted, scale, scale)).run(cx, Stage::Psp)?;
     }
     let maps = [products.map(scale, (scale, scale))];
-    let (product, added, ring, y0) = (Product::Given, Added::Products(&maps, &[]), None, 0);
-    let step = MapStep { product, added, ring, map: cx.upsample(size), y0, out: typed(psp, pixels * ch) };
+    let (product, added, copy_to, y0) = (Product::Given, Added::Products(&maps, &[]), None, 0);
+    let step = MapStep { product, added, copy_to, map: cx.upsample(size), y0, out: typed(psp, pixels * ch) };
     let scratch = cx.worker_scratch(&mut [], bytemuck::cast_slice_mut(scratch));
     Work::new(0, step.tasks(scratch)).run(cx, Stage::Psp)
 }

@@ -10,8 +10,8 @@ pub(in crate::model) type RunLoop<'r> = dyn FnMut(&mut Context, Loop) -> Result<
 
 /// Receives the logits of a frame.
 pub(in crate::model) trait LogitsSink {
-    /// Four more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last `LOGITS`. Calls
-    /// `run` once, with a loop that has to run before the next rows are announced, and passes on its error.
+    /// [`BAND`](super::BAND) more rows of logits exist: all rows below `ready` have been computed, of which the ring holds the last
+    /// `LOGITS`. Calls `run` once, with a loop that has to run before the next rows are announced, and passes on its error.
     fn rows(
         &mut self,
         cx: &mut Context,

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::file::format::padded;
 use crate::file::{Facts, format::LANES};
 use crate::model::context::Context;
-use crate::model::head::{LOGITS, LogitsSink, RunLoop, SinkBuffers};
+use crate::model::head::{BAND, LOGITS, LogitsSink, RunLoop, SinkBuffers};
 use crate::model::results::PixelResults;
 use crate::output::Output;
 use crate::parallel::Loop;
@@ -62,8 +62,8 @@ impl LogitsSink for WindowPixels<'_, '_> {
         let row_len = self.grid.axes[0].cells * padded(cx.facts.classes);
         let mut kept =
             Kept::new(&cx.facts, (self.grid, self.strip), self.size, buffers.kept_tiles, buffers.kept_index);
-        let newest = &buffers.logits[(ready - 4) % LOGITS * row_len..][..4 * row_len];
-        kept.store(cx.workers, self.window, ready / 4 - 1, newest);
+        let newest = &buffers.logits[(ready - BAND) % LOGITS * row_len..][..BAND * row_len];
+        kept.store(cx.workers, self.window, ready / BAND - 1, newest);
         let (axis, height) = (&self.grid.axes[1], self.output.size.1);
         let first = self.rows.start;
         while !self.rows.is_empty()
