@@ -144,7 +144,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if one of the calls fails.
-    pub fn run_alone(
+    pub fn run_serial_tasks(
         &mut self,
         tasks: usize,
         each: &(dyn Fn(&mut Context, usize, usize) -> Result<(), Error> + Sync),
@@ -153,7 +153,7 @@ impl<'a> Context<'a> {
         let (unpacked, count) = (self.unpacked, self.workers.count());
         let failed = AtomicBool::new(false);
         self.workers.run(tasks, &|t, worker| {
-            let unpacked = unpacked.part_of(worker, count);
+            let unpacked = unpacked.worker_part(worker, count);
             let (workers, observer) = (Workers::alone(), &mut ());
             let mut cx = Context { model, facts, isa, workers, layout, observer, unpacked, macs: 0 };
             if each(&mut cx, t, worker).is_err() {

@@ -58,7 +58,7 @@ pub(crate) struct MapStep<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Scratch that every worker has a share of.
+/// Scratch of all workers, divided equally among them.
 #[derive(Clone, Copy)]
 pub(crate) struct WorkerScratch<'a> {
     /// The number of workers.
@@ -110,15 +110,19 @@ impl<'a> MapStep<'a> {
             unsafe {
                 match &product {
                     Product::Given => {}
-                    Product::Gemm(p) => p.run(map.isa, panels, &out, scratch.unpacked.share(worker, count)),
-                    Product::Winograd(conv) => conv.run(panels, &out, scratch.winograd.share(worker, count)),
+                    Product::Gemm(p) => {
+                        p.run(map.isa, panels, &out, scratch.unpacked.worker_slice(worker, count))
+                    }
+                    Product::Winograd(conv) => {
+                        conv.run(panels, &out, scratch.winograd.worker_slice(worker, count))
+                    }
                 }
                 let to = Target { out: &out, y0: y0.max(0) as usize, rows, channels: channels.clone() };
                 match &added {
                     Added::Nothing => {}
-                    Added::Map(small) => map.add(small, &to, scratch.upsample.share(worker, count)),
+                    Added::Map(small) => map.add(small, &to, scratch.upsample.worker_slice(worker, count)),
                     Added::Products(maps, bias) => {
-                        map.add_products(maps, bias, &to, scratch.upsample.share(worker, count));
+                        map.add_products(maps, bias, &to, scratch.upsample.worker_slice(worker, count));
                     }
                 }
                 if let Some((ring, slots, rows)) = &copy_to {

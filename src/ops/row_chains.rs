@@ -35,7 +35,7 @@ pub(crate) fn multiply<'a>(
         // SAFETY: different tasks have different rows.
         let (mut rows, out) = unsafe { (rows.rows(first, len), out.slice(first * n, len * n)) };
         rows.store(Workers::alone(), isa, 0, &x[first * k..][..len * k], weights.k);
-        let own = (Workers::alone(), scratch.unpacked.part_of(worker, scratch.workers));
+        let own = (Workers::alone(), scratch.unpacked.worker_part(worker, scratch.workers));
         Gemm::new(weights, rows.rows()).run(isa, own, Segments::rows(0, 0), len, out);
     };
     // SAFETY: as the comment in `run` says.
@@ -75,10 +75,11 @@ impl<'a> Deconvolution<'a> {
             let (n, c, segments) =
                 (gemm.weights.n, padded(gemm.weights.n), Segments::rows(y * width + x.start, 0));
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
-            let out = &mut unsafe { scratch.winograd.share(worker, scratch.workers) }[..4 * x.len() * c];
+            let out =
+                &mut unsafe { scratch.winograd.worker_slice(worker, scratch.workers) }[..4 * x.len() * c];
             gemm.run(
                 isa,
-                (Workers::alone(), scratch.unpacked.part_of(worker, scratch.workers)),
+                (Workers::alone(), scratch.unpacked.worker_part(worker, scratch.workers)),
                 segments,
                 x.len(),
                 out,

@@ -90,7 +90,7 @@ pub(crate) fn transform_input<'a>(
     let run = move |task: usize, worker: usize| {
         // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the tiles of
         // different tasks.
-        let scratch = unsafe { scratch.share(worker, workers) };
+        let scratch = unsafe { scratch.worker_slice(worker, workers) };
         let (transformed, zeros) = scratch[..points * c + side * c / 2].split_at_mut(points * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);

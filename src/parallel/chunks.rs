@@ -60,18 +60,18 @@ impl<'a, T> Shared<'a, T> {
         unsafe { core::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
-    /// The equal share of worker `worker` of `workers`, where the slice is scratch of all of them.
-    pub(crate) fn part_of(self, worker: usize, workers: usize) -> Shared<'a, T> {
+    /// The part of worker `worker`, where the slice is scratch divided equally among `workers` workers.
+    pub(crate) fn worker_part(self, worker: usize, workers: usize) -> Shared<'a, T> {
         let len = self.len / workers;
         self.part(worker * len, len)
     }
 
-    /// As [`part_of`](Shared::part_of), as a slice.
+    /// As [`worker_part`](Shared::worker_part), as a slice.
     ///
     /// # Safety
-    /// As long as the result lives, nothing else accesses the share.
+    /// As long as the result lives, nothing else accesses these elements.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn share(&self, worker: usize, workers: usize) -> &mut [T] {
+    pub(crate) unsafe fn worker_slice(&self, worker: usize, workers: usize) -> &mut [T] {
         let len = self.len / workers;
         // SAFETY: the caller guarantees exclusive access.
         unsafe { self.slice(worker * len, len) }
@@ -109,7 +109,7 @@ pub(crate) fn chunks2_with<T: Send, U: Send, S: Send>(
                 i,
                 a.slice(a_start, a_size.min(a_len - a_start)),
                 b.slice(b_start, b_size.min(b_len - b_start)),
-                scratch.share(worker, count),
+                scratch.worker_slice(worker, count),
             );
         }
     });
@@ -147,7 +147,7 @@ pub(crate) fn with_scratch<S: Send>(
     let (scratch, count) = (Shared::new(scratch), workers.count());
     // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers
     // is disjoint.
-    workers.run(tasks, &|t, worker| task(t, unsafe { scratch.share(worker, count) }));
+    workers.run(tasks, &|t, worker| task(t, unsafe { scratch.worker_slice(worker, count) }));
 }
 
 /// The number of tasks per worker to aim for, so that all workers end at about the same time.

@@ -51,7 +51,7 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], block: usize) -> Result<()
         // SAFETY: `Workers::run` never runs two calls with the same worker id at a time, and the scratch of different workers is
         // disjoint. It runs every task of a head once; heads are disjoint.
         unsafe {
-            let scratch = scratch.share(worker, count);
+            let scratch = scratch.worker_slice(worker, count);
             PackedHead { isa, shape, bias: bias(head), packed, int8 }.run(task % tasks, scratch, &out);
         }
     });

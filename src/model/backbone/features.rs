@@ -48,16 +48,16 @@ impl<'a> Features<'a> {
         Ok(Features(features))
     }
 
-    /// Stores the tokens `run`, which are `x`.
+    /// Stores the tokens `chunk`, which are `x`.
     ///
     /// # Safety
     /// Nothing else accesses these rows of the features.
-    pub unsafe fn store(&self, cx: &mut Context, run: Range<usize>, x: &[f32]) -> Result<(), Error> {
+    pub unsafe fn store(&self, cx: &mut Context, chunk: Range<usize>, x: &[f32]) -> Result<(), Error> {
         // The class token, which comes last, is no part of a feature.
-        let patches = run.end.min(cx.facts.patches()) - run.start;
+        let patches = chunk.end.min(cx.facts.patches()) - chunk.start;
         for rows in self.0.iter().flatten() {
             // SAFETY: by this function's precondition.
-            let mut rows = unsafe { rows.rows(run.start, patches) };
+            let mut rows = unsafe { rows.rows(chunk.start, patches) };
             cx.store(&mut rows, 0, &x[..patches * cx.pitch()]);
             cx.done(Stage::Features)?;
         }

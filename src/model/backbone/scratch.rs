@@ -1,6 +1,6 @@
 //! The scratch of the layers that treat each token by itself ([`token_layers`](super::token_layers)).
 
-/// Scratch for a run of tokens.
+/// Scratch for a chunk of tokens.
 pub(super) struct Scratch<'a> {
     /// The input of a layer.
     pub rows: &'a mut [u8],

@@ -3,8 +3,8 @@
 //! In: the residual stream, and the output of attention. Out: the residual stream after the block, the features that are taken
 //! there, and q, k and v of the next block.
 //!
-//! All of this is one step. A task takes a run of tokens through all layers, so that no thread waits for another between them,
-//! and a run is short enough for its activations to stay in a core's second-level cache. Every task reads all weights of the
+//! All of this is one step. A task takes a chunk of tokens through all layers, so that no thread waits for another between them,
+//! and a chunk is short enough for its activations to stay in a core's second-level cache. Every task reads all weights of the
 //! block; as all threads read the same ones at about the same time, that costs little.
 
 use super::features::Features;
@@ -22,12 +22,12 @@ use crate::ops::rows::{RowsShape, typed};
 use crate::parallel::chunks::{Shared, chunk_range};
 use core::ops::Range;
 
-/// The most tokens in a run.
+/// The most tokens in a chunk.
 pub(crate) const MAX_TOKENS: usize = 64;
-/// The fewest tokens in a run, if there are enough: each run reads all weights.
+/// The fewest tokens in a chunk, if there are enough: each task reads all weights.
 const MIN_TOKENS: usize = 16;
-/// The number of runs for each worker to aim for, so that all workers end at about the same time.
-const RUNS_PER_WORKER: usize = 8;
+/// The number of chunks for each worker to aim for, so that all workers end at about the same time.
+const CHUNKS_PER_WORKER: usize = 8;
 
 pub(crate) fn buffers(p: &mut Planner) -> Result<(), Error> {
     let per_worker =
@@ -90,28 +90,28 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(
             features: Features::new(cx.model, blocks, &mut features)?,
         };
         if cx.runs_layer_by_layer() {
-            // The workers share each layer, and the scratch of all of them serves one run.
+            // The workers share each layer, and the scratch of all of them serves one chunk.
             let mut s = Scratch { rows, hidden, hidden_rows, token: bytemuck::cast_slice_mut(token) };
             for first in (0..tokens).step_by(MAX_TOKENS * count) {
-                let run = first..(first + MAX_TOKENS * count).min(tokens);
-                // SAFETY: one run after another.
-                unsafe { layers.run(cx, run, &all, &mut s)? };
+                let chunk = first..(first + MAX_TOKENS * count).min(tokens);
+                // SAFETY: one chunk after another.
+                unsafe { layers.run(cx, chunk, &all, &mut s)? };
             }
         } else {
             let [rows, hidden, hidden_rows] = [rows, hidden, hidden_rows].map(Shared::new);
             let token = Shared::new(typed::<f32>(token, count * c));
             let unit = cx.isa.shape_i8().rows;
-            let (units, runs) = runs(tokens, unit, count);
-            cx.run_alone(runs, &|cx, run, worker| {
-                let units = chunk_range(units, runs, run);
-                // SAFETY: `run_alone` never runs two calls with the same worker id at a time, and the scratch of different
-                // workers is disjoint. Runs are disjoint.
+            let (units, chunks) = chunk_counts(tokens, unit, count);
+            cx.run_serial_tasks(chunks, &|cx, chunk, worker| {
+                let units = chunk_range(units, chunks, chunk);
+                // SAFETY: `run_serial_tasks` never runs two calls with the same worker id at a time, and the scratch of
+                // different workers is disjoint. Chunks are disjoint.
                 unsafe {
                     let mut s = Scratch {
-                        rows: own(&rows, worker, count),
-                        hidden: own(&hidden, worker, count),
-                        hidden_rows: own(&hidden_rows, worker, count),
-                        token: token.share(worker, count),
+                        rows: aligned_worker_slice(&rows, worker, count),
+                        hidden: aligned_worker_slice(&hidden, worker, count),
+                        hidden_rows: aligned_worker_slice(&hidden_rows, worker, count),
+                        token: token.worker_slice(worker, count),
                     };
                     layers.run(cx, units.start * unit..(units.end * unit).min(tokens), &all, &mut s)
                 }
@@ -124,25 +124,24 @@ pub(crate) fn run(cx: &mut Context, arena: &mut [u8], blocks: usize) -> Result<(
     Ok(())
 }
 
-/// A worker's equal share of the scratch of `count` workers, aligned as the arena is.
+/// As [`Shared::worker_slice`], aligned as the arena is.
 ///
 /// # Safety
-/// As long as the result lives, nothing else accesses the share.
+/// As long as the result lives, nothing else accesses these bytes.
 #[allow(clippy::mut_from_ref)]
-unsafe fn own<'s>(scratch: &'s Shared<u8>, worker: usize, count: usize) -> &'s mut [u8] {
+unsafe fn aligned_worker_slice<'s>(scratch: &'s Shared<u8>, worker: usize, count: usize) -> &'s mut [u8] {
     let len = scratch.len() / count / ALIGN * ALIGN;
     // SAFETY: the caller guarantees exclusive access.
     unsafe { scratch.slice(worker * len, len) }
 }
 
-/// Divides tokens into runs for `workers` workers: the number of units of `unit` tokens, and the number of runs that these are
-/// divided into.
-fn runs(tokens: usize, unit: usize, workers: usize) -> (usize, usize) {
+/// Divides tokens into chunks. Returns the number of units of `unit` tokens, and the number of chunks.
+fn chunk_counts(tokens: usize, unit: usize, workers: usize) -> (usize, usize) {
     let units = tokens.div_ceil(unit);
     let fewest = units.div_ceil(MAX_TOKENS / unit);
     let most = units.div_ceil(MIN_TOKENS.div_ceil(unit));
-    let runs = (RUNS_PER_WORKER * workers).clamp(fewest, most.max(fewest));
-    (units, runs.next_multiple_of(workers).min(units))
+    let chunks = (CHUNKS_PER_WORKER * workers).clamp(fewest, most.max(fewest));
+    (units, chunks.next_multiple_of(workers).min(units))
 }
 
 impl<'a> TokenLayers<'a> {
@@ -162,35 +161,35 @@ impl<'a> TokenLayers<'a> {
         block + self.qkv.as_ref().map_or(0, of)
     }
 
-    /// Takes the tokens `run` through all layers.
+    /// Takes the tokens `chunk` through all layers.
     ///
     /// # Safety
-    /// Nothing else accesses the tokens of the run in the buffers of `all`.
+    /// Nothing else accesses the tokens of the chunk in the buffers of `all`.
     unsafe fn run(
         &self,
         cx: &mut Context,
-        run: Range<usize>,
+        chunk: Range<usize>,
         all: &Tokens,
         s: &mut Scratch,
     ) -> Result<(), Error> {
-        let (c, tokens) = (cx.pitch(), run.len());
+        let (c, tokens) = (cx.pitch(), chunk.len());
         // SAFETY: by this function's precondition.
-        let x = unsafe { all.stream.slice(run.start * c, tokens * c) };
+        let x = unsafe { all.stream.slice(chunk.start * c, tokens * c) };
         if let Some((proj, mlp)) = &self.block {
             // SAFETY: by this function's precondition.
-            unsafe { self.project(cx, proj, run.clone(), &all.qkv, x, s)? };
+            unsafe { self.project(cx, proj, chunk.clone(), &all.qkv, x, s)? };
             mlp.run(cx, x, tokens, s)?;
         }
         // SAFETY: by this function's precondition.
-        unsafe { all.features.store(cx, run.clone(), x)? };
+        unsafe { all.features.store(cx, chunk.clone(), x)? };
         match &self.qkv {
             // SAFETY: by this function's precondition.
-            Some(weights) => unsafe { self.qkv(cx, weights, run, x, &all.qkv, s) },
+            Some(weights) => unsafe { self.qkv(cx, weights, chunk, x, &all.qkv, s) },
             None => Ok(()),
         }
     }
 
-    /// Adds λ1 ∘ Wo · (output of attention) to the tokens `run` of the stream, which are `x`.
+    /// Adds λ1 ∘ Wo · (output of attention) to the tokens `chunk` of the stream, which are `x`.
     ///
     /// # Safety
     /// Nothing else accesses these tokens of `qkv`.
@@ -198,17 +197,17 @@ impl<'a> TokenLayers<'a> {
         &self,
         cx: &mut Context,
         weights: &Linear,
-        run: Range<usize>,
+        chunk: Range<usize>,
         qkv: &Shared<f32>,
         x: &mut [f32],
         s: &mut Scratch,
     ) -> Result<(), Error> {
-        let (f, tokens) = (cx.facts, run.len());
+        let (f, tokens) = (cx.facts, chunk.len());
         let (head_dim, shape) = (f.head_dim(), &self.shape);
         let mut rows = RowsShape::of(tokens, weights.shape()).over(s.rows);
         rows.store_from(cx.workers, cx.isa, (tokens, f.channels), s.token, |i, out| {
             for (head, out) in out[..f.channels].chunks_mut(head_dim).enumerate() {
-                let at = head * shape.qkv_len() + (run.start + i) * shape.qkv();
+                let at = head * shape.qkv_len() + (chunk.start + i) * shape.qkv();
                 // SAFETY: by this function's precondition, and each token is read by one task.
                 out.copy_from_slice(unsafe { qkv.slice(at, head_dim) });
             }
@@ -218,7 +217,7 @@ impl<'a> TokenLayers<'a> {
         cx.done(Stage::Proj)
     }
 
-    /// q, k and v of the tokens `run`, from the stream `x`.
+    /// q, k and v of the tokens `chunk`, from the stream `x`.
     ///
     /// # Safety
     /// Nothing else accesses these tokens of `qkv`.
@@ -226,17 +225,17 @@ impl<'a> TokenLayers<'a> {
         &self,
         cx: &mut Context,
         weights: &Linear,
-        run: Range<usize>,
+        chunk: Range<usize>,
         x: &[f32],
         qkv: &Shared<f32>,
         s: &mut Scratch,
     ) -> Result<(), Error> {
-        let (heads, tokens, shape) = (cx.facts.heads, run.len(), &self.shape);
+        let (heads, tokens, shape) = (cx.facts.heads, chunk.len(), &self.shape);
         let mut rows = RowsShape::of(tokens, weights.shape()).over(s.rows);
         cx.store_normed(&mut rows, x, tokens, s.token);
         cx.done(Stage::Norm)?;
         for head in 0..heads {
-            let at = head * shape.qkv_len() + run.start * shape.qkv();
+            let at = head * shape.qkv_len() + chunk.start * shape.qkv();
             // SAFETY: by this function's precondition.
             let out = unsafe { qkv.slice(at, tokens * shape.qkv()) };
             let gemm = Gemm::new(weights, rows.rows()).matrix(head);

@@ -93,7 +93,7 @@ impl<'a, 'o> ClassMapRows<'a, 'o> {
         let results = PixelResults::new(isa, classes, self.output);
         let run = move |i: usize, worker: usize| {
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
-            let scratch = unsafe { scratch.share(worker, workers) };
+            let scratch = unsafe { scratch.worker_slice(worker, workers) };
             let y = first + i;
             let (row, pixel) = scratch.split_at_mut(row_len);
             let p = source_position(y, logits_height, height);

@@ -48,7 +48,7 @@ use super::conv::{Conv, ConvRows};
 use super::fine_levels::{deconvolution, lateral0, lateral1, store_level1};
 use super::rings::{self, BAND};
 use super::sink::LogitsSink;
-use super::work::part;
+use super::work::stage_loop;
 use crate::error::Error;
 use crate::file::Linear;
 use crate::file::format::padded;
@@ -141,12 +141,12 @@ impl Bands<'_> {
             bottleneck.transform(&self.fpn0_rows, rows, self.bottleneck_rows, s)
         });
         let mut loops = Some([
-            part(Stage::Lateral, &mut lateral),
-            part(Stage::Products, &mut level1),
-            part(Stage::Products, &mut level2),
-            part(Stage::Products, &mut level3),
-            part(Stage::Bottleneck, &mut bottleneck),
-            part(Stage::Fpn1, &mut fpn1),
+            stage_loop(Stage::Lateral, &mut lateral),
+            stage_loop(Stage::Products, &mut level1),
+            stage_loop(Stage::Products, &mut level2),
+            stage_loop(Stage::Products, &mut level3),
+            stage_loop(Stage::Bottleneck, &mut bottleneck),
+            stage_loop(Stage::Fpn1, &mut fpn1),
         ]);
         // The sink calls `run` once; a second call would find no loops.
         let mut run = |cx: &mut Context, map: Loop| match loops.take() {
@@ -182,9 +182,9 @@ impl Bands<'_> {
             bottleneck.product(cx, x, rows, then, self.bottleneck_map, s)
         });
         cx.run_together([
-            part(Stage::Bottleneck, &mut bottleneck),
-            part(Stage::Fpn1, &mut fpn1),
-            part(Stage::Fpn0, &mut fpn0),
+            stage_loop(Stage::Bottleneck, &mut bottleneck),
+            stage_loop(Stage::Fpn1, &mut fpn1),
+            stage_loop(Stage::Fpn0, &mut fpn0),
         ])
     }
 
@@ -218,11 +218,11 @@ impl Bands<'_> {
         let mut deconvolved = deconvolved
             .map(|patch_row| deconvolution(cx, w, patch_row, &self.feature0, self.deconvolved.reborrow(), s));
         cx.run_together([
-            part(Stage::Fpn0, &mut fpn0),
-            part(Stage::Lateral, &mut deconvolved),
-            part(Stage::Lateral, &mut lateral),
-            part(Stage::Classify, &mut classifier),
-            part(Stage::Fpn1, &mut fpn1),
+            stage_loop(Stage::Fpn0, &mut fpn0),
+            stage_loop(Stage::Lateral, &mut deconvolved),
+            stage_loop(Stage::Lateral, &mut lateral),
+            stage_loop(Stage::Classify, &mut classifier),
+            stage_loop(Stage::Fpn1, &mut fpn1),
         ])?;
         drop((fpn0, fpn1, classifier, lateral, deconvolved));
 

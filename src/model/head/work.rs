@@ -31,7 +31,7 @@ impl<F: Fn(usize, usize) + Sync> Work<F> {
 }
 
 /// The loop of a stage that may have nothing to do.
-pub(super) fn part<F: Fn(usize, usize) + Sync>(
+pub(super) fn stage_loop<F: Fn(usize, usize) + Sync>(
     stage: Stage,
     work: &mut Option<Work<F>>,
 ) -> Option<StageLoop<'_>> {

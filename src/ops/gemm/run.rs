@@ -99,7 +99,7 @@ impl<'a> Gemm<'a> {
         };
         let run = move |task: usize, worker: usize| {
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint.
-            let unpacked = unsafe { unpacked.share(worker, workers) };
+            let unpacked = unsafe { unpacked.worker_slice(worker, workers) };
             let (position, task) = (task / tasks, task % tasks);
             let groups =
                 chunk_range(groups, panel_tasks, task % panel_tasks).map(|g| chunk_range(panels, groups, g));
