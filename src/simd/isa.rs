@@ -83,7 +83,7 @@ struct Spec {
     tile_i8: unsafe fn(usize, usize, &TileI8),
     /// The largest tile of `tile_i8` in attention, whose products have a short K; 16 panels hold a whole span of keys
     /// (`ops::attention`).
-    shape_block: TileShape,
+    shape_attention: TileShape,
     /// The largest tile of `tile_f32` and `tile_f16`.
     shape_f: TileShape,
     tile_f32: unsafe fn(usize, usize, &TileF<f32>),
@@ -100,7 +100,7 @@ static PORTABLE: Spec = Spec {
     sign_flip: Portable::SIGN_FLIP,
     shape_i8: shape(4, 1),
     tile_i8: portable::tile_i8,
-    shape_block: shape(4, 1),
+    shape_attention: shape(4, 1),
     shape_f: shape(4, 1),
     tile_f32: portable::tile_f32,
     tile_f16: portable::tile_f16,
@@ -113,7 +113,7 @@ static SSE41: Spec = Spec {
     sign_flip: sse41::Sse41::SIGN_FLIP,
     shape_i8: shape(8, 3),
     tile_i8: sse41_tile::tile_i8,
-    shape_block: shape(8, 4),
+    shape_attention: shape(8, 4),
     shape_f: shape(4, 1),
     tile_f32: sse41_tile::tile_f32,
     tile_f16: sse41_tile::tile_f16,
@@ -126,7 +126,7 @@ static AVX2: Spec = Spec {
     sign_flip: avx2::Avx2::SIGN_FLIP,
     shape_i8: shape(5, 3),
     tile_i8: avx2::tile_i8,
-    shape_block: shape(5, 4),
+    shape_attention: shape(5, 4),
     shape_f: shape(6, 1),
     tile_f32: avx2::tile_f32,
     tile_f16: avx2::tile_f16,
@@ -137,7 +137,7 @@ static AVX_VNNI: Spec = Spec {
     name: c"avxvnni",
     shape_i8: shape(6, 1),
     tile_i8: avx2::tile_i8_vnni,
-    shape_block: shape(6, 1),
+    shape_attention: shape(6, 1),
     ..AVX2
 };
 
@@ -152,7 +152,7 @@ static AVX512: Spec = Spec {
     sign_flip: avx512::Avx512::SIGN_FLIP,
     shape_i8: shape(8, 3),
     tile_i8: avx512::tile_i8,
-    shape_block: shape(5, 3),
+    shape_attention: shape(5, 3),
     shape_f: shape(8, 3),
     tile_f32: avx512::tile_f32,
     tile_f16: avx512::tile_f16,
@@ -165,7 +165,7 @@ static NEON: Spec = Spec {
     sign_flip: neon::Neon::SIGN_FLIP,
     shape_i8: shape(2, 1),
     tile_i8: super::arm::tile_i8::tile_i8,
-    shape_block: shape(2, 1),
+    shape_attention: shape(2, 1),
     shape_f: shape(6, 1),
     tile_f32: super::arm::tile_f::tile_f32,
     tile_f16: super::arm::tile_f::tile_f16,
@@ -176,13 +176,18 @@ static DOTPROD: Spec = Spec {
     name: c"dotprod",
     shape_i8: shape(6, 3),
     tile_i8: dotprod::tile_i8,
-    shape_block: shape(6, 16),
+    shape_attention: shape(6, 16),
     ..NEON
 };
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-static I8MM: Spec =
-    Spec { name: c"i8mm", shape_i8: shape(10, 3), tile_i8: i8mm::tile_i8, shape_block: shape(8, 1), ..NEON };
+static I8MM: Spec = Spec {
+    name: c"i8mm",
+    shape_i8: shape(10, 3),
+    tile_i8: i8mm::tile_i8,
+    shape_attention: shape(8, 1),
+    ..NEON
+};
 
 /// NEON of 32-bit Arm, without fused multiply-adds (Cortex-A8, A9).
 #[cfg(all(target_arch = "arm", target_os = "linux", target_abi = "eabihf"))]
@@ -192,7 +197,7 @@ static NEON: Spec = Spec {
     sign_flip: arm32::lanes::Neon::<false>::SIGN_FLIP,
     shape_i8: shape(2, 1),
     tile_i8: arm32::tile_i8::tile_i8,
-    shape_block: shape(2, 1),
+    shape_attention: shape(2, 1),
     shape_f: shape(4, 1),
     tile_f32: arm32::tile_f::emulated::tile_f32,
     tile_f16: arm32::tile_f::emulated::tile_f16,
@@ -320,8 +325,8 @@ impl Isa {
     }
 
     /// The largest tile of [`Isa::tile_i8`] in attention.
-    pub(crate) fn shape_block(self) -> TileShape {
-        self.0.shape_block
+    pub(crate) fn shape_attention(self) -> TileShape {
+        self.0.shape_attention
     }
 
     /// The largest tile of [`Isa::tile_f32`] and [`Isa::tile_f16`].
@@ -332,7 +337,7 @@ impl Isa {
     /// Computes a tile of int8 sums.
     ///
     /// # Safety
-    /// The preconditions of [`TileI8`], with `rows` and `panels` within [`Isa::shape_i8`] or [`Isa::shape_block`].
+    /// The preconditions of [`TileI8`], with `rows` and `panels` within [`Isa::shape_i8`] or [`Isa::shape_attention`].
     #[inline]
     pub(crate) unsafe fn tile_i8(self, rows: usize, panels: usize, t: &TileI8) {
         // SAFETY: the preconditions of `TileI8` are this function's; the processor has the instructions, because

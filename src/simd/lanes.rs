@@ -26,17 +26,18 @@ pub(crate) const FRACTION_BITS: u32 = 5;
 /// to even, and its low bits hold that integer in two's complement.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
-/// What follows the dequantisation of a sum.
+/// The activation after the dequantisation of a sum, as [`Lanes::dequantise`] distinguishes it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum VectorActivation {
     None,
     Relu,
     /// [`gelu_of_int8`](super::math::gelu_of_int8)
     Gelu,
+    /// One that no [`Lanes::dequantise`] computes.
     Other,
 }
 
-/// The operands of [`Lanes::dequantise`]: out = step(scale · (s · sum + m · weight_sum) + addend), sixteen times.
+/// The operands of [`Lanes::dequantise`]: out = activation(scale · (s · sum + m · weight_sum) + addend), sixteen times.
 ///
 /// Preconditions: 16 elements are valid at each pointer, except that `addend` may be null; those of `out` are bfloat16 with `bf16`,
 /// and initialised with `accumulate`.
@@ -45,11 +46,11 @@ pub(crate) struct DequantiseVector {
     pub sums: *const i32,
     pub weight_sum: *const i32,
     pub scale: *const f32,
-    /// Added before the step; null for none.
+    /// Added before the activation; null for none.
     pub addend: *const f32,
     /// (s, m)
     pub params: [f32; 2],
-    pub step: Step,
+    pub activation: VectorActivation,
     /// Adds to the output instead of overwriting it.
     pub accumulate: bool,
     /// Stores bfloat16; excludes `accumulate`.
@@ -214,7 +215,7 @@ pub(crate) trait Lanes: Copy {
 
     /// Whether [`Lanes::dequantise`] supports this activation.
     #[inline(always)]
-    fn dequantises(self, _: Step) -> bool {
+    fn dequantises(self, _: VectorActivation) -> bool {
         false
     }
     /// Dequantises and stores sixteen outputs at once, or returns false and changes nothing; the caller then computes them.

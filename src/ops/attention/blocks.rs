@@ -48,12 +48,12 @@ pub(super) fn max_span(isa: Isa) -> usize {
 /// Whether a product with `panels` panels stores its sums row by row, because all panels fit one tile. Otherwise it stores one
 /// panel after the other ([`BlockSums::new`](crate::simd::kernels::attention::blocks::BlockSums::new)).
 pub(super) fn by_rows(isa: Isa, panels: usize) -> bool {
-    isa.shape_block().panels >= panels
+    isa.shape_attention().panels >= panels
 }
 
 /// Whether Q·Kᵀ of a span is one call of the micro-kernel: whether all its panels fit one tile.
 fn in_one_tile(isa: Isa, span: &Span) -> bool {
-    isa.shape_block().panels >= span.blocks * span.panels
+    isa.shape_attention().panels >= span.blocks * span.panels
 }
 
 /// Where Q·Kᵀ of `rows` queries with a span leaves its sums, from `start` on.
@@ -67,9 +67,9 @@ pub(super) fn qk_sums(isa: Isa, rows: usize, span: &Span, start: *mut i32) -> Bl
 /// Multiplies a tile with `panels` panels: in one call of the micro-kernel, or panel by panel.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`], with `rows` at most those of [`Isa::shape_block`] and `panels` at most a block's.
+/// The preconditions of [`TileI8`], with `rows` at most those of [`Isa::shape_attention`] and `panels` at most a block's.
 unsafe fn multiply(isa: Isa, rows: usize, panels: usize, tile: TileI8) {
-    if isa.shape_block().panels >= panels {
+    if isa.shape_attention().panels >= panels {
         // SAFETY: the tile satisfies `TileI8`, by this function's precondition, and fits the shape, as just compared.
         return unsafe { isa.tile_i8(rows, panels, &tile) };
     }

@@ -69,7 +69,7 @@ impl TileAttention for Int8Head<'_> {
     }
 
     fn max_queries(&self) -> usize {
-        self.isa.shape_block().rows
+        self.isa.shape_attention().rows
     }
 
     fn attend_tile(

@@ -3,7 +3,7 @@
 //! Nothing is stored if a subnormal number was flushed to zero on the way.
 
 use super::asm::{FLUSHED, clear_flushed, neon_asm};
-use crate::simd::lanes::{DequantiseVector, LANES, Step};
+use crate::simd::lanes::{DequantiseVector, LANES, VectorActivation};
 use crate::simd::math::GELU_OF_INT8;
 
 /// A static, so that the assembly can take its address.
@@ -51,18 +51,19 @@ macro_rules! gelu {
 const ACCUMULATE: u32 = 4;
 const BF16: u32 = 8;
 
-/// [`Lanes::dequantise`](crate::simd::lanes::Lanes::dequantise) for all steps but [`Step::Other`].
+/// [`Lanes::dequantise`](crate::simd::lanes::Lanes::dequantise) for all activations but
+/// [`VectorActivation::Other`].
 ///
 /// # Safety
 /// The preconditions of [`DequantiseVector`]; the processor has VFPv4.
 pub(crate) unsafe fn dequantise(v: &DequantiseVector) -> bool {
-    let step = match v.step {
-        Step::None => 0,
-        Step::Relu => 1,
-        Step::Gelu => 2,
-        Step::Other => return false,
+    let activation = match v.activation {
+        VectorActivation::None => 0,
+        VectorActivation::Relu => 1,
+        VectorActivation::Gelu => 2,
+        VectorActivation::Other => return false,
     };
-    let mode = step | u32::from(v.accumulate) * ACCUMULATE | u32::from(v.bf16) * BF16;
+    let mode = activation | u32::from(v.accumulate) * ACCUMULATE | u32::from(v.bf16) * BF16;
     let addend = if v.addend.is_null() { ZEROS.as_ptr() } else { v.addend };
     let mut flushed = FLUSHED;
     // SAFETY: 16 elements are read or written at each pointer, which the preconditions of `DequantiseVector` cover, and the

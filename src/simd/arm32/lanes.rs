@@ -4,7 +4,7 @@
 //! emulated ([`fma`]).
 
 use super::{epilogue, fma, quantise, softmax};
-use crate::simd::lanes::{DequantiseVector, LANES, Lanes, SoftmaxRow, Step};
+use crate::simd::lanes::{DequantiseVector, LANES, Lanes, SoftmaxRow, VectorActivation};
 use crate::simd::portable::Portable;
 use core::arch::asm;
 
@@ -218,8 +218,8 @@ impl<const FUSED: bool> Lanes for Neon<FUSED> {
         }
     }
     #[inline(always)]
-    fn dequantises(self, step: Step) -> bool {
-        FUSED && step != Step::Other
+    fn dequantises(self, activation: VectorActivation) -> bool {
+        FUSED && activation != VectorActivation::Other
     }
     #[inline(always)]
     unsafe fn dequantise(self, v: &DequantiseVector) -> bool {

@@ -22,11 +22,11 @@ trait Weight: Widen {
     ///
     /// # Safety
     /// The preconditions of [`TileF`], with rows 0 and `last` and one panel; the processor has VFPv4.
-    unsafe fn tile(t: &TileF<Self>, last: usize) -> u32;
+    unsafe fn try_tile(t: &TileF<Self>, last: usize) -> u32;
 }
 
 #[rustfmt::skip]
-macro_rules! tile {
+macro_rules! tile_asm {
     ($t:ident, $last:ident, $load:literal) => {{
         let (mut k, mut flushed) = ($t.k, FLUSHED);
         let out = [$t.out, $t.out.add($last * LANES)];
@@ -55,19 +55,19 @@ macro_rules! tile {
 
 impl Weight for f32 {
     #[inline(always)]
-    unsafe fn tile(t: &TileF<f32>, last: usize) -> u32 {
+    unsafe fn try_tile(t: &TileF<f32>, last: usize) -> u32 {
         // SAFETY: the loop reads `t.k` activations of each row and 16 · `t.k` weights, and `out` has two rows of 16, by this
         // function's preconditions. Every register that the assembly writes is an operand.
-        unsafe { tile!(t, last, "vld1.32 {{d0-d3}}, [{w}]!\nvld1.32 {{d4-d7}}, [{w}]!") }
+        unsafe { tile_asm!(t, last, "vld1.32 {{d0-d3}}, [{w}]!\nvld1.32 {{d4-d7}}, [{w}]!") }
     }
 }
 
 impl Weight for f16 {
     #[inline(always)]
-    unsafe fn tile(t: &TileF<f16>, last: usize) -> u32 {
+    unsafe fn try_tile(t: &TileF<f16>, last: usize) -> u32 {
         // SAFETY: as above.
         unsafe {
-            tile!(
+            tile_asm!(
                 t,
                 last,
                 "vld1.16 {{d12-d15}}, [{w}]!\nvcvt.f32.f16 q0, d12\nvcvt.f32.f16 q1, d13
@@ -82,18 +82,18 @@ impl Weight for f16 {
 /// # Safety
 /// The preconditions of [`TileF`], with `ROWS` rows and one panel; the processor has VFPv4.
 #[inline(always)]
-unsafe fn tile<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
+unsafe fn tile_or_scalar<L: Lanes, W: Weight, const ROWS: usize, const PANELS: usize>(l: L, t: &TileF<W>) {
     const { assert!(PANELS == 1 && ROWS <= 2) }
     // SAFETY: the preconditions are this function's.
     unsafe {
-        if W::tile(t, ROWS - 1) != 0 {
+        if W::try_tile(t, ROWS - 1) != 0 {
             tile_f::<L, W, ROWS, PANELS>(l, t);
             clear_flushed();
         }
     }
 }
 
-float_tiles!(Neon::<true>::new(), tile, Weight, [inline(never)], 1 2, [1]);
+float_tiles!(Neon::<true>::new(), tile_or_scalar, Weight, [inline(never)], 1 2, [1]);
 
 /// The tile of processors without VFPv4.
 pub(crate) mod emulated {

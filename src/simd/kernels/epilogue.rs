@@ -10,7 +10,7 @@
 
 use super::rows::store_bf16;
 use crate::simd::dispatch::dispatch;
-use crate::simd::lanes::{DequantiseVector, LANES, Lanes, Step};
+use crate::simd::lanes::{DequantiseVector, LANES, Lanes, VectorActivation};
 use crate::simd::math::{gelu, gelu_of_int8, gelu_tanh};
 use half::bf16;
 
@@ -131,18 +131,18 @@ pub(crate) unsafe fn dequantise_tile<L: Lanes>(l: L, t: &DequantiseTile) {
 /// The preconditions of [`DequantiseTile`].
 #[inline(always)]
 unsafe fn dequantise_with<L: Lanes>(l: L, t: &DequantiseTile, activation: Activation) {
-    let step = match activation {
-        Activation::None => Step::None,
-        Activation::Relu => Step::Relu,
-        Activation::Gelu => Step::Gelu,
-        Activation::GeluTanh => Step::Other,
+    let vector_activation = match activation {
+        Activation::None => VectorActivation::None,
+        Activation::Relu => VectorActivation::Relu,
+        Activation::Gelu => VectorActivation::Gelu,
+        Activation::GeluTanh => VectorActivation::Other,
     };
     for p in 0..t.to.panels {
         // SAFETY: row r and panel p are inside the tile.
         unsafe {
-            if l.dequantises(step) {
+            if l.dequantises(vector_activation) {
                 for r in 0..t.to.rows {
-                    if !l.dequantise(&t.vector((r, p), step)) {
+                    if !l.dequantise(&t.vector((r, p), vector_activation)) {
                         t.store_vector(l, (r, p), t.factors(l, p), activation);
                     }
                 }
@@ -162,7 +162,7 @@ impl DequantiseTile {
     /// # Safety
     /// The preconditions of [`DequantiseTile`]; row `r` and panel `p` are inside the tile.
     #[inline(always)]
-    unsafe fn vector(&self, (r, p): (usize, usize), step: Step) -> DequantiseVector {
+    unsafe fn vector(&self, (r, p): (usize, usize), activation: VectorActivation) -> DequantiseVector {
         let at = r * self.to.row_pitch + p * self.to.panel_pitch;
         // SAFETY: the preconditions of `DequantiseTile` cover row `r` and panel `p`.
         unsafe {
@@ -175,7 +175,7 @@ impl DequantiseTile {
                     false => self.addend.add(r * self.addend_pitch + p * LANES),
                 },
                 params: *self.params.add(r),
-                step,
+                activation,
                 accumulate: self.to.accumulate,
                 bf16: self.to.bf16,
                 out: if self.to.bf16 {
