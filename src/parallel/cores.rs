@@ -17,8 +17,8 @@ const CPUS: &str = "/sys/devices/system/cpu";
 ///
 /// `cpu_capacity`: 50% keeps a phone's big cores (about 80% of the prime core) and excludes its little ones (20 to 40%).
 ///
-/// `cpuinfo_max_freq` ignores work per cycle, so 85% is to keep equal cores only: their turbo limits differ by about 10%, while other
-/// kinds of core run at 60 to 80%.
+/// `cpuinfo_max_freq`: 85% keeps equal cores only, because a frequency ignores work per cycle. Turbo limits of equal cores differ by
+/// about 10%; other kinds of core run at 60 to 80%.
 const SPEED_FILES: [(&str, u64); 2] = [("cpu_capacity", 50), ("cpufreq/cpuinfo_max_freq", 85)];
 
 /// A set of CPUs, by the operating system's numbers.
