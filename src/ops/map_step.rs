@@ -1,15 +1,15 @@
 //! A convolution of the head fused with the channel-wise operators after it: adding up-sampled maps, and conversion to bfloat16.
 //! In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the same rows in bfloat16 for a Winograd
-//! convolution. Tasks are blocks of output channels.
+//! convolution. Tasks are blocks of output channels, and of rows if there are few blocks for many workers.
 //!
-//! A task computes its channels of all rows, from the product to the last conversion. So a thread waits for no other between
+//! A task computes its channels of its rows, from the product to the last conversion. So a thread waits for no other between
 //! these operators, and the rows are still in its caches.
 
-use super::gemm::PanelProduct;
+use super::gemm::{PanelProduct, Segment};
 use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
 use super::winograd::WinogradConv;
 use crate::parallel::Tasks;
-use crate::parallel::chunks::Shared;
+use crate::parallel::chunks::{Shared, chunk_range};
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
 use core::ops::Range;
@@ -83,6 +83,17 @@ impl Product<'_> {
         };
         if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
     }
+
+    /// The number of parts into which the `rows` rows of `width` pixels are divided, each a task of every channel block. With several
+    /// workers there are at least two tasks for each, as far as the segments of a product allow: each segment must become as many rows,
+    /// one after another.
+    fn row_parts(&self, (rows, width): (usize, usize), blocks: usize, workers: usize) -> usize {
+        let Product::Gemm(p) = self else { return 1 };
+        let count = p.segments.len().max(1);
+        let starts_row = |(i, segment): (usize, &Segment)| segment.to == i * (rows / count) * width;
+        let divides = rows.is_multiple_of(count) && p.segments.iter().enumerate().all(starts_row);
+        if workers > 1 && divides { (2 * workers).div_ceil(blocks).min(count) } else { 1 }
+    }
 }
 
 impl<'a> MapStep<'a> {
@@ -99,25 +110,37 @@ impl<'a> MapStep<'a> {
             Product::Winograd(conv) => conv.check(out.len()),
         }
         let size = product.task_panels(map.isa, panels, scratch.workers);
+        let blocks = panels.div_ceil(size);
+        let parts = product.row_parts((rows, map.width), blocks, scratch.workers);
         let out = Shared::new(out);
         let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
         let count = scratch.workers;
         let run = move |task: usize, worker: usize| {
-            let panels = task * size..((task + 1) * size).min(panels);
+            let (block, part) = (task % blocks, task / blocks);
+            let panels = block * size..((block + 1) * size).min(panels);
             let channels = panels.start * LANES..panels.end * LANES;
+            let mut own = 0..rows;
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
-            // channels of different tasks. The convolutions are checked above.
+            // channels of different blocks and the rows of different parts. The convolutions are checked above.
             unsafe {
                 match &product {
                     Product::Given => {}
                     Product::Gemm(p) => {
-                        p.run(map.isa, panels, &out, scratch.unpacked.worker_slice(worker, count))
+                        let all = p.segments.len();
+                        let segments = chunk_range(all, parts, part);
+                        own = segments.start * rows / all..segments.end * rows / all;
+                        let unpacked = scratch.unpacked.worker_slice(worker, count);
+                        p.run(map.isa, (panels, segments), &out, unpacked)
                     }
                     Product::Winograd(conv) => {
                         conv.run(panels, &out, scratch.winograd.worker_slice(worker, count))
                     }
                 }
-                let to = Target { out: &out, y0: y0.max(0) as usize, rows, channels: channels.clone() };
+                let row_len = map.width * map.channels;
+                let out = out.part(own.start * row_len, own.len() * row_len);
+                let y0 = y0 + own.start as isize;
+                let to =
+                    Target { out: &out, y0: y0.max(0) as usize, rows: own.len(), channels: channels.clone() };
                 match &added {
                     Added::Nothing => {}
                     Added::Map(small) => map.add(small, &to, scratch.upsample.worker_slice(worker, count)),
@@ -126,7 +149,8 @@ impl<'a> MapStep<'a> {
                     }
                 }
                 if let Some((ring, slots, rows)) = &copy_to {
-                    for row in rows.clone() {
+                    for row in rows.start.max(own.start)..rows.end.min(own.end) {
+                        let row = row - own.start;
                         let slot = (y0 + row as isize) as usize % slots;
                         copy_row(&map, (&out, row), (ring, slot), channels.clone());
                     }
@@ -134,7 +158,7 @@ impl<'a> MapStep<'a> {
             }
         };
         // SAFETY: as the comment in `run` says.
-        unsafe { Tasks::new(panels.div_ceil(size), run) }
+        unsafe { Tasks::new(blocks * parts, run) }
     }
 }
 

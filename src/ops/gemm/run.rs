@@ -140,18 +140,25 @@ pub(crate) struct PanelProduct<'a> {
 }
 
 impl PanelProduct<'_> {
-    /// Computes some panels of all output rows. `unpacked` is scratch of [`unpacked_bytes`].
+    /// Computes some panels of the output rows of some segments. `unpacked` is scratch of [`unpacked_bytes`].
     ///
     /// # Safety
-    /// [`Gemm::check`] has accepted segments, `len` and the length of `out`, and nothing else accesses these panels of it.
-    pub unsafe fn run(&self, isa: Isa, panels: Range<usize>, out: &Shared<f32>, unpacked: &mut [i8]) {
+    /// [`Gemm::check`] has accepted segments, `len` and the length of `out`, and nothing else accesses these panels of these rows.
+    pub unsafe fn run(
+        &self,
+        isa: Isa,
+        (panels, segments): (Range<usize>, Range<usize>),
+        out: &Shared<f32>,
+        unpacked: &mut [i8],
+    ) {
+        let units = segments.start * self.units_per_segment()..segments.end * self.units_per_segment();
         let (first, count) = (panels.start, panels.len().div_ceil(self.gemm.tile_shape(isa).panels));
         for position in 0..self.gemm.positions() {
             let groups = (0..count).map(|i| {
                 let group = chunk_range(panels.len(), count, i);
                 first + group.start..first + group.end
             });
-            self.compute(isa, position, groups, 0..self.units(), out, unpacked);
+            self.compute(isa, position, groups, units.clone(), out, unpacked);
         }
     }
 
