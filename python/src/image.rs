@@ -1,6 +1,7 @@
 //! What Python calls an image: a NumPy array, an object that NumPy can read, such as one of Pillow, or the path of a file. Out:
 //! pixels for the engine. The pixels of an array are read where they are, unless those of a row are not contiguous.
 
+use crate::arrays::{Access, Registered, private_view};
 use crate::errors::{self, wrong_type};
 use beitle::image::{ImageView, PixelFormat, check_size};
 use beitle_pictures::Limits;
@@ -9,6 +10,7 @@ use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Pixels, and how they are arranged.
@@ -22,8 +24,8 @@ pub struct Image<'py> {
 }
 
 enum Pixels<'py> {
-    /// Borrowed from Python: no other function of Rust writes to the array meanwhile.
-    Array(PyReadonlyArrayDyn<'py, u8>),
+    /// Borrowed from Python: no other run writes to its memory meanwhile.
+    Array(PyReadonlyArrayDyn<'py, u8>, Registered),
     /// Decoded from a file.
     Decoded(Vec<u8>),
 }
@@ -57,6 +59,7 @@ impl<'py> Image<'py> {
 
     fn of_array(array: &Bound<'py, PyUntypedArray>, channels: usize, bgr: bool) -> PyResult<Self> {
         let py = array.py();
+        let array = &private_view(array)?;
         if !array.dtype().is_equiv_to(&dtype::<u8>(py)) {
             let found = array.dtype();
             let what = format!("image: expected an array of dtype uint8 (values from 0 to 255), got {found}");
@@ -75,13 +78,25 @@ impl<'py> Image<'py> {
             array = py.import("numpy")?.call_method1("ascontiguousarray", (array,))?.cast_into()?;
         }
         let stride = row_stride(&array, [height, width, depth]).unwrap_or(width * depth);
-        let borrowed = array.try_readonly().map_err(|_| {
+        let in_use = || {
             errors::value(
                 "image",
                 "another call writes to this array; an image must not change while it is read",
             )
-        })?;
-        Ok(Image { pixels: Pixels::Array(borrowed), width, height, stride, format })
+        };
+        let start = array.data().addr();
+        let memory = start..start + bytes(width, height, stride, format);
+        let registered = Registered::new(memory, Access::Read).ok_or_else(in_use)?;
+        let borrowed = array.try_readonly().map_err(|_| in_use())?;
+        Ok(Image { pixels: Pixels::Array(borrowed, registered), width, height, stride, format })
+    }
+
+    /// Whether some of its pixels, or bytes between its rows, are in `memory`, a range of addresses.
+    pub fn overlaps(&self, memory: &Range<usize>) -> bool {
+        match &self.pixels {
+            Pixels::Array(_, registered) => registered.overlaps(memory),
+            Pixels::Decoded(_) => false,
+        }
     }
 
     /// Width and height.
@@ -93,20 +108,26 @@ impl<'py> Image<'py> {
     pub fn view(&self) -> PyResult<ImageView<'_>> {
         let bytes = match &self.pixels {
             Pixels::Decoded(bytes) => bytes,
-            Pixels::Array(array) => {
-                let len = (self.height - 1) * self.stride + self.width * self.format.bytes();
+            Pixels::Array(array, _) => {
+                let len = bytes(self.width, self.height, self.stride, self.format);
                 // SAFETY: `row_stride` has found that the array has `height` rows of `width` pixels, whose bytes are contiguous,
                 // `stride` bytes apart in ascending order. They lie in the memory of the array, as do the bytes between two rows,
                 // and NumPy keeps that memory as long as there is a reference to the array, such as `array`, which is borrowed as
-                // long as the slice. rust-numpy lends the array to no writer meanwhile; that Python does not write to it is a
-                // rule of the documentation of `Model`, as for NumPy's own functions, which release Python's lock, too. The bytes
-                // are read only while pixels are resized, and any value is valid.
+                // long as the slice. `array` is a private view, so that its shape is still what `row_stride` has seen. The bytes
+                // are registered, hence no other run writes to them meanwhile; that Python does not is a rule of the
+                // documentation of `Model`, as for NumPy's own functions, which release Python's lock, too. The bytes are read
+                // only while pixels are resized, and any value is valid.
                 unsafe { std::slice::from_raw_parts(array.data().cast_const(), len) }
             }
         };
         ImageView::new(bytes, self.width, self.height, self.stride, self.format)
             .map_err(|e| errors::value("image", e))
     }
+}
+
+/// The length of an image in memory, from its first pixel to its last.
+fn bytes(width: usize, height: usize, stride: usize, format: PixelFormat) -> usize {
+    (height - 1) * stride + width * format.bytes()
 }
 
 /// The path that an argument names, if it is a string or a path.

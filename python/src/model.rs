@@ -243,8 +243,8 @@ impl Model {
     ///     numbers of classes to integers, with 0 for all others: `{"road": 1}` gives a mask. 65535 is the value of unknown
     ///     pixels.
     /// bgr: arrays have blue first, as those of OpenCV.
-    /// out: the array to write and return: C-contiguous, [height, width], uint8 or uint16. It may not overlap the image, and
-    ///     after an exception its contents are undefined.
+    /// out: the array to write and return: C-contiguous, [height, width], uint8 or uint16. It may not overlap the image or
+    ///     an array that another call uses, and after an exception its contents are undefined.
     ///
     /// Returns a new array, or `out`, which the engine has written without a copy; with `confidence`, a pair of arrays. The dtype
     /// is uint8 if all values fit, else uint16.
@@ -277,9 +277,15 @@ impl Model {
         let size = size.unwrap_or(image.size());
         let classes = self.facts.classes;
         let wide = request::needs_u16(classes, &labels, min_confidence);
-        let (mut map, array) = match out {
-            Some(out) => (Map::of_caller(out, size)?, out.clone()),
-            None => Map::new(py, size, wide)?,
+        let (mut map, array, _registered) = match out {
+            Some(out) => {
+                let (map, registered) = Map::of_caller(out, size, &image)?;
+                (map, out.clone(), Some(registered))
+            }
+            None => {
+                let (map, array) = Map::new(py, size, wide)?;
+                (map, array, None)
+            }
         };
         if wide && matches!(map, Map::U8(_)) {
             return Err(value("out", "the values of this map need dtype uint16, got uint8"));

@@ -1,6 +1,8 @@
 //! The arguments of a segmentation: checked, and turned into views, labels and the arrays that the engine writes.
 
+use crate::arrays::{Access, Registered, private_view};
 use crate::errors::{self, value, wrong_type};
+use crate::image::Image;
 use beitle::Facts;
 use beitle::Model;
 use beitle::image::check_size;
@@ -129,28 +131,33 @@ pub enum Map<'py> {
 }
 
 impl<'py> Map<'py> {
-    /// A new array of zeros.
+    /// A new array of zeros. Nobody else knows it yet.
     pub fn new(py: Python<'py>, size: (usize, usize), wide: bool) -> PyResult<(Self, Bound<'py, PyAny>)> {
         let shape = (size.1, size.0);
         let array = if wide { zeros::<u16>(py, shape)? } else { zeros::<u8>(py, shape)? };
-        Ok((Map::borrow("a new array", &array, size)?, array))
+        let map = match wide {
+            true => Map::U16(array.cast::<PyArray2<u16>>()?.try_readwrite()?),
+            false => Map::U8(array.cast::<PyArray2<u8>>()?.try_readwrite()?),
+        };
+        Ok((map, array))
     }
 
-    /// An array of the caller.
-    pub fn of_caller(out: &Bound<'py, PyAny>, size: (usize, usize)) -> PyResult<Self> {
-        Map::borrow("out", out, size)
-    }
-
-    fn borrow(name: &str, array: &Bound<'py, PyAny>, size: (usize, usize)) -> PyResult<Self> {
-        let py = array.py();
-        let untyped = array.cast::<PyUntypedArray>().map_err(|_| wrong_type(name, "a NumPy array", array))?;
-        let found = untyped.dtype();
+    /// The array `out` of the caller, for the map of `image`, and the entry of its memory.
+    pub fn of_caller(
+        out: &Bound<'py, PyAny>,
+        size: (usize, usize),
+        image: &Image<'_>,
+    ) -> PyResult<(Self, Registered)> {
+        let py = out.py();
+        let array = out.cast::<PyUntypedArray>().map_err(|_| wrong_type("out", "a NumPy array", out))?;
+        let array = &private_view(array)?;
+        let found = array.dtype();
         if found.is_equiv_to(&dtype::<u8>(py)) {
-            borrow(name, untyped, size).map(Map::U8)
+            borrow(array, size, image).map(|(array, registered)| (Map::U8(array), registered))
         } else if found.is_equiv_to(&dtype::<u16>(py)) {
-            borrow(name, untyped, size).map(Map::U16)
+            borrow(array, size, image).map(|(array, registered)| (Map::U16(array), registered))
         } else {
-            let what = format!("{name}: expected an array of dtype uint8 or uint16, got {found}");
+            let what = format!("out: expected an array of dtype uint8 or uint16, got {found}");
             Err(PyTypeError::new_err(what))
         }
     }
@@ -164,28 +171,34 @@ impl<'py> Map<'py> {
     }
 }
 
-/// Borrows an array for writing.
+/// Borrows the argument `out` for writing.
 fn borrow<'py, T: Element>(
-    name: &str,
     array: &Bound<'py, PyUntypedArray>,
     (width, height): (usize, usize),
-) -> PyResult<PyReadwriteArray2<'py, T>> {
+    image: &Image<'_>,
+) -> PyResult<(PyReadwriteArray2<'py, T>, Registered)> {
     if array.shape() != [height, width] {
         let shape = array.as_any().getattr("shape")?;
-        return Err(value(name, format_args!("expected an array of shape ({height}, {width}), got {shape}")));
+        let what = format_args!("expected an array of shape ({height}, {width}), got {shape}");
+        return Err(value("out", what));
     }
     let flags = array.as_any().getattr("flags")?;
     for (flag, expected) in
         [("writeable", "writeable"), ("c_contiguous", "C-contiguous"), ("aligned", "aligned")]
     {
         if !flags.getattr(flag)?.is_truthy()? {
-            return Err(value(name, format_args!("expected a {expected} array")));
+            return Err(value("out", format_args!("expected a {expected} array")));
         }
     }
     let array = array.cast::<PyArray2<T>>()?;
-    array
-        .try_readwrite()
-        .map_err(|_| value(name, "the array is in use by another call, or overlaps the image"))
+    let start = array.data().addr();
+    let memory = start..start + width * height * size_of::<T>();
+    if image.overlaps(&memory) {
+        return Err(value("out", "the array overlaps the argument image"));
+    }
+    let in_use = || value("out", "the array is in use by another call");
+    let registered = Registered::new(memory, Access::Write).ok_or_else(in_use)?;
+    Ok((array.try_readwrite().map_err(|_| in_use())?, registered))
 }
 
 /// A new array of zeros. NumPy's own function, because it raises `MemoryError` where there is not enough memory.

@@ -14,6 +14,11 @@ from conftest import DEMO, ROOT
 GOOD = np.zeros((20, 30, 3), np.uint8)
 
 
+def alias(array):
+    """The same memory, of another owner."""
+    return np.asarray(memoryview(array))
+
+
 # Of arguments that are no string, number or path at all, the name is in a note of the exception: from Python 3.11 on.
 IN_NOTES = sys.version_info >= (3, 11)
 
@@ -109,7 +114,9 @@ def test_bad_images(demo, image, kind, message):
         ({"out": np.frombuffer(bytes(600), np.uint8).reshape(20, 30)}, ValueError, "out: .*writeable"),
         ({"out": np.zeros(1201, np.uint8)[1:].view(np.uint16).reshape(20, 30)}, ValueError, "out: .*aligned"),
         ({"out": bytearray(600)}, TypeError, "out: .*bytearray"),
-        ({"out": GOOD.reshape(-1)[:600].reshape(20, 30)}, ValueError, "out: .*overlaps"),
+        ({"out": GOOD.reshape(-1)[:600].reshape(20, 30)}, ValueError, "out: .*overlaps the argument image"),
+        ({"out": alias(GOOD).reshape(-1)[1200:].reshape(20, 30)}, ValueError, "out: .*overlaps the argument image"),
+        ({"out": alias(GOOD).reshape(-1)[600:].view(np.uint16).reshape(20, 30)}, ValueError, "out: .*overlaps the argument image"),
         ({"out": np.zeros((20, 30), np.uint8), "labels": {"road": 256}}, ValueError, "out: .*uint16"),
         ({"what": 3}, TypeError, "what"),
     ],

@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -41,8 +42,10 @@ def test_calls_of_several_threads_do_not_mix(demo):
         assert (map == expected).all()
 
 
-def test_an_array_that_is_written_is_not_read(demo, sample):
+@pytest.mark.parametrize("alias", [np.asarray, memoryview, lambda array: np.frombuffer(array, np.uint8).reshape(array.shape)])
+def test_memory_that_is_written_is_not_read(demo, sample, alias):
     out = np.zeros(sample.shape[:2], np.uint8)
+    image = np.asarray(alias(out))
 
     class Image:
         """Tells that a run is about to begin."""
@@ -66,7 +69,7 @@ def test_an_array_that_is_written_is_not_read(demo, sample):
         started.wait()
         time.sleep(0.02)
         try:
-            demo.segment(out)
+            demo.segment(image)
         except ValueError as e:
             refused.append(str(e))
         thread.join()
@@ -74,7 +77,40 @@ def test_an_array_that_is_written_is_not_read(demo, sample):
             break
     assert refused and refused[0].startswith("image: another call writes")
     # The borrow ends with the call.
-    demo.segment(out)
+    demo.segment(image)
+
+
+# Another process, because a fault would end it.
+CHANGES = """
+import threading, time, warnings
+import numpy as np, beitle
+
+warnings.simplefilter("ignore")
+model = beitle.Model({path!r}, threads=1)
+image = np.random.default_rng(7).integers(0, 256, (240, 320, 4), np.uint8)
+out = np.zeros((240, 320), np.uint8)
+slow = dict(mode="slide", scales=[1, 1.5], flip=True)
+want = model.segment(image, **slow)
+
+def change():
+    image.dtype, out.dtype = np.uint32, np.uint16
+    image.shape, out.shape = (-1,), (-1,)
+    changed.set()
+
+changed = threading.Event()
+timer = threading.Timer(0.05, change)
+timer.start()
+model.segment(image, out=out, **slow)
+print("during the run" if changed.is_set() else "too late")
+timer.join()
+out.dtype = np.uint8
+assert (out.reshape(240, 320) == want).all()
+"""
+
+
+def test_an_array_may_get_another_dtype_and_shape_during_a_run():
+    run = subprocess.run([sys.executable, "-c", CHANGES.format(path=str(DEMO))], capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "during the run\n", "")
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs signals of POSIX")
