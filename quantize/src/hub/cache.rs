@@ -9,6 +9,7 @@ use crate::error::Error;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::{io, process};
 
 /// A folder of downloaded files.
 pub struct Cache(PathBuf);
@@ -85,5 +86,49 @@ pub fn link(blob: &Path, snapshot: &Path, file: &str) -> Result<(), Error> {
         return Ok(());
     }
     let _ = target;
-    fs::copy(blob, &link).map(|_| ()).map_err(|e| Error::io(&link, "cannot be written", e))
+    copy(blob, &link).map_err(|e| Error::io(&link, "cannot be written", e))
+}
+
+/// Copies a file under a temporary name: what has its own name is whole.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let partial = with_suffix(to, &format!(".{}.incomplete", process::id()));
+    let copied = fs::copy(from, &partial).and_then(|_| fs::rename(&partial, to));
+    if copied.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    copied
+}
+
+/// The path with something after its name.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_whole_or_absent() {
+        let folder = env::temp_dir().join(format!("beitle-copy-{}", process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        create(&folder).unwrap();
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let [from, to] = ["from", "to"].map(|name| folder.join(name));
+        fs::write(&from, "content").unwrap();
+        copy(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), names().len()), (b"content".to_vec(), 2));
+        // Nothing can be renamed to a folder that is in use.
+        fs::remove_file(&to).unwrap();
+        create(&to.join("inner")).unwrap();
+        assert!(copy(&from, &to).is_err());
+        assert_eq!(names(), ["from", "to"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
