@@ -112,6 +112,29 @@ fn devices_are_written_into_and_a_full_one_is_reported() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_in_shared_memory_is_replaced_and_a_redirected_output_is_continued() {
+    let folder = Folder::new("shared");
+    let nearest = ["--rounding", "nearest"];
+    let (file, shared) = (folder.path("out/x"), format!("/dev/shm/beitle-{}.beitle", std::process::id()));
+    assert_ends(&folder.command(&file, &nearest).output().unwrap(), 0, "");
+    let expected = std::fs::read(&file).unwrap();
+    // Not every container has the file system.
+    if std::fs::write(&shared, "old").is_ok() {
+        for _ in 0..2 {
+            assert_ends(&folder.command(&shared, &nearest).output().unwrap(), 0, "");
+            assert!(std::fs::read(&shared).unwrap() == expected);
+        }
+        std::fs::remove_file(&shared).unwrap();
+    }
+    let both = folder.path("out/both");
+    let line = format!("echo first > {both}; {QUANTIZE} {} -o /dev/fd/3 3>> {both}", folder.path("model"));
+    assert_ends(&Command::new("sh").args(["-c", &line]).output().unwrap(), 0, "");
+    let found = std::fs::read(&both).unwrap();
+    assert!(found.starts_with(b"first\nBEITLE\r\n"), "{:?}", &found[..32]);
+}
+
+#[test]
 fn two_conversions_to_one_file_give_one_of_their_files() {
     let folder = Folder::new("two");
     let (a, b, both) = (folder.path("out/a"), folder.path("out/b"), folder.path("out/both"));

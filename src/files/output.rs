@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 pub(crate) enum Target {
     /// A path that does not exist, or a regular file, which is replaced.
     File(PathBuf),
-    /// A device or pipe, which is written into.
+    /// A device, a pipe or an open descriptor, which is written into.
     Stream(PathBuf),
 }
 
@@ -22,13 +22,12 @@ impl Target {
     /// It is a folder or write-protected.
     pub(crate) fn new(path: &Path) -> io::Result<Target> {
         match fs::metadata(path) {
+            // What a redirected file of the program's holds already must stay. A closed descriptor is an error when it is opened, not
+            // a new file in place of the link.
+            _ if is_descriptor(path) => Ok(Target::Stream(path.to_path_buf())),
             Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
             Ok(found) if found.is_file() && found.permissions().readonly() => {
                 Err(io::Error::new(io::ErrorKind::PermissionDenied, "is write-protected"))
-            }
-            // Standard output of the program, redirected to a file: what is there already must stay.
-            Ok(_) if path.starts_with("/dev") || path.starts_with("/proc") => {
-                Ok(Target::Stream(path.to_path_buf()))
             }
             // A symbolic link to a file stays; the file that it points to is replaced.
             Ok(found) if found.is_file() => Ok(Target::File(fs::canonicalize(path)?)),
@@ -61,6 +60,24 @@ impl Target {
     }
 }
 
+/// Whether a path is a link to an open descriptor: `/dev/stdout`, `/dev/fd/N`, `/proc/N/fd/N`, or a link to one of these. Links are
+/// followed one by one, because the descriptor's own leads on to its file. Other regular files of `/dev`, such as those of
+/// `/dev/shm`, are files as any.
+fn is_descriptor(path: &Path) -> bool {
+    // As many as Linux follows.
+    const MAX_LINKS: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        let Ok(folder) = fs::canonicalize(folder_of(&path)) else { return false };
+        if folder == Path::new("/dev/fd") || folder.starts_with("/proc") && folder.ends_with("fd") {
+            return true;
+        }
+        let Ok(next) = fs::read_link(&path) else { return false };
+        path = folder.join(next);
+    }
+    false
+}
+
 /// The folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -73,8 +90,8 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Starts the file `path`. A regular file of this name stays as it is until [`commit`](OutputFile::commit); a device or
-    /// pipe will be written into.
+    /// Starts the file `path`. A regular file of this name stays as it is until [`commit`](OutputFile::commit); a device, a pipe
+    /// or an open descriptor such as `/dev/stdout` will be written into.
     ///
     /// # Errors
     /// `path` is a folder or write-protected, or no file can be created beside it.
@@ -84,10 +101,10 @@ impl OutputFile {
         Ok(OutputFile { file, target })
     }
 
-    /// Writes everything to the disk and gives the file its name; or copies it into a device or pipe.
+    /// Writes everything to the disk and gives the file its name; or copies it into a device, pipe or descriptor.
     ///
     /// # Errors
-    /// The file cannot be written or renamed; the target is then as it was. A device or pipe may have received a part.
+    /// The file cannot be written or renamed; the target is then as it was. A device, pipe or descriptor may have received a part.
     pub fn commit(mut self) -> io::Result<()> {
         let file = self.file.file()?;
         match &self.target {
@@ -257,6 +274,44 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
         fs::set_permissions(&file, PermissionsExt::from_mode(0o440)).unwrap();
         assert_eq!(write(&file, b"x").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn regular_files_in_shared_memory_are_replaced() {
+        let folder = PathBuf::from(format!("/dev/shm/beitle-output-{}", std::process::id()));
+        // Not every container has the file system.
+        if fs::create_dir(&folder).is_err() {
+            return;
+        }
+        let target = folder.join("a");
+        for bytes in [&b"longer"[..], b"new"] {
+            write(&target, bytes).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), bytes);
+        }
+        assert_eq!(names(&folder), ["a"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn open_descriptors_are_written_into_even_if_they_are_regular_files() {
+        use std::os::fd::AsRawFd;
+        let folder = folder("descriptors");
+        let (target, link) = (folder.join("a"), folder.join("link"));
+        fs::write(&target, b"0").unwrap();
+        let open = OpenOptions::new().append(true).open(&target).unwrap();
+        let number = open.as_raw_fd();
+        std::os::unix::fs::symlink(format!("/dev/fd/{number}"), &link).unwrap();
+        write(Path::new(&format!("/dev/fd/{number}")), b"1").unwrap();
+        write(Path::new(&format!("/proc/self/fd/{number}")), b"2").unwrap();
+        write(Path::new(&format!("/proc/{}/fd/{number}", std::process::id())), b"3").unwrap();
+        write(&link, b"4").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"01234");
+        assert_eq!(names(&folder), ["a", "link"]);
+        let closed = Path::new("/dev/fd/999999");
+        assert!(write(closed, b"x").is_err_and(|e| e.kind() == io::ErrorKind::NotFound));
         fs::remove_dir_all(&folder).unwrap();
     }
 
