@@ -112,8 +112,8 @@ fn padded_pickle(content: &[u8]) -> Vec<u8> {
     [&b"B"[..], &(padding as u32).to_le_bytes(), &vec![0; padding], b"0", content, b"."].concat()
 }
 
-/// 65,536 tensors in one storage, with the longest possible shapes, names of classes and names of storages.
-fn pickle_of_tensors() -> Vec<u8> {
+/// This many tensors in one storage, with the longest possible shapes, names of classes and names of storages.
+fn many_tensors(count: usize) -> Vec<u8> {
     let sizes = [&b"("[..], &b"K\x01".repeat(16), b"t"].concat();
     let key = "k".repeat(64);
     let tensor = [
@@ -129,8 +129,41 @@ fn pickle_of_tensors() -> Vec<u8> {
     ]
     .concat();
     let names =
-        (0..65_535).flat_map(|number| [text(&format!("loss.{number:0>226}")), b"h\x00".to_vec()].concat());
-    padded_pickle(&[&tensor[..], b"}(", &text(QUERY), b"h\x00", &names.collect::<Vec<u8>>(), b"u"].concat())
+        (1..count).flat_map(|number| [text(&format!("loss.{number:0>226}")), b"h\x00".to_vec()].concat());
+    [&tensor[..], b"}(", &text(QUERY), b"h\x00", &names.collect::<Vec<u8>>(), b"u"].concat()
+}
+
+/// A file of PyTorch before 1.6 with this object and these names of storages, and no storage.
+fn legacy(object: &[u8], names: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    [&magic[..], b"M\xe9\x03.", b"N.", object, b".", names, b"."].concat()
+}
+
+fn legacy_files(folder: &Folder) {
+    let check = |what: &str, object: &[u8], names: &[u8], part: &str| {
+        assert_peak(what, &folder.file("model.pth", &legacy(object, names)), part, 96);
+    };
+    let tensor = many_tensors(1);
+    // One long name, 100,000 times.
+    let name = [&text(&"n".repeat(MIB))[..], b"q\x000](", &b"h\x00".repeat(100_000), b"e"].concat();
+    check("legacy: a long name", &tensor, &name, "has 1048576 bytes");
+    let names = [&text("n")[..], b"q\x000](", &b"h\x00".repeat(300_000), b"e"].concat();
+    check("legacy: many names", &tensor, &names, "lists 300000 storages");
+    // As much as both pickles may store, one after the other.
+    let memo = (0..800_000u32).flat_map(|key| [&b"r"[..], &key.to_le_bytes()].concat()).collect::<Vec<_>>();
+    check(
+        "legacy: two memos",
+        &memo_before(&memo, &many_tensors(20_000)),
+        &memo_before(&memo, b"]"),
+        "missing",
+    );
+    let values = memo_before(&b"N0".repeat(900_000), b"]");
+    check("legacy: tensors and values", &many_tensors(60_000), &values, "missing");
+}
+
+/// A pickle that makes entries of the memo, or values, before its content.
+fn memo_before(memo: &[u8], content: &[u8]) -> Vec<u8> {
+    [&b"N"[..], memo, b"0", content].concat()
 }
 
 fn pickles(folder: &Folder) {
@@ -156,7 +189,10 @@ fn pickles(folder: &Folder) {
     assert_peak("pickle: too many values", &pickle(&vec![b'N'; 16 * MIB]), "more than 1000000", 96);
     let memo = [&b"N"[..], &vec![0x94; 16 * MIB - 1]].concat();
     assert_peak("pickle: too many memo entries", &pickle(&memo), "more than 1000000", 96);
-    assert_peak("pickle: tensors", &pickle(&pickle_of_tensors()), "type Other", 96);
+    // Twelve keys of 15 MB, for the message that lists them.
+    let key = [&text(&"k".repeat(15 * MIB))[..], b"q\x000}(", &b"h\x00N".repeat(12), b"u"].concat();
+    assert_peak("pickle: long keys", &pickle(&padded_pickle(&key)), "found the keys kkk", 96);
+    assert_peak("pickle: tensors", &pickle(&padded_pickle(&many_tensors(65_536))), "type Other", 96);
 }
 
 fn zip_directory(folder: &Folder) {
@@ -244,6 +280,7 @@ fn peaks_of_hostile_files() {
     let folder = Folder(std::env::temp_dir().join(format!("beitle-memory-{}", std::process::id())));
     std::fs::create_dir_all(&folder.0).unwrap();
     pickles(&folder);
+    legacy_files(&folder);
     zip_directory(&folder);
     headers(&folder);
     json_files(&folder);

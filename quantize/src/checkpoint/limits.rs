@@ -16,6 +16,8 @@ pub(super) const MAX_HEADER: u64 = 8 << 20;
 pub(super) const MAX_DIRECTORY: u64 = 8 << 20;
 /// Entries in the zip directory of a `torch.save` file: one for each storage, and a few others.
 pub(super) const MAX_ENTRIES: usize = 2 * MAX_TENSORS;
+/// Storages that a file of PyTorch before 1.6 lists: as many as an archive may have.
+pub(super) const MAX_STORAGES: usize = MAX_ENTRIES;
 /// Length of a pickle in bytes.
 pub(super) const MAX_PICKLE: u64 = 16 << 20;
 /// What a pickle may make the parser store, in values and references to values.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use zip::write::{FullFileOptions, ZipWriter};
 
-use super::archives::{archive, dict, pickle, saved, tensor, tensor_in, text};
+use super::archives::{archive, dict, legacy_saved, pickle, saved, tensor, tensor_in, text};
 use super::{Folder, QUERY, assert_fails, floats, safetensors_of};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::limits::*;
@@ -97,6 +97,20 @@ fn long_names_do_not_take_quadratic_time() {
     let started = Instant::now();
     assert_message(&bytes.concat(), "a tensor's name has 8388608 bytes; expected at most 512");
     assert!(started.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn number_and_names_of_storages_in_files_of_pytorch_before_1_6() {
+    let folder = Folder::new();
+    let with = |name: &str, count: usize| {
+        let state = dict(QUERY, &tensor_in("FloatStorage", name, 0, &[0], &[1]));
+        folder.file("model.pth", &legacy_saved(&state, true, &vec![(name, &[][..]); count]))
+    };
+    assert!(Checkpoint::open(&with(&"n".repeat(MAX_STORAGE_NAME), MAX_STORAGES)).is_ok());
+    assert_fails(&with("n", MAX_STORAGES + 1), &["lists 131073 storages; expected at most 131072"]);
+    let state = dict(QUERY, &tensor("FloatStorage", 0, &[1], &[1]));
+    let long = folder.file("model.pth", &legacy_saved(&state, true, &[(&"n".repeat(65), &[])]));
+    assert_fails(&long, &["the name of a storage has 65 bytes; expected at most 64"]);
 }
 
 #[test]

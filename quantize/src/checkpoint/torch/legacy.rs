@@ -39,7 +39,11 @@ pub(in crate::checkpoint) fn tensors(
 }
 
 /// Where the elements of each storage are.
-fn storages(file: &mut File, length: u64, pickles: &LegacyPickles) -> Result<HashMap<String, Span>, String> {
+fn storages<'a>(
+    file: &mut File,
+    length: u64,
+    pickles: &LegacyPickles<'a>,
+) -> Result<HashMap<&'a str, Span>, String> {
     let mut spans = HashMap::new();
     let mut position = pickles.end as u64;
     for name in &pickles.storages {
@@ -54,7 +58,7 @@ fn storages(file: &mut File, length: u64, pickles: &LegacyPickles) -> Result<Has
         let bytes = u64::from_le_bytes(count).checked_mul(size);
         let end = bytes.and_then(|bytes| start.checked_add(bytes)).filter(|end| *end <= length);
         position = end.ok_or_else(|| format!("its storage {name} extends beyond the end of the file"))?;
-        spans.insert(name.clone(), Span { start, bytes: position - start });
+        spans.insert(*name, Span { start, bytes: position - start });
     }
     Ok(spans)
 }

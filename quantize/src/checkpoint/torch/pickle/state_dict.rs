@@ -108,8 +108,12 @@ fn entry(machine: &Machine<'_>, dict: ValueId, name: &str) -> Option<ValueId> {
 /// The first keys of a dictionary, for a message.
 fn keys(machine: &Machine<'_>, dict: ValueId) -> String {
     const SHOWN: usize = 12;
-    let names: Vec<_> =
-        entries(machine, dict).iter().filter_map(|(key, _)| machine.text(*key)).take(SHOWN).collect();
+    // Each is cut by itself: together they may be long.
+    let names: Vec<_> = entries(machine, dict)
+        .iter()
+        .filter_map(|(key, _)| machine.text(*key).map(excerpt))
+        .take(SHOWN)
+        .collect();
     if names.is_empty() { String::new() } else { excerpt(&format!(", found the keys {}", names.join(", "))) }
 }
 
@@ -145,11 +149,11 @@ fn describe(machine: &Machine<'_>, name: &str, id: ValueId) -> Result<DescribedT
 }
 
 /// The class, such as `FloatStorage`, and the name of a storage.
-pub(super) fn storage_names<'m>(
-    machine: &'m Machine<'_>,
+pub(super) fn storage_names<'a>(
+    machine: &Machine<'a>,
     class: ValueId,
     key: ValueId,
-) -> Result<(&'m str, &'m str), String> {
+) -> Result<(&'a str, &'a str), String> {
     let class = machine.global(class).map(|(_, name)| name).or_else(|| machine.text(class));
     let (Some(class), Some(key)) = (class, machine.text(key)) else {
         return Err("its storage has no type or no name".into());
