@@ -154,6 +154,84 @@ fn the_hash_of_a_sharded_checkpoint_covers_its_shards() {
     assert_ne!(before, hash("shards-changed"));
 }
 
+/// The name, type, shape and bytes of a tensor.
+type Tensor = (String, serde_json::Value, serde_json::Value, Vec<u8>);
+
+/// Rewrites `model.safetensors` of a folder.
+fn change_tensors(folder: &Path, change: impl Fn(&mut Vec<Tensor>)) {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Map<_, _> = serde_json::from_slice(header).unwrap();
+    let tensors = header.into_iter().filter(|(name, _)| name != "__metadata__").map(|(name, facts)| {
+        let [start, end] = [0, 1].map(|i| facts["data_offsets"][i].as_u64().unwrap() as usize);
+        (name, facts["dtype"].clone(), facts["shape"].clone(), data[start..end].to_vec())
+    });
+    let mut tensors = tensors.collect();
+    change(&mut tensors);
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name, serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()).unwrap();
+}
+
+#[test]
+fn all_blocks_have_layer_scale_or_none() {
+    let scale = |value: serde_json::Value| {
+        move |json: &mut serde_json::Value| json["layer_scale_init_value"] = value.clone()
+    };
+    let (some, zero) = (scale(0.1.into()), scale(0.into()));
+    let is_scale = |name: &str| name.contains("lambda_");
+    let options = |folder: &Path, name: &str| Options::new(folder, target(name), Precision::F32);
+
+    let one = changed_folder("scale-one", &[("config.json", &some)]);
+    change_tensors(&one, |tensors| tensors.retain(|t| !(t.0.contains(".2.") && t.0.ends_with("lambda_1"))));
+    let mut lacking = options(&one, "scale-one");
+    assert_refused(&lacking, &["block 2", "lambda_1", "[32]", "layer_scale_init_value"]);
+    // Without a configuration, the other blocks say it.
+    std::fs::remove_file(one.join("config.json")).unwrap();
+    (lacking.recipe, lacking.feature_blocks) = (Some(Recipe::Hf), Some([1, 2, 3, 4]));
+    assert_refused(&lacking, &["block 2", "lambda_1", "other blocks"]);
+    change_tensors(&one, |tensors| tensors.retain(|t| !is_scale(&t.0)));
+    convert(&lacking, &mut |_| {}).unwrap();
+
+    let none = changed_folder("scale-none", &[("config.json", &some)]);
+    change_tensors(&none, |tensors| tensors.retain(|t| !is_scale(&t.0)));
+    assert_refused(&options(&none, "scale-none"), &["block 0", "lambda_1", "layer_scale_init_value"]);
+    let default = changed_folder(
+        "scale-default",
+        &[("config.json", &|json| {
+            json.as_object_mut().unwrap().remove("layer_scale_init_value");
+        })],
+    );
+    convert(&options(&default, "scale-default"), &mut |_| {}).unwrap();
+    change_tensors(&default, |tensors| tensors.retain(|t| !is_scale(&t.0)));
+    assert_refused(&options(&default, "scale-none"), &["block 0", "stands for 0.1"]);
+
+    // The same weights with tensors that the configuration says to ignore and without them.
+    let weights = |folder: &Path, notes: usize| {
+        let options = options(folder, "scale-zero");
+        let report = convert(&options, &mut |_| {}).unwrap();
+        let found =
+            report.notes.iter().filter(|note| note.contains("10 tensors of layer scale are left out"));
+        assert_eq!(found.count(), notes, "{:?}", report.notes);
+        let file = FileBytes::read(&options.output).unwrap();
+        let model = Model::new(file.bytes()).unwrap();
+        let table = model.file().table();
+        let linear = table.iter().filter(|e| Role::from_code(e.role) == Some(Role::Proj));
+        linear.map(|e| file.bytes()[e.offset as usize..][..e.bytes as usize].to_vec()).collect::<Vec<_>>()
+    };
+    let zero = changed_folder("scale-zero", &[("config.json", &zero)]);
+    let ignored = weights(&zero, 1);
+    change_tensors(&zero, |tensors| tensors.retain(|t| !is_scale(&t.0)));
+    assert!(ignored == weights(&zero, 0) && !ignored.is_empty());
+}
+
 #[test]
 fn index_0_is_refused_for_what_it_is() {
     let folder = changed_folder(

@@ -69,6 +69,7 @@ pub fn infer(checkpoint: &Checkpoint) -> Result<ModelConfig, Error> {
         absolute: checkpoint.shape("position_embeddings").is_some(),
         relative: checkpoint.shape(BLOCK_TABLE).is_some(),
         shared: checkpoint.shape(SHARED_TABLE).is_some(),
+        layer_scale: None,
         notes: Vec::new(),
     })
 }

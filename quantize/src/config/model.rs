@@ -52,6 +52,8 @@ pub struct ModelConfig {
     pub relative: bool,
     /// All blocks share one table of relative positions.
     pub shared: bool,
+    /// Whether the blocks have layer scale; `None` if the tensors say.
+    pub layer_scale: Option<bool>,
     /// What the user should know about the configuration.
     pub notes: Vec<String>,
 }
@@ -102,6 +104,7 @@ impl ModelConfig {
             absolute: flag("use_absolute_position_embeddings")?,
             relative: flag("use_relative_position_bias")?,
             shared: flag("use_shared_relative_position_bias")?,
+            layer_scale: Some(fields.number("layer_scale_init_value")?.unwrap_or(0.1) > 0.0),
             notes: Vec::new(),
         })
     }

@@ -43,6 +43,8 @@ fn absent_fields_have_the_defaults_of_transformers() {
     assert_eq!((c.channels, c.activation, c.mean_pooling), (3, MlpActivation::Gelu, true));
     assert_eq!((c.out_indices, c.pool_scales), (Some([3, 5, 7, 11]), vec![1, 2, 3, 6]));
     assert!(!c.absolute && !c.relative && !c.shared);
+    assert_eq!(c.layer_scale, Some(true));
+    assert_eq!(model("plain", r#"{"layer_scale_init_value": 0.0}"#).unwrap().layer_scale, Some(false));
     assert_eq!(preprocessing("nothing", "{}").unwrap(), Some(Preprocessing::default(3)));
     assert_eq!(Preprocessing::read(&std::env::temp_dir().join("beitle-no-such-folder"), 3).unwrap(), None);
 }
@@ -84,6 +86,7 @@ fn errors_name_the_file_and_the_field() {
         ("layer_norm_eps", r#"{"layer_norm_eps": 0}"#),
         ("out_indices", r#"{"out_indices": [1, 2, 3]}"#),
         ("out_indices", r#"{"out_indices": [4, 3, 2, 1]}"#),
+        ("layer_scale_init_value", r#"{"layer_scale_init_value": "small"}"#),
         ("id2label", r#"{"id2label": {"0": "a", "x": "b"}}"#),
         ("id2label", r#"{"id2label": {"0": "a", "1": 2}}"#),
         ("id2label", r#"{"id2label": {"0": "a", "00": "b"}}"#),

@@ -95,15 +95,19 @@ impl Fold<'_> {
         Ok(w.chunks(c).flat_map(|w| w.iter().zip(&gain).map(|(w, g)| f64::from(*w) * g)).collect())
     }
 
-    /// A layer with `k` inputs and the layer scale after it: λ∘(W·x + b) = (diag λ · W)·x + λ∘b.
+    /// A layer with `k` inputs and the layer scale after it, if the model has it: λ∘(W·x + b) = (diag λ · W)·x + λ∘b.
     fn scaled(&self, name: &str, scale: &str, k: usize) -> Result<Folded, Error> {
         let c = self.spec.channels;
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         let (mut w, mut b) = (self.read(&weight, &[c, k])?, self.vector(&bias, c)?);
-        for ((w, b), s) in w.chunks_mut(k).zip(&mut b).zip(self.vector_or_ones(scale, c)?) {
-            w.iter_mut().for_each(|w| *w = (f64::from(*w) * s) as f32);
-            *b *= s;
+        let mut source_bytes = self.bytes(&[&weight, &bias]);
+        if self.spec.layer_scale {
+            for ((w, b), s) in w.chunks_mut(k).zip(&mut b).zip(self.vector(scale, c)?) {
+                w.iter_mut().for_each(|w| *w = (f64::from(*w) * s) as f32);
+                *b *= s;
+            }
+            source_bytes += self.bytes(&[scale]);
         }
-        Ok(Folded { weights: w, bias: narrow(b), source_bytes: self.bytes(&[&weight, &bias, scale]) })
+        Ok(Folded { weights: w, bias: narrow(b), source_bytes })
     }
 }

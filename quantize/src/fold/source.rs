@@ -23,11 +23,6 @@ impl Fold<'_> {
         Ok(self.read(name, &[n])?.into_iter().map(f64::from).collect())
     }
 
-    /// A vector of length `n`, or ones if the checkpoint does not have it: models may be trained without layer scale.
-    pub(super) fn vector_or_ones(&self, name: &str, n: usize) -> Result<Vec<f64>, Error> {
-        if self.checkpoint.shape(name).is_some() { self.vector(name, n) } else { Ok(vec![1.0; n]) }
-    }
-
     /// Size of these tensors in the checkpoint, in bytes.
     pub(super) fn bytes(&self, names: &[&str]) -> u64 {
         names.iter().map(|n| self.checkpoint.source_bytes(n)).sum()

@@ -49,6 +49,8 @@ pub struct Spec {
     pub relative: bool,
     /// All blocks share one table of relative positions.
     pub shared: bool,
+    /// The blocks have layer scale.
+    pub layer_scale: bool,
     /// Epsilon of the layer norms.
     pub eps: f64,
     /// Which reference implementation the model follows.

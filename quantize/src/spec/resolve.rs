@@ -42,6 +42,7 @@ impl Spec {
         notes.extend(checkpoint.unused_head(task));
         context.note_official_models(&mut notes);
         context.note_positions(&mut notes)?;
+        let layer_scale = context.layer_scale(&mut notes)?;
         let classes = if task == Task::Features { 0 } else { model.classes };
         let (class_names, colours) = match &options.names {
             Some(names) => {
@@ -72,6 +73,7 @@ impl Spec {
             absolute: model.absolute,
             relative: model.relative,
             shared: model.shared,
+            layer_scale,
             eps: if recipe == Recipe::Paper { 1e-6 } else { model.eps },
             recipe,
             preprocessing,
@@ -101,13 +103,17 @@ fn token_norm(
     task != Task::Segmentation && (pooling == Pooling::ClassToken || masked && has_norm)
 }
 
+/// Whether the tensors have the names of transformers.
+fn is_of_transformers(checkpoint: &Checkpoint) -> bool {
+    matches!(checkpoint.scheme(), Scheme::Transformers4 | Scheme::Transformers5)
+}
+
 /// Checks that a checkpoint in the names of transformers has a configuration, or that the options say what it would say: features
 /// would otherwise be read after the wrong blocks, and pictures normalised wrongly.
 fn check_stated(checkpoint: &Checkpoint, options: &Options) -> Result<(), Error> {
-    let transformers = matches!(checkpoint.scheme(), Scheme::Transformers4 | Scheme::Transformers5);
     let segments = checkpoint.task() == Task::Segmentation;
     let stated = options.recipe.is_some() && (options.feature_blocks.is_some() || !segments);
-    if checkpoint.folder().is_some() || !transformers || stated {
+    if checkpoint.folder().is_some() || !is_of_transformers(checkpoint) || stated {
         return Ok(());
     }
     let taps = if segments {
@@ -325,6 +331,48 @@ impl Context<'_> {
             );
         }
         Ok(())
+    }
+
+    /// Whether the blocks have layer scale: as the configuration says, or as any of the tensors does. transformers ignores the tensors
+    /// if the configuration says no; if it says yes, it initialises those that are missing anew, which is never the model that was
+    /// trained.
+    fn layer_scale(&self, notes: &mut Vec<String>) -> Result<bool, Error> {
+        let names = if is_of_transformers(self.checkpoint) {
+            ["lambda_1", "lambda_2"]
+        } else {
+            ["gamma_1", "gamma_2"]
+        };
+        let tensors = (0..self.model.layers)
+            .flat_map(|block| [1, 2].map(|number| (block, number)))
+            .map(|(block, number)| (block, names[number - 1], format!("blocks.{block}.lambda{number}")));
+        let (found, missing): (Vec<_>, Vec<_>) =
+            tensors.partition(|(.., canonical)| self.checkpoint.shape(canonical).is_some());
+        // A configuration beside a file of unilm or mmsegmentation is not that file's own.
+        let stated = self.model.layer_scale.filter(|_| is_of_transformers(self.checkpoint));
+        let has = stated.unwrap_or(!found.is_empty());
+        match missing.first() {
+            Some((block, name, _)) if has => {
+                let reason = match stated {
+                    Some(_) => {
+                        "config.json has a positive layer_scale_init_value, or none, which stands for 0.1"
+                    }
+                    None => "other blocks have one, or this block has the other",
+                };
+                Err(self.wrong(format!(
+                    "block {block} has no tensor {name}; expected one of shape [{}], because {reason}",
+                    self.model.hidden
+                )))
+            }
+            _ => {
+                if !has && !found.is_empty() {
+                    notes.push(format!(
+                        "layer_scale_init_value is not positive: as in transformers, the {} tensors of layer scale are left out",
+                        found.len()
+                    ));
+                }
+                Ok(has)
+            }
+        }
     }
 
     /// That of the paper's code is always the same; that of transformers is read from the folder.
