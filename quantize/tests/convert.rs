@@ -233,6 +233,35 @@ fn all_blocks_have_layer_scale_or_none() {
 }
 
 #[test]
+fn the_names_of_the_tensors_choose_the_recipe() {
+    let config = serde_json::json!({
+        "architectures": ["BeitForSemanticSegmentation"], "hidden_size": 16, "num_hidden_layers": 12,
+        "num_attention_heads": 2, "intermediate_size": 48, "image_size": 96, "num_labels": 13,
+        "use_relative_position_bias": true, "out_indices": [3, 5, 7, 11]
+    });
+    let folder = changed_folder("named", &[("config.json", &|json| *json = config.clone())]);
+    for case in ["unilm", "mmseg"] {
+        let checkpoint = folder.join("model.pth");
+        std::fs::copy(golden(case).join("model.pth"), &checkpoint).unwrap();
+        for (stated, recipe, blocks, notes) in [
+            (None, Recipe::Paper, [4, 6, 8, 12], 1),
+            (Some(Recipe::Paper), Recipe::Paper, [4, 6, 8, 12], 0),
+            (Some(Recipe::Hf), Recipe::Hf, [2, 4, 6, 10], 0),
+        ] {
+            let output = target(&format!("named-{case}"));
+            let mut options = Options::new(&checkpoint, &output, Precision::F16);
+            options.recipe = stated;
+            let report = convert(&options, &mut |_| {}).unwrap();
+            let file = FileBytes::read(&output).unwrap();
+            let facts = *Model::new(file.bytes()).unwrap().facts();
+            assert_eq!((facts.recipe, facts.feature_blocks), (recipe, blocks), "{case}");
+            let found = report.notes.iter().filter(|note| note.contains("recipe is paper"));
+            assert_eq!(found.count(), notes, "{case}: {:?}", report.notes);
+        }
+    }
+}
+
+#[test]
 fn index_0_is_refused_for_what_it_is() {
     let folder = changed_folder(
         "zero",

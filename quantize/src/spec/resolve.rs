@@ -22,7 +22,7 @@ impl Spec {
         };
         let mut notes = std::mem::take(&mut model.notes);
         notes.extend(checkpoint.notes());
-        let recipe = options.recipe.unwrap_or(if folder.is_some() { Recipe::Hf } else { Recipe::Paper });
+        let recipe = recipe(checkpoint, options, &mut notes);
         let task = model.architecture.map_or_else(|| checkpoint.task(), |a| a.task);
         let context = Context { checkpoint, options, model: &model, recipe, task };
         let mut preprocessing = context.preprocessing(&mut notes)?;
@@ -101,6 +101,25 @@ fn token_norm(
     let masked = architecture.map_or_else(|| checkpoint.has_masked_image_head(), |a| a.masked);
     let has_norm = checkpoint.shape("norm.weight").is_some();
     task != Task::Segmentation && (pooling == Pooling::ClassToken || masked && has_norm)
+}
+
+/// The recipe asked for, or that of the code that named the tensors: a file of unilm or mmsegmentation may lie in a transformers
+/// folder.
+fn recipe(checkpoint: &Checkpoint, options: &Options, notes: &mut Vec<String>) -> Recipe {
+    if let Some(recipe) = options.recipe {
+        return recipe;
+    }
+    if is_of_transformers(checkpoint) {
+        return Recipe::Hf;
+    }
+    if checkpoint.folder().is_some() {
+        notes.push(
+            "its tensors have the names of unilm or mmsegmentation: the recipe is paper, although a config.json lies beside \
+             it, which gives the dimensions (--recipe hf overrides)"
+                .into(),
+        );
+    }
+    Recipe::Paper
 }
 
 /// Whether the tensors have the names of transformers.
