@@ -233,6 +233,25 @@ fn all_blocks_have_layer_scale_or_none() {
 }
 
 #[test]
+fn sums_beyond_the_range_of_f32_are_refused() {
+    let folder = changed_folder("overflow", &[]);
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden("absolute").join(file), folder.join(file)).unwrap();
+    }
+    change_tensors(&folder, |tensors| {
+        for (name, .., bytes) in tensors {
+            if name.ends_with("cls_token") || name.ends_with("position_embeddings") {
+                bytes[..4].copy_from_slice(&3e38f32.to_le_bytes());
+            }
+        }
+    });
+    assert_refused(
+        &Options::new(folder, target("overflow"), Precision::F32),
+        &["cls_token", "position_embeddings", "inf", "finite"],
+    );
+}
+
+#[test]
 fn the_names_of_the_tensors_choose_the_recipe() {
     let config = serde_json::json!({
         "architectures": ["BeitForSemanticSegmentation"], "hidden_size": 16, "num_hidden_layers": 12,

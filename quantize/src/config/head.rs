@@ -76,7 +76,7 @@ fn four_ascending(
     found: Vec<usize>,
 ) -> Result<[usize; 4], Error> {
     match <[usize; 4]>::try_from(found.as_slice()) {
-        Ok(four) if four.is_sorted() => Ok(four),
+        Ok(four) if four.windows(2).all(|pair| pair[0] < pair[1]) => Ok(four),
         _ => Err(fields.wrong(name, expected, format!("{found:?}"))),
     }
 }

@@ -86,6 +86,8 @@ fn errors_name_the_file_and_the_field() {
         ("layer_norm_eps", r#"{"layer_norm_eps": 0}"#),
         ("out_indices", r#"{"out_indices": [1, 2, 3]}"#),
         ("out_indices", r#"{"out_indices": [4, 3, 2, 1]}"#),
+        ("out_indices", r#"{"out_indices": [2, 2, 3, 4]}"#),
+        ("out_features", r#"{"out_features": ["stage1", "stage2", "stage2", "stage4"]}"#),
         ("layer_scale_init_value", r#"{"layer_scale_init_value": "small"}"#),
         ("id2label", r#"{"id2label": {"0": "a", "x": "b"}}"#),
         ("id2label", r#"{"id2label": {"0": "a", "1": 2}}"#),

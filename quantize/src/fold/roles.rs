@@ -53,14 +53,23 @@ impl Fold<'_> {
     /// A plain tensor of the weight file and the size of its sources in the checkpoint, in bytes.
     ///
     /// # Errors
-    /// A tensor of the checkpoint is missing or malformed.
+    /// A tensor of the checkpoint is missing or malformed, or a value that is computed from several is not finite.
     pub fn plain(&self, role: Role, layer: usize) -> Result<(Vec<f32>, u64), Error> {
-        match role {
-            Role::ClassToken => self.class_token(),
-            Role::Positions => self.positions(),
-            Role::TokenNorm => self.final_norm("norm"),
-            Role::PoolNorm => self.final_norm("pool_norm"),
-            _ => self.relative_bias(layer),
+        let (source, made) = match role {
+            Role::ClassToken => ("cls_token and position_embeddings", self.class_token()),
+            Role::Positions => ("position_embeddings", self.positions()),
+            Role::TokenNorm => ("norm", self.final_norm("norm")),
+            Role::PoolNorm => ("pool_norm", self.final_norm("pool_norm")),
+            _ => ("relative_position_bias_table", self.relative_bias(layer)),
+        };
+        let (values, source_bytes) = made?;
+        if let Some((i, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            let message = format!(
+                "tensor `{}` {layer} of the weight file, made from {source}: value {i} is {value}; expected finite numbers",
+                role.name()
+            );
+            return Err(Error::new(self.checkpoint.main_file(), message));
         }
+        Ok((values, source_bytes))
     }
 }
