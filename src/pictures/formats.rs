@@ -30,7 +30,13 @@ fn decode_other(file: &[u8], limits: &Limits) -> Result<(Picture, Orientation), 
             pixels(WebPDecoder::new(file).map_err(damaged)?, format, limits)
         }
         Some(ImageFormat::Bmp) => {
-            pixels(BmpDecoder::new(Cursor::new(file)).map_err(damaged)?, format, limits)
+            let decoder = BmpDecoder::new(Cursor::new(file)).map_err(damaged)?;
+            let (width, height) = decoder.dimensions();
+            limits.check(width.into(), height.into())?;
+            if u64::from(width) * u64::from(height) > most_pixels_of_bmp(file) {
+                return Err(too_short(ImageFormat::Bmp, file.len(), width, height));
+            }
+            pixels(decoder, format, limits)
         }
         Some(ImageFormat::Pnm) => {
             let decoder = PnmDecoder::new(file).map_err(damaged)?;
@@ -95,6 +101,20 @@ pub fn checked_png<'a>(file: &'a [u8], limits: &Limits) -> Result<&'a [u8], Erro
         return Err(too_short(ImageFormat::Png, file.len(), width, height));
     }
     Ok(file)
+}
+
+/// An upper bound of the pixels that a BMP file holds, from its header. A run of the two run-length encodings has at most 255 pixels
+/// in two bytes; pixels that the encoding skips are not counted, so that a file may not consist of them.
+fn most_pixels_of_bmp(file: &[u8]) -> u64 {
+    let word =
+        |at: usize| file.get(at..at + 2).map_or(0, |bytes| u64::from(bytes[0]) | u64::from(bytes[1]) << 8);
+    // The oldest header, of 12 bytes, has shorter sides and no compression.
+    let (bits, compression) = if word(14) == 12 { (word(24), 0) } else { (word(28), word(30)) };
+    let bytes = file.len() as u64;
+    match compression {
+        1 | 2 => bytes * 255 / 2,
+        _ => bytes * 8 / bits.max(1),
+    }
 }
 
 fn too_short(format: ImageFormat, bytes: usize, width: u32, height: u32) -> Error {
@@ -170,5 +190,14 @@ mod tests {
         let mut bmp = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x60\xea\0\0\x60\xea\0\0\x01\0\x18\0".to_vec();
         bmp.resize(54, 0);
         assert!(message(&bmp).contains("60000x60000 pixels"), "{}", message(&bmp));
+        for (bits, compression) in [(24, 0), (8, 0), (8, 1), (4, 2)] {
+            bmp[18..26].copy_from_slice(&[0x24, 0x2c, 0, 0, 0x24, 0x2c, 0, 0]);
+            (bmp[28], bmp[30]) = (bits, compression);
+            // A palette of 2 colours.
+            bmp[46] = 2;
+            bmp.resize(if bits == 24 { 54 } else { 62 }, 0);
+            let expected = format!("{} bytes of BMP cannot hold 11300x11300 pixels", bmp.len());
+            assert!(message(&bmp).contains(&expected), "{}", message(&bmp));
+        }
     }
 }
