@@ -79,7 +79,8 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, respond: &Respond) ->
     };
     let answer = respond(&request, before);
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
-    if !answer.headers.iter().any(|(name, _)| *name == "Content-Length") {
+    // A body of chunks has no length.
+    if !answer.headers.iter().any(|(name, _)| ["Content-Length", "Transfer-Encoding"].contains(name)) {
         head += &format!("Content-Length: {}\r\n", answer.body.len());
     }
     answer.headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
@@ -112,10 +113,23 @@ struct Faults {
     cut: bool,
     /// Large files have other bytes than announced.
     wrong: bool,
+    /// All answers with a large file end in their middle; after 12 of them there is no file.
+    cut_all: bool,
     /// The server with large files does not know ranges.
     no_ranges: bool,
+    /// Its answers to ranges are about another part.
+    wrong_ranges: bool,
     /// Large files are announced to be larger than any disk.
     huge: bool,
+}
+
+fn content_range(start: usize, bytes: usize) -> (&'static str, String) {
+    ("Content-Range", format!("bytes {start}-{}/{bytes}", bytes - 1))
+}
+
+/// The body of an answer with the header `CHUNKED`, in one chunk.
+fn chunked(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
 }
 
 /// A server with large files and one with a repository `o/n` that leads to it.
@@ -131,9 +145,14 @@ fn hub(files: HashMap<String, Vec<u8>>, faults: Faults) -> (Server, Server) {
         let range = request.headers.get("range").filter(|_| !faults.no_ranges);
         let start =
             range.map(|range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap());
+        if faults.cut_all && before == 12 {
+            return status(404);
+        }
         let body = body.split_off(start.unwrap_or(0));
-        let cut = (faults.cut && before == 0).then_some(body.len() / 2);
-        Answer { status: if start.is_some() { 206 } else { 200 }, body, cut, ..Answer::default() }
+        let cut = (faults.cut && before == 0 || faults.cut_all).then_some(body.len() / 2);
+        let Some(start) = start else { return Answer { status: 200, body, cut, ..Answer::default() } };
+        let said = if faults.wrong_ranges { 0 } else { start };
+        Answer { status: 206, headers: vec![content_range(said, bytes.len())], body, cut }
     }));
     let elsewhere = storage.address.clone();
     let server = Server::start(Box::new(move |request, _| {
@@ -170,7 +189,10 @@ impl Home {
     }
 
     fn quantize(&self, server: &str, source: &str, variables: &[(&str, &str)]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_beitle-quantize"));
+        self.run(Command::new(env!("CARGO_BIN_EXE_beitle-quantize")), server, source, variables)
+    }
+
+    fn run(&self, mut command: Command, server: &str, source: &str, variables: &[(&str, &str)]) -> Output {
         command.args([source, "--precision", "f32", "-o"]).arg(self.0.join("out.beitle"));
         let ours = |name: &str| name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy");
         std::env::vars().filter(|(name, _)| ours(name)).for_each(|(name, _)| {
@@ -200,6 +222,15 @@ impl Home {
     fn repository(&self) -> PathBuf {
         self.0.join(".cache/huggingface/hub/models--o--n")
     }
+
+    /// The files that were downloaded by URL, and what their downloads have left.
+    fn by_url(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries(&self.0.join(".cache/beitle"))
+            .filter(|path| path.is_dir())
+            .flat_map(|folder| entries(&folder).collect::<Vec<_>>())
+            .collect()
+    }
 }
 
 impl Drop for Home {
@@ -208,6 +239,7 @@ impl Drop for Home {
     }
 }
 
+const CHUNKED: (&str, &str) = ("Transfer-Encoding", "chunked");
 const TOKEN: (&str, &str) = ("HF_TOKEN", "hf_secret");
 
 #[test]
@@ -295,6 +327,51 @@ fn shards_are_downloaded_and_interrupted_downloads_go_on() {
 }
 
 #[test]
+fn downloads_that_do_not_get_on_end() {
+    let faults = Faults { cut_all: true, no_ranges: true, ..Faults::default() };
+    let (server, storage) = hub(files("relative"), faults);
+    Home::new("cut").fails(&server.address, "o/n", &[], &["o/n@main/model.safetensors", "broke off"]);
+    assert_eq!(storage.requests().len(), 5, "none brought more than the first");
+}
+
+#[test]
+fn another_part_than_was_asked_for_is_not_used() {
+    let home = Home::new("part");
+    let faults = Faults { cut: true, wrong_ranges: true, ..Faults::default() };
+    let (server, storage) = hub(files("relative"), faults);
+    home.converts(&server.address, "o/n", &[]);
+    let ranges: Vec<_> = storage.requests().iter().map(|r| r.headers.contains_key("range")).collect();
+    assert_eq!(ranges, [false, true, false]);
+}
+
+#[test]
+fn messages_have_no_secrets() {
+    let refuses = |status: u16, body: &'static str| {
+        Server::start(Box::new(move |_, _| Answer { status, body: body.into(), ..Answer::default() }))
+    };
+    let no_secret = |name: &str, endpoint: &str, source: &str, words: &[&str]| {
+        let output = Home::new(name).quantize(endpoint, source, &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && !stderr.contains("SECRET"), "{stderr}");
+        words.iter().for_each(|word| assert!(stderr.contains(word), "{stderr:?} lacks {word:?}"));
+    };
+    for (code, body) in [(418, ""), (503, ""), (200, "<html>")] {
+        let server = refuses(code, body);
+        let host = server.address.trim_start_matches("http://");
+        let endpoint = format!("http://user:SECRET@{host}");
+        no_secret(&format!("user-{code}"), &endpoint, "o/n", &["o/n@main", host]);
+    }
+    no_secret("scheme", "user:SECRET@localhost", "o/n", &["o/n@main"]);
+    let server = refuses(418, "");
+    for query in ["?sig=SECRET", "#SECRET"] {
+        let url = format!("{}/beit.pth{query}", server.address);
+        no_secret("query", &server.address, &url, &["/beit.pth: cannot be downloaded"]);
+    }
+    let url = format!("{}/?sig=SECRET", server.address);
+    no_secret("name", &server.address, &url, &["does not end with the name of a file"]);
+}
+
+#[test]
 fn wrong_contents_are_not_used() {
     let home = Home::new("wrong");
     let (server, _storage) = hub(files("relative"), Faults { wrong: true, ..Faults::default() });
@@ -374,7 +451,7 @@ fn refusals_are_explained_and_servers_that_are_busy_are_asked_again() {
 #[test]
 fn a_file_by_url_is_downloaded_once() {
     let home = Home::new("url");
-    let bytes = files("unilm").into_iter().find(|(name, _)| name.ends_with(".pth")).unwrap().1;
+    let bytes = one_file();
     let server =
         Server::start(Box::new(move |_, _| Answer { status: 200, body: bytes.clone(), ..Answer::default() }));
     let url = format!("{}/models/beit.pth?download=true", server.address);
@@ -390,4 +467,109 @@ fn a_file_by_url_is_downloaded_once() {
         &[],
         &["does not end with the name of a file"],
     );
+}
+
+/// The bytes of a checkpoint that is a single file.
+fn one_file() -> Vec<u8> {
+    files("unilm").into_iter().find(|(name, _)| name.ends_with(".pth")).unwrap().1
+}
+
+#[test]
+fn parts_of_two_versions_of_a_file_are_not_mixed() {
+    // The first download breaks off. Before the second the file is replaced by one as long, or not.
+    let run = |name: &str, headers: [Option<(&'static str, &str)>; 2]| {
+        let (bytes, other) = (one_file(), vec![0; one_file().len()]);
+        let first = if headers[0] == headers[1] && headers[0].is_some() { bytes.clone() } else { other };
+        let headers = headers.map(|header| header.map(|(name, value)| (name, value.to_owned())));
+        let gets = Mutex::new(0);
+        let server = Server::start(Box::new(move |request, _| {
+            let mut gets = gets.lock().unwrap();
+            *gets += usize::from(request.method == "GET");
+            if *gets == 2 && request.method == "GET" {
+                return status(404);
+            }
+            let (body, header) = if *gets < 2 { (&first, &headers[0]) } else { (&bytes, &headers[1]) };
+            let all: Vec<_> = header.iter().cloned().collect();
+            let if_range = request.headers.get("if-range");
+            let is_same = if_range.is_none() || if_range == header.as_ref().map(|(_, value)| value);
+            let cut = (*gets == 1).then_some(body.len() / 2);
+            match request.headers.get("range").filter(|_| is_same) {
+                None => Answer { status: 200, headers: all, body: body.clone(), cut },
+                Some(range) => {
+                    let start = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+                    let headers = [all, vec![content_range(start, body.len())]].concat();
+                    Answer { status: 206, headers, body: body[start..].to_vec(), cut }
+                }
+            }
+        }));
+        let (home, url) = (Home::new(name), format!("{}/beit.pth", server.address));
+        home.fails("http://127.0.0.1:9", &url, &[], &["404"]);
+        home.converts("http://127.0.0.1:9", &url, &[]);
+        let left = home.by_url();
+        assert!(left.len() == 1 && left[0].ends_with("beit.pth"), "{left:?}");
+        assert_eq!(fs::read(&left[0]).unwrap(), one_file());
+        let last = server.requests().pop().unwrap();
+        last.headers.get("if-range").filter(|_| last.headers.contains_key("range")).cloned()
+    };
+    let (old, new) = (Some(("ETag", "\"old\"")), Some(("ETag", "\"new\"")));
+    assert_eq!(run("replaced", [old, new]), None);
+    assert_eq!(run("same", [new, new]).as_deref(), Some("\"new\""));
+    let date = Some(("Last-Modified", "Fri, 27 Nov 2026 10:00:00 GMT"));
+    assert_eq!(run("date", [date, date]).as_deref(), Some("Fri, 27 Nov 2026 10:00:00 GMT"));
+    assert_eq!(run("unknown", [None, None]), None);
+    // Weak tags do not tell bytes apart.
+    let weak = Some(("ETag", "W/\"new\""));
+    assert_eq!(run("weak", [weak, weak]), None);
+}
+
+#[test]
+fn files_without_a_length_are_downloaded_and_lengths_beyond_the_disk_are_not() {
+    let start = |cut: Option<usize>, length: Option<&'static str>| {
+        let body = chunked(&one_file());
+        Server::start(Box::new(move |request, before| match (request.method.as_str(), before, length) {
+            ("GET", 1.., _) => status(404),
+            ("GET", _, Some(length)) => {
+                let headers = vec![("Content-Length", length.to_owned())];
+                Answer { status: 200, headers, body: b"x".to_vec(), cut: None }
+            }
+            _ => {
+                let headers = vec![(CHUNKED.0, CHUNKED.1.to_owned())];
+                Answer { status: 200, headers, body: body.clone(), cut }
+            }
+        }))
+    };
+    let server = start(None, None);
+    Home::new("chunked").converts("http://127.0.0.1:9", &format!("{}/beit.pth", server.address), &[]);
+
+    // Without a length a later download cannot use the beginning.
+    let (home, server) = (Home::new("chunks"), start(Some(10_000), None));
+    home.fails("http://127.0.0.1:9", &format!("{}/beit.pth", server.address), &[], &["404"]);
+    assert_eq!(home.by_url(), Vec::<PathBuf>::new());
+
+    let server = start(None, Some("18446744073709551615"));
+    let url = format!("{}/beit.pth", server.address);
+    Home::new("length").fails("http://127.0.0.1:9", &url, &[], &["/beit.pth: needs ", "left"]);
+}
+
+#[test]
+fn redirects_may_be_relative() {
+    let run = |name: &str, location: &dyn Fn(&str) -> String, expected: &str| {
+        let locations: Arc<Mutex<Option<String>>> = Arc::default();
+        let (known, path) = (Arc::clone(&locations), expected.to_owned());
+        let server = Server::start(Box::new(move |request, _| match request.path == path {
+            true => Answer { status: 200, body: one_file(), ..Answer::default() },
+            false if request.path == "/models/beit.pth" => {
+                let location = known.lock().unwrap().clone().unwrap();
+                Answer { status: 302, headers: vec![("Location", location)], ..Answer::default() }
+            }
+            false => status(404),
+        }));
+        *locations.lock().unwrap() = Some(location(server.address.trim_start_matches("http:")));
+        let url = format!("{}/models/beit.pth", server.address);
+        Home::new(name).converts("http://127.0.0.1:9", &url, &[]);
+    };
+    run("no-scheme", &|host| format!("{host}/a/beit.pth"), "/a/beit.pth");
+    run("root", &|_| "/a/beit.pth".into(), "/a/beit.pth");
+    run("folder", &|_| "a/beit.pth?b=c://d".into(), "/models/a/beit.pth?b=c://d");
+    run("only-query", &|_| "?b=1".into(), "/models/beit.pth?b=1");
 }

@@ -29,6 +29,15 @@ pub struct Client {
     wait: Duration,
 }
 
+/// The end of a file, as a request asks for it.
+#[derive(Clone, Copy)]
+pub struct Range<'a> {
+    /// The first byte.
+    pub start: u64,
+    /// Of which version of the file, by its ETag or time of change; of any other the server sends everything.
+    pub version: Option<&'a str>,
+}
+
 /// How redirects are treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
@@ -70,7 +79,7 @@ impl Client {
         Client { token: token.filter(|token| !token.is_empty()), ..Client::new(variable("HF_ENDPOINT")) }
     }
 
-    /// The address of the Hub.
+    /// The address of the Hub. It may hold a password: messages show [`shown`] of it.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -101,7 +110,7 @@ impl Client {
         &self,
         what: &Path,
         (method, url): (&str, &str),
-        range: Option<u64>,
+        range: Option<Range>,
         follow: Follow,
     ) -> Result<Response<Body>, Error> {
         if self.offline {
@@ -114,9 +123,9 @@ impl Client {
         for attempt in 0..ATTEMPTS {
             self.wait(attempt);
             match self.send_once((method, url), range, follow) {
-                Err(e) => last = format!("{}: {e}", server(url)),
+                Err(e) => last = format!("{}: {e}", shown(server(url))),
                 Ok(response) if is_passing(response.status()) => {
-                    last = format!("{} answers {}", server(url), response.status());
+                    last = format!("{} answers {}", shown(server(url)), response.status());
                     let seconds =
                         header(response.headers(), "retry-after").and_then(|text| text.parse().ok());
                     sleep(Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_WAIT));
@@ -131,7 +140,7 @@ impl Client {
     fn send_once(
         &self,
         (method, url): (&str, &str),
-        range: Option<u64>,
+        range: Option<Range>,
         follow: Follow,
     ) -> Result<Response<Body>, String> {
         let mut url = url.to_owned();
@@ -142,21 +151,25 @@ impl Client {
             if let Some(token) = self.token.as_ref().filter(|_| server(&url) == server(&self.endpoint)) {
                 request = request.header("Authorization", format!("Bearer {token}"));
             }
-            if let Some(start) = range {
-                request = request.header("Range", format!("bytes={start}-"));
+            if let Some(range) = range {
+                request = request.header("Range", format!("bytes={}-", range.start));
+                if let Some(version) = range.version {
+                    request = request.header("If-Range", version);
+                }
             }
-            let response = request.call().map_err(|e| e.to_string())?;
+            let response = request.call().map_err(|e| match e {
+                // It quotes the URL with all its secrets.
+                ureq::Error::BadUri(_) => "expected a URL with http:// or https:// and a host".into(),
+                e => e.to_string(),
+            })?;
             let next = response.status().is_redirection().then(|| header(response.headers(), "location"));
             let Some(Some(next)) = next else { return Ok(response) };
-            let next = match next.strip_prefix('/') {
-                Some(path) if !path.starts_with('/') => format!("{}/{path}", server(&url)),
-                _ => next.to_owned(),
-            };
+            let next = resolve(&url, next);
             if follow == Follow::SameServer && server(&next) != server(&url) {
                 return Ok(response);
             }
             if url.starts_with("https://") && !next.starts_with("https://") {
-                return Err(format!("it redirects to {}, which is not encrypted", server(&next)));
+                return Err(format!("it redirects to {}, which is not encrypted", shown(server(&next))));
             }
             url = next;
         }
@@ -183,7 +196,10 @@ impl Client {
             (StatusCode::NOT_FOUND, _) => "it does not exist",
             _ => "expected the file",
         };
-        Err(Error::new(what, format!("cannot be downloaded: {} answers {status}: {hint}", server(url))))
+        Err(Error::new(
+            what,
+            format!("cannot be downloaded: {} answers {status}: {hint}", shown(server(url))),
+        ))
     }
 }
 
@@ -199,16 +215,44 @@ fn is_passing(status: StatusCode) -> bool {
         || status.is_server_error()
 }
 
-/// Scheme, host and port of a URL.
+/// Scheme, user, host and port of a URL.
 fn server(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
     &url[..end]
 }
 
+/// A URL as messages show it: without user, query and fragment, which may hold passwords and signatures.
+pub fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    let (server, scheme) = (server(url), url.find("://").map_or(0, |at| at + 3));
+    let host = server.rfind('@').map_or(scheme, |at| at + 1);
+    [&url[..scheme], &url[host..]].concat()
+}
+
+/// The URL that a redirect from `url` leads to; it may be relative.
+fn resolve(url: &str, next: &str) -> String {
+    let path = &next[..next.find(['/', '?', '#']).unwrap_or(next.len())];
+    if path.ends_with(':') {
+        return next.to_owned();
+    }
+    let scheme = url.find(':').map_or(0, |at| at + 1);
+    let whole = url.split(['?', '#']).next().unwrap_or(url);
+    let before = match next {
+        _ if next.starts_with("//") => &url[..scheme],
+        _ if next.starts_with('/') => server(url),
+        _ if path.is_empty() => whole,
+        _ => {
+            &whole[..whole.rfind('/').filter(|at| *at >= server(url).len()).map_or(whole.len(), |at| at + 1)]
+        }
+    };
+    let slash = if before == server(url) && !next.starts_with('/') { "/" } else { "" };
+    [before, slash, next].concat()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::server;
+    use super::{resolve, server, shown};
 
     #[test]
     fn servers_of_urls() {
@@ -217,5 +261,24 @@ mod tests {
         assert_eq!(server("http://a"), "http://a");
         // What looks like the Hub's address is part of another server's.
         assert_eq!(server("https://a.b@c.d/"), "https://a.b@c.d");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(shown("https://user:a@b@c.d:80/e@f?g=h#i"), "https://c.d:80/e@f");
+        assert_eq!(shown("user:a@c.d/e"), "c.d/e");
+        assert_eq!(shown("http://a/b#c"), "http://a/b");
+    }
+
+    #[test]
+    fn redirects_are_resolved() {
+        let url = "https://a.b:80/c/d?e=/f";
+        assert_eq!(resolve(url, "http://g/h"), "http://g/h");
+        assert_eq!(resolve(url, "//g/h"), "https://g/h");
+        assert_eq!(resolve(url, "/g?h"), "https://a.b:80/g?h");
+        assert_eq!(resolve(url, "g/h?i=http://j"), "https://a.b:80/c/g/h?i=http://j");
+        assert_eq!(resolve(url, "?g"), "https://a.b:80/c/d?g");
+        assert_eq!(resolve("https://a.b", "g"), "https://a.b/g");
+        assert_eq!(resolve("https://a.b?c", "?g"), "https://a.b/?g");
     }
 }

@@ -13,7 +13,7 @@ mod repository;
 use crate::error::Error;
 use crate::progress::Progress;
 use cache::Cache;
-use client::Client;
+use client::{Client, shown};
 use repository::Repository;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,8 @@ pub fn fetch(source: &Path, progress: &mut dyn FnMut(Progress)) -> Result<PathBu
         return Ok(source.to_owned());
     }
     if text.starts_with("https://") || text.starts_with("http://") {
-        return download::file(&Client::new(None), &text, &Cache::of_urls(source)?, progress);
+        let cache = Cache::of_urls(Path::new(&shown(&text)))?;
+        return download::file(&Client::new(None), &text, &cache, progress);
     }
     // In a folder that is here, a file or folder is missing.
     let is_here = source.parent().is_some_and(Path::is_dir);

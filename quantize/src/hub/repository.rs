@@ -1,8 +1,8 @@
 //! A repository of the Hub: which files a conversion needs, and where they are.
 
 use super::cache::{Cache, create, link};
-use super::client::{Client, Follow, header};
-use super::download::{RemoteFile, download};
+use super::client::{Client, Follow, header, shown};
+use super::download::{RemoteFile, Version, download};
 use crate::error::Error;
 use crate::progress::Progress;
 use serde_json::Value;
@@ -92,7 +92,7 @@ impl Repository {
             revision.replace('/', "%2F")
         );
         let answer = client.send(&what, ("GET", &url), None, Follow::All)?;
-        let wrong = |problem: &str| Error::new(&what, format!("{}: {problem}", client.endpoint()));
+        let wrong = |problem: &str| Error::new(&what, format!("{}: {problem}", shown(client.endpoint())));
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_vec();
         let text = text.map_err(|e| wrong(&format!("cannot read the list of files: {e}")))?;
         let answer: Value =
@@ -145,7 +145,8 @@ impl Repository {
         let of = |names: [&str; 2]| names.into_iter().find_map(|name| header(head.headers(), name));
         let etag = of(["x-linked-etag", "etag"]).unwrap_or("").trim_start_matches("W/").trim_matches('"');
         if etag.is_empty() || !etag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            return Err(Error::new(&what, format!("{endpoint} does not identify the file (header ETag)")));
+            let server = shown(endpoint);
+            return Err(Error::new(&what, format!("{server} does not identify the file (header ETag)")));
         }
         // Only answers about the file itself, not redirects, have its length as theirs.
         let own_length = if head.status().is_success() { "content-length" } else { "x-linked-size" };
@@ -153,7 +154,9 @@ impl Repository {
         let blob = folder.join("blobs").join(etag);
         // The ETag of a large file is its SHA-256, that of others a hash of Git's.
         let sha256 = Some(etag).filter(|etag| etag.len() == 64);
-        download(client, &RemoteFile { what: &what, url: &url, bytes, sha256 }, &blob, progress)?;
+        // A file of a commit has one version.
+        let version = Version::Only;
+        download(client, &RemoteFile { what: &what, url: &url, bytes, sha256, version }, &blob, progress)?;
         link(&blob, &snapshot, file)
     }
 }
