@@ -133,6 +133,7 @@ fn features_are_rows_in_the_order_of_the_pictures() {
     stdout(dir, &["features", "features.png", "-m", "features.beitle", "-o", "t.npy", "--tokens"]);
     assert_close(&numpy(&dir.join("t.npy"), "1, 25, 32,"), &golden("features", "tokens"));
 
+    stderr(dir, 2, &["features", "features.png", "-m", "features.beitle", "-o", "-"]);
     let args = ["features", "broken.png", "classifier.png", "-m", "classifier.beitle", "-o", "two.npy"];
     assert!(stderr(dir, 1, &args).contains("1 of 2 pictures failed"));
     let rows = numpy(&dir.join("two.npy"), "2, 32,");

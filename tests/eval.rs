@@ -109,6 +109,10 @@ fn messages_name_the_bad_data() {
     assert_fails(&["eval", images], &["--labels", "--against"]);
     assert_fails(&["eval", images, "--labels", data.root()], &["a.png", "labels of"]);
     assert_fails(&["eval", "/nowhere"], &["/nowhere"]);
+    // Files of the data set are not overwritten, also those that --limit leaves out.
+    assert_fails(&["eval", data.root(), "--html", "a.png"], &["--html a.png", "another kind of file"]);
+    assert_fails(&["eval", data.root(), "--json", "-"], &["--json -", "standard output"]);
+    assert_fails(&["eval", data.root(), "--limit", "0"], &["--limit"]);
     let save = |w, h, kind, value: u8| {
         let bytes = vec![value; w as usize * h as usize * if kind == image::ColorType::Rgb8 { 3 } else { 1 }];
         image::save_buffer(data.label(), &bytes, w, h, kind).unwrap();

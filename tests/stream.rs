@@ -181,6 +181,11 @@ fn torn_frames_and_bad_streams_are_named() {
     let (maps, stderr) = results(&weights, &[], torn);
     assert_eq!(maps.len(), 3 * SIZE.0 * SIZE.1);
     assert!(stderr.contains("411 of 420 bytes") && stderr.contains("3 frames"), "{stderr}");
+    for end in [&b"F"[..], b"FRAME", b"FRAME X"] {
+        let (maps, stderr) = results(&weights, &[], [y4m(1, ""), end.to_vec()].concat());
+        assert_eq!(maps.len(), SIZE.0 * SIZE.1);
+        assert!(stderr.contains("0 of 420 bytes"), "{stderr}");
+    }
 
     let refused = |args: &[&str], input: &[u8], status: i32, words: &[&str]| {
         let (found, stdout, stderr) = ended(weights.stream(args), input.to_vec());
@@ -191,7 +196,21 @@ fn torn_frames_and_bad_streams_are_named() {
         stdout
     };
     refused(&[], b"", 1, &["standard input", "empty"]);
-    refused(&[], b"RIFF....AVI LIST", 1, &["not YUV4MPEG2", "--format and --size"]);
+    refused(&[], b"RIFF....AVI LIST", 1, &["YUV4MPEG2", "--format and --size"]);
+    refused(&[], b"YUV4MPEG2 W8 H8", 1, &["ends within the header"]);
+    refused(
+        &["--range", "limited", "--format", "gray", "--size", "8x8"],
+        b"",
+        2,
+        &["--range limited", "grey"],
+    );
+    // A line that is too long is not cut: what follows would be taken for pixels.
+    let long = [&b"YUV4MPEG2 W8 H8 "[..], &b"X".repeat(1024), b" C444\n"].concat();
+    refused(&[], &long, 1, &["longer than 1024 bytes"]);
+    let mut long = y4m(1, "");
+    long.extend([&b"FRAME "[..], &b"X".repeat(1024), &b"\n".repeat(500)].concat());
+    let stdout = refused(&[], &long, 1, &["longer than 1024 bytes"]);
+    assert_eq!(stdout.len(), SIZE.0 * SIZE.1);
     refused(&[], b"YUV4MPEG2 W8 H8 C422\n", 1, &["field C", "-pix_fmt yuv420p"]);
     refused(&[], b"YUV4MPEG2 W16777216 H16777216\n", 1, &["281474976710656 pixels", "--max-pixels"]);
     refused(&["--format", "nv12"], b"", 2, &["--size"]);

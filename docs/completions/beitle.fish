@@ -95,7 +95,7 @@ gray16\t''"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l size -d 'Width and height of raw frames in pixels' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l matrix -d 'Matrix of YUV frames' -r -f -a "bt601\t'Standard definition and most web cameras'
 bt709\t'High definition'"
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l range -d 'Range of YUV frames [default: as YUV4MPEG2 says, else limited]' -r -f -a "limited\t'Y from 16 to 235'
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l range -d 'Range of YUV frames [default: as YUV4MPEG2 says, else limited]. Grey frames always have the full range' -r -f -a "limited\t'Y from 16 to 235'
 full\t'Y from 0 to 255'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l rotate -d 'Turn frames clockwise by 90, 180 or 270 degrees' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -s m -l model -d 'Weight file of a segmentation model, made by beitle-quantize' -r -F

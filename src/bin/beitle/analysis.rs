@@ -141,18 +141,29 @@ impl AnalysisArgs {
     /// # Errors
     /// The pixel's upper neighbour has the same class, or there is not enough memory.
     pub fn contour(&self, pixels: &Pixels, pixel: [u32; 2]) -> Result<Vec<[u32; 2]>, RunError> {
-        let trace = |corners: &mut [[u32; 2]]| {
-            contour(pixels.map.view(), pixels.size, self.connectivity, pixel, corners)
-        };
-        let mut corners = memory::<[u32; 2]>(trace(&mut [])?)?;
-        trace(&mut corners)?;
-        Ok(corners)
+        trace(pixels, self.connectivity, pixel)
     }
 
     /// Which pixels belong together.
     pub fn connectivity(&self) -> Connectivity {
         self.connectivity
     }
+}
+
+/// The corners of the contour that runs along the top edge of a pixel.
+///
+/// # Errors
+/// The pixel's upper neighbour has the same class, or there is not enough memory.
+pub fn trace(
+    pixels: &Pixels,
+    connectivity: Connectivity,
+    pixel: [u32; 2],
+) -> Result<Vec<[u32; 2]>, RunError> {
+    let trace =
+        |corners: &mut [[u32; 2]]| contour(pixels.map.view(), pixels.size, connectivity, pixel, corners);
+    let mut corners = memory::<[u32; 2]>(trace(&mut [])?)?;
+    trace(&mut corners)?;
+    Ok(corners)
 }
 
 /// Left, top, width and height.

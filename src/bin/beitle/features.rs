@@ -4,6 +4,7 @@ use crate::batch::{check_failed, for_each_picture};
 use crate::console::Failure;
 use crate::inputs;
 use crate::model_file::{FileArgs, ModelFile, check_task};
+use crate::naming::is_standard;
 use crate::npy;
 use crate::picture::PictureArgs;
 use crate::session::{Pooled, ProcessorArgs, Session, Wanted};
@@ -54,6 +55,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     check_task(&args.model, &model, &[Task::Classification, Task::Features])?;
     args.verify.check(&file, &model, false)?;
     let pictures = inputs::pictures(&args.images)?;
+    if is_standard(&args.output) {
+        return Err(Failure::usage("-o -: features cannot go to standard output; give a file"));
+    }
     let sources = pictures.iter().map(PathBuf::as_path).chain([args.model.as_path()]);
     beitle_files::check([args.output.as_path()], sources).map_err(Failure::usage)?;
     let mut session = Session::new(&model, Views::new(Mode::Whole), &args.processor)?;

@@ -1,6 +1,6 @@
 //! The regions of a map as GeoJSON (RFC 7946): polygons with holes. Coordinates are pixels of the map, not degrees.
 
-use crate::analysis::AnalysisArgs;
+use crate::analysis::{AnalysisArgs, trace};
 use crate::labels::Labels;
 use crate::limits::memory;
 use crate::session::{Pixels, RunError};
@@ -30,7 +30,8 @@ pub fn encode(args: &AnalysisArgs, pixels: &Pixels, labels: &Labels) -> Result<V
         if region == 0 || !is_edge || is_traced[at] != 0 {
             continue;
         }
-        let corners = args.contour(pixels, [at % width, at / width].map(|side| side as u32))?;
+        // The interior of a polygon must be connected: parts that touch at a corner only are several polygons.
+        let corners = trace(pixels, Connectivity::Four, [at % width, at / width].map(|side| side as u32))?;
         let next = corners.iter().skip(1).chain(&corners[..1]);
         for (&[x, y], &[next, _]) in corners.iter().zip(next) {
             // Rightwards along the top edges of the region.
@@ -62,7 +63,10 @@ fn geometry(rings: Vec<Ring>) -> Value {
     for hole in holes {
         let of = match polygons.len() {
             1 => Some(0),
-            _ => polygons.iter().position(|polygon| is_around(&polygon[0], &hole)),
+            // A polygon may lie in a hole of another one.
+            _ => (0..polygons.len())
+                .filter(|i| is_around(&polygons[*i][0], &hole))
+                .min_by_key(|i| twice_area(&polygons[*i][0])),
         };
         if let Some(of) = of {
             polygons[of].push(hole);
@@ -151,6 +155,42 @@ fn flood(connectivity: Connectivity, pixels: &Pixels, regions: &[Region]) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::class_map::ClassMapBuf;
+    use crate::labels::LabelArgs;
+    use beitle::Model;
+    use beitle::memory::FileBytes;
+
+    /// The geometry of class 1 in a map, with 8-connectivity.
+    fn geometry_of(rows: &[&str]) -> Value {
+        #[derive(clap::Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            analysis: AnalysisArgs,
+            #[command(flatten)]
+            labels: LabelArgs,
+        }
+        let arguments = <Arguments as clap::Parser>::parse_from(["", "--connectivity", "8"]);
+        let map: Vec<u8> = rows.concat().bytes().map(|pixel| u8::from(pixel == b'#')).collect();
+        let size = (rows[0].len(), rows.len());
+        let pixels = Pixels { size, map: ClassMapBuf::U8(map), confidence: Vec::new(), ranked: Vec::new() };
+        let file = FileBytes::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/demo.beitle")).unwrap();
+        let labels = arguments.labels.labels(&Model::new(file.bytes()).unwrap()).unwrap();
+        let mut found = encode(&arguments.analysis, &pixels, &labels).unwrap();
+        let features = found["features"].as_array_mut().unwrap();
+        features.iter_mut().find(|feature| feature["properties"]["id"] == 1).unwrap()["geometry"].take()
+    }
+
+    #[test]
+    fn parts_that_touch_at_corners_are_polygons_of_their_own() {
+        // As one polygon the hole would touch the outer ring twice, and the interior would not be connected.
+        let geometry = geometry_of(&[".##", ".##", "#.#", "##."]);
+        assert_eq!(geometry["coordinates"].as_array().map(Vec::len), Some(2), "{geometry}");
+        // The inner part touches the outer one at a corner, lies in its hole, and has a hole itself.
+        let geometry =
+            geometry_of(&["#######", "##....#", "#.###.#", "#.#.#.#", "#.###.#", "#.....#", "#######"]);
+        let rings = |polygon: usize| geometry["coordinates"][polygon].as_array().map(Vec::len);
+        assert_eq!((rings(0), rings(1)), (Some(2), Some(2)), "{geometry}");
+    }
 
     #[test]
     fn contours_that_touch_themselves_are_split() {

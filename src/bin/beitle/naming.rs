@@ -9,6 +9,15 @@ pub fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// Endings of pictures and arrays that no map, page or report has. Maps are PNG files.
+pub const OTHER_DATA: [&str; 12] =
+    ["jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "pnm", "ppm", "pgm", "pbm", "npy"];
+
+/// Whether a file's name has one of these endings, in capitals or not.
+pub fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|other| ending.eq_ignore_ascii_case(other)))
+}
+
 /// A pattern for the names of maps.
 #[derive(Clone, Debug)]
 pub struct Pattern(String);

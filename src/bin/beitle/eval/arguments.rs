@@ -1,10 +1,13 @@
 //! The arguments of `beitle eval`.
 
+use crate::console::Failure;
 use crate::model_file::FileArgs;
+use crate::naming::{OTHER_DATA, has_ending, is_standard};
 use crate::picture::PictureArgs;
 use crate::session::ProcessorArgs;
 use crate::verified::VerifyArgs;
 use crate::views::ViewArgs;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Arguments of `beitle eval`.
@@ -32,7 +35,7 @@ pub struct Args {
     pub ignore: Option<u16>,
     /// Use only the first N pictures; of folders of classes, one of each class in turn
     #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    pub limit: Option<NonZeroUsize>,
     /// Write all results to a JSON file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -52,6 +55,33 @@ pub struct Args {
 }
 
 impl Args {
+    /// The most pictures that are used.
+    pub fn most_pictures(&self) -> usize {
+        self.limit.map_or(usize::MAX, NonZeroUsize::get)
+    }
+
+    /// Checks that the files for results are not named like pictures or labels, or `-`.
+    ///
+    /// # Errors
+    /// One of them is.
+    pub fn check_results(&self) -> Result<(), Failure> {
+        for (option, file) in [("--json", &self.json), ("--html", &self.html)] {
+            let Some(file) = file else { continue };
+            let name = file.display();
+            if is_standard(file) {
+                return Err(Failure::usage(format_args!(
+                    "{option} -: standard output has the scores; give a file"
+                )));
+            }
+            if has_ending(file, &OTHER_DATA) || has_ending(file, &["png"]) {
+                return Err(Failure::usage(format_args!(
+                    "{option} {name}: the ending is that of another kind of file"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// The label of pixels that are ignored.
     pub fn ignored_label(&self) -> u16 {
         self.ignore.unwrap_or(255)

@@ -72,7 +72,7 @@ pub fn run(
         )));
     }
     let (_, first) = models[0];
-    let samples = folders::find(&args.data, models, args.limit)?;
+    let samples = folders::find(&args.data, models, args.most_pictures())?;
     if reference.is_none() && samples.iter().all(|s| s.class.is_none()) {
         let missing =
             "nothing to evaluate against: give a folder for each class, or a reference (--against FILE)";

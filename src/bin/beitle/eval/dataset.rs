@@ -19,7 +19,7 @@ const LAYOUTS: [(&str, &str); 2] = [("images/validation", "annotations/validatio
 ///
 /// # Errors
 /// There are no pictures, or a picture has no label file in the folder of labels.
-pub fn find(data: &Path, labels: Option<&Path>, limit: Option<usize>) -> Result<Vec<Sample>, Failure> {
+pub fn find(data: &Path, labels: Option<&Path>, limit: usize) -> Result<Vec<Sample>, Failure> {
     let known = LAYOUTS.iter().map(|(i, l)| (data.join(i), data.join(l))).find(|(i, _)| i.is_dir());
     let (images, found) = match known {
         Some((images, labels)) => (images, labels.is_dir().then_some(labels)),
@@ -27,7 +27,7 @@ pub fn find(data: &Path, labels: Option<&Path>, limit: Option<usize>) -> Result<
     };
     let labels = labels.map(Path::to_path_buf).or(found);
     let pictures = inputs::pictures_in(&images)?;
-    let pictures = pictures.into_iter().take(limit.unwrap_or(usize::MAX));
+    let pictures = pictures.into_iter().take(limit);
     pictures
         .map(|image| {
             let file = labels.as_ref().map(|folder| {

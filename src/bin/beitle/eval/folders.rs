@@ -19,12 +19,7 @@ pub struct Sample {
 ///
 /// # Errors
 /// A folder cannot be read, has no pictures, or is no class.
-pub fn find(
-    data: &Path,
-    models: &[(&Path, &Model<'_>)],
-    limit: Option<usize>,
-) -> Result<Vec<Sample>, Failure> {
-    let limit = limit.unwrap_or(usize::MAX);
+pub fn find(data: &Path, models: &[(&Path, &Model<'_>)], limit: usize) -> Result<Vec<Sample>, Failure> {
     let entries =
         std::fs::read_dir(data).map_err(|e| Failure::file(data, format_args!("cannot read: {e}")))?;
     let mut folders: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();

@@ -45,6 +45,7 @@ use worst_pictures::Maps;
 /// There is nothing to evaluate, a file cannot be read, or the files do not match one another.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let isa = args.processor.isa()?;
+    args.check_results()?;
     let paths: Vec<&Path> = match args.models.as_slice() {
         [] => vec![demonstration_model(false)?],
         models => models.iter().map(PathBuf::as_path).collect(),
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if models[0].facts().task == Task::Classification {
         return classification::run(args, isa, &all.collect::<Vec<_>>(), reference_model.as_ref());
     }
-    let samples = dataset::find(&args.data, args.labels.as_deref(), args.limit)?;
+    let samples = dataset::find(&args.data, args.labels.as_deref(), args.most_pictures())?;
     if samples.iter().all(|s| s.labels.is_none()) && args.against.is_none() {
         let missing =
             "nothing to evaluate against: give label files (--labels DIR) or a reference (--against FILE)";

@@ -8,7 +8,7 @@ use crate::console::{Failure, Stdout};
 use crate::inputs::{self, PictureFiles, Places};
 use crate::labels::Labels;
 use crate::model_file::{ModelFile, check_task, demonstration_model};
-use crate::naming::is_standard;
+use crate::naming::{OTHER_DATA, has_ending, is_standard};
 use crate::picture::Picture;
 use crate::progress::WindowProgress;
 use crate::session::{Session, WantedPixels};
@@ -87,13 +87,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// Checks that a map, which is a PNG file, is not named like another one.
 fn check_ending(map: &Path) -> Result<(), Failure> {
-    let ending = map.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending.as_deref() {
-        Some(
-            "jpg" | "jpeg" | "bmp" | "webp" | "gif" | "tif" | "tiff" | "pnm" | "ppm" | "pgm" | "pbm" | "npy",
-        ) => Err(Failure::usage(format_args!("{}: maps are PNG files; use the ending .png", map.display()))),
-        _ => Ok(()),
+    if has_ending(map, &OTHER_DATA) {
+        let map = map.display();
+        return Err(Failure::usage(format_args!("{map}: maps are PNG files; use the ending .png")));
     }
+    Ok(())
 }
 
 /// Segments one picture.

@@ -25,7 +25,7 @@ pub struct InputArgs {
     /// Matrix of YUV frames
     #[arg(long, value_enum, default_value_t = MatrixArg::Bt601)]
     matrix: MatrixArg,
-    /// Range of YUV frames [default: as YUV4MPEG2 says, else limited]
+    /// Range of YUV frames [default: as YUV4MPEG2 says, else limited]. Grey frames always have the full range
     #[arg(long, value_enum)]
     range: Option<RangeArg>,
     /// Turn frames clockwise by 90, 180 or 270 degrees
@@ -151,6 +151,13 @@ pub struct Source {
     is_y4m: bool,
 }
 
+/// A line of text, without its break.
+enum Line {
+    Whole(Vec<u8>),
+    /// The stream has ended before the break. Empty: there is no further line.
+    Torn(Vec<u8>),
+}
+
 impl Source {
     /// Opens the input and reads what it says of its frames.
     ///
@@ -170,9 +177,20 @@ impl Source {
             (Some(format), Some(size)) => (format.format(), size, None, (25, 1)),
             _ => {
                 let line = source.line().map_err(|e| failed(format!("cannot be read: {e}")))?;
-                let line = line.ok_or_else(|| failed("is empty; expected frames".into()))?;
+                let line = match line {
+                    Line::Whole(line) => line,
+                    Line::Torn(line) if line.is_empty() => {
+                        return Err(failed("is empty; expected frames".into()));
+                    }
+                    Line::Torn(line) if line.starts_with(y4m::MAGIC) => {
+                        return Err(failed("ends within the header of YUV4MPEG2".into()));
+                    }
+                    Line::Torn(line) => line,
+                };
                 let header = Header::parse(&line).map_err(|what| {
-                    failed(format!("is not YUV4MPEG2: {what} (raw frames need --format and --size)"))
+                    failed(format!(
+                        "cannot be read as YUV4MPEG2: {what} (raw frames need --format and --size)"
+                    ))
                 })?;
                 (header.format, (header.width, header.height), header.range, header.rate)
             }
@@ -186,6 +204,11 @@ impl Source {
             Some(RangeArg::Full) => YuvRange::Full,
             None => range.unwrap_or_default(),
         };
+        // FFmpeg, too, takes grey frames for full-range ones.
+        let is_grey = matches!(format, PixelFormat::Gray8 | PixelFormat::Gray16);
+        if is_grey && matches!(args.range, Some(RangeArg::Limited)) {
+            return Err(Failure::usage("--range limited: grey frames have the full range"));
+        }
         beitle::image::check_size(width, height)
             .map_err(|e| Failure::usage(format_args!("--size {width}x{height}: {e}")))?;
         let (quarters, mirror) = (args.rotate, args.mirror);
@@ -196,9 +219,13 @@ impl Source {
     pub fn read(&mut self, frame: &mut [u8]) -> Result<(), End> {
         let failed = |e: io::Error| End::Failed(format!("cannot be read: {e}"));
         if self.is_y4m {
-            let line = self.line().map_err(failed)?.ok_or(End::Complete)?;
-            if line != b"FRAME" && !line.starts_with(b"FRAME ") {
-                return Err(End::Failed("expected FRAME before a frame of YUV4MPEG2".into()));
+            match self.line().map_err(failed)? {
+                Line::Whole(line) if line == b"FRAME" || line.starts_with(b"FRAME ") => {}
+                Line::Torn(line) if line.is_empty() => return Err(End::Complete),
+                Line::Torn(line) if b"FRAME ".starts_with(&line) || line.starts_with(b"FRAME ") => {
+                    return Err(End::Torn(0, frame.len()));
+                }
+                _ => return Err(End::Failed("expected FRAME before a frame of YUV4MPEG2".into())),
             }
         }
         let mut filled = 0;
@@ -214,15 +241,20 @@ impl Source {
         Ok(())
     }
 
-    /// A line without its break; `None` at the end of the stream.
-    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// The stream cannot be read, or the line is longer than [`y4m::MAX_LINE`].
+    fn line(&mut self) -> io::Result<Line> {
         let (mut line, mut byte) = (Vec::new(), [0]);
         loop {
             match self.reader.read(&mut byte) {
-                Ok(0) if line.is_empty() => return Ok(None),
-                Ok(0) => return Ok(Some(line)),
-                Ok(_) if byte[0] == b'\n' => return Ok(Some(line)),
-                Ok(_) if line.len() == y4m::MAX_LINE => return Ok(Some(line)),
+                Ok(0) => return Ok(Line::Torn(line)),
+                Ok(_) if byte[0] == b'\n' => return Ok(Line::Whole(line)),
+                Ok(_) if line.len() == y4m::MAX_LINE => {
+                    let what = format!("a line of YUV4MPEG2 is longer than {} bytes", y4m::MAX_LINE);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
                 Ok(_) => line.push(byte[0]),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
