@@ -344,6 +344,74 @@ fn another_part_than_was_asked_for_is_not_used() {
     assert_eq!(ranges, [false, true, false]);
 }
 
+/// A cache that holds config and weights of a commit only.
+fn without_preprocessor(home: &Home, files: &HashMap<String, Vec<u8>>) -> PathBuf {
+    let snapshot = home.repository().join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::write(snapshot.join(name), &files[name]).unwrap();
+    }
+    snapshot.join("preprocessor_config.json")
+}
+
+#[test]
+fn a_preprocessor_that_the_cache_lacks_is_asked_for() {
+    let source = format!("o/n@{COMMIT}");
+    let nobody = "http://127.0.0.1:9";
+    let mut files = files("relative");
+    files.entry("preprocessor_config.json".into()).or_insert_with(|| b"{}".to_vec());
+    let home = Home::new("preprocessor");
+    let missing = without_preprocessor(&home, &files);
+    // There is no other choice without a network.
+    home.converts(nobody, &source, &[("HF_HUB_OFFLINE", "1")]);
+    assert!(!missing.exists());
+    let (server, storage) = hub(files.clone(), Faults::default());
+    home.converts(&server.address, &source, &[]);
+    assert_eq!(fs::read(&missing).unwrap(), files["preprocessor_config.json"]);
+    assert!(storage.requests().is_empty(), "the weights are there");
+
+    // The repository has none: that is noted where Python's tools do.
+    files.remove("preprocessor_config.json");
+    let home = Home::new("no-preprocessor");
+    let missing = without_preprocessor(&home, &files);
+    let (server, _storage) = hub(files, Faults::default());
+    home.converts(&server.address, &source, &[]);
+    let note = home.repository().join(".no_exist").join(COMMIT).join("preprocessor_config.json");
+    assert!(note.exists() && !missing.exists());
+    assert_eq!(server.requests().len(), 1);
+    home.converts(nobody, &source, &[]);
+}
+
+#[test]
+fn hostile_lists_are_refused() {
+    let with_index = |name: &str, index: String, words: &[&str]| {
+        let mut files = files("sharded");
+        files.insert("model.safetensors.index.json".into(), index.into_bytes());
+        let (server, storage) = hub(files, Faults::default());
+        Home::new(name).fails(&server.address, "o/n", &[], words);
+        assert!(storage.requests().is_empty());
+    };
+    let objects = format!("[0{}]", ",{\"\":0}".repeat(1_000_000));
+    with_index("objects", format!("{{\"weight_map\":{objects}}}"), &["expected at most 4096"]);
+    let shards: HashMap<_, _> = (0..257).map(|n| (n.to_string(), format!("{n}.safetensors"))).collect();
+    with_index("shards", json!({"weight_map": shards}).to_string(), &["257 files", "at most 256"]);
+}
+
+/// The list of files may hold anything besides what is needed of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_list_of_files_takes_little_memory() {
+    let objects = format!("[0{}]", ",{\"\":0}".repeat(500_000));
+    let list = format!("{{\"sha\":\"{COMMIT}\",\"siblings\":[],\"other\":{objects}}}").into_bytes();
+    let server =
+        Server::start(Box::new(move |_, _| Answer { status: 200, body: list.clone(), ..Answer::default() }));
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 300000 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_beitle-quantize")]);
+    let output = Home::new("memory").run(limited, &server.address, "o/n", &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("has no config.json"), "{stderr}");
+}
+
 #[test]
 fn messages_have_no_secrets() {
     let refuses = |status: u16, body: &'static str| {

@@ -4,8 +4,10 @@ use super::cache::{Cache, create, link};
 use super::client::{Client, Follow, header, shown};
 use super::download::{RemoteFile, Version, download};
 use crate::error::Error;
+use crate::json;
 use crate::progress::Progress;
-use serde_json::Value;
+use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,24 @@ const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
 const CONFIG: &str = "config.json";
 /// The most bytes of an answer that is not a file.
 const ANSWER_BYTES: u64 = 4 << 20;
+/// The most bytes of an index of shards, shards, and bytes of a shard's name: those that the reader of checkpoints takes.
+const INDEX_BYTES: u64 = 8 << 20;
+const SHARDS: usize = 256;
+const NAME_BYTES: usize = 255;
+
+/// What is needed of a repository's list of files. Nothing else of it is kept in memory.
+#[derive(Deserialize)]
+struct Listing {
+    /// The commit.
+    sha: String,
+    siblings: Vec<ListedFile>,
+}
+
+#[derive(Deserialize)]
+struct ListedFile {
+    #[serde(rename = "rfilename")]
+    name: String,
+}
 
 /// A model of the Hub at a revision.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,11 +89,17 @@ impl Repository {
         let named = fs::read_to_string(folder.join("refs").join(&self.revision)).ok();
         let known =
             if is_commit { Some(self.revision.clone()) } else { named.map(|text| text.trim().to_owned()) };
-        let complete = known.map(|commit| folder.join("snapshots").join(commit)).filter(|s| is_complete(s));
-        if let Some(snapshot) = complete
-            && (is_commit || client.is_offline())
-        {
-            return Ok(snapshot);
+        if let Some(commit) = known {
+            let snapshot = folder.join("snapshots").join(&commit);
+            // Others may have filled the cache, and not with all that is needed if it exists.
+            let is_settled = || {
+                let is_known =
+                    |file| snapshot.join(file).exists() || absence(&folder, &commit, file).exists();
+                is_commit && OPTIONAL.into_iter().all(is_known)
+            };
+            if is_complete(&snapshot) && (client.is_offline() || is_settled()) {
+                return Ok(snapshot);
+            }
         }
         self.download(client, &folder, progress)
     }
@@ -95,15 +121,13 @@ impl Repository {
         let wrong = |problem: &str| Error::new(&what, format!("{}: {problem}", shown(client.endpoint())));
         let text = answer.into_body().into_with_config().limit(ANSWER_BYTES).read_to_vec();
         let text = text.map_err(|e| wrong(&format!("cannot read the list of files: {e}")))?;
-        let answer: Value =
-            serde_json::from_slice(&text).map_err(|_| wrong("the list of files is not JSON"))?;
-        let commit = answer["sha"]
-            .as_str()
-            .filter(|sha| sha.len() == 40 && sha.chars().all(|c| c.is_ascii_hexdigit()));
-        let commit = commit.ok_or_else(|| wrong("the list of files has no commit (field sha)"))?;
-        let listed =
-            answer["siblings"].as_array().ok_or_else(|| wrong("the list of files has no field siblings"))?;
-        let has = |file: &str| listed.iter().any(|entry| entry["rfilename"] == file);
+        let listing: Listing = serde_json::from_slice(&text)
+            .map_err(|_| wrong("the list of files is not JSON with the fields sha and siblings"))?;
+        let commit = listing.sha.as_str();
+        if commit.len() != 40 || !commit.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Err(wrong("the list of files has no commit (field sha)"));
+        }
+        let has = |file: &str| listing.siblings.iter().any(|listed| listed.name == file);
         if !has(CONFIG) {
             return Err(Error::new(&what, "has no config.json: expected a model of transformers"));
         }
@@ -119,6 +143,11 @@ impl Repository {
         }
         for shard in shards(&snapshot.join(weights))? {
             fetch(&shard)?;
+        }
+        for file in OPTIONAL.into_iter().filter(|file| !has(file)) {
+            let note = absence(folder, commit, file);
+            create(note.parent().unwrap_or(folder))?;
+            fs::write(&note, "").map_err(|e| Error::io(&note, "cannot be written", e))?;
         }
         // Last, so that a revision that is named is complete.
         let named = folder.join("refs").join(revision);
@@ -168,18 +197,27 @@ fn shards(weights: &Path) -> Result<Vec<String>, Error> {
     }
     let wrong =
         || Error::new(weights, "is not an index of shards: expected an object weight_map of file names");
-    let text = beitle_files::read(weights, 8 << 20).map_err(|e| Error::io(weights, "cannot read", e))?;
-    let index: Value = serde_json::from_slice(&text).map_err(|_| wrong())?;
+    let index = json::read(weights, INDEX_BYTES)?;
     let names = index["weight_map"].as_object().ok_or_else(wrong)?.values();
-    let mut shards: Vec<String> =
-        names.map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(wrong)?;
-    shards.sort();
-    shards.dedup();
+    let shards: BTreeSet<&str> = names.map(|name| name.as_str()).collect::<Option<_>>().ok_or_else(wrong)?;
+    if shards.len() > SHARDS {
+        let found = shards.len();
+        return Err(Error::new(weights, format!("weight_map has {found} files; expected at most {SHARDS}")));
+    }
     // They become parts of paths and URLs.
-    let is_name = |name: &String| {
-        !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    let is_name = |name: &&str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && name.chars().all(allowed)
     };
-    if shards.iter().all(is_name) { Ok(shards) } else { Err(wrong()) }
+    if !shards.iter().all(is_name) {
+        return Err(wrong());
+    }
+    Ok(shards.into_iter().map(str::to_owned).collect())
+}
+
+/// The empty file by which the cache knows that a commit lacks a file.
+fn absence(folder: &Path, commit: &str, file: &str) -> PathBuf {
+    folder.join(".no_exist").join(commit).join(file)
 }
 
 /// Whether a snapshot has what a conversion needs.
