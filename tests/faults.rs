@@ -89,8 +89,12 @@ fn outputs_are_never_inputs_or_other_outputs() {
     refuse(&["segment", &a, "-m", &model, "-o", &map, "--logits", &map], "two results");
     refuse(&["segment", &a, &a, "-m", &model, "-o", folder.0.to_str().unwrap()], "two results");
     refuse(&["bench", &model, "--profile", &model], "would overwrite");
+    // By way of a link, because results in JSON may need a name for that.
+    let links = Folder::new("targets-links");
+    let json = links.path("b.json");
+    std::os::unix::fs::symlink(&b, &json).unwrap();
     refuse(
-        &["eval", folder.0.to_str().unwrap(), "-m", &model, "--against", &model, "--json", &b],
+        &["eval", folder.0.to_str().unwrap(), "-m", &model, "--against", &model, "--json", &json],
         "would overwrite",
     );
     let missing = folder.path("none/x.png");
