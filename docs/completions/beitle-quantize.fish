@@ -7,7 +7,7 @@ int4\t''
 auto\t''"
 complete -c beitle-quantize -l agreement -d 'For auto: the share of pixels that must agree with half precision, measured on the calibration pictures [default: 0.976, which makes models with random weights a quarter slower than plain int8]' -r
 complete -c beitle-quantize -l sqnr-floor -d 'For int8, int4 and auto: keep layers in half precision whose weights would have a lower signal-to-noise ratio; they are listed as notes' -r
-complete -c beitle-quantize -l recipe -d 'How to run the model: hf, as transformers does, or paper, as the published models were trained [default: hf for a folder, paper for a .pth file]' -r
+complete -c beitle-quantize -l recipe -d 'How to run the model: hf, as transformers does, or paper, as the published models were trained [default: hf for tensors named as in transformers, paper for those of unilm and mmsegmentation]' -r
 complete -c beitle-quantize -l taps -d 'Number of backbone blocks before each of the four features that the neck of a segmentation model reads, such as 4,6,8,12 [default: as the checkpoint says]' -r
 complete -c beitle-quantize -l heads -d 'Number of attention heads, if the checkpoint does not say' -r
 complete -c beitle-quantize -l names -d 'Class names and colours, instead of the checkpoint\'s: a data set (ade20k, cityscapes, coco-stuff, voc, camvid), or a text file with one class per line, `name` or `red green blue name`' -r

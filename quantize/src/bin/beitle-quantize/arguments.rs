@@ -32,8 +32,8 @@ pub struct Arguments {
     /// listed as notes
     #[arg(long, value_name = "DB", value_parser = decibels)]
     sqnr_floor: Option<f64>,
-    /// How to run the model: hf, as transformers does, or paper, as the published models were trained [default: hf for a
-    /// folder, paper for a .pth file]
+    /// How to run the model: hf, as transformers does, or paper, as the published models were trained [default: hf for tensors
+    /// named as in transformers, paper for those of unilm and mmsegmentation]
     #[arg(long, value_parser = recipe)]
     recipe: Option<Recipe>,
     /// Number of backbone blocks before each of the four features that the neck of a segmentation model reads, such as 4,6,8,12
