@@ -2,7 +2,7 @@
  *
  * Each call runs on a thread of its own, whose stack was filled with a pattern. What the thread itself uses is subtracted. Runs
  * are measured with every instruction set of the processor. The bounds are about 1.25 times the most that was measured on x86-64
- * (portable, SSE4.1, AVX2; profiles release and release-small) and on an emulated Neoverse V1 (release). The freestanding library
+ * (SSE4.1, AVX2; profiles release and release-small) and on an emulated Neoverse V1 (release). The freestanding library
  * needs no more. */
 #define _POSIX_C_SOURCE 200809L
 
@@ -121,11 +121,14 @@ static void rle(void) {
     check(beitle_rle_text(counts, found, text, sizeof text, &found, message, sizeof message));
 }
 
-/* Whether this processor has the instruction set that `params` names. */
+/* Whether this processor has the instruction set that `params` names: it is looked at before the arena. */
 static int isa_available(void) {
-    beitle_status status = beitle_run(&engine, &params, message, sizeof message);
-    require(status == BEITLE_OK || status == BEITLE_INVALID_ARGUMENT, message);
-    return status == BEITLE_OK;
+    beitle_run_params small = params;
+    beitle_status status;
+    small.arena_bytes = 64;
+    status = beitle_run(&engine, &small, message, sizeof message);
+    require(status == BEITLE_BUFFER_TOO_SMALL || status == BEITLE_INVALID_ARGUMENT, message);
+    return status == BEITLE_BUFFER_TOO_SMALL;
 }
 
 static void *call(void *function) {
@@ -186,7 +189,7 @@ int main(int argc, char **argv) {
         {"beitle_contour", contour, 2},
         {"beitle_rle, beitle_rle_text", rle, 2},
     };
-    static const char *const isas[] = {"portable", "sse4.1", "avx2", "avxvnni", "avx512", "neon", "dotprod", "i8mm"};
+    static const char *const isas[] = {"sse4.1", "avx2", "avxvnni", "avx512", "neon", "dotprod", "i8mm", "portable"};
     static const beitle_point points[2] = {{1, 2}, {90, 60}};
     static beitle_ranked ranked[6];
     static uint8_t nv12[PIXELS * 3 / 2];
@@ -246,6 +249,8 @@ int main(int argc, char **argv) {
         params = whole;
         params.isa = isas[i];
         if (!isa_available()) continue;
+        /* It takes the least stack, and under emulation minutes. */
+        if (measured > 0 && strcmp(isas[i], "portable") == 0) continue;
         ++measured;
         memset(worker_stack, PATTERN, STACK_BYTES);
         compare("beitle_run, an error", depth(failing_run) - base, RUN_KIB);
