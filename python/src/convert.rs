@@ -2,11 +2,15 @@
 
 use crate::errors::{self, value, wrong_type};
 use crate::image::path_of;
+use crate::session::SIGNALS;
 use beitle::file::format::{Precision, Recipe};
-use beitle_quantize::{Conv, Names, Options, Progress, Rounding};
+use beitle_quantize::{Conv, Names, Options, Progress, Rounding, hub};
 use pyo3::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
 
 /// Convert a BEiT checkpoint into a weight file.
 ///
@@ -20,8 +24,8 @@ use std::path::PathBuf;
 /// conv: "winograd4", "winograd2" or "direct": how the largest 3x3 convolutions run in int8; None: as fits the precision.
 /// agreement: for "auto", the share of pixels that must agree with half precision; None: 0.976.
 /// sqnr_floor: for "int8", "int4" and "auto", layers with a lower signal-to-noise ratio in decibels stay in half precision.
-/// recipe: "hf", as transformers runs the model, or "paper", as the published models were trained; None: "hf" for a folder,
-///     "paper" for a `.pth` file.
+/// recipe: "hf", as transformers runs the model, or "paper", as the published models were trained; None: "hf" for tensors named as
+///     in transformers, "paper" for those of unilm and mmsegmentation.
 /// size: (height, width) of the input in pixels, multiples of the patch size; None: as the checkpoint says.
 /// names: class names and colours: "ade20k", "cityscapes", "coco-stuff", "voc", "camvid", or the path of a text file with a class
 ///     on each line, `name` or `red green blue name`.
@@ -32,8 +36,9 @@ use std::path::PathBuf;
 /// progress: called as `progress(phase, done, total)`: phase is a text, the numbers count its steps. An exception ends the
 ///     conversion.
 ///
-/// Returns a `beitle.Report`. Raises OSError for files that cannot be read or written, and beitle.ModelError for checkpoints that
-/// are damaged or not of this family. KeyboardInterrupt ends a conversion; the file `out` is then as it was.
+/// Returns a `beitle.Report`. Raises OSError for files that cannot be read, written or downloaded, and beitle.ModelError for
+/// checkpoints that are damaged or not of this family. KeyboardInterrupt ends a conversion after its current step, and a download
+/// at once; the file `out` is then as it was.
 #[allow(clippy::too_many_arguments)] // keyword arguments of Python
 #[pyfunction]
 #[pyo3(signature = (source, out, *, precision = "int8", calibration = None, rounding = "compensated", conv = None,
@@ -60,10 +65,7 @@ pub fn convert<'py>(
     let Some(source) = path_of(source)? else {
         return Err(wrong_type("source", "a path, a URL or the name of a model", source));
     };
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.exists()) {
-        return Err(errors::no_such_file(&out));
-    }
+    check_output(&out)?;
     let auto = precision == "auto";
     let mut options = match by_name(Precision::ALL, Precision::name, precision) {
         Some(chosen) => Options::new(source, out, chosen),
@@ -108,7 +110,7 @@ pub fn convert<'py>(
     {
         return Err(wrong_type("progress", "a function", progress));
     }
-    let report = run(py, options, progress.map(|progress| progress.clone().unbind()))?;
+    let report = run(py, options, progress.map(Bound::as_unbound))?;
     let text = report.to_string();
     let class = py.import("beitle._types")?.getattr("Report")?;
     class.call1((report.file_bytes, report.notes, report.ignored, text))
@@ -142,36 +144,106 @@ fn sqnr_floor_of(floor: Option<f64>, precision: Precision) -> PyResult<Option<f6
     }
 }
 
-/// Converts without Python's lock. The converter cannot be asked to stop, so an exception, of the function `progress` or of a
-/// signal's handler, unwinds it, which removes its temporary files as a panic would.
+/// Checks that the output can be a file that is written.
+fn check_output(out: &Path) -> PyResult<()> {
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder
+        && !folder.is_dir()
+    {
+        let kind = if folder.exists() { ErrorKind::NotADirectory } else { ErrorKind::NotFound };
+        return Err(errors::os(out, &kind.into()));
+    }
+    match out.metadata() {
+        Ok(found) if found.is_dir() => Err(errors::os(out, &ErrorKind::IsADirectory.into())),
+        Ok(found) if found.is_file() && found.permissions().readonly() => {
+            Err(errors::os(out, &ErrorKind::PermissionDenied.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Downloads the checkpoint if it is not on this machine, and converts it.
 fn run(
     py: Python<'_>,
     mut options: Options,
-    progress: Option<Py<PyAny>>,
+    progress: Option<&Py<PyAny>>,
 ) -> PyResult<beitle_quantize::Report> {
-    let mut raised = None;
-    let mut report = |now: Progress| {
-        let result = Python::attach(|py| {
-            py.check_signals()?;
-            let Some(progress) = &progress else { return Ok(()) };
-            progress.call1(py, (now.phase.to_string(), now.done, now.total)).map(|_| ())
-        });
-        if let Err(e) = result {
-            raised = Some(e);
+    let source = options.checkpoint.clone();
+    let fetch = move |report: &mut OnStep| hub::fetch(&source, report);
+    options.checkpoint = on_thread(py, progress, End::AtOnce, fetch)?.map_err(|e| errors::download(&e))?;
+    // Not the threads that rayon has for the whole process: they do not exist in a process that was forked.
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).build().map_err(|e| errors::threads(&e))?;
+    let convert = move |report: &mut OnStep| pool.install(|| beitle_quantize::convert(&options, report));
+    on_thread(py, progress, End::AfterStep, convert)?.map_err(|e| errors::conversion(&e))
+}
+
+/// What the converter calls after each step.
+type OnStep = dyn FnMut(Progress) + Send;
+
+/// How an exception ends the work of a thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The caller does not wait: a server may be silent for minutes. The thread ends after the step that it is in.
+    AtOnce,
+    /// The caller waits for the end of the step, after which nothing is written any more. Signals are looked at between steps
+    /// only: after the last one the output is written, and an exception would say that it is not.
+    AfterStep,
+}
+
+/// The stack of a thread that converts, as large as that of a program's main thread.
+const STACK: usize = 8 << 20;
+
+/// Does `work` on another thread without Python's lock, while this one, on which Python's signal handlers run, calls `progress`.
+/// The converter cannot be asked to stop, so an exception of `progress` or of a handler unwinds it, which removes its temporary
+/// files as a panic would.
+fn on_thread<T: Send + 'static>(
+    py: Python<'_>,
+    progress: Option<&Py<PyAny>>,
+    end: End,
+    work: impl FnOnce(&mut OnStep) -> T + Send + 'static,
+) -> PyResult<T> {
+    let (steps, next_step) = channel::<Progress>();
+    let (go_on, answer) = channel::<()>();
+    let mut report = move |now| {
+        // After an exception the other ends of the channels do not exist.
+        if steps.send(now).is_err() || answer.recv().is_err() {
             // Unlike `panic!`, it prints nothing.
             resume_unwind(Box::new("stopped by an exception"));
         }
     };
-    let convert = || {
-        options.checkpoint = beitle_quantize::hub::fetch(&options.checkpoint, &mut report)?;
-        beitle_quantize::convert(&options, &mut report)
+    let thread = thread::Builder::new().name("beitle".into()).stack_size(STACK);
+    let thread = thread.spawn(move || work(&mut report)).map_err(|e| errors::threads(&e))?;
+    let watch = move || {
+        loop {
+            let step = next_step.recv_timeout(SIGNALS);
+            match step {
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if end == End::AfterStep => continue,
+                _ => {}
+            }
+            Python::attach(|py| {
+                py.check_signals()?;
+                let (Some(progress), Ok(now)) = (progress, step) else { return Ok(()) };
+                progress.call1(py, (now.phase.to_string(), now.done, now.total)).map(|_| ())
+            })?;
+            if step.is_ok() {
+                // If the thread has panicked meanwhile, the next look at its steps finds that out.
+                let _ = go_on.send(());
+            }
+        }
     };
-    let result = py.detach(|| catch_unwind(AssertUnwindSafe(convert)));
-    match (result, raised) {
-        (_, Some(e)) => Err(e),
-        (Ok(result), None) => result.map_err(|e| errors::conversion(&e)),
-        (Err(panic), None) => resume_unwind(panic),
-    }
+    py.detach(move || {
+        let watched = watch();
+        // With its ends of the channels, for whose messages the thread would wait.
+        drop(watch);
+        if let Err(e) = watched {
+            if end == End::AfterStep {
+                let _ = thread.join();
+            }
+            return Err(e);
+        }
+        thread.join().map_or_else(|panic| resume_unwind(panic), Ok)
+    })
 }
 
 fn by_name<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Option<T> {

@@ -1,9 +1,9 @@
 //! Which exception an error becomes: errors of the operating system are `OSError`, as of Python's own functions; wrong arguments
 //! are `ValueError` or `TypeError`; files that cannot be used are the exceptions of `beitle/_types.py`.
 
-use pyo3::exceptions::{PyMemoryError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 mod exceptions {
@@ -26,28 +26,41 @@ pub fn wrong_type(argument: &str, expected: &str, found: &Bound<'_, PyAny>) -> P
     PyTypeError::new_err(format!("{argument}: expected {expected}, got {found}"))
 }
 
-/// The numbers that the operating system gives these errors.
-const NO_SUCH_FILE: i32 = 2;
-const IS_A_FOLDER: i32 = 21;
-
-/// A file that cannot be there.
-pub fn no_such_file(path: &Path) -> PyErr {
-    os(path, &io::Error::from_raw_os_error(NO_SUCH_FILE))
-}
-
 /// An error of the operating system, with the number and path from which Python chooses `FileNotFoundError` and its like.
 pub fn os(path: &Path, error: &io::Error) -> PyErr {
-    let path = path.as_os_str().to_owned();
-    let is_folder = error.kind() == io::ErrorKind::InvalidInput && Path::new(&path).is_dir();
-    match error.raw_os_error() {
-        Some(number) => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
-            PyOSError::new_err((number, text, path))
-        }
-        None if is_folder && cfg!(unix) => PyOSError::new_err((IS_A_FOLDER, "Is a directory", path)),
-        None => PyOSError::new_err(format!("{}: {error}", path.to_string_lossy())),
+    let is_folder = error.kind() == ErrorKind::InvalidInput && path.is_dir();
+    let kind = if is_folder { ErrorKind::IsADirectory } else { error.kind() };
+    let text = if is_folder { kind.to_string() } else { error.to_string() };
+    match error.raw_os_error().or_else(|| errno(kind)) {
+        Some(number) => numbered(path, number, &text),
+        None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
+}
+
+/// The number that Unix systems give errors of a kind. Errors that were not made by the operating system itself have only a kind.
+fn errno(kind: ErrorKind) -> Option<i32> {
+    match kind {
+        ErrorKind::NotFound => Some(2),
+        ErrorKind::PermissionDenied => Some(13),
+        ErrorKind::NotADirectory => Some(20),
+        ErrorKind::IsADirectory => Some(21),
+        ErrorKind::StorageFull => Some(28),
+        ErrorKind::ReadOnlyFilesystem => Some(30),
+        _ => None,
+    }
+}
+
+/// What the standard library adds to the text of an error of the operating system, before its number.
+const OS_ERROR: &str = " (os error ";
+
+fn numbered(path: &Path, number: i32, text: &str) -> PyErr {
+    let text = text.split(OS_ERROR).next().unwrap_or_default().to_owned();
+    PyOSError::new_err((number, text, path.as_os_str().to_owned()))
+}
+
+/// Threads that cannot be started.
+pub fn threads(error: &dyn std::fmt::Display) -> PyErr {
+    PyRuntimeError::new_err(format!("threads: cannot start threads: {error}"))
 }
 
 /// Too little memory for so many bytes.
@@ -82,10 +95,24 @@ pub fn picture(path: &Path, error: &beitle_pictures::Error) -> PyErr {
 /// A checkpoint that cannot be converted.
 pub fn conversion(error: &beitle_quantize::Error) -> PyErr {
     match error {
-        beitle_quantize::Error::Io { path, source, .. } if source.raw_os_error().is_some() => {
-            os(path, source)
-        }
-        beitle_quantize::Error::Io { .. } => PyOSError::new_err(error.to_string()),
-        beitle_quantize::Error::Content { .. } => ModelError::new_err(error.to_string()),
+        beitle_quantize::Error::Io { path, source, .. } => os(path, source),
+        beitle_quantize::Error::Content { path, message } => match os_error_in(message) {
+            Some(number) => numbered(path, number, message),
+            None => ModelError::new_err(error.to_string()),
+        },
+    }
+}
+
+/// The number of the operating system's error that a message ends with: of an output that cannot be written the converter says
+/// no more.
+fn os_error_in(message: &str) -> Option<i32> {
+    message.rsplit_once(OS_ERROR)?.1.strip_suffix(')')?.parse().ok()
+}
+
+/// A checkpoint that cannot be had from a server. Whatever the reason, no file of it is known to be damaged.
+pub fn download(error: &beitle_quantize::Error) -> PyErr {
+    match error {
+        beitle_quantize::Error::Io { path, source, .. } => os(path, source),
+        beitle_quantize::Error::Content { .. } => PyOSError::new_err(error.to_string()),
     }
 }

@@ -10,7 +10,7 @@ use beitle::parallel::{Parallel, ThreadPool};
 use beitle::plan::Plan;
 use beitle::views::Views;
 use beitle::{Isa, Model};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The time between two looks at Python's signals.
-const SIGNALS: Duration = Duration::from_millis(50);
+pub const SIGNALS: Duration = Duration::from_millis(50);
 
 /// The sessions of a model that no call uses.
 pub struct Sessions {
@@ -89,12 +89,9 @@ impl Sessions {
         if let Some(session) = idle.pop() {
             return Ok(session);
         }
-        let failed = |e: &dyn std::fmt::Display| {
-            PyRuntimeError::new_err(format!("threads: cannot start threads: {e}"))
-        };
         let runner = rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "beitle".into());
-        let runner = runner.build().map_err(|e| failed(&e))?;
-        let threads = ThreadPool::new(self.threads).map_err(|e| failed(&e))?;
+        let runner = runner.build().map_err(|e| errors::threads(&e))?;
+        let threads = ThreadPool::new(self.threads).map_err(|e| errors::threads(&e))?;
         Ok(Session { process, runner, threads, planned: None })
     }
 }

@@ -1,6 +1,9 @@
 """The models and golden data of the tests: `tests/goldens/README.md` of the repository describes them."""
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,26 @@ def read_tensors(path):
             values = np.frombuffer(data[start + begin : start + end], dtypes[entry["dtype"]])
             tensors[name] = values.reshape(entry["shape"])
     return tensors
+
+
+def in_forked_process(check):
+    """Whether `check` returns a true value in a child of this process."""
+    child = os.fork()
+    if child == 0:
+        # No test of this process may go on in the child.
+        status = 1
+        try:
+            status = 0 if check() else 2
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status == 0
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the child waits for threads that it does not have")
 
 
 class Case:

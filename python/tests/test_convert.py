@@ -1,13 +1,18 @@
 """Conversion: options, progress, exceptions, interruption."""
 
+import errno
+import http.server
 import os
 import signal
+import socket
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import beitle
-from conftest import DATA
+from conftest import DATA, in_forked_process
 
 RELATIVE = DATA / "relative"
 
@@ -87,11 +92,108 @@ def test_bad_sources(tmp_path, monkeypatch):
         beitle.convert(3, out)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    with pytest.raises((beitle.ModelError, OSError), match="someone/something"):
+    with pytest.raises(OSError, match="someone/something"):
         beitle.convert("someone/something", out)
-    with pytest.raises(OSError):
-        beitle.convert(RELATIVE, tmp_path / "no folder" / "model.beitle")
     assert not out.exists()
+
+
+def test_outputs_that_cannot_be_written(tmp_path):
+    protected = tmp_path / "protected"
+    protected.write_text("as before")
+    protected.chmod(0o444)
+    outputs = [
+        (tmp_path, IsADirectoryError, errno.EISDIR),
+        (protected, PermissionError, errno.EACCES),
+        (tmp_path / "no folder" / "model.beitle", FileNotFoundError, errno.ENOENT),
+        (protected / "model.beitle", NotADirectoryError, errno.ENOTDIR),
+        (Path("/dev/full"), OSError, errno.ENOSPC),
+    ]
+    for out, kind, number in outputs:
+        if out.name == "full" and not out.exists():
+            continue
+        with pytest.raises(kind) as raised:
+            beitle.convert(RELATIVE, out, precision="f32")
+        assert (raised.value.errno, Path(raised.value.filename)) == (number, out)
+    assert protected.read_text() == "as before" and [file.name for file in tmp_path.iterdir()] == ["protected"]
+
+
+@pytest.fixture
+def downloads(tmp_path, monkeypatch):
+    """The folder where downloads lie. Servers are asked directly."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def test_a_download_that_fails_is_an_error_of_the_operating_system(tmp_path, downloads):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with pytest.raises(OSError, match="model.pth: cannot be downloaded: .*404"):
+                beitle.convert(f"http://127.0.0.1:{server.server_port}/model.pth", tmp_path / "model.beitle")
+        finally:
+            server.shutdown()
+
+
+def test_a_download_is_converted(tmp_path, downloads):
+    checkpoint = (RELATIVE / "model.safetensors").read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(checkpoint)))
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_HEAD()
+            self.wfile.write(checkpoint)
+
+        def log_message(self, *_):
+            pass
+
+    phases = set()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/model.safetensors"
+            with pytest.raises(beitle.ModelError):
+                beitle.convert(url, tmp_path / "model.beitle", progress=lambda phase, done, total: phases.add(phase))
+        finally:
+            server.shutdown()
+    assert phases == {"downloading"}
+    assert [file.read_bytes() for file in downloads.rglob("model.safetensors")] == [checkpoint]
+
+
+def test_an_interrupt_ends_a_download_from_a_silent_server(tmp_path, downloads):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/model.pth"
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        start = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            beitle.convert(url, tmp_path / "model.beitle")
+        assert time.perf_counter() - start < 5
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_conversion_runs_in_a_forked_process(tmp_path):
+    def convert(name):
+        out = tmp_path / name
+        beitle.convert(RELATIVE, out)
+        return out.read_bytes()
+
+    want = convert("parent")
+    assert in_forked_process(lambda: convert("child") == want)
 
 
 def test_the_checkpoint_is_not_overwritten(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import beitle
-from conftest import DEMO
+from conftest import DEMO, in_forked_process
 
 # A dozen windows, which take about a second.
 SLOW = {"mode": "slide", "scales": [1, 1.5], "flip": True}
@@ -142,24 +142,7 @@ def test_signals_end_a_run(demo, sample):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_model_runs_in_a_forked_process(demo, sample, sample_map):
     demo.segment(sample, mode="slide")
-    child = os.fork()
-    if child == 0:
-        # No test of this process may go on in the child.
-        status = 1
-        try:
-            status = 0 if (demo.segment(sample) == sample_map).all() else 2
-        finally:
-            os._exit(status)
-    for _ in range(600):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("the child waits for threads that it does not have")
-    assert status == 0
+    assert in_forked_process(lambda: (demo.segment(sample) == sample_map).all())
     assert (demo.segment(sample) == sample_map).all()
 
 

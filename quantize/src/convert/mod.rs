@@ -31,8 +31,11 @@ pub fn convert(options: &Options, progress: &mut dyn FnMut(Progress)) -> Result<
 }
 
 /// Starts rayon's threads, unless the process has them already. Rayon would start them when they are first used, and panic if the
-/// operating system cannot.
+/// operating system cannot. A caller in a thread pool has threads: those of its pool do the work.
 fn start_threads() -> io::Result<()> {
+    if rayon::current_thread_index().is_some() {
+        return Ok(());
+    }
     // After a failure rayon only says that it was initialised before.
     static FAILURE: OnceLock<Option<String>> = OnceLock::new();
     let start = || match rayon::ThreadPoolBuilder::new().build_global() {
