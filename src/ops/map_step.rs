@@ -84,12 +84,20 @@ impl Product<'_> {
         if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
     }
 
-    /// The number of parts into which the `rows` rows of `width` pixels are divided, each a task of every channel block. With several
-    /// workers there are at least two tasks for each, as far as the segments of a product allow: each segment must become as many rows,
-    /// one after another.
+    /// The segments of a matrix product; 1 for the others, whose rows are not divided.
+    fn segments(&self) -> usize {
+        match self {
+            Product::Gemm(p) => p.segments.len().max(1),
+            Product::Given | Product::Winograd(_) => 1,
+        }
+    }
+
+    /// The number of parts into which the `rows` rows of `width` pixels are divided: every channel block is a task for each part. With
+    /// several workers there are at least two tasks per worker, as far as the segments allow. The rows are divided only if all segments
+    /// compute equally many, in order.
     fn row_parts(&self, (rows, width): (usize, usize), blocks: usize, workers: usize) -> usize {
         let Product::Gemm(p) = self else { return 1 };
-        let count = p.segments.len().max(1);
+        let count = self.segments();
         let starts_row = |(i, segment): (usize, &Segment)| segment.to == i * (rows / count) * width;
         let divides = rows.is_multiple_of(count) && p.segments.iter().enumerate().all(starts_row);
         if workers > 1 && divides { (2 * workers).div_ceil(blocks).min(count) } else { 1 }
@@ -119,16 +127,15 @@ impl<'a> MapStep<'a> {
             let (block, part) = (task % blocks, task / blocks);
             let panels = block * size..((block + 1) * size).min(panels);
             let channels = panels.start * LANES..panels.end * LANES;
-            let mut own = 0..rows;
+            let all = product.segments();
+            let segments = chunk_range(all, parts, part);
+            let own = segments.start * rows / all..segments.end * rows / all;
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
             // channels of different blocks and the rows of different parts. The convolutions are checked above.
             unsafe {
                 match &product {
                     Product::Given => {}
                     Product::Gemm(p) => {
-                        let all = p.segments.len();
-                        let segments = chunk_range(all, parts, part);
-                        own = segments.start * rows / all..segments.end * rows / all;
                         let unpacked = scratch.unpacked.worker_slice(worker, count);
                         p.run(map.isa, (panels, segments), &out, unpacked)
                     }
