@@ -49,7 +49,6 @@ impl Parallel for Serial {
 #[derive(Debug)]
 pub struct ThreadPool {
     pool: Option<rayon::ThreadPool>,
-    workers: usize,
     cores: Option<Cores>,
 }
 
@@ -88,9 +87,7 @@ impl ThreadPool {
     /// A pool whose workers run on any CPU.
     fn start(workers: usize) -> Result<ThreadPool, std::io::Error> {
         let pool = if workers > 1 { Some(start_threads(workers)?) } else { None };
-        // Rayon starts at most 255 threads on 32-bit processors.
-        let workers = pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads);
-        Ok(ThreadPool { pool, workers, cores: None })
+        Ok(ThreadPool { pool, cores: None })
     }
 
     /// A pool whose workers run on these CPUs. Even a single worker gets a thread of its own, so that the calling thread's CPUs do
@@ -98,8 +95,7 @@ impl ThreadPool {
     fn pinned(workers: usize, cores: Cores) -> Result<ThreadPool, std::io::Error> {
         let pool = start_threads(workers)?;
         pool.broadcast(|_| cores.pin()).into_iter().collect::<Result<(), _>>()?;
-        let workers = pool.current_num_threads();
-        Ok(ThreadPool { pool: Some(pool), workers, cores: Some(cores) })
+        Ok(ThreadPool { pool: Some(pool), cores: Some(cores) })
     }
 
     /// The CPUs on which the workers run; `None`: any.
@@ -139,7 +135,8 @@ fn start_threads(n: usize) -> Result<rayon::ThreadPool, std::io::Error> {
 #[cfg(feature = "std")]
 impl Parallel for ThreadPool {
     fn workers(&self) -> usize {
-        self.workers
+        // Rayon starts at most 255 threads on 32-bit processors, whatever it is asked for.
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
     fn run(&self, calls: usize, work: &(dyn Fn(usize) + Sync)) {
