@@ -110,7 +110,7 @@ impl AnalysisArgs {
                 "box": bounding_box(area), "centroid": centroid(area),
             });
             if self.contours {
-                json["contour"] = json!(self.contour(pixels, region.first)?);
+                json["contour"] = json!(trace(pixels, self.connectivity, region.first)?);
             }
             Ok::<_, RunError>(json)
         };
@@ -134,14 +134,6 @@ impl AnalysisArgs {
         let count = regions(map, size, self.connectivity, reported, &mut scratch, &mut out)?;
         out.truncate(count);
         Ok((out, count))
-    }
-
-    /// The corners of the contour that runs along the top edge of a pixel.
-    ///
-    /// # Errors
-    /// The pixel's upper neighbour has the same class, or there is not enough memory.
-    pub fn contour(&self, pixels: &Pixels, pixel: [u32; 2]) -> Result<Vec<[u32; 2]>, RunError> {
-        trace(pixels, self.connectivity, pixel)
     }
 
     /// Which pixels belong together.

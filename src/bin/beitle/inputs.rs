@@ -1,7 +1,7 @@
 //! From arguments to paths: which pictures to read, and where their results go.
 
 use crate::console::Failure;
-use crate::naming::{Pattern, is_standard};
+use crate::naming::{Pattern, has_ending, is_standard};
 use crate::png_file;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -126,7 +126,7 @@ pub fn picture_files(
         if is_standard(path) {
             return Err(Failure::usage("-o -: standard output can take one map; give a folder"));
         }
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) && !path.is_dir() {
+        if has_ending(path, &["png"]) && !path.is_dir() {
             let folder = folder.display();
             return Err(Failure::usage(format_args!(
                 "-o {folder}: expected a folder for the results, not a PNG file"
