@@ -1,5 +1,5 @@
-//! Signals that end the program: temporary files are removed before, except for SIGBUS. And the limits of a process that would end it
-//! by a signal or make it fail early.
+//! What a program sets up when it starts: handlers for the signals that end it, which remove temporary files first (except for SIGBUS),
+//! and behaviour at the limits of the process.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +24,9 @@ pub(crate) fn forget(list: &mut Vec<PathBuf>, path: &Path) {
 /// - SIGABRT does the same. If the program itself has raised it, as it does when memory is used up, the exit status is 1.
 /// - SIGBUS, which the operating system raises when a mapped file has become shorter or cannot be read, ends the program with a
 ///   message.
-/// - SIGXFSZ is ignored: a file that would exceed the limit of `ulimit -f` cannot be written, which is an ordinary error.
-/// - All threads share one heap. glibc would reserve 64 MiB of addresses for each thread, which few processes can do that have a
-///   limit (`ulimit -v`).
+/// - SIGXFSZ is ignored, so that writing beyond the limit of `ulimit -f` fails with an ordinary error.
+/// - All threads share one heap. By default glibc reserves 64 MiB of address space for each thread, which soon exceeds a limit set by
+///   `ulimit -v`.
 pub fn prepare_process() {
     #[cfg(unix)]
     unix::prepare_process();
@@ -102,7 +102,7 @@ mod unix {
     /// Whether there is memory for a thread's stack and some to spare: the process ends if a small allocation fails.
     fn memory_for_a_thread() -> bool {
         const BYTES: usize = 6 << 20;
-        // Of memory that is not used a compiler may leave out the allocation.
+        // Otherwise the compiler might remove the allocation, as nothing uses it.
         std::hint::black_box(Vec::<u8>::new()).try_reserve_exact(BYTES).is_ok()
     }
 
@@ -133,7 +133,8 @@ mod unix {
             // The lock is kept: no output file appears under its final name any more.
             std::mem::forget(files);
         }
-        // SAFETY: the sender is known, because processes send this signal, not the kernel; both functions are safe in a handler.
+        // SAFETY: the sender is set, because this signal comes from a process, not from the kernel; both functions are safe in a signal
+        // handler.
         if unsafe { signal.si_pid() == libc::getpid() } {
             fail(b"error: the program cannot go on, probably because memory is used up\n");
         }

@@ -22,8 +22,8 @@ impl Target {
     /// It is a folder or write-protected.
     pub(crate) fn new(path: &Path) -> io::Result<Target> {
         match fs::metadata(path) {
-            // What a redirected file of the program's holds already must stay. A closed descriptor is an error when it is opened, not
-            // a new file in place of the link.
+            // If standard output is redirected to a file, what the file already holds must stay. A closed descriptor is an error when it
+            // is opened, not a new file in place of the link.
             _ if is_descriptor(path) => Ok(Target::Stream(path.to_path_buf())),
             Ok(found) if found.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")),
             Ok(found) if found.is_file() && found.permissions().readonly() => {
@@ -61,8 +61,8 @@ impl Target {
 }
 
 /// Whether a path is a link to an open descriptor: `/dev/stdout`, `/dev/fd/N`, `/proc/N/fd/N`, or a link to one of these. Links are
-/// followed one by one, because the descriptor's own leads on to its file. Other regular files of `/dev`, such as those of
-/// `/dev/shm`, are files as any.
+/// followed one by one, because the descriptor's own link leads on to its file. Regular files below `/dev`, such as those of
+/// `/dev/shm`, are not descriptors.
 fn is_descriptor(path: &Path) -> bool {
     // As many as Linux follows.
     const MAX_LINKS: usize = 40;
