@@ -352,46 +352,34 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Whether the blocks have layer scale: as the configuration says, or as any of the tensors does. transformers ignores the tensors
-    /// if the configuration says no; if it says yes, it initialises those that are missing anew, which is never the model that was
-    /// trained.
+    /// Whether the blocks have layer scale, as the configuration says; without one, if any of the tensors is there.
+    ///
+    /// If the configuration says no, transformers ignores the tensors, and so does this. If it says yes, transformers gives missing
+    /// tensors their initial values, which are not those of the trained model: here that is an error.
     fn layer_scale(&self, notes: &mut Vec<String>) -> Result<bool, Error> {
-        let names = if is_of_transformers(self.checkpoint) {
-            ["lambda_1", "lambda_2"]
-        } else {
-            ["gamma_1", "gamma_2"]
-        };
-        let tensors = (0..self.model.layers)
-            .flat_map(|block| [1, 2].map(|number| (block, number)))
-            .map(|(block, number)| (block, names[number - 1], format!("blocks.{block}.lambda{number}")));
-        let (found, missing): (Vec<_>, Vec<_>) =
-            tensors.partition(|(.., canonical)| self.checkpoint.shape(canonical).is_some());
+        let is_of_transformers = is_of_transformers(self.checkpoint);
+        let (found, missing): (Vec<_>, Vec<_>) = (0..self.model.layers)
+            .flat_map(|block| [(block, 1), (block, 2)])
+            .partition(|(block, i)| self.checkpoint.shape(&format!("blocks.{block}.lambda{i}")).is_some());
         // A configuration beside a file of unilm or mmsegmentation is not that file's own.
-        let stated = self.model.layer_scale.filter(|_| is_of_transformers(self.checkpoint));
+        let stated = self.model.layer_scale.filter(|_| is_of_transformers);
         let has = stated.unwrap_or(!found.is_empty());
-        match missing.first() {
-            Some((block, name, _)) if has => {
-                let reason = match stated {
-                    Some(_) => {
-                        "config.json has a positive layer_scale_init_value, or none, which stands for 0.1"
-                    }
-                    None => "other blocks have one, or this block has the other",
-                };
-                Err(self.wrong(format!(
-                    "block {block} has no tensor {name}; expected one of shape [{}], because {reason}",
-                    self.model.hidden
-                )))
-            }
-            _ => {
-                if !has && !found.is_empty() {
-                    notes.push(format!(
-                        "layer_scale_init_value is not positive: as in transformers, the {} tensors of layer scale are left out",
-                        found.len()
-                    ));
-                }
-                Ok(has)
-            }
+        if !has && !found.is_empty() {
+            notes.push(format!(
+                "layer_scale_init_value is not positive: as in transformers, the {} tensors of layer scale are left out",
+                found.len()
+            ));
         }
+        let Some((block, i)) = missing.first().filter(|_| has) else { return Ok(has) };
+        let name = if is_of_transformers { "lambda" } else { "gamma" };
+        let reason = match stated {
+            Some(_) => "config.json has a positive layer_scale_init_value, or none, which stands for 0.1",
+            None => "other blocks have one, or this block has the other",
+        };
+        Err(self.wrong(format!(
+            "block {block} has no tensor {name}_{i}; expected one of shape [{}], because {reason}",
+            self.model.hidden
+        )))
     }
 
     /// That of the paper's code is always the same; that of transformers is read from the folder.
