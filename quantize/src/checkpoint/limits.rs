@@ -3,7 +3,7 @@
 //! each limit bounds.
 
 /// Length of a weight file in bytes.
-pub(super) const MAX_FILE: u64 = 64 << 30;
+pub(crate) const MAX_FILE: u64 = 64 << 30;
 /// Tensors in a checkpoint.
 pub(super) const MAX_TENSORS: usize = 65_536;
 /// Weight files in a checkpoint.

@@ -11,7 +11,7 @@ use crate::json;
 use crate::text::excerpt;
 
 /// Reads an index: file name to the names of the tensors in that file. File names have no folder part.
-pub(super) fn read_index(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> {
+pub(crate) fn read_index(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut index = json::read(path, MAX_INDEX)?;
     let shards = match index.get_mut("weight_map").map(Value::take) {
         Some(Value::Object(map)) => group(map),

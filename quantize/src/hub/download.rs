@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, create, with_suffix};
 use super::client::{Client, Follow, Range, header, shown};
+use crate::checkpoint::MAX_FILE;
 use crate::error::Error;
 use crate::progress::{Phase, Progress};
 use crate::sha256;
@@ -11,8 +12,6 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use ureq::http::{HeaderMap, StatusCode};
 
-/// The most bytes of a file: those of a weight file that can be converted.
-const MAX_BYTES: u64 = 64 << 30;
 /// The most bytes of what tells versions of a file apart.
 const VERSION_BYTES: u64 = 1024;
 
@@ -30,9 +29,9 @@ pub struct RemoteFile<'a> {
 
 /// What tells versions of a file apart, for a download that goes on where an earlier one has ended.
 pub enum Version {
-    /// The URL has one version for ever.
+    /// The file at the URL never changes.
     Only,
-    /// By what the server says now, if it says so: see [`validator`].
+    /// The [`validator`] that the server sends now, if it sends one.
     Tagged(Option<String>),
 }
 
@@ -130,14 +129,14 @@ impl Partial {
     }
 }
 
-/// The length up to which a file may grow that has `total` bytes, as far as the server says.
+/// The most bytes that a file may come to: `total`, if the server states its length, otherwise what the disk has room for.
 ///
 /// # Errors
 /// The disk has no room for what is missing, or the file is longer than any weight file.
 fn limit(remote: &RemoteFile, total: Option<u64>, partial: &Partial) -> Result<u64, Error> {
     let free = free_bytes(&partial.path).unwrap_or(u64::MAX);
     let room = partial.have.saturating_add(free);
-    let Some(total) = total else { return Ok(room.min(MAX_BYTES)) };
+    let Some(total) = total else { return Ok(room.min(MAX_FILE)) };
     if total > room {
         let [missing, free] = [total - partial.have, free].map(|bytes| bytes / 1_000_000);
         let folder = partial.path.parent().unwrap_or(&partial.path).display();
@@ -146,8 +145,8 @@ fn limit(remote: &RemoteFile, total: Option<u64>, partial: &Partial) -> Result<u
             format!("needs {missing} MB on the disk of {folder}, which has {free} MB left"),
         ));
     }
-    if total > MAX_BYTES {
-        return Err(Error::new(remote.what, format!("has {total} bytes; expected at most {MAX_BYTES}")));
+    if total > MAX_FILE {
+        return Err(Error::new(remote.what, format!("has {total} bytes; expected at most {MAX_FILE}")));
     }
     Ok(total)
 }
@@ -231,8 +230,8 @@ fn fetch_all(
     }
 }
 
-/// Appends a body to the file, which has `total` bytes at its end if that is known, and never more than `limit`. Returns why the body
-/// ended before its end.
+/// Appends a body to the file, which may come to `limit` bytes; `total` is its whole length, if that is known. Returns the error that
+/// cut the body off, if one did.
 fn receive(
     remote: &RemoteFile,
     body: &mut dyn Read,
@@ -251,7 +250,7 @@ fn receive(
             let problem = match total {
                 Some(_) => "the server sends more than it has announced".into(),
                 None => {
-                    let [limit, most] = [limit, MAX_BYTES].map(|bytes| bytes / 1_000_000);
+                    let [limit, most] = [limit, MAX_FILE].map(|bytes| bytes / 1_000_000);
                     format!(
                         "the server announces no length, and sends more than {limit} MB: expected at most {most} MB, \
                         and what the disk has room for"
@@ -344,12 +343,12 @@ mod tests {
         let free = free_bytes(&partial.path).unwrap_or(u64::MAX);
         // Other programs write to the disk meanwhile.
         let found = limit(&remote, None, &partial).unwrap();
-        assert!(found <= MAX_BYTES && found.abs_diff(free.min(MAX_BYTES)) < 1 << 30);
+        assert!(found <= MAX_FILE && found.abs_diff(free.min(MAX_FILE)) < 1 << 30);
         assert_eq!(limit(&remote, Some(1000), &partial).unwrap(), 1000);
         assert!(limit(&remote, Some(u64::MAX), &partial).is_err());
         // Beyond the limit, even if the disk had room for it.
-        partial.have = MAX_BYTES + 1;
-        let message = limit(&remote, Some(MAX_BYTES + 1), &partial).unwrap_err().to_string();
+        partial.have = MAX_FILE + 1;
+        let message = limit(&remote, Some(MAX_FILE + 1), &partial).unwrap_err().to_string();
         assert_eq!(message, "a/b: has 68719476737 bytes; expected at most 68719476736");
 
         for (total, part) in [(Some(1 << 20), "more than it has announced"), (None, "announces no length")] {

@@ -3,11 +3,10 @@
 use super::cache::{Cache, create, link};
 use super::client::{Client, Follow, header, shown};
 use super::download::{RemoteFile, Version, download};
+use crate::checkpoint::read_index;
 use crate::error::Error;
-use crate::json;
 use crate::progress::Progress;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,10 +22,6 @@ const OPTIONAL: [&str; 1] = ["preprocessor_config.json"];
 const CONFIG: &str = "config.json";
 /// The most bytes of an answer that is not a file.
 const ANSWER_BYTES: u64 = 4 << 20;
-/// The most bytes of an index of shards, shards, and bytes of a shard's name: those that the reader of checkpoints takes.
-const INDEX_BYTES: u64 = 8 << 20;
-const SHARDS: usize = 256;
-const NAME_BYTES: usize = 255;
 
 /// What is needed of a repository's list of files. Nothing else of it is kept in memory.
 #[derive(Deserialize)]
@@ -195,24 +190,20 @@ fn shards(weights: &Path) -> Result<Vec<String>, Error> {
     if weights.extension().is_none_or(|extension| extension != "json") {
         return Ok(Vec::new());
     }
-    let wrong =
-        || Error::new(weights, "is not an index of shards: expected an object weight_map of file names");
-    let index = json::read(weights, INDEX_BYTES)?;
-    let names = index["weight_map"].as_object().ok_or_else(wrong)?.values();
-    let shards: BTreeSet<&str> = names.map(|name| name.as_str()).collect::<Option<_>>().ok_or_else(wrong)?;
-    if shards.len() > SHARDS {
-        let found = shards.len();
-        return Err(Error::new(weights, format!("weight_map has {found} files; expected at most {SHARDS}")));
-    }
-    // They become parts of paths and URLs.
-    let is_name = |name: &&str| {
+    let shards: Vec<String> = read_index(weights)?.into_keys().collect();
+    // They become parts of URLs, too.
+    let is_name = |name: &String| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        !name.is_empty() && name.len() <= NAME_BYTES && !name.starts_with('.') && name.chars().all(allowed)
+        !name.starts_with('.') && name.chars().all(allowed)
     };
-    if !shards.iter().all(is_name) {
-        return Err(wrong());
+    match shards.iter().find(|name| !is_name(name)) {
+        Some(name) => {
+            let message =
+                format!("field weight_map: expected names of letters, digits and -_., found {name:?}");
+            Err(Error::new(weights, message))
+        }
+        None => Ok(shards),
     }
-    Ok(shards.into_iter().map(str::to_owned).collect())
 }
 
 /// The empty file by which the cache knows that a commit lacks a file.
