@@ -32,7 +32,10 @@ pub fn os(path: &Path, error: &io::Error) -> PyErr {
     let kind = if is_folder { ErrorKind::IsADirectory } else { error.kind() };
     let text = if is_folder { kind.to_string() } else { error.to_string() };
     match error.raw_os_error().or_else(|| errno(kind)) {
-        Some(number) => numbered(path, number, &text),
+        Some(number) => {
+            let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+            PyOSError::new_err((number, text, path.as_os_str().to_owned()))
+        }
         None => PyOSError::new_err(format!("{}: {error}", path.display())),
     }
 }
@@ -48,14 +51,6 @@ fn errno(kind: ErrorKind) -> Option<i32> {
         ErrorKind::ReadOnlyFilesystem => Some(30),
         _ => None,
     }
-}
-
-/// What the standard library adds to the text of an error of the operating system, before its number.
-const OS_ERROR: &str = " (os error ";
-
-fn numbered(path: &Path, number: i32, text: &str) -> PyErr {
-    let text = text.split(OS_ERROR).next().unwrap_or_default().to_owned();
-    PyOSError::new_err((number, text, path.as_os_str().to_owned()))
 }
 
 /// Threads that cannot be started.
@@ -96,17 +91,8 @@ pub fn picture(path: &Path, error: &beitle_pictures::Error) -> PyErr {
 pub fn conversion(error: &beitle_quantize::Error) -> PyErr {
     match error {
         beitle_quantize::Error::Io { path, source, .. } => os(path, source),
-        beitle_quantize::Error::Content { path, message } => match os_error_in(message) {
-            Some(number) => numbered(path, number, message),
-            None => ModelError::new_err(error.to_string()),
-        },
+        beitle_quantize::Error::Content { .. } => ModelError::new_err(error.to_string()),
     }
-}
-
-/// The number of the operating system's error that a message ends with: of an output that cannot be written the converter says
-/// no more.
-fn os_error_in(message: &str) -> Option<i32> {
-    message.rsplit_once(OS_ERROR)?.1.strip_suffix(')')?.parse().ok()
 }
 
 /// A checkpoint that cannot be had from a server. Whatever the reason, no file of it is known to be damaged.

@@ -114,9 +114,9 @@ impl<'py> Image<'py> {
                 // `stride` bytes apart in ascending order. They lie in the memory of the array, as do the bytes between two rows,
                 // and NumPy keeps that memory as long as there is a reference to the array, such as `array`, which is borrowed as
                 // long as the slice. `array` is a private view, so that its shape is still what `row_stride` has seen. The bytes
-                // are registered, hence no other run writes to them meanwhile; that Python does not is a rule of the
-                // documentation of `Model`, as for NumPy's own functions, which release Python's lock, too. The bytes are read
-                // only while pixels are resized, and any value is valid.
+                // are registered, hence no other run writes to them meanwhile. Python code must not write to them either, as the
+                // documentation of `Model` says; the same holds for NumPy's own functions that release Python's lock. The bytes
+                // are read only while pixels are resized, and any value is valid.
                 unsafe { std::slice::from_raw_parts(array.data().cast_const(), len) }
             }
         };

@@ -83,7 +83,7 @@ fn sample_inputs(
 
 /// A temporary weight file beside the output.
 pub(super) fn temporary(options: &Options) -> Result<TemporaryFile, Error> {
-    let failed = |e| Error::new(&options.output, format!("cannot create a temporary file beside it: {e}"));
+    let failed = |e| Error::io(&options.output, "cannot create a temporary file beside it", e);
     TemporaryFile::beside(&options.output).map_err(failed)
 }
 

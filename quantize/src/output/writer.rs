@@ -26,8 +26,7 @@ impl Writer {
     /// # Errors
     /// No file can be created in the folder of `target`.
     pub fn new(target: &Path, tensors: usize) -> Result<Writer, Error> {
-        let file =
-            OutputFile::create(target).map_err(|e| Error::new(target, format!("cannot be written: {e}")))?;
+        let file = OutputFile::create(target).map_err(|e| Error::io(target, "cannot be written", e))?;
         let end = (size_of::<Header>() + tensors * size_of::<TensorEntry>()) as u64;
         let mut writer = Writer {
             target: target.to_owned(),
@@ -41,7 +40,7 @@ impl Writer {
     }
 
     fn io<T>(&self, result: std::io::Result<T>) -> Result<T, Error> {
-        result.map_err(|e| Error::new(&self.target, format!("cannot be written: {e}")))
+        result.map_err(|e| Error::io(&self.target, "cannot be written", e))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -105,7 +104,7 @@ impl Writer {
         self.io(result)?;
         let Writer { target, file, end, .. } = self;
         let committed = file.into_inner().map_err(|e| e.into_error()).and_then(OutputFile::commit);
-        committed.map_err(|e| Error::new(&target, format!("cannot be written: {e}")))?;
+        committed.map_err(|e| Error::io(&target, "cannot be written", e))?;
         Ok(end)
     }
 }
