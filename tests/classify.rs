@@ -113,6 +113,10 @@ fn pictures_are_classified() {
     assert!(stderr(dir, 1, &["classify", "broken.png", "-m", "classifier.beitle"]).contains("broken.png"));
     let overwritten = ["classify", "classifier.png", "-m", "classifier.beitle", "--logits", "classifier.png"];
     assert!(stderr(dir, 2, &overwritten).contains("classifier.png"));
+    let one_file =
+        ["classify", "broken.png", "classifier.png", "-m", "classifier.beitle", "--logits", "x.npy"];
+    assert!(stderr(dir, 2, &one_file).contains("--logits x.npy: expected a folder"));
+    assert!(!dir.join("x.npy").exists());
     // Models of other tasks.
     assert!(stderr(dir, 1, &["classify", "upernet.png", "-m", "upernet.beitle"]).contains("beitle segment"));
     assert!(

@@ -66,7 +66,8 @@ fn labels_and_unknown_pixels_follow_from_classes_and_confidences() {
         {"name": "rest", "others": true},
         {"name": "sky", "classes": ["sky"]},
     ]);
-    let file = folder.file("labels.json", labels.to_string());
+    // As editors on Windows write it.
+    let file = folder.file("labels.json", format!("\u{feff}{labels}"));
     let found = analysis(&folder, "labels.png", &["--labels", &file, "--min-confidence", "0.6"]);
     let label_of = |class: u8| match class {
         2..=4 => 0,
@@ -224,7 +225,7 @@ fn bad_requests_are_refused() {
     refused(&["--map-size", "16777216x16777216"], 1, &["--max-arena"]);
     refused(&["--connectivity", "6"], 2, &["neither 4 nor 8"]);
     refused(&["--regions", "--geojson"], 2, &["--regions needs --json"]);
-    refused(&["--json", "--point", "640,0"], 1, &["outside the class map"]);
+    refused(&["--json", "--point", "640,0"], 1, &["--point 640,0: outside the map of 640x480 pixels"]);
     refused(&["--json", "--point", "640"], 2, &["320,240"]);
     refused(&["--labels", "/no/such.json"], 1, &["/no/such.json"]);
     let valid = r#"[{"name": "b", "others": true}]"#;

@@ -114,8 +114,8 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// Formats a count with its noun: `1 thread`, `2 threads`.
-pub fn plural(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+pub fn plural<N: Display + PartialEq + From<u8>>(n: N, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == N::from(1) { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -122,16 +122,14 @@ pub fn picture_files(
     if places.logits.is_some_and(is_standard) {
         return Err(Failure::usage("--logits -: logits cannot go to standard output; give a file"));
     }
-    if let (Place::Folder(folder), Some(path)) = (&output, places.output) {
+    if let (Place::Folder(_), Some(path)) = (&output, places.output) {
         if is_standard(path) {
             return Err(Failure::usage("-o -: standard output can take one map; give a folder"));
         }
-        if has_ending(path, &["png"]) && !path.is_dir() {
-            let folder = folder.display();
-            return Err(Failure::usage(format_args!(
-                "-o {folder}: expected a folder for the results, not a PNG file"
-            )));
-        }
+        check_folder("-o", path, "png")?;
+    }
+    if let (Place::Folder(_), Some(path)) = (&logits, places.logits) {
+        check_folder("--logits", path, "npy")?;
     }
     let mut all = Vec::new();
     for Found { image, below } in pictures {
@@ -153,6 +151,16 @@ pub fn picture_files(
         all.push(files);
     }
     Ok(all)
+}
+
+/// Refuses a folder for the results that has the name of one result's file, with `ending`.
+fn check_folder(option: &str, folder: &Path, ending: &str) -> Result<(), Failure> {
+    if folder.is_dir() || !has_ending(folder, &[ending]) {
+        return Ok(());
+    }
+    let folder = folder.display();
+    let message = format_args!("{option} {folder}: expected a folder for the results, not a .{ending} file");
+    Err(Failure::usage(message))
 }
 
 /// Where results of a kind go.

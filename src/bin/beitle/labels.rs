@@ -178,7 +178,9 @@ impl Labels {
 /// Reads labels that replace `classes`.
 fn read(path: &Path, classes: &Labels) -> Result<Labels, String> {
     let bytes = beitle_files::read(path, 1 << 20).map_err(|e| e.to_string())?;
-    parse(&serde_json::from_slice(&bytes).map_err(|e| e.to_string())?, classes)
+    // Editors on Windows may begin a file with a byte-order mark.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    parse(&serde_json::from_slice(text).map_err(|e| format!("is not JSON: {e}"))?, classes)
 }
 
 fn parse(file: &Value, classes: &Labels) -> Result<Labels, String> {

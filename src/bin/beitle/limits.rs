@@ -28,6 +28,8 @@ pub enum RunError {
     Arena(usize, usize),
     /// The operating system refused memory for a buffer of this many bytes.
     Memory(usize),
+    /// This point lies outside the map, whose width and height come second.
+    Point([usize; 2], (usize, usize)),
     /// A result is infinite or not a number.
     NotFinite,
     /// A window takes more work than allowed: the limit in multiply-accumulates.
@@ -52,6 +54,9 @@ impl fmt::Display for RunError {
                 write!(f, "the run would need {needed} of working memory; --max-arena allows {limit}")
             }
             RunError::Memory(n) => write!(f, "not enough memory for a buffer of {}", bytes(n as u64)),
+            RunError::Point([x, y], (width, height)) => {
+                write!(f, "--point {x},{y}: outside the map of {width}x{height} pixels")
+            }
             RunError::NotFinite => {
                 f.write_str("the results are not finite; the model's weights overflow on this picture")
             }

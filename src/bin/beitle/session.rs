@@ -210,7 +210,7 @@ impl<'m> Session<'m> {
     /// [`run_view`](Session::run_view) for a picture.
     ///
     /// # Errors
-    /// As [`run`](Session::run).
+    /// As [`run_view`](Session::run_view).
     pub fn run_picture(
         &mut self,
         picture: &Picture,
@@ -225,7 +225,7 @@ impl<'m> Session<'m> {
     /// [`run`](Session::run) for a view, with all results that are wanted of its pixels.
     ///
     /// # Errors
-    /// As [`run`](Session::run).
+    /// As [`run`](Session::run); or a point lies outside the map.
     pub fn run_view(
         &mut self,
         view: &ImageView<'_>,
@@ -234,6 +234,9 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<Pixels, RunError> {
         let size = wanted.size.unwrap_or((view.width(), view.height()));
+        if let Some(&point) = wanted.points.iter().find(|[x, y]| *x >= size.0 || *y >= size.1) {
+            return Err(RunError::Point(point, size));
+        }
         let classes = self.model.facts().classes;
         let (values, table, min_confidence) = match wanted.labels {
             Some(labels) => (labels.values(), labels.table(), labels.min_confidence()),

@@ -10,7 +10,7 @@ mod input;
 mod meter;
 mod y4m;
 
-use crate::console::{Failure, warn};
+use crate::console::{Failure, plural, warn};
 use crate::model_file::{FileArgs, ModelFile, check_task};
 use crate::picture::PictureArgs;
 use crate::session::{ProcessorArgs, Session};
@@ -245,6 +245,6 @@ impl Shared {
         let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
         total.add(&self.meter());
         let seconds = total.elapsed().as_secs_f64();
-        warn(&format!("{} frames in {seconds:.1} s, {}", total.frames(), *total));
+        warn(&format!("{} in {seconds:.1} s, {}", plural(total.frames(), "frame"), *total));
     }
 }

@@ -27,7 +27,8 @@ impl Header {
     /// # Errors
     /// What is wrong with it, and what was expected.
     pub fn parse(line: &[u8]) -> Result<Header, String> {
-        let text = line.strip_prefix(MAGIC).ok_or("does not begin with YUV4MPEG2")?;
+        let text = line.strip_prefix(MAGIC).filter(|rest| matches!(rest, [] | [b' ', ..]));
+        let text = text.ok_or("does not begin with YUV4MPEG2 and a space")?;
         let text = std::str::from_utf8(text).map_err(|_| "the header is not text")?;
         let field = |name: char| text.split(' ').find_map(|field| field.strip_prefix(name));
         let side = |name: char| {
@@ -105,6 +106,8 @@ mod tests {
     fn errors_name_the_field() {
         for (text, part) in [
             ("RIFF", "YUV4MPEG2"),
+            ("YUV4MPEG2X W8 H8", "a space"),
+            ("YUV4MPEG2", "no field W"),
             ("YUV4MPEG2 W8", "no field H"),
             ("YUV4MPEG2 Wx H8", "field W"),
             ("YUV4MPEG2 W0 H8", "0x8"),
