@@ -16,7 +16,7 @@ mod tensor;
 mod tests;
 mod torch;
 
-pub(crate) use limits::MAX_FILE;
 pub use names::Scheme;
 pub use reader::Checkpoint;
-pub(crate) use shards::read_index;
+#[cfg(feature = "hub")]
+pub(crate) use {limits::MAX_FILE, shards::read_index};
