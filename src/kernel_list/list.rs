@@ -215,10 +215,13 @@ pub const KERNELS: &[Kernel] = &[
                 let products = HorizontalLerp { panel_pitch, kernel_width: 3, sources: &of_products, ..map };
                 for (maps, bias) in [(&[map][..], &[][..]), (&[products, products], bias)] {
                     let panels = count / LANES;
-                    // SAFETY: `out` has `rows · count` numbers, and `panels` panels are `count` numbers.
-                    unsafe {
-                        isa.add_horizontal_lerps(maps, bias, size.rows, panels, out.as_mut_ptr(), count)
-                    };
+                    // In two parts, as for two threads.
+                    let middle = size.rows / 2;
+                    for pixels in [0..middle, middle..size.rows] {
+                        let out = out[pixels.start * count..].as_mut_ptr();
+                        // SAFETY: there are `count` numbers at `out` for each of the pixels, and `panels` panels are `count` numbers.
+                        unsafe { isa.add_horizontal_lerps(maps, bias, pixels, panels, out, count) };
+                    }
                 }
             })
         },

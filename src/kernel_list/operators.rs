@@ -190,7 +190,9 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
         let conv = winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips };
         conv.check(out.len());
         // SAFETY: the length is checked, and nothing else accesses `out`.
-        unsafe { conv.run(0..weights.panel_count(), &Shared::new(out), scratch) };
+        unsafe {
+            conv.run((0..weights.panel_count(), 0..conv.tiles * conv.strips), &Shared::new(out), scratch)
+        };
     })
 }
 

@@ -1,9 +1,9 @@
 //! A convolution of the head fused with the channel-wise operators after it: adding up-sampled maps, and conversion to bfloat16.
 //! In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the same rows in bfloat16 for a Winograd
-//! convolution. Tasks are blocks of output channels, and of rows if there are few blocks for many workers.
+//! convolution. Tasks are blocks of output channels, and of rows or columns if there are few blocks for many workers.
 //!
-//! A task computes its channels of its rows, from the product to the last conversion. So a thread waits for no other between
-//! these operators, and the rows are still in its caches.
+//! A task computes its channels of its pixels, from the product to the last conversion. So a thread waits for no other between
+//! these operators, and the pixels are still in its caches.
 
 use super::gemm::{PanelProduct, Segment};
 use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
@@ -84,23 +84,55 @@ impl Product<'_> {
         if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
     }
 
-    /// The segments of a matrix product; 1 for the others, whose rows are not divided.
-    fn segments(&self) -> usize {
+    /// What the `rows` rows of `width` pixels can be divided into, rows and columns: the segments of a matrix product, if all compute
+    /// equally many rows, in order; strips of Winograd tiles, and the tiles of a strip.
+    fn units(&self, (rows, width): (usize, usize)) -> [usize; 2] {
         match self {
-            Product::Gemm(p) => p.segments.len().max(1),
-            Product::Given | Product::Winograd(_) => 1,
+            Product::Given => [1, 1],
+            Product::Gemm(p) => {
+                let count = p.segments.len().max(1);
+                let starts_row = |(i, segment): (usize, &Segment)| segment.to == i * (rows / count) * width;
+                let divides = rows.is_multiple_of(count) && p.segments.iter().enumerate().all(starts_row);
+                [if divides { count } else { 1 }, 1]
+            }
+            Product::Winograd(conv) => [conv.strips, conv.tiles],
         }
     }
+}
 
-    /// The number of parts into which the `rows` rows of `width` pixels are divided: every channel block is a task for each part. With
-    /// several workers there are at least two tasks per worker, as far as the segments allow. The rows are divided only if all segments
-    /// compute equally many, in order.
-    fn row_parts(&self, (rows, width): (usize, usize), blocks: usize, workers: usize) -> usize {
-        let Product::Gemm(p) = self else { return 1 };
-        let count = self.segments();
-        let starts_row = |(i, segment): (usize, &Segment)| segment.to == i * (rows / count) * width;
-        let divides = rows.is_multiple_of(count) && p.segments.iter().enumerate().all(starts_row);
-        if workers > 1 && divides { (2 * workers).div_ceil(blocks).min(count) } else { 1 }
+/// The parts into which the rows of a step are divided: every block of channels is a task for each part.
+#[derive(Clone, Copy)]
+struct Parts {
+    /// Rows and columns in units that are not divided ([`Product::units`]).
+    units: [usize; 2],
+    /// The parts of the rows, and those of the columns of each of these. The columns are divided only if each part of the rows is a
+    /// single unit, so that the units of a part are consecutive.
+    counts: [usize; 2],
+}
+
+impl Parts {
+    /// At least two tasks for each of several workers, as far as the units allow.
+    fn new(units: [usize; 2], blocks: usize, workers: usize) -> Parts {
+        let wanted = if workers > 1 { (2 * workers).div_ceil(blocks) } else { 1 };
+        let rows = wanted.min(units[0]);
+        Parts { units, counts: [rows, wanted.div_ceil(rows).min(units[1])] }
+    }
+
+    fn count(&self) -> usize {
+        self.counts[0] * self.counts[1]
+    }
+
+    /// The units of a part: rows and columns.
+    fn units_of(&self, part: usize) -> [Range<usize>; 2] {
+        let [rows, columns] = self.counts;
+        [chunk_range(self.units[0], rows, part % rows), chunk_range(self.units[1], columns, part / rows)]
+    }
+
+    /// The rows and columns of a part, of a step of `rows` rows of `width` pixels.
+    fn pixels_of(&self, part: usize, (rows, width): (usize, usize)) -> [Range<usize>; 2] {
+        let [unit_rows, unit_columns] = self.units_of(part);
+        let scaled = |range: Range<usize>, n, units| range.start * n / units..range.end * n / units;
+        [scaled(unit_rows, rows, self.units[0]), scaled(unit_columns, width, self.units[1])]
     }
 }
 
@@ -119,75 +151,124 @@ impl<'a> MapStep<'a> {
         }
         let size = product.task_panels(map.isa, panels, scratch.workers);
         let blocks = panels.div_ceil(size);
-        let parts = product.row_parts((rows, map.width), blocks, scratch.workers);
+        let parts = Parts::new(product.units((rows, map.width)), blocks, scratch.workers);
         let out = Shared::new(out);
         let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
-        let count = scratch.workers;
+        let step = SharedStep { product, added, copy_to, map, y0, rows, out, parts, scratch };
         let run = move |task: usize, worker: usize| {
             let (block, part) = (task % blocks, task / blocks);
             let panels = block * size..((block + 1) * size).min(panels);
-            let channels = panels.start * LANES..panels.end * LANES;
-            let all = product.segments();
-            let segments = chunk_range(all, parts, part);
-            let own = segments.start * rows / all..segments.end * rows / all;
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
-            // channels of different blocks and the rows of different parts. The convolutions are checked above.
+            // channels of different blocks and the pixels of different parts. The convolutions are checked above.
             unsafe {
-                match &product {
-                    Product::Given => {}
-                    Product::Gemm(p) => {
-                        let unpacked = scratch.unpacked.worker_slice(worker, count);
-                        p.run(map.isa, (panels, segments), &out, unpacked)
-                    }
-                    Product::Winograd(conv) => {
-                        conv.run(panels, &out, scratch.winograd.worker_slice(worker, count))
-                    }
-                }
-                let row_len = map.width * map.channels;
-                let out = out.part(own.start * row_len, own.len() * row_len);
-                let y0 = y0 + own.start as isize;
-                let to =
-                    Target { out: &out, y0: y0.max(0) as usize, rows: own.len(), channels: channels.clone() };
-                match &added {
-                    Added::Nothing => {}
-                    Added::Map(small) => map.add(small, &to, scratch.upsample.worker_slice(worker, count)),
-                    Added::Products(maps, bias) => {
-                        map.add_products(maps, bias, &to, scratch.upsample.worker_slice(worker, count));
-                    }
-                }
-                if let Some((ring, slots, rows)) = &copy_to {
-                    for row in rows.start.max(own.start)..rows.end.min(own.end) {
-                        let row = row - own.start;
-                        let slot = (y0 + row as isize) as usize % slots;
-                        copy_row(&map, (&out, row), (ring, slot), channels.clone());
-                    }
-                }
+                step.multiply(part, panels.clone(), worker);
+                step.finish(part, panels.start * LANES..panels.end * LANES, worker);
             }
         };
         // SAFETY: as the comment in `run` says.
-        unsafe { Tasks::new(blocks * parts, run) }
+        unsafe { Tasks::new(blocks * parts.count(), run) }
     }
 }
 
-/// Copies some channels of a row to a slot of a ring, and blanks the pixels at its ends.
+/// A [`MapStep`] whose tasks share its buffers.
+struct SharedStep<'a> {
+    product: Product<'a>,
+    added: Added<'a>,
+    /// The ring's data, its slots, and the rows to be copied.
+    copy_to: Option<(Shared<'a, bf16>, usize, Range<usize>)>,
+    map: Upsample,
+    y0: isize,
+    rows: usize,
+    out: Shared<'a, f32>,
+    parts: Parts,
+    scratch: WorkerScratch<'a>,
+}
+
+impl SharedStep<'_> {
+    /// Computes some panels of the product for a part.
+    ///
+    /// # Safety
+    /// The convolution is checked. Nothing else accesses these panels of the part's pixels, nor the scratch of `worker`.
+    unsafe fn multiply(&self, part: usize, panels: Range<usize>, worker: usize) {
+        let [rows, columns] = self.parts.units_of(part);
+        let count = self.scratch.workers;
+        // SAFETY: by this function's precondition.
+        unsafe {
+            match &self.product {
+                Product::Given => {}
+                Product::Gemm(p) => {
+                    let segments = chunk_range(p.segments.len(), self.parts.counts[0], part);
+                    let unpacked = self.scratch.unpacked.worker_slice(worker, count);
+                    p.run(self.map.isa, (panels, segments), &self.out, unpacked);
+                }
+                Product::Winograd(conv) => {
+                    let tiles =
+                        rows.start * conv.tiles + columns.start..(rows.end - 1) * conv.tiles + columns.end;
+                    conv.run((panels, tiles), &self.out, self.scratch.winograd.worker_slice(worker, count));
+                }
+            }
+        }
+    }
+
+    /// What follows the product, for some channels of a part.
+    ///
+    /// # Safety
+    /// Nothing else accesses these channels of the part's pixels, here and in the ring, nor the scratch of `worker`.
+    unsafe fn finish(&self, part: usize, channels: Range<usize>, worker: usize) {
+        let (map, row_len) = (&self.map, self.map.width * self.map.channels);
+        let [rows, columns] = self.parts.pixels_of(part, (self.rows, map.width));
+        let out = self.out.part(rows.start * row_len, rows.len() * row_len);
+        let y0 = self.y0 + rows.start as isize;
+        let to = Target {
+            out: &out,
+            y0: y0.max(0) as usize,
+            rows: rows.len(),
+            columns: columns.clone(),
+            channels: channels.clone(),
+        };
+        // SAFETY: by this function's precondition.
+        unsafe {
+            let upsample = self.scratch.upsample.worker_slice(worker, self.scratch.workers);
+            match &self.added {
+                Added::Nothing => {}
+                Added::Map(small) => map.add(small, &to, upsample),
+                Added::Products(maps, bias) => map.add_products(maps, bias, &to, upsample),
+            }
+            if let Some((ring, slots, copied)) = &self.copy_to {
+                for row in copied.start.max(rows.start)..copied.end.min(rows.end) {
+                    let row = row - rows.start;
+                    let slot = (y0 + row as isize) as usize % slots;
+                    copy_row(map, (&out, row), (ring, slot), (columns.clone(), channels.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Copies some channels of some columns of a row to a slot of a ring. With the first column it blanks the pixel on the left, with the
+/// last one that on the right.
 ///
 /// # Safety
-/// Nothing else accesses these channels of the row and the slot.
+/// Nothing else accesses these channels of these columns of the row and the slot.
 unsafe fn copy_row(
     map: &Upsample,
     (out, row): (&Shared<f32>, usize),
     (ring, slot): (&Shared<bf16>, usize),
-    channels: Range<usize>,
+    (columns, channels): (Range<usize>, Range<usize>),
 ) {
     let (width, c, len) = (map.width, map.channels, channels.len());
     let pixel = |i: usize| (slot * (width + 2) + i) * c + channels.start;
     // SAFETY: by this function's precondition; `Shared::slice` checks the ranges.
     unsafe {
-        ring.slice(pixel(0), len).fill(bf16::ZERO);
-        for x in 0..width {
+        if columns.start == 0 {
+            ring.slice(pixel(0), len).fill(bf16::ZERO);
+        }
+        if columns.end == width {
+            ring.slice(pixel(width + 1), len).fill(bf16::ZERO);
+        }
+        for x in columns {
             let from = out.slice((row * width + x) * c + channels.start, len);
             map.isa.to_bf16(from, ring.slice(pixel(x + 1), len));
         }
-        ring.slice(pixel(width + 1), len).fill(bf16::ZERO);
     }
 }

@@ -100,13 +100,15 @@ pub(crate) struct Upsample {
     pub channels: usize,
 }
 
-/// Some channels of rows of the large map: what one call of [`Upsample`] adds to.
+/// Some channels and columns of rows of the large map: what one call of [`Upsample`] adds to.
 pub(crate) struct Target<'a> {
     /// Rows of the large map, `[rows][width][channels]`.
     pub out: &'a Shared<'a, f32>,
     /// The first row, in the large map.
     pub y0: usize,
     pub rows: usize,
+    /// The columns of the rows.
+    pub columns: Range<usize>,
     /// Whole panels, at most [`CHANNELS`].
     pub channels: Range<usize>,
 }
@@ -115,18 +117,20 @@ impl Upsample {
     /// Adds an up-sampled map. `scratch` holds [`scratch`] numbers.
     ///
     /// # Safety
-    /// Nothing else accesses these channels of `to.out`.
+    /// Nothing else accesses these channels of these columns of `to.out`.
     pub unsafe fn add(&self, small: &LowResMap, to: &Target, scratch: &mut [f32]) {
         let channels = &to.channels;
         let ([sources, ..], scratch) = self.sources(&[small.width], channels.len(), scratch);
+        let read = self.columns_read(small.width, &to.columns, 0);
         for row in 0..to.rows {
             let p = source_position(to.y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
             let [low, high] = [p.low, p.high].map(|y| {
-                let start = y % small.slots * small.width * self.channels;
-                &small.data[start..][channels.start..(small.width - 1) * self.channels + channels.end]
+                let start = (y % small.slots * small.width + read.start) * self.channels;
+                &small.data[start..][channels.start..(read.len() - 1) * self.channels + channels.end]
             });
-            self.isa.lerp_pixels(low, high, p.weight, self.channels, columns);
+            let columns_read = &mut columns[read.start * channels.len()..read.end * channels.len()];
+            self.isa.lerp_pixels(low, high, p.weight, self.channels, columns_read);
             let map = HorizontalLerp { columns, panel_pitch: LANES, kernel_width: 1, sources };
             // SAFETY: by this function's precondition.
             unsafe { self.add_horizontal(&[map], &[], row, to) };
@@ -137,7 +141,7 @@ impl Upsample {
     /// holds a number for each channel of the map, and the result is relu(out + products + bias). `scratch` holds [`scratch`] numbers.
     ///
     /// # Safety
-    /// Nothing else accesses these channels of `to.out`.
+    /// Nothing else accesses these channels of these columns of `to.out`.
     pub unsafe fn add_products(
         &self,
         maps: &[KernelProducts],
@@ -155,7 +159,8 @@ impl Upsample {
             for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * to.channels.len());
-                self.sum_vertical(map, to.y0 + row, to.channels.clone(), columns);
+                let read = self.columns_read(map.width, &to.columns, 1);
+                self.sum_vertical(map, to.y0 + row, (read, to.channels.clone()), columns);
                 let panel_pitch = 3 * map.width * LANES;
                 *lerp = HorizontalLerp { columns, panel_pitch, kernel_width: 3, sources };
             }
@@ -182,10 +187,24 @@ impl Upsample {
         (core::array::from_fn(|i| &sources[i * self.width..][..self.width]), rest)
     }
 
-    /// The vertical step for row `y` of the large map: interpolates some channels of the products between two rows of the small
-    /// map, and sums over ky. `columns` becomes `[panel][width][kx][16]`.
-    fn sum_vertical(&self, map: &KernelProducts, y: usize, channels: Range<usize>, columns: &mut [f32]) {
-        let run = 3 * map.width * LANES;
+    /// The columns of a small map of `small` columns that these columns of the large map read, and `radius` more at both ends.
+    fn columns_read(&self, small: usize, columns: &Range<usize>, radius: usize) -> Range<usize> {
+        let source = |x| source_position(x, small, self.width);
+        let (first, last) = (columns.start.saturating_sub(radius), columns.end - 1 + radius);
+        source(first).low..source(last.min(self.width - 1)).high + 1
+    }
+
+    /// The vertical step for row `y` of the large map: interpolates some columns and channels of the products between two rows of the
+    /// small map, and sums over ky. These columns of `out`, `[panel][width][kx][16]`, are written.
+    fn sum_vertical(
+        &self,
+        map: &KernelProducts,
+        y: usize,
+        (columns, channels): (Range<usize>, Range<usize>),
+        out: &mut [f32],
+    ) {
+        let pixel = 3 * LANES;
+        let run = map.width * pixel;
         let row = 3 * run * (self.channels / LANES);
         let source = |ky: usize| {
             let y = (y + ky).checked_sub(1).filter(|&y| y < self.height)?;
@@ -193,14 +212,15 @@ impl Upsample {
             Some((p.low % map.slots * row + ky * run, p.high % map.slots * row + ky * run, p.weight))
         };
         let sources = [source(0), source(1), source(2)];
-        for (panel, columns) in (channels.start / LANES..).zip(columns.chunks_mut(run)) {
-            let at = 3 * panel * run;
+        for (panel, out) in (channels.start / LANES..).zip(out.chunks_mut(run)) {
+            let out = &mut out[columns.start * pixel..columns.end * pixel];
+            let (at, len) = (3 * panel * run + columns.start * pixel, out.len());
             match map.data {
                 ProductData::F32(x) => {
-                    with_lerps(&x[at..], &sources, run, |lerps| self.isa.sum_lerps(lerps, columns))
+                    with_lerps(&x[at..], &sources, len, |lerps| self.isa.sum_lerps(lerps, out))
                 }
                 ProductData::Bf16(x) => {
-                    with_lerps(&x[at..], &sources, run, |lerps| self.isa.sum_lerps_bf16(lerps, columns))
+                    with_lerps(&x[at..], &sources, len, |lerps| self.isa.sum_lerps_bf16(lerps, out))
                 }
             }
         }
@@ -209,19 +229,21 @@ impl Upsample {
     /// The horizontal step: interpolates the results of the vertical step and adds them to row `row` of the target.
     ///
     /// # Safety
-    /// Nothing else accesses these channels of the row.
+    /// Nothing else accesses these channels of these columns of the row.
     unsafe fn add_horizontal(&self, maps: &[HorizontalLerp], bias: &[f32], row: usize, to: &Target) {
         let bias = if bias.is_empty() { bias } else { &bias[to.channels.clone()] };
         let panels = to.channels.len() / LANES;
         let row_len = self.width * self.channels;
         assert!(
-            (row + 1) * row_len <= to.out.len() && to.channels.end <= self.channels,
-            "the target must hold the row and its channels"
+            (row + 1) * row_len <= to.out.len()
+                && to.columns.end <= self.width
+                && to.channels.end <= self.channels,
+            "the target must hold the columns of the row and their channels"
         );
-        // SAFETY: the row lies inside the target, as asserted, and the kernel writes no other channels than these.
+        // SAFETY: the columns lie inside the target, as asserted, and the kernel writes no others, and no other channels than these.
         unsafe {
-            let out = to.out.ptr(row * row_len + to.channels.start);
-            self.isa.add_horizontal_lerps(maps, bias, self.width, panels, out, self.channels);
+            let out = to.out.ptr(row * row_len + to.columns.start * self.channels + to.channels.start);
+            self.isa.add_horizontal_lerps(maps, bias, to.columns.clone(), panels, out, self.channels);
         }
     }
 }

@@ -31,7 +31,8 @@ use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
 use half::bf16;
 
-/// Tiles in a task of the input transform.
+/// The most tiles in a task of the input transform. With several workers there are at least two tasks for each, if there are as many
+/// tiles.
 const TILES_PER_TASK: usize = 8;
 /// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
 /// and their sums stay in a core's second-level cache.
@@ -86,6 +87,8 @@ pub(crate) fn transform_input<'a>(
     };
     let (side, points, tiles) = (m + 2, winograd_points(m), ring.width / m);
     let (c, count) = (padded(n), strips * tiles);
+    let per_task =
+        if workers > 1 { (count / (2 * workers)).clamp(1, TILES_PER_TASK) } else { TILES_PER_TASK };
     let (data, params) = (Shared::new(data), Shared::new(params));
     let run = move |task: usize, worker: usize| {
         // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the tiles of
@@ -94,7 +97,7 @@ pub(crate) fn transform_input<'a>(
         let (transformed, zeros) = scratch[..points * c + side * c / 2].split_at_mut(points * c);
         zeros.fill(0.0);
         let zeros: &[bf16] = bytemuck::cast_slice(zeros);
-        for tile in task * TILES_PER_TASK..((task + 1) * TILES_PER_TASK).min(count) {
+        for tile in task * per_task..((task + 1) * per_task).min(count) {
             // SAFETY: as above.
             let (rows, params) = unsafe {
                 (data.slice(tile * points * pitch, points * pitch), params.slice(tile * points, points))
@@ -109,7 +112,7 @@ pub(crate) fn transform_input<'a>(
         }
     };
     // SAFETY: as the first comment in `run` says.
-    unsafe { Tasks::new(count.div_ceil(TILES_PER_TASK), run) }
+    unsafe { Tasks::new(count.div_ceil(per_task), run) }
 }
 
 /// The products at all points and the output transform.
@@ -149,17 +152,22 @@ impl WinogradConv<'_> {
         );
     }
 
-    /// Computes some panels of all tiles, a group of tiles at a time: first the products at all points, then the outputs.
-    /// `scratch` holds [`scratch`] numbers.
+    /// Computes some panels of some tiles, which are counted strip by strip, a group of tiles at a time: first the products at all
+    /// points, then the outputs. `scratch` holds [`scratch`] numbers.
     ///
     /// # Safety
-    /// [`check`](WinogradConv::check) has accepted the length of `out`, and nothing else accesses these panels of it.
-    pub unsafe fn run(&self, panels: Range<usize>, out: &Shared<f32>, scratch: &mut [f32]) {
+    /// [`check`](WinogradConv::check) has accepted the length of `out`, and nothing else accesses these panels of these tiles' outputs.
+    pub unsafe fn run(
+        &self,
+        (panels, tiles): (Range<usize>, Range<usize>),
+        out: &Shared<f32>,
+        scratch: &mut [f32],
+    ) {
+        assert!(tiles.end <= self.tiles * self.strips, "the tiles must exist");
         let shape = self.isa.shape_i8();
         let sums = bytemuck::cast_slice_mut(scratch);
-        let tiles = self.tiles * self.strips;
         // All groups but the last multiply whole tiles of the micro-kernel.
-        let units = tiles.div_ceil(shape.rows);
+        let units = tiles.len().div_ceil(shape.rows);
         let (tile_groups, panel_groups) =
             (units.div_ceil(TILES_PER_GROUP / shape.rows), panels.len().div_ceil(shape.panels));
         for i in 0..panel_groups {
@@ -167,8 +175,9 @@ impl WinogradConv<'_> {
             let group = panels.start + group.start..panels.start + group.end;
             for j in 0..tile_groups {
                 let units = chunk_range(units, tile_groups, j);
-                let tiles = units.start * shape.rows..(units.end * shape.rows).min(tiles);
-                self.compute_group(tiles, group.clone(), sums, out);
+                let first = tiles.start + units.start * shape.rows;
+                let end = tiles.end.min(tiles.start + units.end * shape.rows);
+                self.compute_group(first..end, group.clone(), sums, out);
             }
         }
     }
@@ -238,7 +247,7 @@ impl WinogradConv<'_> {
         let pixel_pitch = self.weights.panel_count() * LANES;
         let row_pitch = m * self.tiles * pixel_pitch;
         let (strip, x) = (range.start / self.tiles, range.start % self.tiles);
-        // SAFETY: the output holds all rows, and nothing else accesses these panels (`run`).
+        // SAFETY: the output holds all rows, and nothing else accesses these panels of these tiles (`run`).
         // `multiply` has written the sums and asserted that the rows and their factors exist; `Linear` has shown that every
         // point has its scales and sums of weights.
         unsafe {

@@ -19,6 +19,7 @@ use crate::simd::dispatch::dispatch;
 use crate::simd::lanes::{LANES, Lanes};
 use crate::simd::tile::Widen;
 use bytemuck::{Pod, Zeroable};
+use core::ops::Range;
 use half::bf16;
 
 dispatch! {
@@ -27,7 +28,7 @@ dispatch! {
     fn sum_lerps_bf16(runs: &[Lerp<bf16>], out: &mut [f32]);
 }
 dispatch! {
-    unsafe fn add_horizontal_lerps(rows: &[HorizontalLerp], bias: &[f32], width: usize, panels: usize, out: *mut f32, pitch: usize);
+    unsafe fn add_horizontal_lerps(rows: &[HorizontalLerp], bias: &[f32], pixels: Range<usize>, panels: usize, out: *mut f32, pitch: usize);
 }
 
 /// The two low-resolution pixels that an output pixel lies between: its value is `low + (high − low) · weight`. Pixels are given by
@@ -125,7 +126,7 @@ pub(crate) struct HorizontalLerp<'a> {
     pub panel_pitch: usize,
     /// Columns of a pixel: 1 or 3.
     pub kernel_width: usize,
-    /// For each output pixel, the low-resolution pixels that it lies between.
+    /// For each pixel of the output's row, the low-resolution pixels that it lies between.
     pub sources: &'a [SourcePixel],
 }
 
@@ -135,17 +136,18 @@ const PREFETCH_PIXELS: usize = 8;
 /// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
 
-/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of `width` output pixels, which are `pitch` numbers apart.
-/// If `bias` is not empty (one number for each output), it is added too and a ReLU is applied.
+/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of some `pixels` of the output's row, which are `pitch` numbers apart;
+/// the first of them is at `out`. Only the columns that these pixels read need to be valid. If `bias` is not empty (one number for each
+/// output), it is added too and a ReLU is applied.
 ///
 /// # Safety
-/// (width − 1) · pitch + 16 · panels numbers can be read and written at `out`.
+/// (pixels − 1) · pitch + 16 · panels numbers can be read and written at `out`.
 #[inline(always)]
 unsafe fn add_horizontal_lerps<L: Lanes>(
     l: L,
     rows: &[HorizontalLerp],
     bias: &[f32],
-    width: usize,
+    pixels: Range<usize>,
     panels: usize,
     out: *mut f32,
     pitch: usize,
@@ -157,7 +159,7 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
             row.columns.len() >= needed && (row.kernel_width == 1 || row.kernel_width == 3),
             "the columns must hold every source pixel"
         );
-        assert!(row.sources.len() == width, "every output pixel must have a source");
+        assert!(row.sources.len() >= pixels.end, "every output pixel must have a source");
     }
     assert!(bias.is_empty() || bias.len() >= panels * LANES, "the bias must have a number for each output");
     assert!(rows.len() <= MAX_MAPS, "the number of rows must be within its limit");
@@ -170,25 +172,26 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
         p += unsafe {
             let out = out.add(p * LANES);
             match panels - p {
-                4.. if L::REGISTERS <= 2 => add_to_panels::<L, 4>(l, rows, bias, (width, p), out, pitch),
-                2.. if L::REGISTERS > 2 => add_to_panels::<L, 2>(l, rows, bias, (width, p), out, pitch),
-                _ => add_to_panels::<L, 1>(l, rows, bias, (width, p), out, pitch),
+                4.. if L::REGISTERS <= 2 => add_to_panels::<L, 4>(l, rows, bias, (&pixels, p), out, pitch),
+                2.. if L::REGISTERS > 2 => add_to_panels::<L, 2>(l, rows, bias, (&pixels, p), out, pitch),
+                _ => add_to_panels::<L, 1>(l, rows, bias, (&pixels, p), out, pitch),
             }
         };
     }
 }
 
-/// Adds the rows to `PANELS` panels of `width` pixels, from panel `first` on; those panels of pixel x are at `out + x · pitch`.
-/// Returns `PANELS`.
+/// Adds the rows to `PANELS` panels of some pixels, from panel `first` on; those panels of the first pixel are at `out`, the next pixels
+/// `pitch` numbers apart. Returns `PANELS`.
 ///
 /// # Safety
-/// Every row has `width` sources; panels first .. first + PANELS of every row, and as many of each pixel and at `bias`, are valid.
+/// Every row has a source for each of the pixels; panels first .. first + PANELS of every row, and as many of each pixel and at `bias`,
+/// are valid.
 #[inline(always)]
 unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
     l: L,
     rows: &[HorizontalLerp],
     bias: Option<*const f32>,
-    (width, first): (usize, usize),
+    (pixels, first): (&Range<usize>, usize),
     out: *mut f32,
     pitch: usize,
 ) -> usize {
@@ -197,11 +200,11 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
         *columns = core::array::from_fn(|p| row.columns.as_ptr().wrapping_add((first + p) * row.panel_pitch));
     }
     let columns = &columns[..rows.len()];
-    for x in 0..width {
+    for x in pixels.clone() {
         // SAFETY: panel p < PANELS is valid, by this function's precondition; the radius is 0 or 1, and kernel positions from
         // `start` to `end` fall on pixels of the row, each of which has a source.
         unsafe {
-            let at = out.add(x * pitch);
+            let at = out.add((x - pixels.start) * pitch);
             let mut sums = [l.splat(0.0); PANELS];
             for (p, sum) in sums.iter_mut().enumerate() {
                 l.prefetch(at.wrapping_add(PREFETCH_PIXELS * pitch + p * LANES));
@@ -211,7 +214,7 @@ unsafe fn add_to_panels<L: Lanes, const PANELS: usize>(
                 // Zero padding: kernel positions outside the row add nothing.
                 let radius = row.kernel_width / 2;
                 let start = usize::from(x < radius);
-                let end = row.kernel_width - usize::from(x + radius >= width);
+                let end = row.kernel_width - usize::from(x + radius >= row.sources.len());
                 let sources = row.sources.get_unchecked(x + start - radius..x + end - radius);
                 for (kx, source) in (start..).zip(sources) {
                     let (low, high, weight) =
