@@ -156,7 +156,8 @@ impl<'a> MapStep<'a> {
         let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
         let step = SharedStep { product, added, copy_to, map, y0, rows, out, parts, scratch };
         let run = move |task: usize, worker: usize| {
-            let (block, part) = (task % blocks, task / blocks);
+            // A worker's tasks follow each other, so that it reads the weights of a block once for several parts.
+            let (block, part) = (task / parts.count(), task % parts.count());
             let panels = block * size..((block + 1) * size).min(panels);
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
             // channels of different blocks and the pixels of different parts. The convolutions are checked above.
