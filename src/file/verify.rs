@@ -126,7 +126,7 @@ fn check_sums(
         for g in 0..groups {
             let weights = group(panel, g);
             let is_beyond = |i: usize| i / 4 >= outputs || 4 * g + i % 4 >= t.k;
-            // The last weight has the largest output and input.
+            // If any weight is beyond, the last one is.
             if is_beyond(weights.len() - 1)
                 && let Some((_, w)) = weights.iter().enumerate().find(|(i, w)| **w != 0 && is_beyond(*i))
             {

@@ -188,8 +188,8 @@ pub(super) fn conv_winograd(m: usize, size: Size, mut source: Source) -> Box<dyn
         drop(transform);
         let (weights, x, activation) = (&weights.linear(), rows.rows(), Activation::Relu);
         let conv = winograd::WinogradConv { isa, tile: m, weights, bias: None, activation, x, tiles, strips };
-        conv.check(out.len());
-        // SAFETY: the length is checked, and nothing else accesses `out`.
+        conv.check((MAP_ROWS, w, padded(size.n)));
+        // SAFETY: the size is checked, and nothing else accesses `out`.
         unsafe {
             conv.run((0..weights.panel_count(), 0..conv.tiles * conv.strips), &Shared::new(out), scratch)
         };

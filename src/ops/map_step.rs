@@ -1,6 +1,6 @@
 //! A convolution of the head fused with the channel-wise operators after it: adding up-sampled maps, and conversion to bfloat16.
 //! In: whatever the convolution reads, and maps to add. Out: rows of f32, and optionally the same rows in bfloat16 for a Winograd
-//! convolution. Tasks are blocks of output channels, and of rows or columns if there are few blocks for many workers.
+//! convolution. Each task is a block of output channels; if there are too few blocks for the workers, rows or columns are divided, too.
 //!
 //! A task computes its channels of its pixels, from the product to the last conversion. So a thread waits for no other between
 //! these operators, and the pixels are still in its caches.
@@ -84,8 +84,9 @@ impl Product<'_> {
         if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
     }
 
-    /// What the `rows` rows of `width` pixels can be divided into, rows and columns: the segments of a matrix product, if all compute
-    /// equally many rows, in order; strips of Winograd tiles, and the tiles of a strip.
+    /// How many units the rows and the columns of the output have, `rows` rows of `width` pixels. Tasks compute whole units: segments of a
+    /// matrix product, if all of them compute equally many rows, in order (otherwise everything is one unit); strips of Winograd
+    /// tiles, and the tiles of a strip.
     fn units(&self, (rows, width): (usize, usize)) -> [usize; 2] {
         match self {
             Product::Given => [1, 1],
@@ -103,10 +104,10 @@ impl Product<'_> {
 /// The parts into which the rows of a step are divided: every block of channels is a task for each part.
 #[derive(Clone, Copy)]
 struct Parts {
-    /// Rows and columns in units that are not divided ([`Product::units`]).
+    /// The units of the rows and of the columns ([`Product::units`]).
     units: [usize; 2],
-    /// The parts of the rows, and those of the columns of each of these. The columns are divided only if each part of the rows is a
-    /// single unit, so that the units of a part are consecutive.
+    /// How many parts the rows have, and how many the columns of each of these have. The columns are divided only if each part of the
+    /// rows is a single unit, so that the units of a part are consecutive.
     counts: [usize; 2],
 }
 
@@ -140,15 +141,23 @@ impl<'a> MapStep<'a> {
     /// The tasks of the step.
     ///
     /// # Panics
-    /// If the rows do not fit `out` or the ring, or the convolution lacks inputs.
+    /// If `out` does not have the rows of the convolution, the ring has fewer slots than rows are copied, or the convolution lacks inputs.
     pub fn tasks(self, scratch: WorkerScratch<'a>) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
         let MapStep { product, added, copy_to, map, y0, out } = self;
         let (rows, panels) = (out.len() / (map.width * map.channels), map.channels / LANES);
         match &product {
             Product::Given => {}
-            Product::Gemm(p) => p.gemm.check(&p.segments, p.len, out.len()),
-            Product::Winograd(conv) => conv.check(out.len()),
+            Product::Gemm(p) => {
+                p.gemm.check(&p.segments, p.len, out.len());
+                let pitches = (p.gemm.row_pitch, p.gemm.panel_pitch);
+                assert!(pitches == (map.channels, LANES), "the product must write pixels of the map");
+            }
+            Product::Winograd(conv) => conv.check((rows, map.width, map.channels)),
         }
+        assert!(
+            copy_to.as_ref().is_none_or(|ring| ring.rows.len() <= ring.slots),
+            "every row must have a slot of its own"
+        );
         let size = product.task_panels(map.isa, panels, scratch.workers);
         let blocks = panels.div_ceil(size);
         let parts = Parts::new(product.units((rows, map.width)), blocks, scratch.workers);
@@ -156,11 +165,12 @@ impl<'a> MapStep<'a> {
         let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
         let step = SharedStep { product, added, copy_to, map, y0, rows, out, parts, scratch };
         let run = move |task: usize, worker: usize| {
-            // A worker's tasks follow each other, so that it reads the weights of a block once for several parts.
+            // The parts of a block follow each other: a worker reads its weights from memory once for several of them.
             let (block, part) = (task / parts.count(), task % parts.count());
             let panels = block * size..((block + 1) * size).min(panels);
             // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the
-            // channels of different blocks and the pixels of different parts. The convolutions are checked above.
+            // channels of different blocks, the pixels of different parts, and the slots of different rows. The convolutions are
+            // checked above, so that a part of a product writes the pixels of that part.
             unsafe {
                 step.multiply(part, panels.clone(), worker);
                 step.finish(part, panels.start * LANES..panels.end * LANES, worker);

@@ -187,7 +187,8 @@ impl Upsample {
         (core::array::from_fn(|i| &sources[i * self.width..][..self.width]), rest)
     }
 
-    /// The columns of a small map of `small` columns that these columns of the large map read, and `radius` more at both ends.
+    /// The columns of a small map of `small` columns that these columns of the large map read, and `radius` more columns of the large map
+    /// on both sides of them.
     fn columns_read(&self, small: usize, columns: &Range<usize>, radius: usize) -> Range<usize> {
         let source = |x| source_position(x, small, self.width);
         let (first, last) = (columns.start.saturating_sub(radius), columns.end - 1 + radius);

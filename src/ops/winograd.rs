@@ -31,7 +31,7 @@ use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
 use half::bf16;
 
-/// The most tiles in a task of the input transform. With several workers there are at least two tasks for each, if there are as many
+/// The most tiles in a task of the input transform. With several workers there are at least two tasks for each, if there are enough
 /// tiles.
 const TILES_PER_TASK: usize = 8;
 /// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
@@ -138,25 +138,24 @@ impl WinogradConv<'_> {
         self.weights.macs(self.tiles * self.strips * winograd_points(self.tile))
     }
 
-    /// Checks that `out` numbers hold M rows for each strip, `[M · strips][M · tiles][padded outputs]`.
+    /// Checks that the tiles make `rows` rows of `width` pixels with `channels` padded outputs.
     ///
     /// # Panics
     /// If they do not.
-    pub fn check(&self, out: usize) {
-        let panels = self.weights.panel_count();
-        let outputs = self.tile * self.tile * self.tiles * self.strips;
-        assert!(out >= outputs * panels * LANES, "the output must hold the rows");
+    pub fn check(&self, (rows, width, channels): (usize, usize, usize)) {
+        let size = (self.tile * self.strips, self.tile * self.tiles, self.weights.panel_count() * LANES);
+        assert!(size == (rows, width, channels), "the tiles must be the output's");
         assert!(
-            self.bias.is_none_or(|b| b.len() == panels * LANES),
+            self.bias.is_none_or(|b| b.len() == channels),
             "a bias must have the padded number of outputs"
         );
     }
 
     /// Computes some panels of some tiles, which are counted strip by strip, a group of tiles at a time: first the products at all
-    /// points, then the outputs. `scratch` holds [`scratch`] numbers.
+    /// points, then the outputs. `out` is `[rows][width][padded outputs]`; `scratch` holds [`scratch`] numbers.
     ///
     /// # Safety
-    /// [`check`](WinogradConv::check) has accepted the length of `out`, and nothing else accesses these panels of these tiles' outputs.
+    /// [`check`](WinogradConv::check) has accepted the size of `out`, and nothing else accesses these panels of these tiles' outputs.
     pub unsafe fn run(
         &self,
         (panels, tiles): (Range<usize>, Range<usize>),
@@ -177,18 +176,29 @@ impl WinogradConv<'_> {
                 let units = chunk_range(units, tile_groups, j);
                 let first = tiles.start + units.start * shape.rows;
                 let end = tiles.end.min(tiles.start + units.end * shape.rows);
-                self.compute_group(first..end, group.clone(), sums, out);
+                // SAFETY: by this function's precondition.
+                unsafe { self.compute_group(first..end, group.clone(), sums, out) };
             }
         }
     }
 
     /// Computes up to [`TILES_PER_GROUP`] tiles for a group of panels: first the products at all points, then the outputs.
-    fn compute_group(&self, tiles: Range<usize>, panels: Range<usize>, sums: &mut [i32], out: &Shared<f32>) {
+    ///
+    /// # Safety
+    /// As for [`run`](WinogradConv::run).
+    unsafe fn compute_group(
+        &self,
+        tiles: Range<usize>,
+        panels: Range<usize>,
+        sums: &mut [i32],
+        out: &Shared<f32>,
+    ) {
         self.multiply(&tiles, &panels, sums);
         let mut tile = tiles.start;
         while tile < tiles.end {
             let end = tiles.end.min((tile / self.tiles + 1) * self.tiles);
-            self.transform_output(&tiles, tile..end, &panels, sums, out);
+            // SAFETY: by this function's precondition; `multiply` has written the sums.
+            unsafe { self.transform_output(&tiles, tile..end, &panels, sums, out) };
             tile = end;
         }
     }
@@ -231,7 +241,10 @@ impl WinogradConv<'_> {
     }
 
     /// Transforms the sums of tiles `range`, all in one strip, and writes their outputs. `sums` belongs to all of `tiles`.
-    fn transform_output(
+    ///
+    /// # Safety
+    /// As for [`run`](WinogradConv::run); [`multiply`](WinogradConv::multiply) has written the sums.
+    unsafe fn transform_output(
         &self,
         tiles: &Range<usize>,
         range: Range<usize>,
@@ -247,9 +260,9 @@ impl WinogradConv<'_> {
         let pixel_pitch = self.weights.panel_count() * LANES;
         let row_pitch = m * self.tiles * pixel_pitch;
         let (strip, x) = (range.start / self.tiles, range.start % self.tiles);
-        // SAFETY: the output holds all rows, and nothing else accesses these panels of these tiles (`run`).
-        // `multiply` has written the sums and asserted that the rows and their factors exist; `Linear` has shown that every
-        // point has its scales and sums of weights.
+        // SAFETY: the output holds all rows, and nothing else accesses these panels of these tiles, by this function's precondition.
+        // `multiply` has asserted that the rows and their factors exist; `Linear` has shown that every point has its scales and sums
+        // of weights.
         unsafe {
             self.isa.winograd_output(&OutputTransform::new(
                 (m, range.len(), panels.len()),

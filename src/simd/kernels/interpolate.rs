@@ -137,11 +137,11 @@ const PREFETCH_PIXELS: usize = 8;
 pub(crate) const MAX_MAPS: usize = 3;
 
 /// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of some `pixels` of the output's row, which are `pitch` numbers apart;
-/// the first of them is at `out`. Only the columns that these pixels read need to be valid. If `bias` is not empty (one number for each
+/// the first of them is at `out`. Of the columns, only those that these pixels read matter. If `bias` is not empty (one number for each
 /// output), it is added too and a ReLU is applied.
 ///
 /// # Safety
-/// (pixels − 1) · pitch + 16 · panels numbers can be read and written at `out`.
+/// (pixels.len() − 1) · pitch + 16 · panels numbers can be read and written at `out`, if there are pixels.
 #[inline(always)]
 unsafe fn add_horizontal_lerps<L: Lanes>(
     l: L,
@@ -167,7 +167,7 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
     while p < panels {
         let bias = bias.get(p * LANES..).filter(|bias| !bias.is_empty()).map(<[f32]>::as_ptr);
         // As many panels as leave most of the registers free.
-        // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of `width` pixels,
+        // SAFETY: the assertions above cover the columns of every panel and the bias; `out` has `panels` panels of each of the pixels,
         // by this function's precondition.
         p += unsafe {
             let out = out.add(p * LANES);
