@@ -5,11 +5,11 @@
 //! A task computes its channels of its pixels, from the product to the last conversion. So a thread waits for no other between
 //! these operators, and the pixels are still in its caches.
 
-use super::gemm::{PanelProduct, Segment};
+use super::gemm::PanelProduct;
 use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
 use super::winograd::WinogradConv;
 use crate::parallel::Tasks;
-use crate::parallel::chunks::{Shared, chunk_range};
+use crate::parallel::chunks::{Shared, chunk_range, fewest_tasks};
 use crate::simd::isa::Isa;
 use crate::simd::lanes::LANES;
 use core::ops::Range;
@@ -72,7 +72,7 @@ pub(crate) struct WorkerScratch<'a> {
 }
 
 impl Product<'_> {
-    /// Panels per task: those of the micro-kernel's largest tile, or, if that is one panel, as many as leave about two tasks per worker.
+    /// Panels per task: those of the micro-kernel's largest tile, or, if that is one panel, as many as leave enough tasks for the workers.
     /// At most [`CHANNELS`] channels.
     fn task_panels(&self, isa: Isa, panels: usize, workers: usize) -> usize {
         const MOST: usize = CHANNELS / LANES;
@@ -81,21 +81,37 @@ impl Product<'_> {
             Product::Gemm(p) => p.gemm.tile_shape(isa).panels,
             Product::Winograd(_) => isa.shape_i8().panels,
         };
-        if tile > 1 { tile.min(MOST) } else { (panels / (2 * workers)).clamp(1, MOST) }
+        if tile > 1 { tile.min(MOST) } else { (panels / fewest_tasks(workers)).clamp(1, MOST) }
     }
 
-    /// How many units the rows and the columns of the output have, `rows` rows of `width` pixels. Tasks compute whole units: segments of a
-    /// matrix product, if all of them compute equally many rows, in order (otherwise everything is one unit); strips of Winograd
-    /// tiles, and the tiles of a strip.
-    fn units(&self, (rows, width): (usize, usize)) -> [usize; 2] {
+    /// Checks that the product computes `rows` rows of `map` in whole [`units`](Product::units), in order, and that its inputs exist.
+    ///
+    /// # Panics
+    /// If a check fails.
+    fn check(&self, map: &Upsample, rows: usize) {
+        match self {
+            Product::Given => {}
+            Product::Gemm(PanelProduct { gemm, segments, len }) => {
+                gemm.check(segments, *len, rows * map.width * map.channels);
+                let pitches = (gemm.row_pitch, gemm.panel_pitch);
+                assert!(pitches == (map.channels, LANES), "the product must write pixels of the map");
+                let unit = rows / segments.len() * map.width;
+                let are_units = segments.iter().enumerate().all(|(i, segment)| segment.to == i * unit);
+                assert!(
+                    are_units && rows.is_multiple_of(segments.len()),
+                    "segments must be equally many rows each"
+                );
+            }
+            Product::Winograd(conv) => conv.check((rows, map.width, map.channels)),
+        }
+    }
+
+    /// The units of rows and of columns that a task computes as a whole: the segments of a matrix product, of all columns; strips of
+    /// Winograd tiles, and the tiles of a strip.
+    fn units(&self) -> [usize; 2] {
         match self {
             Product::Given => [1, 1],
-            Product::Gemm(p) => {
-                let count = p.segments.len().max(1);
-                let starts_row = |(i, segment): (usize, &Segment)| segment.to == i * (rows / count) * width;
-                let divides = rows.is_multiple_of(count) && p.segments.iter().enumerate().all(starts_row);
-                [if divides { count } else { 1 }, 1]
-            }
+            Product::Gemm(p) => [p.segments.len(), 1],
             Product::Winograd(conv) => [conv.strips, conv.tiles],
         }
     }
@@ -112,9 +128,9 @@ struct Parts {
 }
 
 impl Parts {
-    /// At least two tasks for each of several workers, as far as the units allow.
+    /// As many parts as give each worker enough tasks, if there are that many units.
     fn new(units: [usize; 2], blocks: usize, workers: usize) -> Parts {
-        let wanted = if workers > 1 { (2 * workers).div_ceil(blocks) } else { 1 };
+        let wanted = fewest_tasks(workers).div_ceil(blocks);
         let rows = wanted.min(units[0]);
         Parts { units, counts: [rows, wanted.div_ceil(rows).min(units[1])] }
     }
@@ -141,26 +157,18 @@ impl<'a> MapStep<'a> {
     /// The tasks of the step.
     ///
     /// # Panics
-    /// If `out` does not have the rows of the convolution, the ring has fewer slots than rows are copied, or the convolution lacks inputs.
+    /// If the convolution lacks inputs or does not compute exactly the rows of `out`, or more rows are copied than the ring has slots.
     pub fn tasks(self, scratch: WorkerScratch<'a>) -> Tasks<impl Fn(usize, usize) + Sync + 'a> {
         let MapStep { product, added, copy_to, map, y0, out } = self;
         let (rows, panels) = (out.len() / (map.width * map.channels), map.channels / LANES);
-        match &product {
-            Product::Given => {}
-            Product::Gemm(p) => {
-                p.gemm.check(&p.segments, p.len, out.len());
-                let pitches = (p.gemm.row_pitch, p.gemm.panel_pitch);
-                assert!(pitches == (map.channels, LANES), "the product must write pixels of the map");
-            }
-            Product::Winograd(conv) => conv.check((rows, map.width, map.channels)),
-        }
+        product.check(&map, rows);
         assert!(
             copy_to.as_ref().is_none_or(|ring| ring.rows.len() <= ring.slots),
             "every row must have a slot of its own"
         );
         let size = product.task_panels(map.isa, panels, scratch.workers);
         let blocks = panels.div_ceil(size);
-        let parts = Parts::new(product.units((rows, map.width)), blocks, scratch.workers);
+        let parts = Parts::new(product.units(), blocks, scratch.workers);
         let out = Shared::new(out);
         let copy_to = copy_to.map(|ring| (Shared::new(ring.data), ring.slots, ring.rows));
         let step = SharedStep { product, added, copy_to, map, y0, rows, out, parts, scratch };
@@ -208,9 +216,8 @@ impl SharedStep<'_> {
             match &self.product {
                 Product::Given => {}
                 Product::Gemm(p) => {
-                    let segments = chunk_range(p.segments.len(), self.parts.counts[0], part);
                     let unpacked = self.scratch.unpacked.worker_slice(worker, count);
-                    p.run(self.map.isa, (panels, segments), &self.out, unpacked);
+                    p.run(self.map.isa, (panels, rows), &self.out, unpacked);
                 }
                 Product::Winograd(conv) => {
                     let tiles =
@@ -256,8 +263,8 @@ impl SharedStep<'_> {
     }
 }
 
-/// Copies some channels of some columns of a row to a slot of a ring. With the first column it blanks the pixel on the left, with the
-/// last one that on the right.
+/// Copies some channels of some columns of a row to a slot of a ring. If the first or the last column is among them, it also writes the
+/// blank pixel at that end.
 ///
 /// # Safety
 /// Nothing else accesses these channels of these columns of the row and the slot.

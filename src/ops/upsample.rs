@@ -121,7 +121,7 @@ impl Upsample {
     pub unsafe fn add(&self, small: &LowResMap, to: &Target, scratch: &mut [f32]) {
         let channels = &to.channels;
         let ([sources, ..], scratch) = self.sources(&[small.width], channels.len(), scratch);
-        let read = self.columns_read(small.width, &to.columns, 0);
+        let read = pixels_read(sources, channels.len(), &to.columns, 0);
         for row in 0..to.rows {
             let p = source_position(to.y0 + row, small.height, self.height);
             let columns = &mut scratch[..small.width * channels.len()];
@@ -129,8 +129,8 @@ impl Upsample {
                 let start = (y % small.slots * small.width + read.start) * self.channels;
                 &small.data[start..][channels.start..(read.len() - 1) * self.channels + channels.end]
             });
-            let columns_read = &mut columns[read.start * channels.len()..read.end * channels.len()];
-            self.isa.lerp_pixels(low, high, p.weight, self.channels, columns_read);
+            let out = &mut columns[read.start * channels.len()..read.end * channels.len()];
+            self.isa.lerp_pixels(low, high, p.weight, self.channels, out);
             let map = HorizontalLerp { columns, panel_pitch: LANES, kernel_width: 1, sources };
             // SAFETY: by this function's precondition.
             unsafe { self.add_horizontal(&[map], &[], row, to) };
@@ -159,7 +159,7 @@ impl Upsample {
             for ((lerp, map), sources) in lerps.iter_mut().zip(maps).zip(sources) {
                 let columns;
                 (columns, rest) = rest.split_at_mut(3 * map.width * to.channels.len());
-                let read = self.columns_read(map.width, &to.columns, 1);
+                let read = pixels_read(sources, 3 * LANES, &to.columns, 1);
                 self.sum_vertical(map, to.y0 + row, (read, to.channels.clone()), columns);
                 let panel_pitch = 3 * map.width * LANES;
                 *lerp = HorizontalLerp { columns, panel_pitch, kernel_width: 3, sources };
@@ -187,16 +187,8 @@ impl Upsample {
         (core::array::from_fn(|i| &sources[i * self.width..][..self.width]), rest)
     }
 
-    /// The columns of a small map of `small` columns that these columns of the large map read, and `radius` more columns of the large map
-    /// on both sides of them.
-    fn columns_read(&self, small: usize, columns: &Range<usize>, radius: usize) -> Range<usize> {
-        let source = |x| source_position(x, small, self.width);
-        let (first, last) = (columns.start.saturating_sub(radius), columns.end - 1 + radius);
-        source(first).low..source(last.min(self.width - 1)).high + 1
-    }
-
     /// The vertical step for row `y` of the large map: interpolates some columns and channels of the products between two rows of the
-    /// small map, and sums over ky. These columns of `out`, `[panel][width][kx][16]`, are written.
+    /// small map, and sums over ky. It writes these columns of `out`, `[panel][width][kx][16]`.
     fn sum_vertical(
         &self,
         map: &KernelProducts,
@@ -241,12 +233,20 @@ impl Upsample {
                 && to.channels.end <= self.channels,
             "the target must hold the columns of the row and their channels"
         );
-        // SAFETY: the columns lie inside the target, as asserted, and the kernel writes no others, and no other channels than these.
+        // SAFETY: the kernel accesses these channels of these columns alone, which lie inside the target, as asserted.
         unsafe {
             let out = to.out.ptr(row * row_len + to.columns.start * self.channels + to.channels.start);
             self.isa.add_horizontal_lerps(maps, bias, to.columns.clone(), panels, out, self.channels);
         }
     }
+}
+
+/// The pixels of a row of the small map that are read for these columns of the large map and their `radius` neighbours on either side.
+/// The pixels are `pitch` numbers apart.
+fn pixels_read(sources: &[SourcePixel], pitch: usize, columns: &Range<usize>, radius: usize) -> Range<usize> {
+    let first = columns.start.saturating_sub(radius);
+    let last = (columns.end - 1 + radius).min(sources.len() - 1);
+    sources[first].low as usize / pitch..sources[last].high as usize / pitch + 1
 }
 
 /// Calls `then` with the lerps between runs of `len` numbers of `x`. A source is (start of the low run, start of the high run,

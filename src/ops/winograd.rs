@@ -22,7 +22,7 @@ use super::rows::{Rows, RowsMut};
 use crate::file::format::{padded, winograd_points};
 use crate::file::{Linear, Panels};
 use crate::parallel::Tasks;
-use crate::parallel::chunks::{Shared, chunk_range};
+use crate::parallel::chunks::{Shared, chunk_range, fewest_tasks};
 use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::kernels::winograd::output::OutputTransform;
@@ -31,8 +31,7 @@ use crate::simd::tile::{MAX_PANELS, TileI8};
 use core::ops::Range;
 use half::bf16;
 
-/// The most tiles in a task of the input transform. With several workers there are at least two tasks for each, if there are enough
-/// tiles.
+/// The most tiles in a task of the input transform.
 const TILES_PER_TASK: usize = 8;
 /// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
 /// and their sums stay in a core's second-level cache.
@@ -87,8 +86,7 @@ pub(crate) fn transform_input<'a>(
     };
     let (side, points, tiles) = (m + 2, winograd_points(m), ring.width / m);
     let (c, count) = (padded(n), strips * tiles);
-    let per_task =
-        if workers > 1 { (count / (2 * workers)).clamp(1, TILES_PER_TASK) } else { TILES_PER_TASK };
+    let per_task = (count / fewest_tasks(workers)).clamp(1, TILES_PER_TASK);
     let (data, params) = (Shared::new(data), Shared::new(params));
     let run = move |task: usize, worker: usize| {
         // SAFETY: no two calls with the same worker overlap, and the scratch of different workers is disjoint; so are the tiles of
@@ -144,15 +142,15 @@ impl WinogradConv<'_> {
     /// If they do not.
     pub fn check(&self, (rows, width, channels): (usize, usize, usize)) {
         let size = (self.tile * self.strips, self.tile * self.tiles, self.weights.panel_count() * LANES);
-        assert!(size == (rows, width, channels), "the tiles must be the output's");
+        assert!(size == (rows, width, channels), "the tiles must cover the output exactly");
         assert!(
             self.bias.is_none_or(|b| b.len() == channels),
             "a bias must have the padded number of outputs"
         );
     }
 
-    /// Computes some panels of some tiles, which are counted strip by strip, a group of tiles at a time: first the products at all
-    /// points, then the outputs. `out` is `[rows][width][padded outputs]`; `scratch` holds [`scratch`] numbers.
+    /// Computes some panels of some tiles, numbered strip by strip. It takes a group of tiles at a time: first their products at all
+    /// points, then their outputs. `out` is `[rows][width][padded outputs]`; `scratch` holds [`scratch`] numbers.
     ///
     /// # Safety
     /// [`check`](WinogradConv::check) has accepted the size of `out`, and nothing else accesses these panels of these tiles' outputs.
@@ -185,7 +183,7 @@ impl WinogradConv<'_> {
     /// Computes up to [`TILES_PER_GROUP`] tiles for a group of panels: first the products at all points, then the outputs.
     ///
     /// # Safety
-    /// As for [`run`](WinogradConv::run).
+    /// The preconditions of [`run`](WinogradConv::run).
     unsafe fn compute_group(
         &self,
         tiles: Range<usize>,
@@ -243,7 +241,7 @@ impl WinogradConv<'_> {
     /// Transforms the sums of tiles `range`, all in one strip, and writes their outputs. `sums` belongs to all of `tiles`.
     ///
     /// # Safety
-    /// As for [`run`](WinogradConv::run); [`multiply`](WinogradConv::multiply) has written the sums.
+    /// The preconditions of [`run`](WinogradConv::run), and [`multiply`](WinogradConv::multiply) has written the sums.
     unsafe fn transform_output(
         &self,
         tiles: &Range<usize>,

@@ -153,6 +153,11 @@ pub(crate) fn with_scratch<S: Send>(
 /// The number of tasks per worker to aim for, so that all workers end at about the same time.
 pub(crate) const TASKS_PER_WORKER: usize = 16;
 
+/// The number of tasks that suffices for several workers to end at about the same time, where smaller tasks would cost too much.
+pub(crate) fn fewest_tasks(workers: usize) -> usize {
+    if workers > 1 { 2 * workers } else { 1 }
+}
+
 /// Range `i` of `0..n` divided into `count` consecutive ranges of nearly equal length.
 pub(crate) fn chunk_range(n: usize, count: usize, i: usize) -> Range<usize> {
     n * i / count..n * (i + 1) / count
