@@ -352,10 +352,10 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Whether the blocks have layer scale, as the configuration says; without one, if any of the tensors is there.
+    /// Whether the blocks have layer scale. The configuration decides; without one, they have it if any of its tensors exists.
     ///
-    /// If the configuration says no, transformers ignores the tensors, and so does this. If it says yes, transformers gives missing
-    /// tensors their initial values, which are not those of the trained model: here that is an error.
+    /// If the configuration says no, the tensors are ignored, as in transformers. If it says yes, a missing tensor is an error:
+    /// transformers would give it its initial values, and the model would not be the one that was trained.
     fn layer_scale(&self, notes: &mut Vec<String>) -> Result<bool, Error> {
         let is_of_transformers = is_of_transformers(self.checkpoint);
         let (found, missing): (Vec<_>, Vec<_>) = (0..self.model.layers)

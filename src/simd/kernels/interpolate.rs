@@ -136,8 +136,8 @@ const PREFETCH_PIXELS: usize = 8;
 /// The largest number of rows that [`add_horizontal_lerps`] adds at once.
 pub(crate) const MAX_MAPS: usize = 3;
 
-/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of some `pixels` of the output's row, which are `pitch` numbers apart;
-/// the first of them is at `out`. Of the columns, only those that these pixels read matter. If `bias` is not empty (one number for each
+/// Adds at most [`MAX_MAPS`] interpolated rows to `panels` panels of the given `pixels` of a row of the output. The first of these pixels is
+/// at `out`, and they are `pitch` numbers apart. Only the columns that they read need to hold values. If `bias` is not empty (one number for each
 /// output), it is added too and a ReLU is applied.
 ///
 /// # Safety
@@ -180,8 +180,8 @@ unsafe fn add_horizontal_lerps<L: Lanes>(
     }
 }
 
-/// Adds the rows to `PANELS` panels of some pixels, from panel `first` on; those panels of the first pixel are at `out`, the next pixels
-/// `pitch` numbers apart. Returns `PANELS`.
+/// Adds the rows to `PANELS` panels of the given pixels, from panel `first` on: at `out` for the first pixel, and `pitch` numbers further
+/// for each pixel after it. Returns `PANELS`.
 ///
 /// # Safety
 /// Every row has a source for each of the pixels; panels first .. first + PANELS of every row, and as many of each pixel and at `bias`,
