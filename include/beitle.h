@@ -243,7 +243,8 @@ typedef struct beitle_class_map {
  *
  * The library does not choose CPUs: a thread of the caller runs where the caller lets it. A slower core runs fewer tasks,
  * but may hold the others up with its last one. Where some cores are much slower, compare with threads on the fast ones
- * alone (on Linux: /sys/devices/system/cpu/cpuN/cpu_capacity, sched_setaffinity). */
+ * alone (on Linux: /sys/devices/system/cpu/cpuN/cpu_capacity, sched_setaffinity). With as many threads as CPUs, give each
+ * thread a CPU of its own: beside another busy program, Linux may otherwise let two of them share one. */
 typedef struct beitle_thread_pool {
     size_t workers; /* maximum number of concurrent worker calls: 1 to the number passed to beitle_plan */
     void (*run)(void *context, void (*worker)(void *argument), void *argument);

@@ -57,8 +57,8 @@ complete -c beitle -n "__fish_beitle_using_subcommand segment" -l verify -d 'Whe
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand segment" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand segment" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand segment" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r
@@ -121,8 +121,8 @@ complete -c beitle -n "__fish_beitle_using_subcommand stream" -l verify -d 'When
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand stream" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand stream" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand stream" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r
@@ -147,8 +147,8 @@ complete -c beitle -n "__fish_beitle_using_subcommand classify" -l verify -d 'Wh
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand classify" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand classify" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand classify" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand classify" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand classify" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r
@@ -163,8 +163,8 @@ complete -c beitle -n "__fish_beitle_using_subcommand features" -l verify -d 'Wh
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand features" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand features" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand features" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand features" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand features" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r
@@ -195,8 +195,8 @@ complete -c beitle -n "__fish_beitle_using_subcommand eval" -l verify -d 'When t
 always\t'Every time'
 never\t'Not at all'"
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand eval" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand eval" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand eval" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand eval" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand eval" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r
@@ -213,8 +213,8 @@ slide\t'Scale the short side to the window, at most 4:1, then slide a window ove
 native\t'Slide a window over the picture at its own resolution'"
 complete -c beitle -n "__fish_beitle_using_subcommand bench" -l scales -d 'Run the picture at several scales and average the probabilities: ratios of the window\'s size, such as 1,1.25,1.5, or `published` for 0.5,0.75,1,1.25,1.5,1.75. Requires --mode slide; needs two bytes of memory per pixel and class' -r
 complete -c beitle -n "__fish_beitle_using_subcommand bench" -l max-pixels -d 'Refuse pictures of more than N pixels. Decoding takes at most 20 bytes per pixel' -r
-complete -c beitle -n "__fish_beitle_using_subcommand bench" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it' -r
-complete -c beitle -n "__fish_beitle_using_subcommand bench" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand bench" -l threads -d 'Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places them. Results do not depend on it' -r
+complete -c beitle -n "__fish_beitle_using_subcommand bench" -l cores -d 'CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps busy. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand bench" -l isa -d 'Instruction set [default: the fastest available]. Results do not depend on it' -r
 complete -c beitle -n "__fish_beitle_using_subcommand bench" -l max-arena -d 'Largest arena that a run may ask for, in MiB, together with the memory for --flip, --scales, features and tokens. BEiT-large at 640x640 needs 42 MiB in int8 and 73 MiB in f32 (two threads), and about 35 MiB more for sliding windows' -r
 complete -c beitle -n "__fish_beitle_using_subcommand bench" -l max-work -d 'Limit on the work for one window of a picture, in billions of multiply-accumulates. BEiT-large at 640x640 takes less than 2000' -r

@@ -5,6 +5,7 @@
 //! A step of a run ends when its last task does, so a core that is much slower than the others adds little, and its last task may
 //! hold all of them up. Which CPUs are fast is decided in [`fast_among`]; where the system does not say, all of them are.
 
+use super::scheduler;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -39,7 +40,7 @@ impl Cores {
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported) on systems other than Linux and Android; there, the system's error.
     pub fn usable() -> io::Result<Cores> {
-        affinity::get().map(Cores)
+        scheduler::cpus().map(Cores)
     }
 
     /// The fast ones of the CPUs on which the calling thread may run; `None` if all are, or if the system does not say.
@@ -63,7 +64,7 @@ impl Cores {
     /// # Errors
     /// As [`usable`](Cores::usable); [`InvalidInput`](io::ErrorKind::InvalidInput) for an empty set, and for a CPU that does not
     /// exist or that the process may not use.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> io::Result<()> {
         let usable = Cores::usable()?;
         let invalid = |what: std::string::String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         if self.0.is_empty() {
@@ -75,9 +76,12 @@ impl Cores {
         }
     }
 
-    /// Lets the calling thread run on these CPUs only.
-    pub(crate) fn pin(&self) -> io::Result<()> {
-        affinity::set(&self.0)
+    /// Lets the calling thread, one of `workers`, run on these CPUs only: if there are as many as workers, on the CPU of index `worker`.
+    ///
+    /// Beside a busy thread of another program, the operating system would often let two workers share a CPU and leave the other
+    /// thread alone on its own: all three get what is fair, but the workers together one CPU instead of one and a half.
+    pub(super) fn pin(&self, worker: usize, workers: usize) -> io::Result<()> {
+        scheduler::set_cpus(if self.len() == workers { &self.0[worker..][..1] } else { &self.0 })
     }
 }
 
@@ -116,59 +120,6 @@ fn fast_among(cpus: &[usize], folder: &Path) -> Vec<usize> {
 fn read_number(path: &Path) -> Option<u64> {
     let number: u32 = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
     (number > 0).then_some(number.into())
-}
-
-/// The affinity mask of the calling thread.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod affinity {
-    use std::io;
-    use std::vec::Vec;
-
-    const BITS: usize = libc::c_ulong::BITS as usize;
-    /// A bit for each CPU. 8192 are the most that Linux can be built for; `cpu_set_t` has 1024.
-    type Mask = [libc::c_ulong; 8192 / BITS];
-
-    /// The CPUs in the mask.
-    pub fn get() -> io::Result<Vec<usize>> {
-        let mut mask: Mask = [0; 8192 / BITS];
-        // SAFETY: the system writes at most the stated size, which is that of the mask.
-        if unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.as_mut_ptr().cast()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok((0..mask.len() * BITS).filter(|cpu| mask[cpu / BITS] >> (cpu % BITS) & 1 == 1).collect())
-    }
-
-    /// Sets the mask.
-    pub fn set(cpus: &[usize]) -> io::Result<()> {
-        let mut mask: Mask = [0; 8192 / BITS];
-        for cpu in cpus {
-            let word = mask.get_mut(cpu / BITS).ok_or(io::ErrorKind::InvalidInput)?;
-            *word |= 1 << (cpu % BITS);
-        }
-        // SAFETY: the system reads at most the stated size, which is that of the mask.
-        match unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), mask.as_ptr().cast()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-mod affinity {
-    use std::io;
-    use std::vec::Vec;
-
-    fn unsupported<T>() -> io::Result<T> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "CPUs can be chosen on Linux and Android only"))
-    }
-
-    pub fn get() -> io::Result<Vec<usize>> {
-        unsupported()
-    }
-
-    pub fn set(_: &[usize]) -> io::Result<()> {
-        unsupported()
-    }
 }
 
 #[cfg(test)]
@@ -310,7 +261,7 @@ mod tests {
         let last = Cores::new(usable.0.last().copied());
         let pinned = std::thread::spawn({
             let last = last.clone();
-            move || last.pin().and_then(|()| Cores::usable())
+            move || last.pin(0, 2).and_then(|()| Cores::usable())
         });
         assert_eq!(pinned.join().unwrap().unwrap(), last);
         assert_eq!(Cores::usable().unwrap(), usable);
@@ -318,6 +269,6 @@ mod tests {
             let error = Cores::new(cpus.clone()).check().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{cpus:?}");
         }
-        assert!(Cores::new([usize::MAX]).pin().is_err());
+        assert!(Cores::new([usize::MAX]).pin(0, 1).is_err());
     }
 }

@@ -9,6 +9,8 @@ pub(crate) mod chunks;
 #[cfg(feature = "std")]
 mod cores;
 mod pool;
+#[cfg(feature = "std")]
+mod scheduler;
 mod tasks;
 
 #[cfg(feature = "std")]

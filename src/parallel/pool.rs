@@ -2,7 +2,7 @@
 //! ([`Serial`]) and a thread pool ([`ThreadPool`]).
 
 #[cfg(feature = "std")]
-use super::cores::Cores;
+use super::{cores::Cores, scheduler};
 
 /// Threads for the engine. Implement it to run the engine on threads of your own, such as those of an RTOS.
 ///
@@ -45,6 +45,8 @@ impl Parallel for Serial {
 
 /// A pool of its own threads (rayon). With one worker that may use any CPU no thread is started: the calling thread runs all
 /// tasks. Use a pool for one run at a time: runs that share it wait for one another.
+///
+/// On Linux, the workers have the shortest time slice, and each has a CPU of its own if they may use as many CPUs as there are workers.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct ThreadPool {
@@ -54,7 +56,7 @@ pub struct ThreadPool {
 
 #[cfg(feature = "std")]
 impl ThreadPool {
-    /// A pool of `n` workers, which the operating system places.
+    /// A pool of `n` workers, which may use the CPUs of the process.
     ///
     /// 0: a worker for each CPU that the process may use, at most as many as
     /// [`available_parallelism`](std::thread::available_parallelism) reports. If some of these CPUs are slow ([`Cores::fast`]), a
@@ -84,9 +86,13 @@ impl ThreadPool {
         ThreadPool::pinned(if n == 0 { cores.len() } else { n }, cores)
     }
 
-    /// A pool whose workers run on any CPU.
+    /// A pool whose workers may use all CPUs of the process.
     fn start(workers: usize) -> Result<ThreadPool, std::io::Error> {
         let pool = if workers > 1 { Some(start_threads(workers)?) } else { None };
+        if let (Some(pool), Ok(usable)) = (&pool, Cores::usable()) {
+            // A sandbox may forbid it.
+            let _ = place(pool, &usable);
+        }
         Ok(ThreadPool { pool, cores: None })
     }
 
@@ -94,14 +100,25 @@ impl ThreadPool {
     /// not change.
     fn pinned(workers: usize, cores: Cores) -> Result<ThreadPool, std::io::Error> {
         let pool = start_threads(workers)?;
-        pool.broadcast(|_| cores.pin()).into_iter().collect::<Result<(), _>>()?;
+        place(&pool, &cores)?;
         Ok(ThreadPool { pool: Some(pool), cores: Some(cores) })
     }
 
-    /// The CPUs on which the workers run; `None`: any.
+    /// The CPUs on which the workers run; `None`: all that the process may use.
     pub fn cores(&self) -> Option<&Cores> {
         self.cores.as_ref()
     }
+}
+
+/// Lets the threads run on these CPUs, and asks for the shortest time slice: the threads of a step wait for one another.
+#[cfg(feature = "std")]
+fn place(pool: &rayon::ThreadPool, cores: &Cores) -> Result<(), std::io::Error> {
+    let place = |thread: rayon::BroadcastContext<'_>| {
+        // Not every system has it.
+        let _ = scheduler::shorten_slice();
+        cores.pin(thread.index(), thread.num_threads())
+    };
+    pool.broadcast(place).into_iter().collect()
 }
 
 /// Starts threads, if there is memory for all of them and some to spare.
@@ -188,11 +205,13 @@ mod tests {
     #[cfg_attr(miri, ignore = "Miri reports rayon's own threads as leaks")]
     fn workers_run_on_the_chosen_cores_only() {
         let usable = Cores::usable().unwrap();
-        for n in [1, 3] {
+        for n in [1, usable.len() + 1].into_iter().filter(|n| *n != usable.len()) {
             let pool = ThreadPool::on(usable.clone(), n).unwrap();
             assert_eq!((pool.workers(), pool.cores()), (n, Some(&usable)));
             assert_eq!(cores_of_workers(&pool), std::vec![usable.clone(); n]);
-            assert_eq!(ThreadPool::new(n).unwrap().cores(), None);
+            let pool = ThreadPool::new(n).unwrap();
+            assert_eq!((pool.workers(), pool.cores()), (n, None));
+            assert_eq!(cores_of_workers(&pool), std::vec![usable.clone(); n]);
         }
         let first = Cores::new((0..).find(|cpu| Cores::new([*cpu]).check().is_ok()));
         let pool = ThreadPool::on(first.clone(), 0).unwrap();
@@ -200,5 +219,19 @@ mod tests {
         // The calling thread is not pinned.
         assert_eq!(Cores::usable().unwrap(), usable);
         assert!(ThreadPool::on(Cores::new([8191]), 1).is_err());
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri reports rayon's own threads as leaks")]
+    fn as_many_workers_as_cores_have_one_each() {
+        let usable = Cores::usable().unwrap();
+        let n = usable.len();
+        let each: Vec<_> = (0..8192).map(|cpu| Cores::new([cpu])).filter(|cpu| cpu.check().is_ok()).collect();
+        for pool in [ThreadPool::new(n), ThreadPool::on(usable.clone(), n), ThreadPool::on(usable.clone(), 0)]
+        {
+            let seen = cores_of_workers(&pool.unwrap());
+            assert_eq!(seen.len(), n);
+            assert!(each.iter().all(|cpu| seen.contains(cpu)), "{seen:?}");
+        }
     }
 }

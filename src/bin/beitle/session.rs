@@ -24,10 +24,12 @@ use std::io::ErrorKind;
 #[derive(clap::Args)]
 pub struct ProcessorArgs {
     /// Number of threads; 0: one for each fast CPU that the process may use, or for each of --cores. CPUs with less than half the
-    /// speed of the fastest are slow; with another number, the system chooses the CPUs. Results do not depend on it
+    /// speed of the fastest are slow. With as many threads as CPUs, each has a CPU of its own; otherwise the system places
+    /// them. Results do not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
-    /// CPUs on which the threads run, such as 4-7 or 0,2 (Linux). Results do not depend on it
+    /// CPUs on which the threads run, such as 4-7 or 0,2 (Linux), for example to leave out one that a real-time program keeps
+    /// busy. Results do not depend on it
     #[arg(long, value_name = "LIST", value_parser = cores::parse)]
     cores: Option<Cores>,
     /// Instruction set [default: the fastest available]. Results do not depend on it
