@@ -58,13 +58,15 @@ mod system {
     /// takes turns with other threads more often; its share of the CPU is the same. Linux before 6.12 ignores it.
     pub fn shorten_slice() -> io::Result<()> {
         const SIZE: u32 = size_of::<Attributes>() as u32;
+        /// `SCHED_OTHER`, which libc does not name on Android.
+        const NORMAL: u32 = 0;
         /// Linux takes shorter ones as this.
         const SHORTEST: u64 = 100_000;
         let check = |code: libc::c_long| if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
         let mut attributes = Attributes::default();
         // SAFETY: the system writes at most SIZE bytes, which is the size of the attributes. Thread 0 is the calling one.
         check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) })?;
-        if attributes.policy != libc::SCHED_OTHER as u32 {
+        if attributes.policy != NORMAL {
             return Ok(());
         }
         (attributes.size, attributes.runtime) = (SIZE, SHORTEST);
