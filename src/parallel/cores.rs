@@ -76,10 +76,11 @@ impl Cores {
         }
     }
 
-    /// Lets the calling thread, one of `workers`, run on these CPUs only: if there are as many as workers, on the CPU of index `worker`.
+    /// Restricts the calling thread, worker `worker` of `workers`, to these CPUs; to a single one of them if there are as many CPUs as
+    /// workers.
     ///
-    /// Beside a busy thread of another program, the operating system would often let two workers share a CPU and leave the other
-    /// thread alone on its own: all three get what is fair, but the workers together one CPU instead of one and a half.
+    /// Otherwise, if another program keeps a CPU busy, the operating system often runs two workers on one CPU and leaves the busy one to
+    /// that program. This is fair to all three threads, but gives the workers one CPU instead of one and a half.
     pub(super) fn pin(&self, worker: usize, workers: usize) -> io::Result<()> {
         scheduler::set_cpus(if self.len() == workers { &self.0[worker..][..1] } else { &self.0 })
     }

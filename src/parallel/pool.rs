@@ -88,12 +88,13 @@ impl ThreadPool {
 
     /// A pool whose workers may use all CPUs of the process.
     fn start(workers: usize) -> Result<ThreadPool, std::io::Error> {
-        let pool = if workers > 1 { Some(start_threads(workers)?) } else { None };
-        if let (Some(pool), Ok(usable)) = (&pool, Cores::usable()) {
-            // A sandbox may forbid it.
-            let _ = place(pool, &usable);
+        if workers <= 1 {
+            return Ok(ThreadPool { pool: None, cores: None });
         }
-        Ok(ThreadPool { pool, cores: None })
+        let pool = start_threads(workers)?;
+        // A sandbox may forbid it.
+        let _ = Cores::usable().and_then(|usable| place(&pool, &usable));
+        Ok(ThreadPool { pool: Some(pool), cores: None })
     }
 
     /// A pool whose workers run on these CPUs. Even a single worker gets a thread of its own, so that the calling thread's CPUs do
@@ -110,12 +111,12 @@ impl ThreadPool {
     }
 }
 
-/// Lets the threads run on these CPUs, and asks for the shortest time slice: the threads of a step wait for one another.
+/// Places the threads on these CPUs ([`Cores::pin`]). They also ask for the shortest time slice, so that none of them keeps the others
+/// waiting for long.
 #[cfg(feature = "std")]
 fn place(pool: &rayon::ThreadPool, cores: &Cores) -> Result<(), std::io::Error> {
     let place = |thread: rayon::BroadcastContext<'_>| {
-        // Not every system has it.
-        let _ = scheduler::shorten_slice();
+        scheduler::shorten_slice();
         cores.pin(thread.index(), thread.num_threads())
     };
     pool.broadcast(place).into_iter().collect()

@@ -1,5 +1,5 @@
-//! What the operating system's scheduler is asked for the calling thread: its CPUs and its time slice. Linux and Android only; other
-//! systems answer [`Unsupported`](std::io::ErrorKind::Unsupported).
+//! The scheduling of the calling thread: the CPUs on which it may run, and its time slice. Linux and Android only. On other systems
+//! the CPUs are [`Unsupported`](std::io::ErrorKind::Unsupported), and the time slice stays as it is.
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub use other::{cpus, set_cpus, shorten_slice};
@@ -19,9 +19,7 @@ mod system {
     pub fn cpus() -> io::Result<Vec<usize>> {
         let mut mask: Mask = [0; 8192 / BITS];
         // SAFETY: the system writes at most the stated size, which is that of the mask.
-        if unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.as_mut_ptr().cast()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        check(0 == unsafe { libc::sched_getaffinity(0, size_of::<Mask>(), mask.as_mut_ptr().cast()) })?;
         Ok((0..mask.len() * BITS).filter(|cpu| mask[cpu / BITS] >> (cpu % BITS) & 1 == 1).collect())
     }
 
@@ -33,10 +31,12 @@ mod system {
             *word |= 1 << (cpu % BITS);
         }
         // SAFETY: the system reads at most the stated size, which is that of the mask.
-        match unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), mask.as_ptr().cast()) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        check(0 == unsafe { libc::sched_setaffinity(0, size_of::<Mask>(), mask.as_ptr().cast()) })
+    }
+
+    /// The error of the system call that has just failed, if it has.
+    fn check(succeeded: bool) -> io::Result<()> {
+        if succeeded { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Linux's `struct sched_attr`, in its first version.
@@ -54,24 +54,23 @@ mod system {
         period: u64,
     }
 
-    /// Gives the calling thread the shortest time slice, if it has the normal policy. It then gets a CPU sooner after it is woken, and
-    /// takes turns with other threads more often; its share of the CPU is the same. Linux before 6.12 ignores it.
-    pub fn shorten_slice() -> io::Result<()> {
+    /// Asks for the shortest time slice for the calling thread, if it has the normal policy. It then runs sooner after it is woken, and
+    /// takes turns with other threads more often; its share of the CPU is the same. It is a hint: Linux before 6.12 ignores it, and a
+    /// sandbox may forbid it.
+    pub fn shorten_slice() {
         const SIZE: u32 = size_of::<Attributes>() as u32;
         /// `SCHED_OTHER`, which libc does not name on Android.
         const NORMAL: u32 = 0;
-        /// Linux takes shorter ones as this.
+        /// In nanoseconds. Linux rounds shorter ones up to this.
         const SHORTEST: u64 = 100_000;
-        let check = |code: libc::c_long| if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
         let mut attributes = Attributes::default();
-        // SAFETY: the system writes at most SIZE bytes, which is the size of the attributes. Thread 0 is the calling one.
-        check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) })?;
-        if attributes.policy != NORMAL {
-            return Ok(());
+        // SAFETY: the system writes at most SIZE bytes, which is the size of the attributes. 0 stands for the calling thread.
+        let known = 0 == unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, SIZE, 0) };
+        if known && attributes.policy == NORMAL {
+            (attributes.size, attributes.runtime) = (SIZE, SHORTEST);
+            // SAFETY: the system reads as many bytes as `size` states, which is the size of the attributes.
+            unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
         }
-        (attributes.size, attributes.runtime) = (SIZE, SHORTEST);
-        // SAFETY: the system reads the size that the attributes state, which is their own.
-        check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })
     }
 }
 
@@ -92,9 +91,7 @@ mod other {
         unsupported()
     }
 
-    pub fn shorten_slice() -> io::Result<()> {
-        unsupported()
-    }
+    pub fn shorten_slice() {}
 }
 
 #[cfg(test)]
@@ -111,8 +108,7 @@ mod tests {
             // SAFETY: as above. To lower one's own priority is always allowed, and concerns this thread only.
             assert_eq!(unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, 0, 19) }, 0);
             let before = priority();
-            // An emulator may not have the calls.
-            let _ = shorten_slice();
+            shorten_slice();
             assert_eq!((before, priority()), (1, 1));
         });
         thread.join().unwrap();
