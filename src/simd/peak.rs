@@ -65,6 +65,7 @@ impl Isa {
 /// | accumulators | xmm0–11, ymm0–11 or zmm0–11 | v0–7, v16–19 (v8–15 are callee-saved) |
 /// | both factors | xmm12, ymm12 or zmm12 | v20 |
 /// | intermediate products | xmm13 or ymm13 (`pmaddwd`) | v21 (`smull`) |
+/// | signs (AVX2) | ymm14 | |
 ///
 /// Adding an instruction set takes a `$step` macro, an invocation of `x86!` or `arm!`, and a line in `find`.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
@@ -97,7 +98,7 @@ mod loops {
         ($name:ident, $features:literal, $clear:ident, $fill:literal, $step:ident) => {
             peak_loop!($name, $features, ["0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11"], $clear, $fill, $step,
                 "dec {n}\njnz 2b",
-                ["xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13"]);
+                ["xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14"]);
         };
     }
     #[rustfmt::skip]
@@ -117,8 +118,11 @@ mod loops {
         }
     }
     #[rustfmt::skip]
-    macro_rules! madd {
-        ($i:literal) => { concat!("vpmaddwd ymm13, ymm12, ymm12\nvpaddd ymm", $i, ", ymm", $i, ", ymm13") }
+    macro_rules! maddubs {
+        ($i:literal) => {
+            concat!("vpxor ymm13, ymm12, ymm14\nvpmaddubsw ymm13, ymm12, ymm13\nvpmaddwd ymm13, ymm13, ymm12\nvpaddd ymm", $i,
+                ", ymm", $i, ", ymm13")
+        }
     }
     #[rustfmt::skip]
     macro_rules! dot_ymm { ($i:literal) => { concat!("{{vex}} vpdpbusd ymm", $i, ", ymm12, ymm12") } }
@@ -134,7 +138,12 @@ mod loops {
 
     x86!(i8_sse41, "sse4.1", clear_sse, "movd xmm12, {x:e}\npshufd xmm12, xmm12, 0", madd_sse);
     x86!(f_sse41, "sse4.1", clear_sse, "movd xmm12, {x:e}\npshufd xmm12, xmm12, 0", mul_add_sse);
-    x86!(i8_avx2, "avx2", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", madd);
+    x86!(
+        i8_avx2,
+        "avx2",
+        "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12\nvpxor xmm14, xmm14, xmm14",
+        maddubs
+    );
     x86!(i8_avxvnni, "avx2,avxvnni", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_ymm);
     #[cfg(any(test, feature = "bench"))]
     x86!(i8_evex, "avx2,avx512vnni,avx512vl", "vmovd xmm12, {x:e}\nvpbroadcastd ymm12, xmm12", dot_evex);
@@ -146,7 +155,7 @@ mod loops {
         Some(match (isa, int8) {
             ("sse4.1", true) => Loop { macs: 8, run: i8_sse41 },
             ("sse4.1", false) => Loop { macs: 2, run: f_sse41 },
-            ("avx2", true) => Loop { macs: 16, run: i8_avx2 },
+            ("avx2", true) => Loop { macs: 32, run: i8_avx2 },
             ("avxvnni", true) => Loop { macs: 32, run: i8_avxvnni },
             #[cfg(any(test, feature = "bench"))]
             ("avxvnni-evex", true) => Loop { macs: 32, run: i8_evex },

@@ -2,13 +2,13 @@
 //!
 //! There are two int8 micro-kernels, both exact:
 //!
-//! - [`tile_i8`] (AVX2, 5 rows): `vpmaddwd` multiplies i16, so bytes are widened first. Of the four inputs of a group, those in
-//!   even bytes and those in odd bytes are widened to a vector each: the two products that `vpmaddwd` adds in a lane then belong
-//!   to the same output, and 16 outputs take two accumulators. (`vpmaddubsw`, the obvious choice, saturates at 16 bits.)
+//! - [`tile_i8`] (AVX2, 5 rows): `vpmaddubsw` multiplies unsigned by signed bytes and adds two products, but saturates at 16 bits,
+//!   so q · w does not fit (2 · 255 · 127). The unsigned factor is therefore |a| ≤ 128 of a = q − 128, and the weight takes the
+//!   sign of a: w ^ s, where s = −1 if a is negative, otherwise 0. As w ^ −1 = −w − 1, two products are at least −2 · 128 · 128, the
+//!   least i16, and |a| · (w ^ s) is a · w, or a · w − |a| if a is negative. So Σ a · w = Σ |a| · (w ^ s) + Σ |a| over the negative
+//!   a, of which the second sum is the same for all outputs of a row.
 //! - [`tile_i8_vnni`] (AVX-VNNI, 6 rows): `vpdpbusd` multiplies the four unsigned bytes of a group by four signed bytes per
-//!   lane, without saturation.
-//!
-//! Both multiply unsigned activations q; since Σ (q − 128) · w = Σ q · w − 128 · Σ w, accumulators start from −128 · Σ w.
+//!   lane, without saturation. It multiplies q; since Σ (q − 128) · w = Σ q · w − 128 · Σ w, sums start from −128 · Σ w.
 
 use super::yuv;
 use crate::image::yuv::{BLOCK, Block, Coefficients};
@@ -350,59 +350,105 @@ impl Lanes for Avx2 {
     }
 }
 
-/// The block size along K (KC), in groups of four inputs: the widened activations of five rows, 1.5 KiB each, stay in the
+/// The block size along K (KC), in groups of four inputs: the magnitudes and signs of five rows, 1.5 KiB each, stay in the
 /// first-level cache while all panels of the tile read them.
 const KC_GROUPS: usize = 192;
 
-/// A row's block of activations, widened to i16: for each group the bytes at even places (inputs 0 and 2), two i16 in an i32;
-/// then likewise the bytes at odd places. Written before it is read.
-type EvenOdd = [[MaybeUninit<i32>; KC_GROUPS]; 2];
+/// A row's block of activations a = q − 128. Written before it is read.
+#[derive(Clone, Copy)]
+struct SplitRow {
+    /// |a| of the four inputs of each group.
+    magnitudes: [MaybeUninit<i32>; KC_GROUPS],
+    /// For each input a byte whose bits are all 1 if a is negative, otherwise 0.
+    signs: [MaybeUninit<i32>; KC_GROUPS],
+}
 
-/// The tile by `vpmaddwd`: for each block of groups, widens the activations once, then multiplies them by every panel.
+impl SplitRow {
+    const UNINIT: SplitRow = SplitRow {
+        magnitudes: [MaybeUninit::uninit(); KC_GROUPS],
+        signs: [MaybeUninit::uninit(); KC_GROUPS],
+    };
+
+    /// Splits `groups` groups of bytes q. Returns the sum of |a| over the negative a.
+    ///
+    /// # Safety
+    /// 4 · `groups` bytes can be read at `q`; `groups` is at most [`KC_GROUPS`]; the processor has avx2.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store(&mut self, q: *const u8, groups: usize) -> i32 {
+        let (flip, zero) = (_mm256_set1_epi8(i8::MIN), _mm256_setzero_si256());
+        let whole = groups / 8 * 8;
+        let mut negative = zero;
+        // SAFETY: every access is to a group below `groups`, by this function's preconditions.
+        unsafe {
+            for g in (0..whole).step_by(8) {
+                let a = _mm256_xor_si256(_mm256_loadu_si256(q.add(4 * g).cast()), flip);
+                let (magnitudes, signs) = (_mm256_abs_epi8(a), _mm256_cmpgt_epi8(zero, a));
+                _mm256_storeu_si256(self.magnitudes.as_mut_ptr().add(g).cast(), magnitudes);
+                _mm256_storeu_si256(self.signs.as_mut_ptr().add(g).cast(), signs);
+                let sums = _mm256_sad_epu8(_mm256_and_si256(magnitudes, signs), zero);
+                negative = _mm256_add_epi64(negative, sums);
+            }
+            let mut sums = [0i64; 4];
+            _mm256_storeu_si256(sums.as_mut_ptr().cast(), negative);
+            let mut negative = sums.iter().sum::<i64>() as i32;
+            for g in whole..groups {
+                let a = q.add(4 * g).cast::<[u8; 4]>().read_unaligned().map(|q| (q ^ 0x80) as i8);
+                self.magnitudes[g].write(i32::from_ne_bytes(a.map(i8::unsigned_abs)));
+                self.signs[g].write(i32::from_ne_bytes(a.map(|a| if a < 0 { u8::MAX } else { 0 })));
+                negative += a.iter().map(|&a| -i32::from(a.min(0))).sum::<i32>();
+            }
+            negative
+        }
+    }
+}
+
+/// The tile by `vpmaddubsw`: for each block of groups, splits the activations once, then multiplies them by every panel.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], with `ROWS` rows; the processor has avx2.
 #[target_feature(enable = "avx2")]
-unsafe fn maddwd<const ROWS: usize>(panels: usize, t: &TileI8) {
-    let mut rows: [EvenOdd; ROWS] = [const { [const { [MaybeUninit::uninit(); KC_GROUPS] }; 2] }; ROWS];
+unsafe fn maddubs<const ROWS: usize>(panels: usize, t: &TileI8) {
+    let mut rows = [SplitRow::UNINIT; ROWS];
     for first in (0..t.groups).step_by(KC_GROUPS) {
         let groups = KC_GROUPS.min(t.groups - first);
-        // SAFETY: `TileI8` covers every row, panel, weight sum and output; groups first .. first + groups exist, and `split` has
+        let mut negative = [0; ROWS];
+        // SAFETY: `TileI8` covers every row, panel, weight sum and output; groups first .. first + groups exist, and `store` has
         // written that many of each row before `panel` reads them.
         unsafe {
-            for (r, row) in rows.iter_mut().enumerate() {
-                split(t.a.add(r * t.a_pitch + first * 4), groups, row);
+            for (r, (row, negative)) in rows.iter_mut().zip(&mut negative).enumerate() {
+                *negative = row.store(t.a.add(r * t.a_pitch + first * 4), groups);
             }
             for p in 0..panels {
                 let out = t.out.add(p * LANES);
-                let start = (first == 0).then(|| start(t, p));
+                let start = (first == 0).then(|| start_signed(t, p));
                 let w = t.w.add(p * t.panel_pitch + first * 64);
                 // During the first panel the next weights are prefetched; during the others, the weights that are read anyway.
                 let prefetch = if p == 0 { t.prefetch.wrapping_add(first * 64) } else { w };
-                panel(&rows, groups, (w, prefetch), start, out, panels * LANES);
+                panel((&rows, &negative), groups, (w, prefetch), start, out, panels * LANES);
             }
         }
     }
 }
 
-/// The numbers that the sums of panel `p` start from: −128 · Σ w, or 0 if the sums are those of unsigned bytes.
+/// The numbers that the sums of panel `p` start from where the products are those of q − 128: 0, or 128 · Σ w if the sums are those
+/// of unsigned bytes.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`]; panel `p` is inside the tile; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn start(t: &TileI8, p: usize) -> [__m256i; 2] {
-    let zero = _mm256_setzero_si256();
-    if t.unsigned {
-        return [zero; 2];
+unsafe fn start_signed(t: &TileI8, p: usize) -> [__m256i; 2] {
+    if !t.unsigned {
+        return [_mm256_setzero_si256(); 2];
     }
     // SAFETY: panel `p` has 16 sums, by this function's preconditions.
     let sums = [0, 8].map(|at| unsafe { _mm256_loadu_si256(t.w_sum.add(p * LANES + at).cast()) });
-    sums.map(|sum| _mm256_sub_epi32(zero, _mm256_slli_epi32::<7>(sum)))
+    sums.map(|sum| _mm256_slli_epi32::<7>(sum))
 }
 
-/// Multiplies `groups` groups of widened rows by one panel. The sums begin with `start` if it is given, otherwise they continue
-/// from `out`, whose rows are `pitch` elements apart.
+/// Multiplies `groups` groups of split rows by one panel. The sums begin with `start` if it is given, otherwise they continue
+/// from `out`, whose rows are `pitch` elements apart; Σ |a| over the negative a of each row, `negative`, is added.
 ///
 /// # Safety
 /// 64 · `groups` bytes can be read at `w`; `out` has `ROWS` rows of 16 i32, initialised without `start`; `groups` groups of each
@@ -410,39 +456,37 @@ unsafe fn start(t: &TileI8, p: usize) -> [__m256i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn panel<const ROWS: usize>(
-    rows: &[EvenOdd; ROWS],
+    (rows, negative): (&[SplitRow; ROWS], &[i32; ROWS]),
     groups: usize,
     (w, prefetch): (*const i8, *const i8),
     start: Option<[__m256i; 2]>,
     out: *mut i32,
     pitch: usize,
 ) {
+    let ones = _mm256_set1_epi16(1);
     // SAFETY: every access is to a group below `groups`, or to a row of `out`, by this function's preconditions.
     unsafe {
         let mut acc = [[_mm256_setzero_si256(); 2]; ROWS];
-        for (r, acc) in acc.iter_mut().enumerate() {
+        for (r, (acc, &negative)) in acc.iter_mut().zip(negative).enumerate() {
             for (h, acc) in acc.iter_mut().enumerate() {
-                *acc = match start {
+                let from = match start {
                     Some(start) => start[h],
                     None => _mm256_loadu_si256(out.add(r * pitch + h * 8).cast()),
                 };
+                *acc = _mm256_add_epi32(from, _mm256_set1_epi32(negative));
             }
         }
         for g in 0..groups {
             _mm_prefetch::<_MM_HINT_T1>(prefetch.wrapping_add(g * 64).cast());
             let w = w.add(g * 64).cast::<__m256i>();
-            let (w0, w1) = (_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1)));
-            // Sign-extend the even bytes by two shifts, the odd bytes by one.
-            let even0 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w0));
-            let even1 = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w1));
-            let (odd0, odd1) = (_mm256_srai_epi16::<8>(w0), _mm256_srai_epi16::<8>(w1));
-            for (acc, [even, odd]) in acc.iter_mut().zip(rows) {
-                let a = _mm256_set1_epi32(even.get_unchecked(g).assume_init());
-                acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, even0));
-                acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, even1));
-                let a = _mm256_set1_epi32(odd.get_unchecked(g).assume_init());
-                acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(a, odd0));
-                acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(a, odd1));
+            let w = [_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1))];
+            for (acc, row) in acc.iter_mut().zip(rows) {
+                let magnitudes = _mm256_set1_epi32(row.magnitudes.get_unchecked(g).assume_init());
+                let signs = _mm256_set1_epi32(row.signs.get_unchecked(g).assume_init());
+                for (acc, w) in acc.iter_mut().zip(w) {
+                    let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256(w, signs));
+                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(pairs, ones));
+                }
             }
         }
         for (r, acc) in acc.iter().enumerate() {
@@ -452,46 +496,39 @@ unsafe fn panel<const ROWS: usize>(
     }
 }
 
-/// Widens the bytes at even places and at odd places of `groups` groups to i16.
-///
-/// # Safety
-/// 4 · `groups` bytes can be read at `a`; `groups` is at most [`KC_GROUPS`]; the processor has avx2.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn split(a: *const u8, groups: usize, [even, odd]: &mut EvenOdd) {
-    let low_byte = _mm256_set1_epi16(0xFF);
-    let whole = groups / 8 * 8;
-    // SAFETY: every access is to a group below `groups`, by this function's preconditions.
-    unsafe {
-        for g in (0..whole).step_by(8) {
-            let v = _mm256_loadu_si256(a.add(4 * g).cast());
-            _mm256_storeu_si256(even.as_mut_ptr().add(g).cast(), _mm256_and_si256(v, low_byte));
-            _mm256_storeu_si256(odd.as_mut_ptr().add(g).cast(), _mm256_srli_epi16::<8>(v));
-        }
-        for g in whole..groups {
-            let group = a.add(4 * g).cast::<u32>().read_unaligned();
-            even[g].write((group & 0x00FF_00FF) as i32);
-            odd[g].write((group >> 8 & 0x00FF_00FF) as i32);
-        }
-    }
-}
-
 /// The int8 tile without VNNI.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`], with at most 5 rows; the processor has avx2.
 pub(crate) unsafe fn tile_i8(rows: usize, panels: usize, t: &TileI8) {
-    // SAFETY: the preconditions are those of `maddwd`, and `ROWS` is `rows`.
+    // SAFETY: the preconditions are those of `maddubs`, and `ROWS` is `rows`.
     unsafe {
         match rows {
-            1 => maddwd::<1>(panels, t),
-            2 => maddwd::<2>(panels, t),
-            3 => maddwd::<3>(panels, t),
-            4 => maddwd::<4>(panels, t),
-            5 => maddwd::<5>(panels, t),
+            1 => maddubs::<1>(panels, t),
+            2 => maddubs::<2>(panels, t),
+            3 => maddubs::<3>(panels, t),
+            4 => maddubs::<4>(panels, t),
+            5 => maddubs::<5>(panels, t),
             _ => unreachable!("the instruction set's tile shape limits the number of rows"),
         }
     }
+}
+
+/// The numbers that the sums of a panel start from where the products are those of q: −128 · Σ w, or 0 if the sums are those of
+/// unsigned bytes.
+///
+/// # Safety
+/// The preconditions of [`TileI8`]; the processor has avx2.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn start_unsigned(t: &TileI8) -> [__m256i; 2] {
+    let zero = _mm256_setzero_si256();
+    if t.unsigned {
+        return [zero; 2];
+    }
+    // SAFETY: the panel has 16 sums, by this function's preconditions.
+    let sums = [0, 8].map(|at| unsafe { _mm256_loadu_si256(t.w_sum.add(at).cast()) });
+    sums.map(|sum| _mm256_sub_epi32(zero, _mm256_slli_epi32::<7>(sum)))
 }
 
 /// Defines an int8 tile by the 256-bit `vpdpbusd`: `$tile_i8` takes the numbers of rows and panels at run time and calls `$vnni`,
@@ -506,7 +543,7 @@ macro_rules! vnni_tile {
             const { assert!(PANELS == 1) }
             // SAFETY: the preconditions of `TileI8` cover the weight sums, every group and every output.
             unsafe {
-                let mut acc = [start(t, 0); ROWS];
+                let mut acc = [start_unsigned(t); ROWS];
                 for g in 0..t.groups {
                     let w: [__m256i; 2] =
                         core::array::from_fn(|h| _mm256_loadu_si256(t.w.add(g * 64 + h * 32).cast()));
