@@ -7,7 +7,7 @@
 
 use super::gemm::PanelProduct;
 use super::upsample::{CHANNELS, KernelProducts, LowResMap, Target, Upsample};
-use super::winograd::WinogradConv;
+use super::winograd::{WinogradConv, panels_per_group};
 use crate::parallel::Tasks;
 use crate::parallel::chunks::{Shared, chunk_range, fewest_tasks};
 use crate::simd::isa::Isa;
@@ -72,14 +72,14 @@ pub(crate) struct WorkerScratch<'a> {
 }
 
 impl Product<'_> {
-    /// Panels per task: those of the micro-kernel's largest tile, or, if that is one panel, as many as leave enough tasks for the workers.
+    /// Panels per task: those of the product's largest tile, or, if that is one panel, as many as leave enough tasks for the workers.
     /// At most [`CHANNELS`] channels.
     fn task_panels(&self, isa: Isa, panels: usize, workers: usize) -> usize {
         const MOST: usize = CHANNELS / LANES;
         let tile = match self {
             Product::Given => 1,
             Product::Gemm(p) => p.gemm.tile_shape(isa).panels,
-            Product::Winograd(_) => isa.shape_i8().panels,
+            Product::Winograd(_) => panels_per_group(isa),
         };
         if tile > 1 { tile.min(MOST) } else { (panels / fewest_tasks(workers)).clamp(1, MOST) }
     }

@@ -27,7 +27,7 @@ use crate::simd::isa::Isa;
 use crate::simd::kernels::epilogue::Activation;
 use crate::simd::kernels::winograd::output::OutputTransform;
 use crate::simd::lanes::LANES;
-use crate::simd::tile::{MAX_PANELS, TileI8};
+use crate::simd::tile::TileI8;
 use core::ops::Range;
 use half::bf16;
 
@@ -36,6 +36,8 @@ const TILES_PER_TASK: usize = 8;
 /// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
 /// and their sums stay in a core's second-level cache.
 const TILES_PER_GROUP: usize = 40;
+/// The most panels whose sums at all points of a group of tiles are kept.
+const PANELS_PER_GROUP: usize = 3;
 /// Input pixels along a side of the largest tile.
 const MAX_SIDE: usize = 6;
 
@@ -44,8 +46,13 @@ const MAX_SIDE: usize = 6;
 pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
     let points = winograd_points(tile);
     let transform = points * c + (tile + 2) * c / 2;
-    let sums = points * TILES_PER_GROUP * MAX_PANELS * LANES;
+    let sums = points * TILES_PER_GROUP * PANELS_PER_GROUP * LANES;
     if transform > sums { transform } else { sums }
+}
+
+/// The number of panels in a group.
+pub(crate) fn panels_per_group(isa: Isa) -> usize {
+    isa.shape_i8().panels.min(PANELS_PER_GROUP)
 }
 
 /// A ring buffer of rows of a bfloat16 map, each between two blank pixels.
@@ -161,19 +168,19 @@ impl WinogradConv<'_> {
         scratch: &mut [f32],
     ) {
         assert!(tiles.end <= self.tiles * self.strips, "the tiles must exist");
-        let shape = self.isa.shape_i8();
+        let rows = self.isa.shape_i8().rows;
         let sums = bytemuck::cast_slice_mut(scratch);
         // All groups but the last multiply whole tiles of the micro-kernel.
-        let units = tiles.len().div_ceil(shape.rows);
+        let units = tiles.len().div_ceil(rows);
         let (tile_groups, panel_groups) =
-            (units.div_ceil(TILES_PER_GROUP / shape.rows), panels.len().div_ceil(shape.panels));
+            (units.div_ceil(TILES_PER_GROUP / rows), panels.len().div_ceil(panels_per_group(self.isa)));
         for i in 0..panel_groups {
             let group = chunk_range(panels.len(), panel_groups, i);
             let group = panels.start + group.start..panels.start + group.end;
             for j in 0..tile_groups {
                 let units = chunk_range(units, tile_groups, j);
-                let first = tiles.start + units.start * shape.rows;
-                let end = tiles.end.min(tiles.start + units.end * shape.rows);
+                let first = tiles.start + units.start * rows;
+                let end = tiles.end.min(tiles.start + units.end * rows);
                 // SAFETY: by this function's precondition.
                 unsafe { self.compute_group(first..end, group.clone(), sums, out) };
             }

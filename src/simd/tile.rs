@@ -24,7 +24,9 @@ use super::lanes::{LANES, Lanes};
 /// The largest number of rows of any instruction set's tile, in matrix products and in attention.
 pub(crate) const MAX_ROWS: usize = 10;
 /// The largest number of panels of any instruction set's tile in matrix products.
-pub(crate) const MAX_PANELS: usize = 3;
+pub(crate) const MAX_PANELS: usize = 6;
+/// The most sums in any instruction set's tile in matrix products.
+pub(crate) const MAX_SUMS: usize = 30 * LANES;
 
 /// Operands of the int8 micro-kernel, which computes Σ (q − 128) · w, or Σ q · w if `unsigned`, exactly, for u8 activations q and
 /// weights w in −127 ..= 127.

@@ -13,7 +13,7 @@ use crate::parallel::chunks::{Shared, chunk_range};
 use crate::simd::isa::{Isa, TileShape};
 use crate::simd::kernels::epilogue::{Activation, DequantiseTile, StoreTile, TileOutput};
 use crate::simd::lanes::LANES;
-use crate::simd::tile::{MAX_PANELS, MAX_ROWS, TileF};
+use crate::simd::tile::{MAX_SUMS, TileF};
 use core::ops::Range;
 
 /// A group of panels. If its weights are bytes, those of the m-th summed matrix start at panel `first + m · step` of `bytes`.
@@ -24,18 +24,15 @@ pub(super) struct PanelGroup<'a> {
     pub step: usize,
 }
 
-/// The most numbers in a tile.
-const TILE: usize = MAX_ROWS * MAX_PANELS * LANES;
-
 /// The buffers of a task: a tile of f32, and integer sums of two tiles, used in turn.
 pub(super) struct TileBuffers {
-    acc: [f32; TILE],
-    sums: [[i32; TILE]; 2],
+    acc: [f32; MAX_SUMS],
+    sums: [[i32; MAX_SUMS]; 2],
 }
 
 impl TileBuffers {
     pub fn new() -> TileBuffers {
-        TileBuffers { acc: [0.0; TILE], sums: [[0; TILE]; 2] }
+        TileBuffers { acc: [0.0; MAX_SUMS], sums: [[0; MAX_SUMS]; 2] }
     }
 }
 

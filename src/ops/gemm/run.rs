@@ -11,23 +11,24 @@ use crate::parallel::chunks::{Shared, TASKS_PER_WORKER, chunk_range};
 use crate::parallel::{Tasks, Workers};
 use crate::simd::isa::{Isa, TileShape};
 use crate::simd::lanes::LANES;
-use crate::simd::tile::MAX_PANELS;
 use core::ops::Range;
 use half::bf16;
 
 /// The most rows of a segment in a unit: they stay in a core's second-level cache.
 const ROWS_PER_TASK: usize = 256;
+/// The most panels whose int4 weights are unpacked at a time.
+const UNPACKED_PANELS: usize = 3;
 /// The number of rows to aim for in a task that unpacks int4 weights, so that unpacking is a small part of its time.
 const ROWS_PER_UNPACKING: usize = 768;
 
-/// Bytes that one worker needs to unpack the weights of an int4 tensor: the panels of a tile, of all the matrices that one
+/// Bytes that one worker needs to unpack the weights of an int4 tensor: [`UNPACKED_PANELS`] panels of all the matrices that one
 /// product sums.
 pub(crate) fn unpacked_bytes(role: Role, layer: u16, shape: LinearShape) -> usize {
     let matrices = match (role, layer) {
         (Role::FpnConv | Role::PspBottleneck, _) | (Role::FpnBottleneck, 0) => shape.matrices,
         _ => 1,
     };
-    matrices * MAX_PANELS * shape.panel_bytes()
+    matrices * UNPACKED_PANELS * shape.panel_bytes()
 }
 
 /// The output of a product.
@@ -199,9 +200,14 @@ impl PanelProduct<'_> {
 }
 
 impl Gemm<'_> {
-    /// The largest tile of the micro-kernel for the weights' type.
+    /// The largest tile for the weights' type.
     pub fn tile_shape(&self, isa: Isa) -> TileShape {
-        if self.weights.is_int8() { isa.shape_i8() } else { isa.shape_f() }
+        let i8 = isa.shape_i8();
+        match self.weights.panels {
+            Panels::Int8 { .. } => i8,
+            Panels::Int4 { .. } => TileShape { panels: i8.panels.min(UNPACKED_PANELS), ..i8 },
+            Panels::F32(_) | Panels::F16(_) => isa.shape_f(),
+        }
     }
 
     /// The weights of a group of panels: those of the file, or int4 weights unpacked into `unpacked`.
