@@ -132,7 +132,7 @@ static AVX2: Spec = Spec {
     sign_flip: avx2::Avx2::SIGN_FLIP,
     shape_i8: product(5, 6),
     tile_i8: avx2::tile_i8,
-    shape_attention: shape(5, 4),
+    shape_attention: shape(5, 16),
     shape_f: product(6, 1),
     tile_f32: avx2::tile_f32,
     tile_f16: avx2::tile_f16,

@@ -389,9 +389,9 @@ impl SplitRow {
                 let sums = _mm256_sad_epu8(_mm256_and_si256(magnitudes, signs), zero);
                 negative = _mm256_add_epi64(negative, sums);
             }
-            let mut sums = [0i64; 4];
-            _mm256_storeu_si256(sums.as_mut_ptr().cast(), negative);
-            let mut negative = sums.iter().sum::<i64>() as i32;
+            let sums =
+                _mm_add_epi64(_mm256_castsi256_si128(negative), _mm256_extracti128_si256::<1>(negative));
+            let mut negative = _mm_cvtsi128_si32(_mm_add_epi64(sums, _mm_unpackhi_epi64(sums, sums)));
             for g in whole..groups {
                 let a = q.add(4 * g).cast::<[u8; 4]>().read_unaligned().map(|q| (q ^ 0x80) as i8);
                 self.magnitudes[g].write(i32::from_ne_bytes(a.map(i8::unsigned_abs)));
