@@ -1,7 +1,7 @@
 //! The contract of the GEMM micro-kernels.
 //!
 //! A micro-kernel multiplies `rows` rows of activations (MR of them at most) by `panels` panels of 16 outputs
-//! (NR = 16 · `panels`), over the whole of K. The tile of sums stays in registers; the instruction set's table entry
+//! (NR = 16 · `panels`), over the whole of K. The sums of a panel, or of the whole tile, stay in registers; the instruction set's table entry
 //! ([`Isa::shape_i8`](super::isa::Isa::shape_i8) and its neighbours) says how large a tile may be. Micro-kernels are
 //! stateless: they neither allocate nor start threads, and the caller chooses the tiles (`ops::gemm`).
 //!
@@ -47,10 +47,10 @@ pub(crate) struct TileI8 {
     pub w: *const i8,
     /// Bytes from one panel of weights to the next.
     pub panel_pitch: usize,
-    /// Groups of four inputs: K / 4, rounded up.
+    /// Groups of four inputs: K / 4, rounded up; at least one.
     pub groups: usize,
-    /// Σ w of each output, `[panels][16]`. Kernels that multiply unsigned bytes subtract 128 times these sums; with `unsigned`,
-    /// kernels that multiply signed bytes add as much.
+    /// Σ w of each output, `[panels][16]`. Kernels that multiply q subtract 128 times these sums; with `unsigned`, kernels that
+    /// multiply q − 128 add as much.
     pub w_sum: *const i32,
     /// Whether the sums are those of q, not of q − 128.
     pub unsigned: bool,
@@ -74,6 +74,7 @@ impl TileI8 {
         w_sum: &[i32],
         out: &mut [i32],
     ) -> TileI8 {
+        debug_assert!(groups > 0, "a product must have inputs");
         debug_assert!(
             rows > 0 && a.len() >= (rows - 1) * a_pitch + 4 * groups,
             "the activations must hold every row"

@@ -5,7 +5,7 @@
 //! - [`tile_i8`] (AVX2, 5 rows): `vpmaddubsw` multiplies unsigned by signed bytes and adds two products, but saturates at 16 bits,
 //!   so q · w does not fit (2 · 255 · 127). The unsigned factor is therefore |a| ≤ 128 of a = q − 128, and the weight takes the
 //!   sign of a: w ^ s, where s = −1 if a is negative, otherwise 0. As w ^ −1 = −w − 1, two products are at least −2 · 128 · 128, the
-//!   least i16, and |a| · (w ^ s) is a · w, or a · w − |a| if a is negative. So Σ a · w = Σ |a| · (w ^ s) + Σ |a| over the negative
+//!   least i16, and at most 2 · 127 · 127, and |a| · (w ^ s) is a · w, or a · w − |a| if a is negative. So Σ a · w = Σ |a| · (w ^ s) + Σ |a| over the negative
 //!   a, of which the second sum is the same for all outputs of a row.
 //! - [`tile_i8_vnni`] (AVX-VNNI, 6 rows): `vpdpbusd` multiplies the four unsigned bytes of a group by four signed bytes per
 //!   lane, without saturation. It multiplies q; since Σ (q − 128) · w = Σ q · w − 128 · Σ w, sums start from −128 · Σ w.
@@ -354,8 +354,7 @@ impl Lanes for Avx2 {
 /// first-level cache while all panels of the tile read them.
 const KC_GROUPS: usize = 192;
 
-/// A row's block of activations a = q − 128. Written before it is read.
-#[derive(Clone, Copy)]
+/// A row's block of activations a = q − 128. Groups are written before they are read.
 struct SplitRow {
     /// |a| of the four inputs of each group.
     magnitudes: [MaybeUninit<i32>; KC_GROUPS],
@@ -406,7 +405,7 @@ impl SplitRow {
 /// The tile by `vpmaddubsw`: for each block of groups, splits the activations once, then multiplies them by every panel.
 ///
 /// # Safety
-/// The preconditions of [`TileI8`], with `ROWS` rows; the processor has avx2.
+/// The preconditions of [`TileI8`], with `ROWS` rows and `panels` panels; the processor has avx2.
 #[target_feature(enable = "avx2")]
 unsafe fn maddubs<const ROWS: usize>(panels: usize, t: &TileI8) {
     let mut rows = [SplitRow::UNINIT; ROWS];
@@ -432,7 +431,7 @@ unsafe fn maddubs<const ROWS: usize>(panels: usize, t: &TileI8) {
 }
 
 /// The numbers that the sums of panel `p` start from where the products are those of q − 128: 0, or 128 · Σ w if the sums are those
-/// of unsigned bytes.
+/// of q.
 ///
 /// # Safety
 /// The preconditions of [`TileI8`]; panel `p` is inside the tile; the processor has avx2.
@@ -451,8 +450,8 @@ unsafe fn start_signed(t: &TileI8, p: usize) -> [__m256i; 2] {
 /// from `out`, whose rows are `pitch` elements apart; Σ |a| over the negative a of each row, `negative`, is added.
 ///
 /// # Safety
-/// 64 · `groups` bytes can be read at `w`; `out` has `ROWS` rows of 16 i32, initialised without `start`; `groups` groups of each
-/// row are initialised; the processor has avx2.
+/// 64 · `groups` bytes can be read at `w`; `out` has `ROWS` writable rows of 16 i32, `pitch` apart, initialised without `start`; `groups` groups
+/// of each row are initialised; the processor has avx2.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn panel<const ROWS: usize>(
