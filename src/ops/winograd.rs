@@ -36,7 +36,7 @@ const TILES_PER_TASK: usize = 8;
 /// Tiles that are multiplied at all points before their output transform. A point's weights are read once for all of them,
 /// and their sums stay in a core's second-level cache.
 const TILES_PER_GROUP: usize = 40;
-/// The most panels whose sums at all points of a group of tiles are kept.
+/// The most panels that a group of tiles is multiplied by at a time: with more, their sums would not stay in that cache.
 const PANELS_PER_GROUP: usize = 3;
 /// Input pixels along a side of the largest tile.
 const MAX_SIDE: usize = 6;
@@ -50,7 +50,7 @@ pub(crate) const fn scratch(tile: usize, c: usize) -> usize {
     if transform > sums { transform } else { sums }
 }
 
-/// The number of panels in a group.
+/// The number of panels that tiles are multiplied by at a time.
 pub(crate) fn panels_per_group(isa: Isa) -> usize {
     isa.shape_i8().panels.min(PANELS_PER_GROUP)
 }

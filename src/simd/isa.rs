@@ -15,7 +15,7 @@ use super::lanes::{LANES, Lanes};
 use super::portable::{self, Portable};
 use super::tile::{MAX_PANELS, MAX_ROWS, MAX_SUMS, TileF, TileI8};
 #[cfg(target_arch = "x86_64")]
-use super::x86::{avx2, avx512, detect::Detected, sse41, sse41_tile};
+use super::x86::{avx2, avx2_tile, avx512, detect::Detected, sse41, sse41_tile};
 use core::ffi::CStr;
 use half::f16;
 
@@ -94,8 +94,8 @@ const fn shape(rows: usize, panels: usize) -> TileShape {
     TileShape { rows, panels }
 }
 
-/// A shape in matrix products.
-const fn product(rows: usize, panels: usize) -> TileShape {
+/// A shape in matrix products, whose sums fit the buffers of `ops::gemm`.
+const fn product_shape(rows: usize, panels: usize) -> TileShape {
     assert!(rows <= MAX_ROWS && panels <= MAX_PANELS && rows * panels * LANES <= MAX_SUMS);
     shape(rows, panels)
 }
@@ -104,10 +104,10 @@ static PORTABLE: Spec = Spec {
     name: c"portable",
     lanes: LaneSet::Portable,
     sign_flip: Portable::SIGN_FLIP,
-    shape_i8: product(4, 1),
+    shape_i8: product_shape(4, 1),
     tile_i8: portable::tile_i8,
     shape_attention: shape(4, 1),
-    shape_f: product(4, 1),
+    shape_f: product_shape(4, 1),
     tile_f32: portable::tile_f32,
     tile_f16: portable::tile_f16,
 };
@@ -117,10 +117,10 @@ static SSE41: Spec = Spec {
     name: c"sse4.1",
     lanes: LaneSet::Sse41,
     sign_flip: sse41::Sse41::SIGN_FLIP,
-    shape_i8: product(8, 3),
+    shape_i8: product_shape(8, 3),
     tile_i8: sse41_tile::tile_i8,
     shape_attention: shape(8, 4),
-    shape_f: product(4, 1),
+    shape_f: product_shape(4, 1),
     tile_f32: sse41_tile::tile_f32,
     tile_f16: sse41_tile::tile_f16,
 };
@@ -130,36 +130,36 @@ static AVX2: Spec = Spec {
     name: c"avx2",
     lanes: LaneSet::Avx2,
     sign_flip: avx2::Avx2::SIGN_FLIP,
-    shape_i8: product(5, 6),
-    tile_i8: avx2::tile_i8,
+    shape_i8: product_shape(5, 6),
+    tile_i8: avx2_tile::tile_i8,
     shape_attention: shape(5, 16),
-    shape_f: product(6, 1),
-    tile_f32: avx2::tile_f32,
-    tile_f16: avx2::tile_f16,
+    shape_f: product_shape(6, 1),
+    tile_f32: avx2_tile::tile_f32,
+    tile_f16: avx2_tile::tile_f16,
 };
 
 #[cfg(target_arch = "x86_64")]
 static AVX_VNNI: Spec = Spec {
     name: c"avxvnni",
-    shape_i8: product(6, 1),
-    tile_i8: avx2::tile_i8_vnni,
+    shape_i8: product_shape(6, 1),
+    tile_i8: avx2_tile::tile_i8_vnni,
     shape_attention: shape(6, 1),
     ..AVX2
 };
 
 /// The tile of AVX-VNNI in AVX-512's encoding (EVEX), to test it on processors that have AVX-512 but not AVX-VNNI.
 #[cfg(all(target_arch = "x86_64", any(test, feature = "bench")))]
-static AVX_VNNI_EVEX: Spec = Spec { name: c"avxvnni-evex", tile_i8: avx2::tile_i8_evex, ..AVX_VNNI };
+static AVX_VNNI_EVEX: Spec = Spec { name: c"avxvnni-evex", tile_i8: avx2_tile::tile_i8_evex, ..AVX_VNNI };
 
 #[cfg(target_arch = "x86_64")]
 static AVX512: Spec = Spec {
     name: c"avx512",
     lanes: LaneSet::Avx512,
     sign_flip: avx512::Avx512::SIGN_FLIP,
-    shape_i8: product(8, 3),
+    shape_i8: product_shape(8, 3),
     tile_i8: avx512::tile_i8,
     shape_attention: shape(5, 3),
-    shape_f: product(8, 3),
+    shape_f: product_shape(8, 3),
     tile_f32: avx512::tile_f32,
     tile_f16: avx512::tile_f16,
 };
@@ -169,10 +169,10 @@ static NEON: Spec = Spec {
     name: c"neon",
     lanes: LaneSet::Neon,
     sign_flip: neon::Neon::SIGN_FLIP,
-    shape_i8: product(2, 1),
+    shape_i8: product_shape(2, 1),
     tile_i8: super::arm::tile_i8::tile_i8,
     shape_attention: shape(2, 1),
-    shape_f: product(6, 1),
+    shape_f: product_shape(6, 1),
     tile_f32: super::arm::tile_f::tile_f32,
     tile_f16: super::arm::tile_f::tile_f16,
 };
@@ -180,7 +180,7 @@ static NEON: Spec = Spec {
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 static DOTPROD: Spec = Spec {
     name: c"dotprod",
-    shape_i8: product(6, 3),
+    shape_i8: product_shape(6, 3),
     tile_i8: dotprod::tile_i8,
     shape_attention: shape(6, 16),
     ..NEON
@@ -189,7 +189,7 @@ static DOTPROD: Spec = Spec {
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 static I8MM: Spec = Spec {
     name: c"i8mm",
-    shape_i8: product(10, 3),
+    shape_i8: product_shape(10, 3),
     tile_i8: i8mm::tile_i8,
     shape_attention: shape(8, 1),
     ..NEON
@@ -201,10 +201,10 @@ static NEON: Spec = Spec {
     name: c"neon",
     lanes: LaneSet::Neon,
     sign_flip: arm32::lanes::Neon::<false>::SIGN_FLIP,
-    shape_i8: product(2, 1),
+    shape_i8: product_shape(2, 1),
     tile_i8: arm32::tile_i8::tile_i8,
     shape_attention: shape(2, 1),
-    shape_f: product(4, 1),
+    shape_f: product_shape(4, 1),
     tile_f32: arm32::tile_f::emulated::tile_f32,
     tile_f16: arm32::tile_f::emulated::tile_f16,
 };
@@ -214,7 +214,7 @@ static NEON: Spec = Spec {
 static NEON_VFPV4: Spec = Spec {
     name: c"neon-vfpv4",
     lanes: LaneSet::NeonVfpv4,
-    shape_f: product(2, 1),
+    shape_f: product_shape(2, 1),
     tile_f32: arm32::tile_f::tile_f32,
     tile_f16: arm32::tile_f::tile_f16,
     ..NEON

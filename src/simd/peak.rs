@@ -64,7 +64,7 @@ impl Isa {
 /// | --- | --- | --- |
 /// | accumulators | xmm0–11, ymm0–11 or zmm0–11 | v0–7, v16–19 (v8–15 are callee-saved) |
 /// | both factors | xmm12, ymm12 or zmm12 | v20 |
-/// | intermediate products | xmm13 or ymm13 (`pmaddwd`) | v21 (`smull`) |
+/// | intermediate products | xmm13 or ymm13 (`pmaddwd`, `pmaddubsw`) | v21 (`smull`) |
 /// | signs (AVX2) | ymm14 | |
 ///
 /// Adding an instruction set takes a `$step` macro, an invocation of `x86!` or `arm!`, and a line in `find`.

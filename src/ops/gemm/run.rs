@@ -202,10 +202,10 @@ impl PanelProduct<'_> {
 impl Gemm<'_> {
     /// The largest tile for the weights' type.
     pub fn tile_shape(&self, isa: Isa) -> TileShape {
-        let i8 = isa.shape_i8();
+        let int8 = isa.shape_i8();
         match self.weights.panels {
-            Panels::Int8 { .. } => i8,
-            Panels::Int4 { .. } => TileShape { panels: i8.panels.min(UNPACKED_PANELS), ..i8 },
+            Panels::Int8 { .. } => int8,
+            Panels::Int4 { .. } => TileShape { panels: int8.panels.min(UNPACKED_PANELS), ..int8 },
             Panels::F32(_) | Panels::F16(_) => isa.shape_f(),
         }
     }

@@ -1,10 +1,9 @@
 //! The micro-kernels of SSE4.1.
 //!
-//! The int8 tile multiplies by `pmaddwd`, which takes i16, so bytes are widened first. Of the four inputs of a group, those in even
-//! bytes and those in odd bytes are widened to a vector each: the two products that `pmaddwd` adds in a lane then belong to the same
-//! output. A quarter of a panel is multiplied at a time: four outputs are one accumulator, and eight rows by four outputs share the two
-//! vectors of widened weights. The activations come from memory, each in all lanes of a vector of its own, because SSE has no broadcast
-//! from memory.
+//! The int8 tile multiplies by `pmaddwd`, which multiplies i16, so bytes are widened first: the even bytes of a group of four inputs to one
+//! vector and the odd bytes to another, so that the two products that `pmaddwd` adds in a lane belong to the same output. It works on a
+//! quarter of a panel at a time: four outputs are one accumulator, and eight rows by four outputs share the two vectors of widened
+//! weights. Activations are stored in memory in all lanes of a vector, because SSE has no broadcast from memory.
 //!
 //! The floating-point tile keeps its sums as f64 that hold f32, two in a register, and rounds each of them to f32 and back once for
 //! every product. See [`portable::fma_16`](crate::simd::portable::fma_16) for when that is one rounding.
